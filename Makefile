@@ -1,0 +1,90 @@
+# Everything works in .venv inside the checkout; `make` alone lists the targets.
+# PYTHON=python3.12 chooses the interpreter; T='-k backfill' is passed to pytest.
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.txt
+T ?=
+SEED ?= 0
+HISTORIES ?= 10000
+
+# The lock holds for the packages and for what builds ours.
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK) \
+	$(BIN)/python3 -m pip install --quiet --no-warn-script-location
+PYTEST := $(BIN)/python3 -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fmt lint types imports cover soak docs changes lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
+		printf '%-10s %s\n' "$$name" "$$text"; done
+
+# ── the environment ──────────────────────────────────────────────────────────────────────────
+# Three stamps: the environment, Ostler in it (enough for the demo), and the tools around it.
+$(VENV)/.made: scripts/venv.sh
+	@sh scripts/venv.sh $(VENV) $(PYTHON)
+	@touch $@
+
+$(VENV)/.ostler: $(VENV)/.made pyproject.toml scripts/ostler $(LOCK)
+	@echo "setting up $(VENV): Ostler"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.ostler
+	@echo "setting up $(VENV): tools for development"
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+# ── targets ──────────────────────────────────────────────────────────────────────────────────
+demo: $(VENV)/.ostler ## analyse the standard library, lose the manager on the way, compare
+	$(BIN)/python3 demo/run.py
+
+test: $(VENV)/.dev ## run the tests, one worker for each CPU
+	$(PYTEST) -n auto --dist loadfile -m 'not peer' $(T)
+
+check: fmt-check lint types imports ## all that needs no run: format, lint, types, imports
+
+fmt: $(VENV)/.dev ## format the code
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: fmt-check
+fmt-check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+
+lint: $(VENV)/.dev ## ruff, all rules
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev ## mypy --strict, tests too
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev ## the import direction
+	$(BIN)/lint-imports
+
+cover: $(VENV)/.dev ## legal moves of jobs and allocations that no test makes
+	@rm -rf .moves
+	$(PYTEST) -q -n auto -p tests.moves --ignore tests/e2e --ignore tests/store $(T) || :
+	@$(BIN)/python3 -m tests.moves
+
+# A failing history prints the line that replays it alone: make soak SEED=n HISTORIES=1
+SOAKED = tests/sim $(if $(filter 1,$(HISTORIES)),,tests/property)
+soak: $(VENV)/.dev ## 10,000 random histories of a whole machine; SEED=n HISTORIES=1 replays one
+	HYPOTHESIS_PROFILE=soak OSTLER_SEED=$(SEED) OSTLER_HISTORIES=$(HISTORIES) \
+		$(PYTEST) -n auto --timeout=0 $(SOAKED) $(T)
+
+docs: $(VENV)/.dev ## write the pages of the reference that are generated
+	$(BIN)/python3 -m ostler.cli.reference > $(VENV)/page && cp $(VENV)/page docs/reference/cli.md
+	$(BIN)/python3 -m ostler.store.reference > $(VENV)/page && cp $(VENV)/page docs/reference/database.md
+	$(BIN)/python3 scripts/states.py > $(VENV)/page && cp $(VENV)/page docs/reference/states.md
+
+changes: $(VENV)/.dev ## show the changelog of the next release
+	$(BIN)/towncrier build --draft --version next
+
+lock: $(VENV)/.dev ## write the versions of a fresh installation to requirements/dev.txt
+	@sh scripts/lock.sh $(LOCK)
+
+clean: ## remove .venv and all caches
+	rm -rf $(VENV) .moves build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests demo -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,345 @@
+"""One share in the agent's hands: waiting for a starter, with one, or orphaned by one."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from ostler.agent import inquest, remains
+from ostler.agent.journal import Handed, Journal
+from ostler.agent.left import LeftDescriptors
+from ostler.agent.reaper import Reaper
+from ostler.agent.remnant import Remnant
+from ostler.agent.spool import read_spool
+from ostler.agent.starters import Starter, Starters
+from ostler.core.agent_words import (
+    Event,
+    ShareEnded,
+    ShareStarted,
+)
+from ostler.model.ids import AllocationId
+from ostler.model.orders import NODE_FAULT, Ended, Launch
+from ostler.model.states import Result
+from ostler.wire.descriptors import let_go
+from ostler.wire.pack import pack
+
+log = logging.getLogger("ostler.agent")
+
+CLIENT_SECONDS = 10.0  # in which the client of `run` must have left its descriptors
+_TRIES = 3  # starters that may die before the share has run
+
+
+class Office(Protocol):
+    """What all hands share."""
+
+    journal: Journal
+    starters: Starters
+    left: LeftDescriptors
+    reaper: Reaper
+    declared: bool
+    boot_id: str
+    hands: "dict[AllocationId, Hand]"
+
+    def feed(self, event: Event) -> None:
+        """Tell the core."""
+
+
+class Hand:
+    """Carries out what is ordered of one share, wherever it is. See `Starter.holder`."""
+
+    def __init__(self, office: Office, alloc: AllocationId, launch: Launch | None) -> None:
+        self.alloc = alloc
+        self.launch = launch
+        self._office = office
+        self._loop = asyncio.get_running_loop()
+        self._starter: Starter | None = None
+        self._dead = ""  # path of a dead starter's spool that tells of this share
+        self._remnant: Remnant | None = None
+        self._inquiry: asyncio.Task[None] | None = None
+        self._queue: list[dict[str, object]] = []  # orders until somebody can take them
+        self._end: tuple[str, str, float] | None = None
+        self._stdio: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._tries = 0
+        self._begun = False
+        self.over = False
+
+    # -- handing out -----------------------------------------------------------------------
+
+    def make(self) -> None:
+        """Find a starter for it, and before that its client's descriptors if it wants any."""
+        launch = self.launch
+        if self.over or launch is None:
+            return
+        if launch.stdio and not self._stdio:
+            left = self._office.left.take(launch.stdio, launch.uid)
+            if left is None:
+                self._office.left.when_left(launch.stdio, self.make)
+                if self._timer is None:
+                    self._timer = self._loop.call_later(CLIENT_SECONDS, self._client_is_gone)
+                return
+            self._stdio = left
+        self._stop_waiting()
+        self._tries += 1
+        self._office.starters.want(self._take)
+
+    def _client_is_gone(self) -> None:
+        self._timer = None
+        self.finish(self._never(Result.CANCELLED, "the client of run is gone"))
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.launch is not None and self.launch.stdio:
+            self._office.left.stop_waiting(self.launch.stdio)
+
+    def _take(self, starter: Starter) -> bool:
+        """Give it to an idle starter, unless it is over; journal first."""
+        if self.over or self.launch is None or starter.link is None:
+            return False
+        try:
+            self._office.journal.hand(
+                Handed(self.alloc, starter.name, starter.pid, starter.start_time, starter.above)
+            )
+        except OSError as error:
+            why = f"the agent cannot write its journal: {error.strerror}"
+            self.finish(self._never(NODE_FAULT, why))
+            return False
+        order = msgspec.to_builtins(self.launch, builtin_types=(bytes,))
+        if self._office.declared:
+            order["declared"] = True
+        starter.holder = self
+        self._starter = starter
+        starter.link.send(pack(order), self._stdio)
+        if self._begun:
+            starter.send({"type": "start_tasks", "alloc": self.alloc})
+        self._flush()
+        return True
+
+    @property
+    def starter(self) -> Starter | None:
+        """Return the starter that has it, if one does."""
+        return self._starter
+
+    def adopt(self, starter: Starter) -> None:
+        """Go on with the starter that has it since before this agent's time."""
+        self._starter = starter
+        starter.holder = self
+
+    # -- orders ----------------------------------------------------------------------------
+
+    def tell(self, message: dict[str, object]) -> None:
+        """Pass an order on, now or as soon as somebody can take it."""
+        if not self.over:
+            self._queue.append(message)
+            self._flush()
+
+    def begin_tasks(self) -> None:
+        """Let its tasks start, here or at whatever starter gets it next."""
+        self._begun = True
+        if self._starter is not None:
+            self.tell({"type": "start_tasks", "alloc": self.alloc})
+
+    def end(self, cause: str, why: str, grace: float) -> None:
+        """End it wherever it is; the first cause is kept."""
+        if self.over:
+            return
+        first = self._end or (cause, why, grace)
+        self._end = (first[0], first[1], grace)
+        if self._remnant is not None or self._starter is not None:
+            order = {"type": "end", "cause": first[0], "why": first[1], "grace": grace}
+            self.tell({**order, "alloc": self.alloc})
+        elif self._inquiry is None:
+            self.finish(self._never(first[0], first[1]))
+
+    def heard_manager(self) -> None:
+        """Begin the lease anew, if it has one."""
+        if self._starter is not None and self.launch is not None and self.launch.lease:
+            self._starter.send({"type": "lease", "alloc": self.alloc})
+
+    def _flush(self) -> None:
+        if self._remnant is not None:
+            queue, self._queue = self._queue, []
+            for message in queue:
+                _apply(self._remnant, message)
+        elif self._starter is not None and self._starter.link is not None:
+            queue, self._queue = self._queue, []
+            for message in queue:
+                self._starter.send(message)
+
+    # -- the starter -----------------------------------------------------------------------
+
+    def started(self, at: float) -> None:
+        """Its tasks run: the client's descriptors are theirs now."""
+        self._close_stdio()
+        self._office.feed(ShareStarted(self.alloc, at))
+
+    def starter_back(self) -> None:
+        """Give it what was ordered meanwhile; an end may have been lost with the connection."""
+        if self._end is not None:
+            self.end(*self._end)
+        self._flush()
+
+    def starter_died(self) -> None:
+        """Find out what became of the share; before that, nothing is done about it."""
+        if self._starter is None:
+            return
+        starter = self._starter
+        log.warning("a starter died", extra={"starter": starter.name, "alloc": self.alloc})
+        self.died(self._office.starters.spool_path(starter.name))
+        if not self.over:
+            inquiry = self._inquire(self._dead, starter.above)
+            self._inquiry = self._loop.create_task(inquiry)
+
+    async def _inquire(self, path: str, above: tuple[int, int]) -> None:
+        verdict = await inquire(self._office, path, self.alloc, above)
+        self._inquiry = None
+        self.judged(path, verdict)
+
+    def judged(self, path: str, verdict: inquest.Verdict) -> None:
+        """Act on what the inquest into the death of its starter found."""
+        self.died(path)
+        log.info("inquest", extra={"alloc": self.alloc, "verdict": type(verdict).__name__})
+        match verdict:
+            case inquest.Over(row):
+                self.finish(row)
+            case inquest.NeverRan():
+                self._try_again()
+            case inquest.GoesOn():
+                self.watch(verdict)
+            case inquest.Unknown(why):
+                log.warning("a share is lost", extra={"alloc": self.alloc, "why": why})
+                self._give_up(path, why)
+
+    def _give_up(self, path: str, why: str) -> None:
+        """End what may be left of it, for "lost" must not be said of what still runs."""
+        entry = self._office.journal.entries.get(self.alloc)
+        if entry is None or entry.handed is None:
+            self.finish(inquest.lost(self.alloc, self._accepted_at(), why))
+            return
+        state = remains.bare_state(path, self.alloc, entry.handed.pid, entry.handed.start_time)
+        state.cause, state.why = Result.LOST, why
+        self.watch(inquest.GoesOn(state, entry.accepted_at, frozenset()))
+
+    def died(self, path: str) -> None:
+        """Note that a dead starter's spool tells of it, to be removed when it is forgotten."""
+        self._starter = None
+        self._dead = path
+
+    def watch(self, found: inquest.GoesOn) -> None:
+        """Take the dead starter's place."""
+        self.started(found.started_at)
+        self._remnant = Remnant(found, self._office.reaper, self.finish)
+        self._remnant.begin()
+        if self._end is not None and not self.over:
+            self._remnant.end(*self._end)
+        self._flush()
+
+    def _try_again(self) -> None:
+        self._clean()
+        if self._end is not None:
+            self.finish(self._never(self._end[0], self._end[1]))
+        elif self._tries >= _TRIES or self.launch is None:
+            self.finish(self._never("", f"{self._tries} starters died before they could start it"))
+        else:
+            self.make()
+
+    def _accepted_at(self) -> float:
+        entry = self._office.journal.entries.get(self.alloc)
+        return time.time() if entry is None else entry.accepted_at
+
+    # -- the end ---------------------------------------------------------------------------
+
+    def _never(self, cause: str, why: str) -> Ended:
+        return Ended(self.alloc, time.time(), None, cause, why)
+
+    def finish(self, row: Ended) -> None:
+        """Note its end, durable before it is told; later ends of the same share are ignored."""
+        if self.over:
+            return
+        self.over = True
+        self._queue.clear()
+        self._stop_waiting()
+        self._close_stdio()
+        try:
+            self._office.journal.finish(row)
+        except OSError as error:
+            log.error("journal not written", extra={"why": error.strerror})  # noqa: TRY400
+        self._office.feed(ShareEnded(row))
+
+    def forget(self) -> None:
+        """The manager knows: let the starter be idle again, or clean up after a dead one."""
+        try:
+            self._office.journal.drop(self.alloc)
+        except OSError as error:
+            log.error("journal not written", extra={"why": error.strerror})  # noqa: TRY400
+        starter, self._starter = self._starter, None
+        if starter is not None:
+            starter.holder = None
+            starter.send({"type": "forget", "alloc": self.alloc})
+        self._clean()
+
+    def _clean(self) -> None:
+        if self._dead:
+            remove_spool(self._dead)
+            self._dead = ""
+
+    def _close_stdio(self) -> None:
+        let_go(self._stdio)
+        self._stdio = []
+
+    def close(self) -> None:
+        """Let go of it, as the agent ends; whatever runs goes on."""
+        self._stop_waiting()
+        self._close_stdio()
+        if self._inquiry is not None:
+            self._inquiry.cancel()
+        if self._remnant is not None:
+            self._remnant.close()
+
+
+async def inquire(
+    office: Office, path: str, alloc: AllocationId, above: tuple[int, int]
+) -> inquest.Verdict:
+    """Return what became of a share. above: the supervisor that was above its dead starter.
+
+    All its children are accounted for if this agent was above it, or that supervisor lives.
+    """
+    covered = office.starters.is_ours(path) or (
+        above != (0, 0) and above == office.reaper.supervisor()
+    )
+    return await inquest.inquire(path, alloc, office.reaper, covered=covered)
+
+
+def _apply(remnant: Remnant, message: dict[str, object]) -> None:
+    """Carry out an order where the starter would have."""
+    do: dict[str, Callable[[], None]] = {
+        "end": lambda: remnant.end(
+            str(message["cause"]), str(message["why"]), _number(message["grace"])
+        ),
+        "signal": lambda: remnant.signal(int(_number(message["signal"]))),
+        "suspend": remnant.suspend,
+        "resume": remnant.resume,
+        "retime": lambda: remnant.retime(int(_number(message["time_limit"]))),
+    }
+    action = do.get(str(message["type"]))
+    if action is not None:
+        action()
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0
+
+
+def remove_spool(path: str) -> None:
+    """Remove a dead starter's control groups, script and spool, as far as they are there."""
+    try:
+        remains.clean(read_spool(path))
+        os.unlink(path)
+    except OSError:
+        return

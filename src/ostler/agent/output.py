@@ -1,0 +1,87 @@
+"""Files that tasks read from and write to, opened as their user in their working directory."""
+
+import errno
+import os
+
+from ostler.agent.share import Share
+from ostler.model.patterns import NULL, expand, output_path
+
+_SHOWN = 1_000  # bytes
+
+
+class Rejected(Exception):
+    """The job asks for what cannot be; the text is one sentence for its owner."""
+
+
+def shown(data: bytes) -> str:
+    """Return bytes as a person would read them, whatever they are; long ones are cut."""
+    text = data[:_SHOWN].decode("utf-8", "backslashreplace")
+    return text if len(data) <= _SHOWN else f"{text}…"
+
+
+def why_not(error: OSError) -> str:
+    """Return the kernel's reason with a small first letter, to stand inside a sentence."""
+    text = os.strerror(error.errno or 0)
+    return text[:1].lower() + text[1:]
+
+
+class Files:
+    """The open files of a share. Tasks that name the same file share one descriptor."""
+
+    __slots__ = ("_open", "_share")
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+        self._open: dict[tuple[bytes, bool], int] = {}
+
+    def three(self, rank: int) -> tuple[int, int, int]:
+        """Return descriptors for a task's 0, 1 and 2; raise `Rejected` with a sentence."""
+        share, words = self._share, self._share.words(rank)
+        out = output_path(share.output, share.cwd, words, array=share.is_array)
+        err = output_path(share.error, share.cwd, words, array=False) if share.error else out
+        entry = expand(share.input, words) if share.input else NULL
+        return self._reading(entry), self._writing(out), self._writing(err)
+
+    def _reading(self, path: bytes) -> int:
+        if (path, False) not in self._open:
+            try:
+                # Non-blocking, because opening a FIFO would wait for its writer.
+                fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            except OSError as error:
+                raise Rejected(
+                    f"its input {shown(path)!r} cannot be read: {why_not(error)}; "
+                    "make the file, or choose another one"
+                ) from None
+            os.set_blocking(fd, True)
+            self._open[path, False] = fd
+        return self._open[path, False]
+
+    def _writing(self, path: bytes) -> int:
+        if (path, True) not in self._open:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
+            # Only the first start empties the file, and only one node of those that may share it.
+            if self._share.attempt <= 1 and self._share.first_rank == 0:
+                flags |= os.O_TRUNC
+            try:
+                fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
+            except OSError as error:
+                raise Rejected(_no_output(path, error)) from None
+            os.set_blocking(fd, True)
+            self._open[path, True] = fd
+        return self._open[path, True]
+
+    def close(self) -> None:
+        """Close all; the tasks have their own."""
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()
+
+
+def _no_output(path: bytes, error: OSError) -> str:
+    folder = os.path.dirname(path) or b"/"
+    told = f"its output {shown(path)!r} cannot be written: "
+    if error.errno == errno.ENOENT and not os.path.isdir(folder):
+        return f"{told}there is no folder {shown(folder)!r}; make it, or choose another --output"
+    if error.errno == errno.ENXIO:
+        return f"{told}nobody reads this FIFO; open its other end first"
+    return f"{told}{why_not(error)}; choose another --output"

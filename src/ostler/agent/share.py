@@ -1,0 +1,190 @@
+"""One allocation's share on this node, as the starter was ordered to run it."""
+
+from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
+
+# What an agent that takes a dead starter's place needs to know of the order.
+_KEPT = (
+    "alloc", "job", "element", "attempt", "uid", "time_limit", "warn_signal", "warn_before",
+    "grace", "lease",
+)  # fmt: skip
+_KEPT_PLACE = ("node", "tasks", "first_rank", "memory")
+
+
+class Share:
+    """The fields of `model.orders.Launch` that a starter needs, taken from a map.
+
+    Raises ValueError when a field is missing or of another kind. Loading the model itself would
+    cost every starter the memory of msgspec.
+    """
+
+    __slots__ = (
+        "alloc", "argv", "attempt", "cpus", "cwd", "declared", "each_cpus", "element", "env",
+        "error", "first_rank", "gid", "gpus", "grace", "input", "is_array", "item", "job", "lease",
+        "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdio",
+        "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "warn_before",
+        "warn_signal",
+    )  # fmt: skip
+
+    def __init__(self, order: dict[str, object]) -> None:
+        place, request = _Fields(order.get("placement")), _Fields(order.get("request", {}))
+        get = _Fields(order)
+        self.alloc = get.number("alloc")
+        self.job = get.number("job")
+        self.element = get.number("element")
+        self.attempt = get.number("attempt")
+        self.user = get.text("user")
+        self.uid = get.number("uid")
+        self.gid = get.number("gid")
+        self.node = place.text("node")
+        self.tasks = place.number("tasks", 1)
+        self.first_rank = place.number("first_rank", 0)
+        self.cpus = place.numbers("cpus")
+        self.memory = place.number("memory", 0)  # bytes, all tasks of this share together
+        self.gpus = place.numbers("gpus")
+        self.each_cpus = request.number("cpus", 1)
+        self.task_gpus = request.number("gpus", 0)
+        self.total_tasks = get.number("total_tasks", 1)
+        self.members = get.texts("members") or [self.node]
+        self.start = get.flag("start", default=True)
+        self.declared = get.flag("declared", default=False)
+        self.is_array = get.flag("is_array", default=False)
+        self.argv = get.many("argv")
+        self.script = get.data("script", b"")
+        self.env = get.data("env", b"")
+        self.item = get.data("item", b"") if order.get("item") is not None else None
+        self.cwd = get.data("cwd", b"/")
+        self.umask = get.number("umask", 0o022)
+        self.name = get.text("name", "")
+        self.output = get.data("output", b"")
+        self.error = get.data("error", b"")
+        self.input = get.data("input", b"")
+        self.time_limit = get.number("time_limit", 0)
+        self.warn_signal = get.number("warn_signal", 0)
+        self.warn_before = get.number("warn_before", 0)
+        self.grace = get.number("grace", 30)
+        self.rlimits = get.counts("rlimits")
+        self.stdio = get.text("stdio", "")
+        self.lease = get.number("lease", 0)
+
+    def for_spool(self) -> dict[str, object]:
+        """Return what the next agent may need of the order."""
+        kept: dict[str, object] = {key: getattr(self, key) for key in _KEPT}
+        kept["placement"] = {key: getattr(self, key) for key in _KEPT_PLACE}
+        return kept
+
+    def forget_large_parts(self) -> None:
+        """Free the environment and script once the tasks have them."""
+        self.env = self.script = b""
+
+    @property
+    def ranks(self) -> range:
+        """Return the ranks of this share's tasks."""
+        return range(self.first_rank, self.first_rank + self.tasks)
+
+    def cpus_of(self, rank: int) -> list[int]:
+        """Return the CPUs of one task; all of the share's where they cannot be told apart."""
+        at = (rank - self.first_rank) * self.each_cpus
+        return self.cpus[at : at + self.each_cpus] or self.cpus
+
+    def gpus_of(self, rank: int) -> list[int]:
+        """Return the GPUs of one task; all of the share's where they cannot be told apart."""
+        at = (rank - self.first_rank) * self.task_gpus
+        return self.gpus[at : at + self.task_gpus] or self.gpus
+
+    def words(self, rank: int) -> dict[str, str]:
+        """Return what the letters of output patterns stand for."""
+        return {
+            "j": str(self.job),
+            "a": str(self.element),
+            "t": str(rank),
+            "n": self.node,
+            "u": self.user,
+            "x": self.name,
+        }
+
+    def environment(self, state: bytes) -> dict[bytes, bytes]:
+        """Return the environment of all tasks; `variables` has what each gets beside it."""
+        pairs = (entry.partition(b"=") for entry in self.env.split(b"\0"))
+        env = {key: value for key, equals, value in pairs if key and equals}
+        env[b"OSTLER_JOB"] = b"%d" % self.job
+        if self.is_array:
+            env[b"OSTLER_ELEMENT"] = b"%d" % self.element
+        if self.item is not None:
+            env[b"OSTLER_ITEM"] = self.item.replace(b"\0", b"")
+        env[b"OSTLER_TASKS"] = b"%d" % self.total_tasks
+        env[b"OSTLER_NODE"] = self.node.encode()
+        env[b"OSTLER_NODES"] = ",".join(self.members).encode()
+        env[b"OSTLER_ATTEMPT"] = b"%d" % self.attempt
+        env[MARKER_ALLOCATION] = b"%d" % self.alloc
+        env[MARKER_STATE] = state
+        return env
+
+    def variables(self, rank: int) -> dict[bytes, bytes]:
+        """Return what one task has for itself."""
+        own = {
+            b"OSTLER_RANK": b"%d" % rank,
+            b"OSTLER_CPUS": b"%d" % self.each_cpus,
+            b"OSTLER_CPU_LIST": _list(self.cpus_of(rank)),
+        }
+        if self.task_gpus or self.gpus:
+            own[b"CUDA_VISIBLE_DEVICES"] = _list(self.gpus_of(rank))
+        return own
+
+
+def _list(numbers: list[int]) -> bytes:
+    return ",".join(map(str, numbers)).encode()
+
+
+class _Fields:
+    """Typed reading of a map that came over the wire."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self, value: object) -> None:
+        if not isinstance(value, dict):
+            msg = "the order has no map where one is wanted"
+            raise ValueError(msg)
+        self._map = value
+
+    def _get(self, key: str, kind: type, default: object) -> object:
+        value = self._map.get(key, default)
+        if type(value) is not kind:
+            msg = f"the order's field {key!r} is {value!r}, no {kind.__name__}"
+            raise ValueError(msg)
+        return value
+
+    def number(self, key: str, default: int | None = None) -> int:
+        value = self._get(key, int, default)
+        return value if isinstance(value, int) else 0
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return str(self._get(key, str, default))
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        return self._get(key, bool, default) is True
+
+    def data(self, key: str, default: bytes) -> bytes:
+        value = self._get(key, bytes, default)
+        return value if isinstance(value, bytes) else b""
+
+    def counts(self, key: str) -> dict[str, int]:
+        found = self._get(key, dict, {})
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {str(name): count for name, count in pairs if type(count) is int}
+
+    def _list(self, key: str, kind: type) -> list[object]:
+        values = self._get(key, list, [])
+        wanted = isinstance(values, list) and all(type(value) is kind for value in values)
+        if not wanted or not isinstance(values, list):
+            msg = f"the order's field {key!r} is no list of {kind.__name__}"
+            raise ValueError(msg)
+        return values
+
+    def numbers(self, key: str) -> list[int]:
+        return [value for value in self._list(key, int) if isinstance(value, int)]
+
+    def texts(self, key: str) -> list[str]:
+        return [str(value) for value in self._list(key, str)]
+
+    def many(self, key: str) -> list[bytes]:
+        return [value for value in self._list(key, bytes) if isinstance(value, bytes)]

@@ -1,0 +1,277 @@
+"""A starter: one process that runs one share at a time and outlives the agent that ordered it."""
+
+import gc
+import os
+import select
+import signal
+import time
+
+from ostler.agent import linux, proc
+from ostler.agent.cgroup import Base, Groups, name_of
+from ostler.agent.link import Link, dial, peer_uid
+from ostler.agent.output import why_not
+from ostler.agent.runner import Host, Message, Runner
+from ostler.agent.share import Share
+from ostler.agent.spawn import complain
+from ostler.agent.spool import Spool
+from ostler.agent.starter_protocol import (
+    ENDED,
+    IDLE,
+    LINGER,
+    RETRY_FIRST,
+    RETRY_MOST,
+    SOCKET,
+    SPOOL,
+)
+
+_LONGEST_WAIT = 86_400_000.0  # milliseconds; the kernel takes no more than 24 days
+
+
+class Starter:
+    """The process: its connection, its spool, and the share it runs, if any."""
+
+    def __init__(self, state: bytes, name: str, bases: list[Base]) -> None:
+        self._uid = os.geteuid()
+        self._name = name
+        self._pid = os.getpid()
+        self._start_time = proc.start_time(self._pid)
+        self._boot_id = proc.boot_id()
+        # Held open, so that a job's user and working directory do not matter to finding it.
+        self._folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._spool_path = b"%s/%s/%s" % (state, SPOOL.encode(), name.encode())
+        groups = Groups(bases, name_of(self._pid, self._start_time))
+        groups.enter()
+        header: Message = {
+            "name": name,
+            "pid": self._pid,
+            "start_time": self._start_time,
+            "boot_id": self._boot_id,
+            "uid": self._uid,
+            "state": state,
+            "groups": list(groups.paths),
+        }
+        try:
+            self._host = Host(state, Spool(self._spool_path, header), groups)
+        except OSError:
+            groups.remove()
+            raise
+        self._signals = linux.signalfd(signal.SIGCHLD)
+        self._runner: Runner | None = None
+        self._link: Link | None = None
+        self._watch = -1  # inotify of the state folder while there is no agent
+        self._try_at = 0.0  # monotonic seconds of the next try to reach an agent
+        self._pause = RETRY_FIRST
+        self._alone_since = 0.0
+
+    def run(self) -> None:
+        """Serve until there is nothing left to do."""
+        self._connect()
+        while self._is_wanted():
+            ready = self._wait()
+            if self._signals in ready:
+                os.read(self._signals, 4096)
+                if self._runner is not None:
+                    self._runner.children_changed()
+            if self._link is not None and self._link.fileno() in ready:
+                self._serve(self._link)
+            if self._watch in ready:
+                os.read(self._watch, 65536)
+                self._try_at, self._pause = 0.0, RETRY_FIRST
+            if self._runner is not None:
+                self._runner.tick()
+            if self._link is None and self._runner is not None and self._is_try_due():
+                self._connect()
+        self._leave()
+
+    def _is_wanted(self) -> bool:
+        if self._link is not None and not self._link.open:
+            self._link = None
+            self._alone_since = time.monotonic()
+            self._try_at, self._pause = 0.0, RETRY_FIRST
+        if self._link is not None:
+            return True
+        if self._runner is None:
+            return False
+        alone = time.monotonic() - self._alone_since
+        return self._runner.phase != ENDED or alone < LINGER
+
+    def _wait(self) -> set[int]:
+        """Return the descriptors that are ready, after the next deadline at the latest."""
+        poller = select.poll()
+        poller.register(self._signals, select.POLLIN)
+        due = self._runner.deadline() if self._runner is not None else None
+        if self._link is not None:
+            more = select.POLLOUT if self._link.wants_to_write else 0
+            poller.register(self._link.fileno(), select.POLLIN | more)
+        else:
+            due = self._try_at if due is None else min(due, self._try_at)
+            if self._watch >= 0:
+                poller.register(self._watch, select.POLLIN)
+        timeout = None if due is None else max(0.0, due - time.monotonic()) * 1000
+        if timeout is not None:
+            timeout = min(timeout, _LONGEST_WAIT)
+        # Rounded up: waking a moment early would only mean to wait again.
+        found = poller.poll(None if timeout is None else int(timeout) + 1)
+        return {fd for fd, _ in found}
+
+    # ── the agent ────────────────────────────────────────────────────────────────────────────
+    def _is_try_due(self) -> bool:
+        return time.monotonic() >= self._try_at
+
+    def _connect(self) -> None:
+        """Try once to reach the agent; on failure say when to try again."""
+        try:
+            sock = dial(self._folder, SOCKET)
+            if peer_uid(sock) not in (0, self._uid):
+                sock.close()
+                raise PermissionError
+        except OSError:
+            if self._watch < 0:
+                self._watch = _watch(self._folder)
+            self._try_at = time.monotonic() + self._pause
+            self._pause = min(self._pause * 2, RETRY_MOST)
+            return
+        if self._watch >= 0:
+            os.close(self._watch)
+            self._watch = -1
+        self._pause = RETRY_FIRST
+        self._link = Link(sock)
+        self._greet()
+        if self._runner is not None:
+            self._tell(self._runner.report())
+
+    def _greet(self) -> None:
+        runner = self._runner
+        self._tell(
+            {
+                "type": "starter",
+                "name": self._name,
+                "pid": self._pid,
+                "start_time": self._start_time,
+                "boot_id": self._boot_id,
+                "uid": os.geteuid(),
+                "alloc": None if runner is None else runner.share.alloc,
+                "phase": IDLE if runner is None else runner.phase,
+            }
+        )
+
+    def _tell(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def _serve(self, link: Link) -> None:
+        link.flush()
+        for message in link.receive():
+            self._obey(message, link)
+
+    def _obey(self, message: Message, link: Link) -> None:
+        kind = message.get("type")
+        if kind == "launch":
+            self._launch(message, link)
+            return
+        runner = self._runner
+        if runner is None and kind == "quit":
+            link.close()
+        if runner is None or message.get("alloc") != runner.share.alloc:
+            return  # meant for a share that is not here any more
+        if kind == "start_tasks":
+            runner.start_tasks()
+        elif kind == "end":
+            grace = _number(message, "grace", runner.share.grace)
+            runner.end(_words(message, "cause"), _words(message, "why"), grace)
+        elif kind == "signal":
+            runner.signal(_number(message, "signal", 0))
+        elif kind == "suspend":
+            runner.suspend()
+        elif kind == "resume":
+            runner.resume()
+        elif kind == "retime":
+            runner.retime(_number(message, "time_limit", 0))
+        elif kind == "lease":
+            runner.heard_manager()
+        elif kind == "forget":
+            self._forget(runner)
+
+    def _launch(self, order: Message, link: Link) -> None:
+        stdio = link.take_fds()
+        if self._runner is not None:
+            for fd in stdio:
+                os.close(fd)
+            if order.get("alloc") == self._runner.share.alloc:
+                self._tell(self._runner.report())
+            return
+        try:
+            share = Share(order)
+        except ValueError as error:
+            complain(2, f"starter {self._pid}: {error}")
+            link.close()
+            return
+        self._runner = Runner(share, self._host, self._tell, stdio)
+        self._runner.make()
+
+    def _forget(self, runner: Runner) -> None:
+        """Drop a share whose end is durable; become as at birth, or go."""
+        if runner.phase != ENDED:
+            return
+        self._runner = None
+        if os.geteuid() != self._uid:
+            self._close_link()
+            return
+        try:
+            self._host.spool.restart()
+        except OSError:
+            self._close_link()  # without a spool it must not take another share
+            return
+        os.chdir("/")
+        os.umask(0o077)
+        self._host.pinning.release()
+        self._host.groups.enter()
+        self._greet()
+
+    def _close_link(self) -> None:
+        if self._link is not None:
+            self._link.close()
+
+    def _leave(self) -> None:
+        """Leave nothing behind that nobody needs."""
+        if self._runner is not None:
+            self._host.spool.sync()
+        else:
+            self._host.groups.remove()
+            try:
+                os.unlink(self._spool_path)
+            except OSError:
+                return  # in a folder of root's, and this is a user by now: the agent removes it
+
+
+def _number(message: Message, key: str, default: int) -> int:
+    value = message.get(key, default)
+    return value if isinstance(value, int) else default
+
+
+def _words(message: Message, key: str) -> str:
+    value = message.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _watch(folder: int) -> int:
+    try:
+        return linux.watch_folder(b"/proc/self/fd/%d" % folder)
+    except OSError:
+        return -1  # too many watches of this user: the tries at intervals are enough
+
+
+def main(state: bytes, name: str, bases: list[Base]) -> None:
+    """Be a starter, in a process that was just forked for it."""
+    linux.become_subreaper()
+    linux.set_name(b"ostler-starter")
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    gc.freeze()
+    try:
+        starter = Starter(state, name, bases)
+    except OSError as error:
+        why = why_not(error)
+        complain(2, f"starter {name}: cannot keep a spool, so it goes: {why}")
+        return
+    starter.run()

@@ -1,0 +1,85 @@
+"""What agent, zygote and starter say to one another, and what a starter leaves behind.
+
+    agent ──fd 0──▶ zygote ──fork──▶ starter ──STATE/agent.sock──▶ agent
+                                        └─posix_spawn─▶ tasks
+
+Zygote. `python -I -m ostler.agent.zygote --state STATE`, fd 0 one end of a SOCK_SEQPACKET
+socketpair, each packet one MessagePack map (no length before it):
+    agent -> zygote   {"type": "fork", "name": NAME}      NAME: letters, digits, - and _; unique
+    zygote -> agent   {"type": "forked", "name": NAME, "pid": PID}, or "pid": 0 and "why"
+It exits when fd 0 ends. Starters are its children and are reaped by the kernel; when the zygote
+is gone they are children of the next subreaper above, who must reap them. The zygote makes
+STATE/node/spool and STATE/node/scripts if they are not there.
+
+Starter. Frames as in `wire.frames`, MessagePack maps, over STATE/agent.sock. First, at each
+connection:
+    {"type": "starter", "name", "pid", "start_time", "boot_id", "uid", "alloc", "phase"}
+with alloc None in phase "idle", else phase one of "made" (accepted; nothing was started),
+"started", "ended". The same is said again when it becomes idle after `forget`. At a new connection
+the report of that phase (`made`, `started` or `ended`) follows at once. An idle starter exits when
+its connection ends; one with an allocation connects to the next agent, for as long as it takes;
+when its share has ended and no agent comes for `LINGER` seconds it exits, as the spool says it all.
+It refuses an agent whose uid is neither root's nor its own at birth.
+
+Agent -> starter. All but `quit` name the allocation and do nothing if it is not here.
+    launch       the fields of `model.orders.Launch` as a map, as msgspec encodes them (defaults may
+                 be left out); with "stdio", the client's descriptors 0, 1, 2 as SCM_RIGHTS of the
+                 same sendmsg. May carry "declared": true (CPU numbers are names). Repeated: answered
+                 by the report of the present phase. With "start": false answered by `made`.
+    start_tasks  {"alloc"}
+    end          {"alloc", "cause", "why", "grace"}; the first cause is kept, a shorter grace counts
+    signal       {"alloc", "signal"}: to the process group of each task
+    suspend      {"alloc"}, resume {"alloc"}
+    retime       {"alloc", "time_limit"}: seconds from the start without suspended time; 0: none
+    lease        {"alloc"}: a manager was heard; ends the wait of `Launch.lease` seconds anew
+    ping         {"alloc"}: nothing is done; one that does not even wake is ended by the agent
+    forget       {"alloc"}: the end is durable. The spool is cut to its header; the starter becomes
+                 idle again if it still has its first uid, else it exits
+    quit         {}: exit if idle
+
+Starter -> agent. Repeated at each new connection until `forget`.
+    made     {"alloc"}
+    started  {"alloc", "at"}                     Unix seconds
+    ended    {"alloc", "at", "started_at", "cause", "why", "tasks": [[rank, code, signal], ...],
+              "usage": [cpu_user, cpu_system, max_rss, read_bytes, written_bytes, suspended]}
+             Nothing of the allocation is left below this starter. started_at None: no task ran.
+             Cause `rejected`: the job asks for what cannot be (why says what). Cause `node`,
+             started_at None: this node is at fault (spool not writable), it may start elsewhere. A
+             program that is not found or not executable is a task that exited with 127 or 126; why
+             says so and cause is empty.
+
+Death of a starter. Its tasks go on, as children of the next subreaper above. Watch the pidfd, not
+the connection: the kernel closes sockets before it hands the children over. Then:
+    state = spool.read_spool(path)            what it had done (never raises on bad contents)
+    remains.orphans(state)                    [pid, ...] of the allocation that are alive
+    remains.signal_all(state, signum), remains.kill_all(state) -> bool, True when nothing is left
+    remains.freeze(state), remains.thaw(state)
+    remains.next_exit() -> Exit | None        a child of the caller that ended, not yet reaped
+    remains.reap(pid) -> Usage                wait4; call after the exit is in the caller's spool
+    remains.clean(state)                      remove its control groups and script
+    proc.is_alive(pid, start_time), proc.watch(pid, start_time) -> pidfd | None
+A task is, by the spool: not there (not started), `intended` (between the record and the next it
+may or may not have been spawned: it ran if an orphan of the allocation lives or was reaped),
+`running` (pid and start time are known), `ended` (status known).
+The agent calls `remains.clean(state)` for every starter that is gone, and removes its spool file.
+"""
+
+VERSION = 1  # of the frames and of the spool's records
+
+IDLE = "idle"
+MADE = "made"
+STARTED = "started"
+ENDED = "ended"
+
+LINGER = 10.0  # seconds
+RETRY_FIRST = 0.01  # seconds between tries to reach the next agent
+RETRY_MOST = 0.5
+
+SOCKET = "agent.sock"  # in the state folder
+SPOOL = "node/spool"
+SCRIPTS = "node/scripts"
+
+# In each task's environment; both together tell whose an orphan is.
+NODE_FAULT = "node"  # as model.orders has it, which starters do not load
+MARKER_ALLOCATION = b"OSTLER_ALLOCATION"
+MARKER_STATE = b"OSTLER_STATE"  # the state folder, so that `ostler` in a job finds its machine

@@ -1,0 +1,89 @@
+"""`ostler down`: stop the machine, with or without what runs on it."""
+
+import os
+import select
+import signal
+from contextlib import suppress
+
+from ostler.cli.ask import state_of
+from ostler.cli.options import Given
+from ostler.cli.output import complain, json_text, say
+from ostler.client.link import Link
+from ostler.client.place import supervisor
+from ostler.model.errors import NotNow, UsageError
+
+_PATIENCE = 60.0  # seconds for the daemons to end
+_ANSWER = 5.0  # seconds for a manager that may be dead to come back
+
+
+def main(given: Given) -> int:
+    """Stop the machine; refused while jobs run, unless told what to do with them."""
+    chosen = [how for how in ("wait", "kill", "leave") if given.flag(how)]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} contradict each other")
+    state = state_of(given)
+    stop(state, chosen[0] if chosen else "refuse")
+    if given.flag("json"):
+        say(json_text({"state": state, "up": False}))
+    elif not given.flag("quiet"):
+        say(f"down: {state}")
+    return 0
+
+
+def stop(state: str, how: str) -> None:
+    """Stop the machine at `state`; raise `Refused` while jobs run, `NotNow` if none is up."""
+    asked = _ask(state, how)
+    pid = supervisor(state)
+    if pid:
+        end_supervisor(pid)
+    elif not asked:
+        raise NotNow(f"no machine is up at {state}")
+    if how != "leave":  # what `up` was told is over; the next one probes anew
+        with suppress(OSError):
+            os.unlink(f"{state}/machine.json")
+
+
+def _ask(state: str, how: str) -> bool:
+    """Let the manager prepare; return whether it did. A dead one is not waited for long."""
+    try:
+        link = Link(state, patience=_ANSWER)
+    except NotNow as error:
+        if not supervisor(state):
+            return False
+        if how in ("refuse", "wait"):
+            error.hint = "stop the rest with `ostler down --leave` or --kill"
+            raise
+        complain(f"{error.message}; the rest is stopped without it")
+        return False
+    try:
+        link.call("shutdown", how=how)
+    except NotNow as error:
+        if how != "leave":
+            raise
+        # It cannot even write down that it stops; nothing of what runs depends on that.
+        complain(f"{error.message}; it is stopped all the same, and what runs goes on")
+        return False
+    finally:
+        link.close()
+    return True
+
+
+def end_supervisor(pid: int) -> None:
+    """Tell the supervisor to end, and wait until it has."""
+    try:
+        ended = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        os.kill(pid, signal.SIGTERM)
+        if not select.select([ended], [], [], _PATIENCE)[0]:
+            raise NotNow(
+                f"the supervisor, process {pid}, does not end",
+                hint=f"kill -9 {pid}; jobs go on, and `ostler up` takes them back",
+            )
+    except PermissionError:
+        raise NotNow(f"the supervisor, process {pid}, belongs to somebody else") from None
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(ended)

@@ -1,0 +1,84 @@
+"""What other systems call our commands and options: for whoever types them out of habit.
+
+Names of Slurm, Grid Engine, HyperQueue and the shell. Loaded only when a word is not known here.
+"""
+
+_COMMANDS = {
+    "run": "srun qrsh salloc qlogin exec",
+    "submit": "sbatch qsub batch start",
+    "jobs": "squeue qstat list ls ps top queue",
+    "job": "show info",
+    "wait": "swait",
+    "cancel": "scancel qdel kill delete",
+    "hold": "qhold",
+    "release": "qrls unhold",
+    "requeue": "resubmit retry rerun",
+    "modify": "qalter scontrol update",
+    "logs": "log cat tail output",
+    "explain": "why",
+    "up": "server",
+    "down": "stop shutdown",
+    "nodes": "sinfo qhost hosts workers",
+    "nodes drain": "drain",
+    "nodes undrain": "undrain",
+    "history": "journal",
+    "acct": "sacct qacct accounting",
+    "query": "sql",
+}
+_JOB_OPTIONS = {
+    "-n N, in all": "--ntasks-per-node",
+    "-n": "--ntasks",
+    "-c": "--cpus-per-task",
+    "-m, for each task": "--mem --mem-per-cpu",
+    "-J": "--job-name",
+    "-t": "--time-limit --time-request --walltime",
+    "--after JOB:ok": "--dependency -d -hold_jid",
+    "--gpus N, or --generic NAME=N": "--gres --resource",
+    "--gpus": "-G --gpus-per-task",
+    "--generic NAME=N": "-L --licenses",
+    "-m, -t, --gpus or --generic": "-l",
+    "--not-before": "--begin -b -a",
+    "-- sh -c 'COMMANDS'": "--wrap",
+    "--project": "--account -A -P",
+    "--env; the whole environment goes along unless told": "--export -V -v",
+    "--dry-run": "--test-only",
+    "-o": "--stdout",
+    "-e": "--stderr",
+    "-D": "--cwd --workdir -wd",
+    "--hold": "-H -h",
+    "--priority": "--nice",
+    "--retries": "--crash-limit",
+    "--each": "--each-line",
+    "`ostler wait ID`, or `ostler run`": "--wait -W --sync",
+    "-c as many CPUs as the node has": "--exclusive",
+}
+_OTHER_OPTIONS = {
+    "--user NAME; without it you see your own": "-u --me --mine",
+    "-q, for no heading": "--noheader --no-header",
+    "--state": "-t --states --filter",
+    "--format": "-o --output-format",
+    "--since": "-S --starttime",
+    "`ostler job ID`": "-j --jobs",
+}
+
+
+def command_for(word: str) -> str:
+    """Return our command for a word of another system; empty if there is none.
+
+    >>> command_for("squeue")
+    'jobs'
+    """
+    return _found(_COMMANDS, word)
+
+
+def option_for(command: str, flag: str) -> str:
+    """Return our options for one of another system; empty if there is none.
+
+    >>> option_for("submit", "--mem")
+    '-m, for each task'
+    """
+    return _found(_JOB_OPTIONS if command in ("run", "submit") else _OTHER_OPTIONS, flag)
+
+
+def _found(names: dict[str, str], word: str) -> str:
+    return next((ours for ours, theirs in names.items() if word in theirs.split()), "")

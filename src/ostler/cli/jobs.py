@@ -1,0 +1,145 @@
+"""`ostler jobs` and `ostler job`: what there is and how it stands."""
+
+import time
+
+from ostler.cli.ask import link_to
+from ostler.cli.options import Given
+from ostler.cli.output import Column, Row, cell, chosen, fields, json_text, rows_of, say, table
+from ostler.model.errors import UsageError
+
+COLUMNS: list[Column] = [
+    ("id", "ID"),
+    ("name", "NAME"),
+    ("user", "USER"),
+    ("state", "STATE"),
+    ("elements", "DONE"),
+    ("cpus", "CPUS"),
+    ("elapsed", "TIME"),
+    ("why", "WHERE OR WHY"),
+]
+_ELEMENTS: list[Column] = [
+    ("id", "ID"),
+    ("state", "STATE"),
+    ("exit_status", "EXIT"),
+    ("attempt", "ATTEMPT"),
+    ("elapsed", "TIME"),
+    ("max_rss", "MEMORY"),
+    ("node", "NODE"),
+    ("reason", "REASON"),
+]
+STATES: tuple[str, ...] = (
+    "held",
+    "pending",
+    "starting",
+    "running",
+    "suspended",
+    "finishing",
+    "done",
+)
+STATES += ("success", "failed", "cancelled", "timeout", "memory", "lost", "rejected", "dependency")
+
+
+def main(given: Given) -> int:
+    """List jobs: one's own unfinished ones unless told otherwise."""
+    options = _options(given)
+    link = link_to(given)
+    document = link.call("read", what="jobs", options=options)
+    link.close()
+    if given.flag("json"):
+        say(json_text(document))
+        return 0
+    rows, quiet = rows_of(document, "jobs"), given.flag("quiet")
+    if (keys := given.text("format")) is not None:
+        say(chosen(rows, keys, heading=not quiet))
+    elif rows:
+        say(table([_shown(row) for row in rows], COLUMNS, heading=not quiet))
+    elif not quiet:
+        say("no jobs")
+    return 0
+
+
+def _options(given: Given) -> dict[str, object]:
+    options: dict[str, object] = {"all": True} if given.flag("all") else {}
+    if (user := given.text("user")) is not None:
+        options["user"] = user
+    if (text := given.text("in_state")) is not None:
+        options["states"] = states = [part for part in text.split(",") if part]
+        for state in states:
+            if state not in STATES:
+                raise UsageError(
+                    f"--state cannot be {state!r}",
+                    expected=", ".join(STATES),
+                    hint="a state folder has a / in it, or stands before the command",
+                )
+    if (text := given.text("since")) is not None:
+        from ostler.cli.when import parse_moment
+
+        options["since"] = parse_moment("--since", text, past=True)
+    return options
+
+
+def _shown(row: Row) -> Row:
+    """Return a job's row as the table shows it."""
+    state = row.get("result") if row.get("state") == "done" else row.get("state")
+    shown: Row = {**row, "state": state, "cpus": _product(row), "elapsed": _elapsed(row)}
+    total = row.get("elements", 1)  # rows of jobs that have ended do not count them again
+    shown["elements"] = f"{row.get('elements_done', total)}/{total}"
+    if row.get("array") is None:
+        shown["elements"] = "-"
+    where = cell("", row.get("allocation_nodes"))
+    rule = row.get("rule")
+    why = row.get("reason") or (f"waits: {rule}" if rule else "")
+    shown["why"] = why if where == "-" or row.get("state") in ("pending", "held", "done") else where
+    return shown
+
+
+def _product(row: Row) -> object:
+    tasks, cpus = row.get("tasks"), row.get("cpus")
+    return tasks * cpus if isinstance(tasks, int) and isinstance(cpus, int) else cpus
+
+
+def _elapsed(row: Row) -> object:
+    """Return the seconds it has run, or has waited if it never did."""
+    since = row.get("started_at") or row.get("submitted_at")
+    until = row.get("ended_at") or time.time()
+    if isinstance(since, int | float) and isinstance(until, int | float):
+        return max(0.0, until - since)
+    return None
+
+
+def one(given: Given) -> int:
+    """Show one job with its elements."""
+    link = link_to(given)
+    document = link.call("read", what="job", ref=given.words[0])
+    link.close()
+    if given.flag("json"):
+        say(json_text(document))
+        return 0
+    for row in rows_of(document, "jobs"):
+        elements = rows_of(row, "element_rows")
+        say(fields({key: value for key, value in row.items() if key != "element_rows"}))
+        if len(elements) > 1:
+            say("")
+            say(table([_element(element) for element in elements], _ELEMENTS))
+            say(f"\n`ostler job {elements[0].get('id')}` shows all of one element")
+        for element in elements if len(elements) == 1 else []:
+            say(f"\nelement {element.get('id')}")
+            rest = {k: v for k, v in element.items() if k not in ("id", "tasks")}
+            say(fields({**rest, "tasks": _tasks(element.get("tasks"))}, indent="  "))
+    return 0
+
+
+def _element(row: Row) -> Row:
+    """Return an element's row as the table of `ostler job` shows it."""
+    state = row.get("result") if row.get("state") == "done" else row.get("state")
+    ran = row.get("started_at") is not None
+    return {**row, "state": state, "elapsed": _elapsed(row) if ran else None}
+
+
+def _tasks(value: object) -> str:
+    """Return how each task ended: rank, then status or signal."""
+    told = []
+    for task in value if isinstance(value, list) else []:
+        rank, code, number = task
+        told.append(f"{rank}: signal {number}" if number else f"{rank}: {code}")
+    return ", ".join(told)

@@ -1,0 +1,56 @@
+"""`ostler modify`: change a waiting job, or the time limit of one that runs."""
+
+from ostler.cli.ask import array, duration, link_to, number, size
+from ostler.cli.options import Given
+from ostler.cli.output import cell, json_text, say
+from ostler.cli.when import parse_moment
+from ostler.client.spec import check
+from ostler.model.errors import UsageError
+
+
+def main(given: Given) -> int:
+    """Send what is to be changed."""
+    changes = _changes(given)
+    if not changes:
+        raise UsageError("nothing is to be changed", hint="see `ostler modify --help`")
+    for name, value in changes.items():
+        check(name, value)
+    link = link_to(given)
+    document = link.call("modify", ref=given.words[0], changes=changes)
+    link.close()
+    if given.flag("json"):
+        say(json_text({"jobs": [document["job"]]}))
+    elif not given.flag("quiet"):
+        told = ", ".join(_told(key, value) for key, value in changes.items())
+        say(f"{document['job'].get('id')}: {told}")
+    return 0
+
+
+def _told(key: str, value: object) -> str:
+    """Return a change as a person reads it."""
+    if key == "time_limit":
+        return f"time_limit {cell('_seconds', value) if value else 'none'}"
+    return f"{key} {cell(key, value)}"
+
+
+def _changes(given: Given) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    for name, key in (("renamed", "name"), ("project", "project")):
+        if (text := given.text(name)) is not None:
+            changes[key] = text
+    for name in ("priority", "tasks", "cpus", "gpus", "nodes", "retries"):
+        if (text := given.text(name)) is not None:
+            changes[name] = number(f"--{name}", text)
+    if (text := given.text("time")) is not None:
+        none = text in ("0", "none", "unlimited")
+        changes["time_limit"] = 0 if none else duration("--time", text)
+    if (text := given.text("memory")) is not None:
+        changes["memory"] = size("--memory", text)
+    if (text := given.text("not_before")) is not None:
+        changes["not_before"] = parse_moment("--not-before", text)
+    if (text := given.text("array_cap")) is not None:
+        spans, cap = array(text if "%" in text else f"%{text}")
+        if spans or cap is None:
+            raise UsageError(f"--array cannot be {text!r} here", expected="%N: at most N at once")
+        changes["array_cap"] = cap
+    return changes

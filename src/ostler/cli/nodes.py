@@ -1,0 +1,67 @@
+"""`ostler nodes`, `ostler node`, and an administrator's word about nodes."""
+
+from ostler.cli.ask import link_to, names
+from ostler.cli.options import Given
+from ostler.cli.output import Column, Row, chosen, fields, json_text, rows_of, say, table
+
+COLUMNS: list[Column] = [
+    ("name", "NAME"),
+    ("status", "STATUS"),
+    ("word", "WORD"),
+    ("cpus", "CPUS"),
+    ("free_cpus", "FREE"),
+    ("memory", "MEMORY"),
+    ("free_memory", "FREE"),
+    ("gpus", "GPUS"),
+    ("allocations", "RUNS"),
+    ("word_reason", "REASON"),
+]
+
+
+def main(given: Given) -> int:
+    """List the nodes."""
+    link = link_to(given)
+    document = link.call("read", what="nodes")
+    link.close()
+    return _print(given, document)
+
+
+def _print(given: Given, document: object) -> int:
+    rows: list[Row] = rows_of(document, "nodes")
+    quiet = given.flag("quiet")
+    if given.flag("json"):
+        say(json_text(document))
+    elif (keys := given.text("format")) is not None:
+        say(chosen(rows, keys, heading=not quiet))
+    elif rows or not quiet:
+        say(table(rows, COLUMNS, heading=not quiet) if rows else "no nodes")
+    return 0
+
+
+def one(given: Given) -> int:
+    """Show one node."""
+    link = link_to(given)
+    document = link.call("read", what="node", ref=given.words[0])
+    link.close()
+    if given.flag("json"):
+        say(json_text(document))
+    else:
+        say("\n".join(fields(row) for row in rows_of(document, "nodes")))
+    return 0
+
+
+def word(given: Given) -> int:
+    """Drain or undrain nodes."""
+    verb = given.command.name.partition(" ")[2]
+    wanted = [name for text in given.words for name in names(text)]
+    link = link_to(given)
+    document = link.call("node_word", verb=verb, nodes=wanted, reason=given.text("reason") or "")
+    link.close()
+    if given.flag("json"):
+        say(json_text(document))
+    elif not given.flag("quiet"):
+        for row in rows_of(document, "nodes"):
+            runs = row.get("allocations") or 0
+            what = "1 allocation runs" if runs == 1 else f"{runs or 'no'} allocations run"
+            say(f"{row.get('name')}: {row.get('word')}, {what} there")
+    return 0

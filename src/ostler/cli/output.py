@@ -1,0 +1,230 @@
+"""What commands print: lines, tables that fit the terminal, and JSON, without loading a library."""
+
+import posix
+import time
+
+from ostler.model.errors import UsageError
+
+Row = dict[str, object]
+Column = tuple[str, str]  # key of the row, heading
+
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPES |= {"\b": "\\b", "\f": "\\f"}
+_NARROWEST = 8  # columns are cut no further than this
+_DAY = 86_400
+
+
+def say(text: str) -> None:
+    """Write one or more lines to standard output; bytes that came in come out the same."""
+    _write(1, text)
+
+
+def complain(text: str, *, bare: bool = False) -> None:
+    """Write a line to standard error, in our name unless `bare`."""
+    try:
+        _write(2, text if bare else f"ostler: {text}")
+    except OSError:
+        return  # nobody is there to read it
+
+
+def _write(fd: int, text: str) -> None:
+    write_all(fd, f"{text}\n".encode("utf-8", "surrogateescape"))
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of the bytes; raise OSError."""
+    while data:
+        data = data[posix.write(fd, data) :]
+
+
+def json_text(value: object) -> str:
+    """Return what `json.dumps` returns, but null for numbers that JSON has no word for.
+
+    Bytes that are not text become lone surrogates, as in Python's own file names.
+    """
+    out: list[str] = []
+    _encode(value, out)
+    return "".join(out)
+
+
+def _encode(value: object, out: list[str]) -> None:
+    if value is None:
+        out.append("null")
+    elif value is True or value is False:
+        out.append("true" if value else "false")
+    elif isinstance(value, str):
+        out.append(_quote(value))
+    elif isinstance(value, bytes):
+        out.append(_quote(value.decode("utf-8", "surrogateescape")))
+    elif isinstance(value, float):
+        out.append(repr(value) if value - value == 0 else "null")
+    elif isinstance(value, dict):
+        mark = "{"
+        for key, item in value.items():
+            out.append(f"{mark}{_quote(str(key))}: ")
+            _encode(item, out)
+            mark = ", "
+        out.append("{}" if mark == "{" else "}")
+    elif isinstance(value, list | tuple):
+        mark = "["
+        for item in value:
+            out.append(mark)
+            _encode(item, out)
+            mark = ", "
+        out.append("[]" if mark == "[" else "]")
+    else:
+        out.append(str(value))
+
+
+def _quote(text: str) -> str:
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
+    out = ['"']
+    for char in text:
+        code = ord(char)
+        if char in _ESCAPES:
+            out.append(_ESCAPES[char])
+        elif 0x20 <= code < 0x7F:
+            out.append(char)
+        elif code < 0x10000:
+            out.append(f"\\u{code:04x}")
+        else:
+            code -= 0x10000
+            out.append(f"\\u{0xD800 | code >> 10:04x}\\u{0xDC00 | code & 0x3FF:04x}")
+    out.append('"')
+    return "".join(out)
+
+
+def width() -> int:
+    """Return the columns of the terminal; 0 if there is none, and nothing need be cut."""
+    try:
+        return posix.get_terminal_size(1).columns
+    except OSError:
+        return 0
+
+
+def table(
+    rows: list[Row], columns: list[Column], *, room: int | None = None, heading: bool = True
+) -> str:
+    """Return the rows under headings; on a terminal what is longest is cut until they fit.
+
+    Columns that no row has are left out; numbers stand to the right.
+    """
+    columns = [c for c in columns if any(c[0] in row for row in rows)] if rows else columns
+    lines = [[title for _, title in columns]] if heading else []
+    lines += [[cell(key, row.get(key)) for key, _ in columns] for row in rows]
+    right = [bool(rows) and all(_is_number(row.get(key)) for row in rows) for key, _ in columns]
+    sizes = [max((_room(line[i]) for line in lines), default=0) for i in range(len(columns))]
+    room = width() if room is None else room
+    if room >= _NARROWEST:
+        sizes = _fitting(sizes, room)
+    text = []
+    for line in lines:
+        cells = [_padded(c, size, right=r) for c, size, r in zip(line, sizes, right, strict=True)]
+        joined = "  ".join(cells).rstrip()
+        text.append(_padded(joined, room, right=False).rstrip() if room >= _NARROWEST else joined)
+    return "\n".join(text)
+
+
+def _fitting(sizes: list[int], room: int) -> list[int]:
+    """Return the sizes with the widest columns made narrower until all fit, or none can be."""
+    sizes = list(sizes)
+    while (over := sum(sizes) + 2 * (len(sizes) - 1) - room) > 0:
+        most = max(sizes)
+        if most <= _NARROWEST:
+            break
+        at = sizes.index(most)
+        second = max([*sizes[:at], *sizes[at + 1 :], _NARROWEST])
+        sizes[at] = max(most - over, min(second, most - 1), _NARROWEST)
+    return sizes
+
+
+def _padded(text: str, size: int, *, right: bool) -> str:
+    """Return the text in so many columns of a terminal, cut if it takes more."""
+    taken = _room(text)
+    if taken > size:
+        text = text[:size]
+        while _room(text) > size - 1:
+            text = text[:-1]
+        text += "…"
+        taken = _room(text)
+    blank = " " * (size - taken)
+    return blank + text if right else text + blank
+
+
+def _room(text: str) -> int:
+    """Return the columns that a text takes on a terminal: some signs take two, some none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def chosen(rows: list[Row], keys: str, *, heading: bool = True) -> str:
+    """Return a table of the columns that --format names; raise `UsageError`."""
+    columns = [(key.strip(), key.strip().upper()) for key in keys.split(",")]
+    for key, _ in columns:
+        if rows and not any(key in row for row in rows):
+            raise UsageError(f"there is no column {key!r}", expected=", ".join(rows[0]))
+    return table(rows, columns, heading=heading)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def cell(key: str, value: object) -> str:
+    """Return a value as a person reads it; the key's name tells times, sizes and durations."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float):
+        return _number(key, value)
+    if isinstance(value, list | tuple):
+        return ",".join(cell("", item) for item in value) or "-"
+    if isinstance(value, dict):
+        pairs = [f"{k}={cell(str(k), v)}" for k, v in value.items()]
+        return " ".join(pairs) or "-"
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "surrogateescape")
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in str(value))
+
+
+def _number(key: str, value: float) -> str:
+    from ostler.model.units import format_duration, format_size
+
+    if key.endswith(("_at", "_since", "_start", "not_before")) or key in ("since", "at", "shadow"):
+        return moment(value)
+    if key.endswith("_seconds") or key == "elapsed":
+        return format_duration(value)
+    if "memory" in key or key.endswith("_bytes") or key == "max_rss":
+        return format_size(value) if value else "-"
+    return str(int(value)) if value == int(value) else _decimal(value)
+
+
+def _decimal(value: float) -> str:
+    """Return six digits; of large numbers all before the point, and six after it."""
+    return f"{value:.6f}".rstrip("0") if abs(value) >= 1 else f"{value:.6g}"
+
+
+def moment(at: float) -> str:
+    """Return a time as `14:05:09` today, else as `2026-11-21 14:05`."""
+    then = time.localtime(at)
+    near = abs(at - time.time()) < _DAY and then.tm_yday == time.localtime().tm_yday
+    return time.strftime("%H:%M:%S" if near else "%Y-%m-%d %H:%M", then)
+
+
+def fields(row: Row, *, indent: str = "") -> str:
+    """Return one object as lines of key and value, without what is empty."""
+    shown = [(k, cell(k, v)) for k, v in row.items()]
+    shown = [(k, text) for k, text in shown if text != "-"]
+    size = max((len(k) for k, _ in shown), default=0)
+    return "\n".join(f"{indent}{k:<{size}}  {text}" for k, text in shown)
+
+
+def rows_of(document: object, noun: str) -> list[Row]:
+    """Return the rows that a document holds under a plural noun."""
+    found = document.get(noun) if isinstance(document, dict) else None
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

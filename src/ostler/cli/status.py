@@ -1,0 +1,54 @@
+"""`ostler status`: what the machine has and does."""
+
+from typing import Any
+
+from ostler.cli.ask import link_to
+from ostler.cli.options import Given
+from ostler.cli.output import json_text, say
+from ostler.model.units import format_size
+
+Status = dict[str, Any]
+
+
+def main(given: Given) -> int:
+    """Print the status."""
+    link = link_to(given)
+    document = link.call("read", what="status")
+    link.close()
+    say(json_text(document) if given.flag("json") else status_text(document))
+    return 0
+
+
+def status_text(status: Status) -> str:
+    """Return the status for a person."""
+    processes = status.get("processes") or {}
+    pids = ", ".join(f"{name} {pid}" for name, pid in processes.items() if pid)
+    counts = ", ".join(f"{n} {state}" for state, n in (status.get("jobs") or {}).items())
+    text = f"{machine_text(status)}\n  processes  {pids}\n  jobs       {counts or 'none'}"
+    if (status.get("machine") or {}).get("stopping"):
+        text += "\n  stopping   nothing more starts; `ostler up` after that"
+    return text
+
+
+def machine_text(status: Status) -> str:
+    """Return what the machine has, and what it cannot enforce and why."""
+    lines = [f"up at {status.get('state')}"]
+    for node in status.get("nodes") or []:
+        word = "" if node.get("word", "in") == "in" else f", {node['word']}"
+        state = "" if node.get("status") == "running" else f", {node.get('status')}"
+        lines.append(f"  node       {node.get('name')}: {_sizes(node)}{state}{word}")
+    told = status.get("shortcomings") or []
+    for i, text in enumerate(told):
+        lines.append(f"  {'cannot' if i == 0 else '':<9}  {text}")
+    return "\n".join(lines)
+
+
+def _sizes(node: Status) -> str:
+    parts = [_count(node.get("cpus"), "CPU"), f"{format_size(node.get('memory') or 0)} memory"]
+    parts.append(_count(node.get("gpus"), "GPU") if node.get("gpus") else "no GPU")
+    parts += [f"{n} {name}" for name, n in (node.get("generic") or {}).items()]
+    return ", ".join(parts) + (" (declared)" if node.get("declared") else "")
+
+
+def _count(n: object, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n or 0} {noun}s"

@@ -1,0 +1,278 @@
+"""Every command and option, written once: for both roads, for help and for the reference.
+
+Imports nothing: everyday commands load it. What the options mean is in `ask.py`.
+"""
+
+
+class Option:
+    """One option. `metavar` is empty for a flag; `many` collects all its values in a list."""
+
+    __slots__ = ("flags", "help", "many", "metavar", "name")
+
+    def __init__(
+        self,
+        name: str,
+        flags: str,
+        metavar: str,
+        text: str,
+        *,
+        many: bool = False,
+    ) -> None:
+        self.name = name
+        self.flags = flags.split("/")
+        self.metavar = metavar
+        self.help = text
+        self.many = many
+
+
+class Command:
+    """One command, maybe of two words.
+
+    words: (metavar, at least, at most or None) of the positional arguments; rest: everything from
+    the first positional argument on belongs to the job. main: MODULE:FUNCTION below `ostler.cli`.
+    """
+
+    __slots__ = ("example", "group", "main", "name", "options", "rest", "summary", "words")
+
+    def __init__(
+        self,
+        name: str,
+        group: str,
+        main: str,
+        summary: str,
+        options: str = "",
+        words: tuple[str, int, int | None] = ("", 0, 0),
+        *,
+        example: str,
+        rest: bool = False,
+    ) -> None:
+        self.name = name
+        self.group = group
+        self.main = main
+        self.summary = summary
+        names = options.split()
+        # `jobs --state` means states of jobs; a folder is told by its / (see `options.settle`).
+        names += [o for o in GENERAL if o != "state" or "in_state" not in names]
+        self.options = [OPTIONS[o] for o in names]
+        self.words = words
+        self.example = example
+        self.rest = rest
+
+
+GROUPS = ("Jobs", "The machine", "What happened", "Here")
+GENERAL = ["state", "json", "quiet"]
+
+OPTIONS: dict[str, Option] = {
+    o.name: o
+    for o in (
+        # what a job asks for
+        Option("partition", "-p/--partition", "NAME", "where to run; `main` unless told"),
+        Option("tasks", "-n/--tasks", "N", "how many times the command is started, side by side"),
+        Option("cpus", "-c/--cpus", "N", "CPUs of each task"),
+        Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),
+        Option("time", "-t/--time", "TIME", "time limit: 90s, 90m, 2h, 1d, 1:30:00"),
+        Option("nodes", "-N/--nodes", "N", "exactly so many nodes"),
+        Option("gpus", "--gpus", "N", "GPUs of each task"),
+        Option("generic", "--generic", "NAME=N", "named resource of each task", many=True),
+        Option("nodelist", "-w/--nodelist", "NODES", "only on these: n1,n3 or 'n[1-3]'"),
+        Option("exclude", "-x/--exclude", "NODES", "on none of these"),
+        Option("name", "-J/--name", "NAME", "name of the job; the command's unless told"),
+        Option("renamed", "-J/--name", "NAME", "name of the job"),
+        Option("project", "--project", "NAME", "whom to account it to"),
+        Option("priority", "--priority", "N", "0 to 100, higher goes first; 50 unless told"),
+        Option("chdir", "-D/--chdir", "DIR", "working directory; this one unless told"),
+        Option(
+            "env", "--env", "none|K|K=V", "carry nothing, only K; set K to V", many=True
+        ),
+        Option("umask", "--umask", "MODE", "octal; this shell's unless told"),
+        Option("requeue", "--requeue", "", "may run again when it was lost with its node"),
+        Option("retries", "--retries", "N", "run again up to N times when it fails"),
+        Option(
+            "retry_on", "--retry-on", "LIST", "only these exit statuses and results: 75,lost"
+        ),
+        Option("signal", "--signal", "SIG@SECONDS", "warn so long before the time limit: USR1@60"),
+        # when, how often and where to
+        Option("array", "--array", "RANGES[%N]", "elements 0-99, at most N at once: 0-99%10"),
+        Option("each", "--each", "FILE", "an element for each line, in OSTLER_ITEM; - is stdin"),
+        Option("after", "--after", "JOB[:ok|any|fail]", "start when that job has ended", many=True),
+        Option("not_before", "--not-before", "WHEN", "17:30, 2026-12-24T18:00, +30m"),
+        Option("hold", "--hold", "", "do not start before `ostler release`"),
+        Option("output", "-o/--output", "FILE", "pattern: %j job, %a element, %t task, %n node, …"),
+        Option("error", "-e/--error", "FILE", "pattern; where the output goes unless told"),
+        Option("input", "-i/--input", "FILE", "standard input; /dev/null unless told"),
+        Option("dry_run", "--dry-run", "", "only say what would be asked and when it would start"),
+        # of single commands
+        Option("up", "--up", "", "start a machine on this host if none is up"),
+        Option("declared_cpus", "--cpus", "N", "offer N CPUs instead of what this host has"),
+        Option("declared_memory", "--memory", "SIZE", "offer so much memory"),
+        Option("declared_gpus", "--gpus", "N", "offer N GPUs"),
+        Option("declared_generic", "--generic", "NAME=N", "offer a named resource", many=True),
+        Option("system", "--system", "", "a machine for all users of this host; root only"),
+        Option("foreground", "--foreground", "", "stay until interrupted, then stop the machine"),
+        Option("wait", "--wait", "", "let the jobs end first; start none"),
+        Option("kill", "--kill", "", "end the jobs that run"),
+        Option("leave", "--leave", "", "let what runs go on; the next `up` takes it back"),
+        Option("user", "--user", "NAME", "of this user"),
+        Option(
+            "in_state", "--state", "LIST", "in these states: running,done; a word with a / is DIR"
+        ),
+        Option("since", "--since", "WHEN", "what happened since: 2h (ago), 08:00, a date"),
+        Option("all", "--all", "", "of all users, ended ones too"),
+        Option("everybody", "--all", "", "of all users"),
+        Option("format", "--format", "KEYS", "these columns, named as in --json: id,state"),
+        Option("reason", "--reason", "TEXT", "kept in the story of the job or node"),
+        Option("failed", "--failed", "", "only elements that did not succeed"),
+        Option("follow", "-f/--follow", "", "go on until it ends, or until interrupted"),
+        Option("errors", "-e/--error", "", "the error file instead of the output"),
+        Option("array_cap", "--array", "%N", "at most N elements at once"),
+        Option("job", "--job", "ID", "of this job"),
+        Option("limit", "--limit", "N", "at most the last N"),
+        # everywhere
+        Option("state", "--state", "DIR", "folder of the machine (or OSTLER_STATE)"),
+        Option("json", "--json", "", "one JSON document on stdout and nothing else"),
+        Option("quiet", "-q/--quiet", "", "say less; tables without a heading"),
+    )
+}  # fmt: skip
+
+_REQUEST = (
+    "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
+    "chdir env umask requeue retries retry_on signal "
+)
+_WHEN = "array each after not_before hold output error input "
+_ID = ("ID", 1, 1)
+_IDS = ("ID", 1, None)
+
+COMMANDS: dict[str, Command] = {
+    c.name: c
+    for c in (
+        Command(
+            "run", "Jobs", "run:main",
+            "Run CMD now, with this terminal's input and output and the job's exit status.",
+            _REQUEST + "up", ("CMD", 1, None), rest=True,
+            example="ostler run -c 2 -m 4G make -j2",
+        ),
+        Command(
+            "submit", "Jobs", "submit:main",
+            "Queue SCRIPT (- is stdin), or CMD after --; print the job's id.",
+            _REQUEST + _WHEN + "dry_run", ("SCRIPT | -- CMD", 1, None), rest=True,
+            example="ostler submit -t 2h --array 0-99%10 -- sh -c 'work $OSTLER_ELEMENT'",
+        ),
+        Command(
+            "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
+            "user in_state since all format", example="ostler jobs --all --since 2h",
+        ),
+        Command(
+            "job", "Jobs", "jobs:one", "Show all that is known of one job.", "", _ID,
+            example="ostler job 12",
+        ),
+        Command(
+            "wait", "Jobs", "wait:main", "Wait until the jobs have ended; 1 if one did not succeed.",
+            "", _IDS, example="ostler wait 12 13_[0-9]",
+        ),
+        Command(
+            "cancel", "Jobs", "act:main", "End what runs and take what waits out of the queue.",
+            "reason", _IDS, example="ostler cancel 12 13_4",
+        ),
+        Command(
+            "hold", "Jobs", "act:main", "Keep what waits from starting.", "reason", _IDS,
+            example="ostler hold 12",
+        ),
+        Command(
+            "release", "Jobs", "act:main", "Let what is held wait for its turn.", "", _IDS,
+            example="ostler release 12",
+        ),
+        Command(
+            "suspend", "Jobs", "act:main",
+            "Freeze what runs: it keeps its memory and gives up its CPUs.", "", _IDS,
+            example="ostler suspend 12",
+        ),
+        Command(
+            "resume", "Jobs", "act:main", "Let what is suspended go on.", "", _IDS,
+            example="ostler resume 12",
+        ),
+        Command(
+            "requeue", "Jobs", "act:main", "Run again what runs or has ended.", "failed reason",
+            _IDS, example="ostler requeue --failed 12",
+        ),
+        Command(
+            "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit of any.",
+            "renamed project priority time not_before array_cap tasks cpus memory gpus nodes retries",
+            _ID, example="ostler modify 12 -t 4h --priority 60",
+        ),
+        Command(
+            "logs", "Jobs", "logs:main", "Print what a job has written.", "follow errors", _ID,
+            example="ostler logs -f 12",
+        ),
+        Command(
+            "explain", "Jobs", "explain:main",
+            "Say why a job waits, when it should start, and what would let it start now.", "", _ID,
+            example="ostler explain 12",
+        ),
+        Command(
+            "up", "The machine", "up:main", "Make this host a machine, as the present user.",
+            "declared_cpus declared_memory declared_gpus declared_generic system foreground",
+            example="ostler up --cpus 4 --memory 8G",
+        ),
+        Command(
+            "down", "The machine", "down:main", "Stop the machine; refused while jobs run.",
+            "wait kill leave", example="ostler down --wait",
+        ),
+        Command(
+            "status", "The machine", "status:main", "Say what the machine has and does.", "",
+            example="ostler status",
+        ),
+        Command(
+            "nodes", "The machine", "nodes:main", "List the nodes.", "format",
+            example="ostler nodes",
+        ),
+        Command(
+            "node", "The machine", "nodes:one", "Show all that is known of one node.", "",
+            ("NAME", 1, 1), example="ostler node n1",
+        ),
+        Command(
+            "nodes drain", "The machine", "nodes:word",
+            "Give the nodes no new work; what runs there goes on.", "reason", ("NAME", 1, None),
+            example="ostler nodes drain n1 --reason 'new disk'",
+        ),
+        Command(
+            "nodes undrain", "The machine", "nodes:word", "Give the nodes work again.", "reason",
+            ("NAME", 1, None), example="ostler nodes undrain n1",
+        ),
+        Command(
+            "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
+            ("KEY VALUE", 2, 2), example="ostler config set max-cpus-per-user 8",
+        ),
+        Command(
+            "config unset", "The machine", "config:change", "Take an attribute's default again.",
+            "", ("KEY", 1, 1), example="ostler config unset max-cpus-per-user",
+        ),
+        Command(
+            "config effective", "The machine", "config:main",
+            "List all attributes with their values.", "", example="ostler config effective",
+        ),
+        Command(
+            "events", "What happened", "events:main", "List what happened, oldest first.",
+            "follow since job limit", example="ostler events -f",
+        ),
+        Command(
+            "history", "What happened", "events:history",
+            "Say how one job came to be as it is.", "", _ID, example="ostler history 12",
+        ),
+        Command(
+            "acct", "What happened", "acct:main", "List what ended jobs used.",
+            "user since everybody job limit format", example="ostler acct --since 08:00",
+        ),
+        Command(
+            "query", "What happened", "query:main",
+            "Read the database with one SQL statement.", "", ("SQL", 1, 1),
+            example='ostler query "select result, count(*) from jobs group by 1"',
+        ),
+        Command(
+            "doctor", "Here", "doctor:main",
+            "Say what this host lacks to do all that Ostler can, and how to get it.", "",
+            example="ostler doctor",
+        ),
+    )
+}  # fmt: skip
+
+ALONE = {"config": "config effective"}  # what a first word means without a second

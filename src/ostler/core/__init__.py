@@ -1,0 +1,1 @@
+"""The state machines: events in, effects out; no clock, no I/O."""

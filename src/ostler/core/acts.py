@@ -1,0 +1,338 @@
+"""What people do to jobs: cancel, hold, release, suspend, resume, requeue, signal, modify."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec.structs import replace
+
+from ostler.core.effects import Fail, Reply
+from ostler.core.entry import Entry
+from ostler.core.events import Acted, Modified
+from ostler.core.life import REQUEUE, end_for_good, release
+from ostler.core.moves import broken_dependency, end_waiting, settle
+from ostler.core.state import State
+from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
+from ostler.core.view import job_row
+from ostler.model.caller import Caller
+from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
+from ostler.model.ids import Ref, element_name
+from ostler.model.job import JobSpec
+from ostler.model.orders import Retime, SignalTasks, SuspendShare
+from ostler.model.states import AllocationState, JobState, Result
+from ostler.model.units import format_duration, format_size
+
+MAX_SIGNAL = 64
+
+Verb = Callable[[State, float, Entry, Ref, Acted], str]
+
+
+def on_acted(s: State, now: float, event: Acted) -> None:
+    """Do it to each named job or element, and answer for each in order."""
+    verb = VERBS.get(event.verb)
+    if verb is None:
+        known = ", ".join(sorted(VERBS))
+        s.effects.append(Fail(event.to, UsageError(f"no verb {event.verb!r}", expected=known)))
+        return
+    rows: list[dict[str, Any]] = []
+    for ref in event.refs:
+        row: dict[str, Any] = {"id": str(ref), "ok": True}
+        try:
+            entry = s.entry(ref)
+            owned(entry, event.caller, event.verb)
+            row["message"] = verb(s, now, entry, ref, event)
+        except OstlerError as error:
+            row |= {
+                "ok": False,
+                "code": error.code,
+                "message": error.message,
+                "expected": error.expected,
+                "hint": error.hint,
+            }
+        rows.append(row)
+    s.effects.append(Reply(event.to, {"jobs": rows}))
+
+
+def owned(entry: Entry, caller: Caller, verb: str) -> None:
+    """Raise `Refused` unless the caller may do this to the job."""
+    if caller.uid != entry.job.uid and not caller.admin:
+        job = entry.job
+        raise Refused(
+            f"job {job.id} belongs to {job.user}; {caller.user} may not {verb} it",
+            hint=f"ask {job.user} or an administrator",
+        )
+
+
+def _indices(entry: Entry, ref: Ref, *, live: bool) -> Iterator[int]:
+    """Yield the named elements that are live, or those that wait or are held."""
+    spans = ref.elements or entry.job.spans()
+    names = list(entry.live) if live else [i for i in entry.touched if i not in entry.live]
+    if not live and ref.elements is not None:
+        names += [i for low, high in spans for i in range(low, high + 1) if i in entry.waiting]
+    for index in sorted(set(names)):
+        if any(low <= index <= high for low, high in spans):
+            yield index
+
+
+def _alive(s: State, entry: Entry, verb: str) -> None:
+    if entry.job.id not in s.jobs:
+        raise NotNow(f"job {entry.job.id} has ended as {entry.job.result}; cannot {verb} it")
+
+
+def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """End what runs and take what waits out of the queue."""
+    if entry.job.id not in s.jobs:
+        return f"had already ended as {entry.job.result}"
+    by = f"cancelled by {event.caller.user}"
+    why = f"{by}: {event.reason}" if event.reason else by
+    for index in list(_indices(entry, ref, live=True)):
+        end_for_good(s, s.allocations[entry.live[index]], why)
+    if ref.elements is None:
+        end_waiting(s, now, entry, Result.CANCELLED, why)
+    else:
+        for index in list(_indices(entry, ref, live=False)):
+            element = replace(
+                entry.element(index),
+                state=JobState.DONE,
+                result=Result.CANCELLED,
+                reason=why,
+                ended_at=now,
+            )
+            s.save(element)
+            entry.finish(index, Result.CANCELLED, None)
+        settle(s, now, entry, why=why)
+    return "is being cancelled" if entry.live else "cancelled"
+
+
+def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """Keep what waits from starting."""
+    _alive(s, entry, "hold")
+    by, before = event.caller.user, entry.job
+    why = f"held by {by}" + (f": {event.reason}" if event.reason else "")
+    if ref.elements is None:
+        if not entry.waiting and not entry.job.held_by:
+            raise NotNow(f"job {ref} does not wait; only what waits can be held")
+        entry.job = replace(entry.job, held_by=by)
+    else:
+        indices = list(_indices(entry, ref, live=False))
+        if not indices:
+            raise NotNow(f"{ref} does not wait; only what waits can be held")
+        for index in indices:
+            element = replace(entry.element(index), state=JobState.HELD, held_by=by, reason=why)
+            entry.touched[index] = element
+            entry.waiting.discard(index)
+            s.save(element)
+    settle(s, now, entry, why=why, saved=before)
+    return why
+
+
+def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """Let what is held wait for its turn."""
+    _alive(s, entry, "release")
+    before = entry.job
+    indices = [i for i in _indices(entry, ref, live=False) if i in entry.touched]
+    whole = ref.elements is None and before.held_by
+    if not whole and not any(entry.touched[index].held_by for index in indices):
+        if before.held_by:
+            raise NotNow(f"the whole of job {before.id} is held", hint=f"release {before.id}")
+        return "was not held"
+    if ref.elements is None:
+        entry.job = replace(entry.job, held_by="")
+    for index in indices:
+        element = replace(entry.touched[index], state=JobState.PENDING, held_by="", reason="")
+        entry.touched[index] = element
+        entry.waiting.add(index)
+        s.save(element)
+    why = f"released by {event.caller.user}"
+    settle(s, now, entry, why=why, saved=before)
+    return "released"
+
+
+def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
+    _alive(s, entry, "suspend")
+    count = 0
+    for index in list(_indices(entry, ref, live=True)):
+        alloc = s.allocations[entry.live[index]]
+        if alloc.id in entry.resuming:
+            entry.resuming.discard(alloc.id)
+            s.put(replace(alloc, resuming=False))
+        count += alloc.state is AllocationState.SUSPENDED
+        if alloc.state is not AllocationState.READY or not alloc.started:
+            continue
+        count += 1
+        for place in alloc.placements:
+            s.nodes[place.node].books.give_cpus(place)
+            s.send(place.node, SuspendShare(alloc.id))
+        s.count_cpus(entry.job.user, -s.cpus_of(alloc))
+        s.put(replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now))
+        entry.touched[index] = replace(entry.touched[index], state=JobState.SUSPENDED)
+    if not count:
+        raise NotNow(f"no task of {ref} runs at present; it is {entry.job.state}")
+    settle(s, now, entry, why=f"suspended by {event.caller.user}")
+    return "suspended"
+
+
+def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
+    """Let what is suspended go on as soon as its own CPUs are free."""
+    _alive(s, entry, "resume")
+    count = 0
+    for index in _indices(entry, ref, live=True):
+        alloc = s.allocations[entry.live[index]]
+        if alloc.state is AllocationState.SUSPENDED:
+            entry.resuming.add(alloc.id)
+            s.put(replace(alloc, resuming=True))
+            count += 1
+    if not count:
+        raise NotNow(f"nothing of {ref} is suspended; it is {entry.job.state}")
+    entry.view = None
+    s.changed = True
+    return "goes on when its CPUs are free"
+
+
+def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """Run again: what runs is ended first; what has ended waits anew."""
+    why = f"requeued by {event.caller.user}"
+    if entry.job.spec.kind == "run" and entry.job.id not in s.jobs:
+        raise Refused(
+            f"job {entry.job.id} was a `run`, and nobody is left to take its output",
+            hint="type it again, or use `ostler submit`",
+        )
+    if broken := broken_dependency(s, entry.job):
+        raise Refused(f"it could never start: {broken}")
+    ended = False
+    for index in [] if event.failed else list(_indices(entry, ref, live=True)):
+        alloc = s.allocations[entry.live[index]]
+        if alloc.state is not AllocationState.RELEASING:
+            release(s, alloc, REQUEUE, why)
+        ended = ended or alloc.cause in ("", REQUEUE)
+    again = [i for i in _ended(entry, ref) if not event.failed or not _succeeded(entry, i)]
+    if not again and not ended:
+        raise NotNow(f"nothing of {ref} can run again now; {_why_not_again(entry, event)}")
+    before = entry.job
+    if entry.job.id not in s.jobs:
+        entry.job = replace(
+            entry.job, result=None, exit_status=None, ended_at=None, requeues=before.requeues + 1
+        )
+        entry.statuses = 0
+        s.reopen(entry)
+        if entry.job.spec.not_before > now:
+            s.wake(entry.job.spec.not_before, entry.job.id)
+    for index in again:
+        entry.reopen(index)
+        old = entry.element(index)
+        entry.touched[index] = replace(old, attempt=max(old.attempt, 1), reason=why)
+        s.save(entry.touched[index])
+    settle(s, now, entry, why=why, saved=before)
+    return "waits to run again"
+
+
+def _why_not_again(entry: Entry, event: Acted) -> str:
+    if event.failed and not entry.waiting:
+        return "nothing of it has failed"
+    return "what is left of it is being ended" if entry.live else "it is in the queue"
+
+
+def _ended(entry: Entry, ref: Ref) -> list[int]:
+    spans = ref.elements or entry.job.spans()
+    found = [i for numbers in entry.results.values() for i in numbers]
+    return sorted(i for i in found if any(low <= i <= high for low, high in spans))
+
+
+def _succeeded(entry: Entry, index: int) -> bool:
+    return entry.result_of(index) == Result.SUCCESS
+
+
+def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
+    """Send a signal to the process groups of the tasks that run."""
+    _alive(s, entry, "signal")
+    if not 1 <= event.signal <= MAX_SIGNAL:
+        raise UsageError(f"{event.signal} is no signal", expected=f"1 to {MAX_SIGNAL}")
+    count = 0
+    for index in _indices(entry, ref, live=True):
+        alloc = s.allocations[entry.live[index]]
+        for node in sorted(alloc.nodes - alloc.freed):
+            s.send(node, SignalTasks(alloc.id, event.signal))
+        count += 1
+    if not count:
+        raise NotNow(f"nothing of {ref} runs; it is {entry.job.state}")
+    return f"signal {event.signal} sent"
+
+
+VERBS: dict[str, Verb] = {
+    "cancel": cancel,
+    "hold": hold,
+    "release": unhold,
+    "suspend": suspend,
+    "resume": resume,
+    "requeue": requeue,
+    "signal": send_signal,
+}
+
+_SPEC_KEYS = frozenset(
+    {"name", "project", "priority", "time_limit", "not_before", "array_cap", "retries", "grace"}
+)
+_REQUEST_KEYS = frozenset({"tasks", "cpus", "memory", "gpus", "nodes"})
+
+
+def on_modified(s: State, now: float, event: Modified) -> None:
+    """Change what may still be changed, all or nothing."""
+    try:
+        entry = s.entry(event.ref)
+        owned(entry, event.caller, "modify")
+        _alive(s, entry, "modify")
+        if event.ref.elements is not None:
+            raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
+        spec = _changed(entry, event.changes)
+        check_fits(s, spec, entry.job.user)
+        check_priority(spec, event.caller, most=max(entry.job.priority, USUAL_PRIORITY))
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    before = entry.job
+    entry.job = replace(before, spec=spec, priority=spec.priority)
+    if spec.time_limit != before.spec.time_limit:
+        for number in entry.live.values():
+            alloc = s.allocations[number]
+            s.put(replace(alloc, time_limit=spec.time_limit))
+            for node in sorted(alloc.nodes - alloc.freed):
+                s.send(node, Retime(alloc.id, spec.time_limit))
+    if spec.not_before > now:
+        s.wake(spec.not_before, before.id)
+    listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
+    s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
+    settle(s, now, entry, saved=before)
+    s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
+
+
+def _told(now: float, key: str, value: Any) -> str:
+    match key:
+        case "time_limit" | "grace":
+            return f"{key}={format_duration(value) if value else 'none'}"
+        case "memory":
+            return f"{key}={format_size(value)}"
+        case "not_before":
+            return f"{key}=in {format_duration(max(value - now, 0.0))}"
+    return f"{key}={value}"
+
+
+def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
+    spec, request = entry.job.spec, entry.job.spec.request
+    for key, value in changes.items():
+        if key not in _SPEC_KEYS | _REQUEST_KEYS:
+            known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))
+            raise Missing(f"a job has nothing named {key!r} to change", expected=known)
+        # By its very type: a bool is an int to Python, but none to whoever reads the row again.
+        wanted = {"name": (str,), "project": (str,), "not_before": (int, float)}.get(key, (int,))
+        if type(value) not in wanted:
+            raise UsageError(f"{key} cannot be {value!r}")
+        if key in _REQUEST_KEYS:
+            if entry.live:
+                raise NotNow(f"job {_name(entry)} has started; its {key} can no longer change")
+            request = replace(request, **{key: value})
+        else:
+            spec = respec(spec, **{key: value})
+    return respec(spec, request=request)
+
+
+def _name(entry: Entry) -> str:
+    return element_name(entry.job.id, None)

@@ -1,0 +1,122 @@
+"""One unfinished job in memory: its row, and which of its elements stand where."""
+
+from ostler.model.ids import AllocationId
+from ostler.model.job import Element, Job
+from ostler.model.ranges import RangeSet
+from ostler.model.states import Result
+from ostler.schedule.snapshot import WaitingView
+
+_WORST = (Result.LOST, Result.MEMORY, Result.TIMEOUT, Result.FAILED, Result.REJECTED)
+
+
+class Entry:
+    """An array costs ranges, not objects: only elements with a history have a record here."""
+
+    __slots__ = (
+        "abandoned_at",
+        "failures",
+        "job",
+        "live",
+        "results",
+        "resuming",
+        "retry_at",
+        "returned",
+        "statuses",
+        "touched",
+        "unmet",
+        "view",
+        "waiting",
+        "weight",
+    )
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.weight = job.spec.weight
+        self.waiting = RangeSet(list(job.spans()))  # could be granted, as far as they go
+        self.touched: dict[int, Element] = {}  # unfinished, with a record of their own
+        self.live: dict[int, AllocationId] = {}
+        self.returned: list[int] = []  # elements to start first: their last start was undone
+        self.results: dict[str, RangeSet] = {}  # ended elements by result
+        self.statuses = 0  # OR of the exit statuses of ended elements
+        self.unmet: set[int] = set()  # jobs that must end first
+        self.resuming: set[AllocationId] = set()
+        self.retry_at = 0.0
+        self.failures: dict[int, int] = {}  # element -> starts in a row that no node could make
+        self.abandoned_at: float | None = None  # when the client of `run` went away
+        self.view: WaitingView | None = None  # what the planner sees; None: to be made anew
+
+    @property
+    def total(self) -> int:
+        """Return the number of elements."""
+        return sum(b - a + 1 for a, b in self.job.spans())
+
+    @property
+    def ended(self) -> int:
+        """Return how many elements have ended."""
+        return sum(len(found) for found in self.results.values())
+
+    @property
+    def unfinished(self) -> int:
+        """Return how many elements have not ended."""
+        return self.total - self.ended
+
+    def has(self, low: int, high: int) -> bool:
+        """Say whether the job has every element from `low` to `high`."""
+        return RangeSet(list(self.job.spans())).between(low, high) == high - low + 1
+
+    def over(self, low: int, high: int) -> bool:
+        """Say whether every element from `low` to `high` has ended."""
+        ended = sum(found.between(low, high) for found in self.results.values())
+        return ended == high - low + 1
+
+    def element(self, index: int) -> Element:
+        """Return the element's record; an untouched one is made up."""
+        return self.touched.get(index) or Element(self.job.id, index)
+
+    def result_of(self, index: int) -> str | None:
+        """Return how the element ended; None if it has not."""
+        return next((r for r, found in self.results.items() if index in found), None)
+
+    def next_waiting(self) -> int | None:
+        """Return the element to start next: one whose start was undone, else the lowest."""
+        while self.returned:
+            if self.returned[0] in self.waiting:
+                return self.returned[0]
+            self.returned.pop(0)
+        return self.waiting.first()
+
+    def finish(self, index: int, result: str, status: int | None) -> None:
+        """Count an element as ended."""
+        self.waiting.discard(index)
+        self.touched.pop(index, None)
+        self.live.pop(index, None)
+        self.failures.pop(index, None)
+        self.results.setdefault(result, RangeSet()).add(index)
+        self.statuses |= status or 0
+
+    def finish_waiting(self, result: str) -> None:
+        """Count all untouched elements as ended; they leave no row of their own."""
+        for low, high in list(self.waiting.spans):
+            into = self.results.setdefault(result, RangeSet())
+            into.spans = RangeSet([*into.spans, (low, high)]).spans
+        self.waiting = RangeSet()
+
+    def reopen(self, index: int) -> None:
+        """Let an ended element wait again."""
+        for found in self.results.values():
+            found.discard(index)
+        self.results = {r: found for r, found in self.results.items() if found}
+        self.waiting.add(index)
+
+    def verdict(self) -> tuple[Result, str]:
+        """Return the result of the whole job and a sentence, when every element has ended."""
+        counts = {r: len(found) for r, found in self.results.items()}
+        bad = {r: n for r, n in counts.items() if r != Result.SUCCESS}
+        total = sum(counts.values())
+        if not bad:
+            return Result.SUCCESS, f"all {total} elements succeeded"
+        listed = ", ".join(f"{n} {r}" for r, n in sorted(bad.items()))
+        sentence = f"{sum(bad.values())} of {total} elements did not succeed: {listed}"
+        if len(bad) == 1:
+            return Result(next(iter(bad))), sentence
+        return next((r for r in _WORST if r in bad), Result.FAILED), sentence

@@ -1,0 +1,148 @@
+"""What can happen to the machine. Time comes in with `Machine.handle(now, event)`."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from ostler.core.effects import Address
+from ostler.model.caller import Caller
+from ostler.model.ids import AllocationId, Ref
+from ostler.model.job import JobSpec
+from ostler.model.orders import Held, ReportRow
+from ostler.model.resources import NodeFacts
+from ostler.schedule.snapshot import Plan
+
+
+class Submitted(Struct, frozen=True):
+    """A client asks for a job. `blobs`: digest -> bytes, already checked against each other."""
+
+    to: Address
+    caller: Caller
+    request_id: str
+    spec: JobSpec
+    blobs: dict[str, bytes]
+    dry: bool = False
+
+
+class Acted(Struct, frozen=True):
+    """A client asks for cancel, hold, release, suspend, resume, requeue or signal."""
+
+    to: Address
+    caller: Caller
+    verb: str
+    refs: tuple[Ref, ...]
+    signal: int = 0
+    failed: bool = False
+    reason: str = ""
+
+
+class Modified(Struct, frozen=True):
+    """A client asks to change a job."""
+
+    to: Address
+    caller: Caller
+    ref: Ref
+    changes: dict[str, Any]
+
+
+class Awaited(Struct, frozen=True):
+    """A client waits for the end of jobs or elements."""
+
+    to: Address
+    caller: Caller
+    refs: tuple[Ref, ...]
+    attach: bool = False
+
+
+class ClientGone(Struct, frozen=True):
+    """The connection of these requests was closed."""
+
+    tos: tuple[Address, ...]
+
+
+class NodesWorded(Struct, frozen=True):
+    """An administrator drains, undrains or fences nodes."""
+
+    to: Address
+    caller: Caller
+    verb: str
+    nodes: tuple[str, ...]
+    reason: str
+
+
+class Configured(Struct, frozen=True):
+    """An administrator sets an attribute; None removes it."""
+
+    to: Address
+    caller: Caller
+    key: str
+    value: str | None
+
+
+class ShutdownAsked(Struct, frozen=True):
+    """The owner wants the machine stopped. how: refuse, wait, kill, leave."""
+
+    to: Address
+    caller: Caller
+    how: str
+
+
+class AgentGreeted(Struct, frozen=True):
+    """An agent has connected and told what it holds."""
+
+    node: str
+    facts: NodeFacts
+    boot_id: str
+    holds: tuple[Held, ...]
+
+
+class AgentReported(Struct, frozen=True):
+    """An agent reports; acknowledged when durable."""
+
+    node: str
+    seq: int
+    rows: tuple[ReportRow, ...]
+
+
+class AgentGone(Struct, frozen=True):
+    """The agent's connection is gone or silent. Says nothing about what runs there."""
+
+    node: str
+    reachable: bool = True
+
+
+class NotOrdered(Struct, frozen=True):
+    """A launch could not be put together, and so was not sent. why: one sentence."""
+
+    node: str
+    alloc: AllocationId
+    why: str
+
+
+class Planned(Struct, frozen=True):
+    """A scheduler proposes. `by` is its name."""
+
+    plan: Plan
+    by: str = "backfill"
+
+
+class Tick(Struct, frozen=True):
+    """A deadline may have come."""
+
+
+Event = (
+    Submitted
+    | Acted
+    | Modified
+    | Awaited
+    | ClientGone
+    | NodesWorded
+    | Configured
+    | ShutdownAsked
+    | AgentGreeted
+    | AgentReported
+    | AgentGone
+    | NotOrdered
+    | Planned
+    | Tick
+)

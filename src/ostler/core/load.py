@@ -1,0 +1,109 @@
+"""The core's memory made anew from the database, after a start or a failed commit."""
+
+from msgspec.structs import replace
+
+from ostler.core.entry import Entry
+from ostler.core.state import NodeEntry, State
+from ostler.model.job import Job
+from ostler.model.node import Node
+from ostler.model.ranges import RangeSet
+from ostler.model.record import Loaded
+from ostler.model.resources import NodeFacts
+from ostler.model.states import JobState
+
+
+def load(loaded: Loaded, epoch: int, now: float) -> State:
+    """Return the state that the rows describe; no agent is connected yet."""
+    s = State()
+    s.epoch = epoch
+    s.settings = dict(loaded.settings)
+    s.ended = dict(loaded.ended)
+    s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
+    s.next_event = loaded.next_event
+    for node in loaded.nodes:
+        s.nodes[node.name] = NodeEntry(node)
+    for job in loaded.jobs:
+        _add_job(s, job, loaded.done.get(job.id, []), now)
+    for element in loaded.elements:
+        entry = s.jobs[element.job]
+        entry.touched[element.index] = element
+        if element.held_by:
+            entry.waiting.discard(element.index)
+    _add_allocations(s, loaded)
+    for entry in s.jobs.values():
+        if entry.job.rest is not None:
+            _end_rest(entry)
+    for known in s.nodes.values():
+        if known.node.unknown_since is None:  # until its agent greets, nobody sees it
+            known.node = replace(known.node, unknown_since=now)
+    return s
+
+
+def _add_job(s: State, job: Job, done: list[tuple[int, str]], now: float) -> None:
+    entry = Entry(job)
+    for index, result in done:
+        entry.results.setdefault(result, RangeSet()).add(index)
+        entry.waiting.discard(index)
+    s.add(entry)
+    if job.spec.not_before > now:
+        s.wake(job.spec.not_before, job.id)
+    if job.spec.kind == "run":
+        entry.abandoned_at = now
+        s.wake(now + s.setting("client-grace"), job.id)
+
+
+def _end_rest(entry: Entry) -> None:
+    """End the elements without a row, as the job's row says they have."""
+    again = [i for i in entry.touched if i in entry.waiting]
+    for index in again:
+        entry.waiting.discard(index)
+    entry.finish_waiting(str(entry.job.rest))
+    for index in again:
+        entry.waiting.add(index)
+
+
+def _add_allocations(s: State, loaded: Loaded) -> None:
+    for alloc in loaded.allocations:
+        entry = s.jobs[alloc.job]
+        s.allocations[alloc.id] = alloc
+        entry.live[alloc.element] = alloc.id
+        if alloc.resuming:
+            entry.resuming.add(alloc.id)
+        entry.waiting.discard(alloc.element)
+        entry.touched[alloc.element] = replace(
+            entry.element(alloc.element),
+            state=s.live_state(alloc.id),
+            attempt=alloc.attempt,
+            node=",".join(p.node for p in alloc.placements),
+            started_at=alloc.started_at,
+            reason="",
+        )
+        holds = alloc.suspended_at is None
+        if holds:
+            s.count_cpus(entry.job.user, s.cpus_of(alloc))
+        for place in alloc.placements:
+            node = s.nodes.get(place.node)
+            if node is None:  # its row is gone: remember that something runs there
+                node = s.nodes[place.node] = NodeEntry(Node(place.node, NodeFacts()))
+            node.allocations.add(alloc.id)
+            node.books.force(place, cpus=holds)
+
+
+def recall(s: State, job: Job, done: list[tuple[int, str]]) -> None:
+    """Bring an ended job back into view, so that it can be shown or run again."""
+    if job.id in s.jobs or job.state is not JobState.DONE:
+        return
+    entry = Entry(job)
+    entry.waiting = RangeSet()
+    for index, result in done:
+        entry.results.setdefault(result, RangeSet()).add(index)
+    ended = RangeSet([span for found in entry.results.values() for span in found.spans])
+    rest = RangeSet(list(job.spans()))
+    for index in ended:
+        rest.discard(index)
+    if rest:  # elements that never started have no row
+        into = entry.results.setdefault(str(job.rest or job.result), RangeSet())
+        into.spans = RangeSet([*into.spans, *rest.spans]).spans
+    entry.statuses = job.exit_status or 0
+    s.ended[job.id] = str(job.result)
+    s.remember(entry)

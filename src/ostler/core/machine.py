@@ -1,0 +1,207 @@
+"""The machine: every event goes in here, and every effect comes out.
+
+Pure: no clock, no I/O, no randomness. The manager makes the `Save` effects of a turn durable in
+one transaction before it carries out the others; if it cannot, it throws the machine away and
+loads it anew.
+"""
+
+from ostler.core import acts, nodes, planning, submit, waits
+from ostler.core.effects import Effect, Fail, Reply
+from ostler.core.events import (
+    Acted,
+    AgentGone,
+    AgentGreeted,
+    AgentReported,
+    Awaited,
+    ClientGone,
+    Configured,
+    Event,
+    Modified,
+    NodesWorded,
+    NotOrdered,
+    Planned,
+    ShutdownAsked,
+    Submitted,
+    Tick,
+)
+from ostler.core.life import end_for_good
+from ostler.core.load import load
+from ostler.core.moves import end_waiting, settle
+from ostler.core.state import State
+from ostler.core.view import counts
+from ostler.model.errors import Missing, OstlerError, Refused
+from ostler.model.record import Loaded, Setting
+from ostler.model.settings import attribute, parse_value
+from ostler.model.states import Result
+from ostler.schedule.snapshot import Snapshot
+
+STOP_SECONDS = 60.0  # in which whoever was told that all has stopped ends the manager
+NO_JOB = 0
+
+
+class Machine:
+    """The truth about nodes, jobs and allocations, and the rules by which it changes."""
+
+    def __init__(self, loaded: Loaded, *, epoch: int, now: float) -> None:
+        self.state = load(loaded, epoch, now)
+
+    def handle(self, now: float, event: Event) -> list[Effect]:
+        """Apply one event and return what is to be done. now: Unix seconds."""
+        s = self.state
+        match event:
+            case Submitted():
+                submit.on_submitted(s, now, event)
+            case Acted():
+                acts.on_acted(s, now, event)
+            case Modified():
+                acts.on_modified(s, now, event)
+            case Awaited():
+                _on_awaited(s, event)
+            case ClientGone():
+                _on_client_gone(s, now, event)
+            case NodesWorded():
+                nodes.on_worded(s, now, event)
+            case Configured():
+                _on_configured(s, now, event)
+            case ShutdownAsked():
+                _on_shutdown(s, now, event)
+            case AgentGreeted():
+                nodes.on_greeted(s, now, event)
+            case AgentReported():
+                nodes.on_reported(s, now, event)
+            case AgentGone():
+                nodes.on_gone(s, now, event)
+            case NotOrdered():
+                nodes.on_not_ordered(s, now, event)
+            case Planned():
+                planning.on_planned(s, now, event.plan, event.by)
+            case Tick():
+                _on_tick(s, now)
+        if s.stopping:
+            _answer_stop(s, now)
+        done, s.effects = s.effects, []
+        return done
+
+    @property
+    def wants_plan(self) -> bool:
+        """Say whether something changed that a scheduler should look at."""
+        return self.state.changed and not self.state.stopping
+
+    def snapshot(self, now: float) -> Snapshot:
+        """Return what a scheduler may see."""
+        return planning.snapshot(self.state, now)
+
+    def next_deadline(self) -> float | None:
+        """Return when `Tick` should come next, in Unix seconds."""
+        return self.state.next_deadline()
+
+
+def _on_awaited(s: State, event: Awaited) -> None:
+    try:
+        for ref in event.refs:
+            entry = s.entry(ref)
+            if event.attach:
+                acts.owned(entry, event.caller, "attach to")
+                entry.abandoned_at = None
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    waits.begin(s, event.to, event.refs, attach=event.attach)
+
+
+def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
+    for to in event.tos:
+        waiter = waits.forget(s, to)
+        if to in s.stop_waiters:
+            s.stop_waiters.remove(to)
+            s.stopping = s.stopping if s.stop_waiters else ""
+        for number in sorted(waiter.left) if waiter and waiter.attach else ():
+            if not any(s.waiters[other].attach for other in s.waited.get(number, ())):
+                s.jobs[number].abandoned_at = now
+                s.wake(now + s.setting("client-grace"), number)
+
+
+def _on_configured(s: State, now: float, event: Configured) -> None:
+    try:
+        if not event.caller.admin:
+            raise Refused(f"{event.caller.user} may not change settings; an administrator may")
+        attribute(event.key)
+        value = None if event.value is None else parse_value(event.key, event.value)
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    text = None if value is None else str(value)
+    if text is None:
+        s.settings.pop(event.key, None)
+    else:
+        s.settings[event.key] = text
+    s.save(Setting(event.key, text, event.caller.user, now))
+    said = f"unset {event.key}" if text is None else f"set {event.key} to {text}"
+    s.note(now, "setting", f"{event.caller.user} {said}", user=event.caller.user)
+    s.changed = True
+    row = {"key": event.key, "value": value}
+    s.effects.append(Reply(event.to, {"settings": [row]}))
+
+
+def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
+    live = sorted({alloc.job for alloc in s.allocations.values()})
+    how = event.how
+    error: OstlerError | None = None
+    if not event.caller.admin:
+        error = Refused(f"{event.caller.user} may not stop the machine; its owner may")
+    elif how not in ("refuse", "wait", "kill", "leave"):
+        error = Missing(f"there is no way {how!r} to stop", expected="wait, kill or leave")
+    elif how == "refuse" and live:
+        names = ", ".join(map(str, live[:5])) + (", ..." if len(live) > 5 else "")
+        count = "1 job is" if len(live) == 1 else f"{len(live)} jobs are"
+        hint = "use --wait, --kill, or --leave them running"
+        error = Refused(f"{count} running ({names})", hint=hint)
+    if error is not None:
+        s.effects.append(Fail(event.to, error))
+        return
+    if how == "kill":
+        for number in live:
+            entry = s.jobs[number]
+            for alloc in [s.allocations[a] for a in entry.live.values()]:
+                end_for_good(s, alloc, f"the machine was stopped by {event.caller.user}")
+            settle(s, now, entry)
+    s.stopping = how
+    s.note(now, "machine-stopping", f"{event.caller.user} stops it ({how})", user=event.caller.user)
+    s.stop_waiters.append(event.to)
+
+
+def _answer_stop(s: State, now: float) -> None:
+    if not s.stop_waiters or (s.allocations and s.stopping != "leave"):
+        return
+    s.stop_answered_at = now
+    s.wake(now + STOP_SECONDS, NO_JOB)
+    for to in s.stop_waiters:
+        s.effects.append(Reply(to, {"stopped": True, "jobs": counts(s)}))
+    s.stop_waiters.clear()
+
+
+def _on_tick(s: State, now: float) -> None:
+    if s.stopping and not s.stop_waiters and now >= s.stop_answered_at + STOP_SECONDS:
+        s.stopping = ""
+        s.changed = True
+        s.note(now, "machine-goes-on", "it was to be stopped, and nobody ended it")
+    for node in s.nodes.values():
+        if node.fault and now >= node.try_at:
+            node.fault = ""
+            s.changed = True
+    for number in s.due(now):
+        entry = s.jobs.get(number)
+        if entry is None:
+            continue
+        entry.view = None
+        s.changed = True
+        if entry.abandoned_at is None:
+            continue
+        grace = s.setting("client-grace")
+        if now < entry.abandoned_at + grace:
+            s.wake(entry.abandoned_at + grace, number)
+        else:
+            why = f"the client of `ostler run` was gone for {grace} s"
+            for index in sorted(entry.live):
+                end_for_good(s, s.allocations[entry.live[index]], why)
+            end_waiting(s, now, entry, Result.CANCELLED, why)

@@ -1,0 +1,124 @@
+"""Moves of a job as a whole: what its elements and allocations add up to, saved when it changes."""
+
+from msgspec.structs import replace
+
+from ostler.core.entry import Entry
+from ostler.core.state import State
+from ostler.core.status import ENDED_BY_OSTLER
+from ostler.core.waits import tell_waiters
+from ostler.model.job import Job
+from ostler.model.states import LEGAL_JOB, JobState, Result
+
+
+def total_state(s: State, entry: Entry) -> JobState:
+    """Return the state of the whole job.
+
+    An array runs from its first start until none of its elements is live: that one of them is
+    just starting or finishing is the element's matter.
+    """
+    if entry.live:
+        states = (s.live_state(alloc) for alloc in entry.live.values())
+        first = next(states)
+        if not entry.job.is_array:
+            return first
+        fresh = entry.job.state in (JobState.HELD, JobState.PENDING, JobState.STARTING)
+        alike = first is JobState.SUSPENDED or (fresh and first is JobState.STARTING)
+        # While one simply runs, the others are not looked at: there may be thousands.
+        return first if alike and all(state is first for state in states) else JobState.RUNNING
+    if not entry.unfinished:
+        return JobState.DONE
+    return JobState.PENDING if entry.waiting and not entry.job.held_by else JobState.HELD
+
+
+def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | None = None) -> None:
+    """Bring the job's row up to what its elements are, and tell whoever waits for it.
+
+    why: the sentence of the change, for a job that is no array. saved: the row as the database
+    has it, when the caller has already changed `entry.job`.
+    """
+    before = saved or entry.job
+    state = total_state(s, entry)
+    entry.view = None
+    s.changed = True
+    job = entry.job
+    if state is not job.state:
+        if state not in LEGAL_JOB[job.state]:
+            raise s.illegal("job", job.id, job.state, f"a move to {state}")
+        job = replace(job, state=state)
+    if state is JobState.DONE:
+        job = _close(entry, job, now, why)
+    elif state in (JobState.PENDING, JobState.HELD):
+        job = replace(job, reason=why or job.reason)
+    else:
+        job = replace(job, reason="", rule="" if not entry.waiting else job.rule)
+    entry.job = job
+    if job != before:
+        s.save(job)
+    if state is JobState.DONE:
+        s.note(now, "job-ended", job.reason, job=job.id, user=job.user)
+        s.retire(entry)
+        _tell_dependents(s, now, entry)
+        tell_waiters(s, job.id)
+    elif job.is_array:
+        tell_waiters(s, job.id)
+    elif state is not before.state:
+        text = why or job.reason or f"it is {state}"
+        s.note(now, f"job-{state}", text, job=job.id, user=job.user)
+
+
+def _close(entry: Entry, job: Job, now: float, why: str) -> Job:
+    result, sentence = entry.verdict()
+    if job.is_array:
+        status = 0 if result is Result.SUCCESS else 1
+        reason = why if result in (Result.CANCELLED, Result.DEPENDENCY) and why else sentence
+    else:
+        status = entry.statuses
+        reason = why or sentence
+    return replace(
+        job,
+        result=result,
+        exit_status=status,
+        reason=reason,
+        rule="",
+        ended_at=now,
+        held_by="",
+    )
+
+
+def _tell_dependents(s: State, now: float, entry: Entry) -> None:
+    """Let the jobs go on that waited for this one, or end those that now never can."""
+    ended = entry.job
+    for number in sorted(s.dependents.get(ended.id, ())):
+        waiting = s.jobs.get(number)
+        if waiting is None:  # what it waited for, too, has just ended it
+            continue
+        waiting.unmet.discard(ended.id)
+        waiting.view = None
+        broken = broken_dependency(s, waiting.job)
+        if broken:
+            end_waiting(s, now, waiting, Result.DEPENDENCY, broken)
+
+
+def broken_dependency(s: State, job: Job) -> str:
+    """Return the sentence for a dependency that can no longer be met; empty when there is none."""
+    for dep in job.spec.after:
+        result = s.ended.get(dep.job)
+        if result is None or dep.kind == "any":
+            continue
+        if (dep.kind == "ok") != (result == Result.SUCCESS):
+            wanted = "succeed" if dep.kind == "ok" else "fail"
+            return f"job {dep.job} ended as {result}, and was to {wanted} first"
+    return ""
+
+
+def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) -> None:
+    """End every element that waits or is held; those that run are not touched."""
+    for element in [e for e in entry.touched.values() if e.index not in entry.live]:
+        s.save(replace(element, state=JobState.DONE, result=result, reason=why, ended_at=now))
+        entry.finish(element.index, result, None)
+    before = entry.job
+    entry.job = replace(before, held_by="", rest=result if entry.waiting else before.rest)
+    entry.finish_waiting(result)
+    if not before.is_array and not entry.live:
+        entry.statuses = ENDED_BY_OSTLER
+    settle(s, now, entry, why=why, saved=before)

@@ -1,0 +1,229 @@
+"""Nodes: greetings, reports, silence, and the words of administrators."""
+
+from msgspec.structs import replace
+
+from ostler.core import life
+from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
+from ostler.core.events import AgentGone, AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.state import NodeEntry, State
+from ostler.core.view import node_row
+from ostler.model.allocation import Allocation
+from ostler.model.errors import Missing, OstlerError, Refused, UsageError
+from ostler.model.node import Node
+from ostler.model.orders import (
+    Ended,
+    EndShare,
+    Held,
+    Made,
+    ResumeShare,
+    Retime,
+    Started,
+    StartTasks,
+    SuspendShare,
+)
+from ostler.model.states import AllocationState, NodeStatus, NodeWord, Result
+from ostler.schedule.words import counted
+
+NOT_OURS = "the machine knows of no such allocation"
+
+
+def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
+    """Take an agent in, and bring together what it holds and what should be there."""
+    entry = s.nodes.get(event.node)
+    if entry is None:
+        entry = s.nodes[event.node] = NodeEntry(Node(event.node, event.facts, since=now))
+        s.note(now, "node-joined", counted(len(event.facts.cpus), "CPU"), node=event.node)
+    old = entry.node
+    rebooted = bool(old.boot_id) and old.boot_id != event.boot_id
+    entry.node = replace(
+        old,
+        facts=event.facts,
+        boot_id=event.boot_id,
+        status=NodeStatus.RUNNING,
+        since=now if old.status is not NodeStatus.RUNNING else old.since,
+        unknown_since=None,
+        gone=False,
+    )
+    _recount(s, entry)
+    entry.connected = True
+    s.save(entry.node)
+    if old.status is not NodeStatus.RUNNING:
+        s.note(now, "node-status", f"{old.status} -> running", node=event.node)
+    s.effects.append(Welcomed(event.node))
+    held = {h.alloc: h for h in event.holds}
+    for number in sorted(entry.allocations):
+        alloc = s.allocations[number]
+        if event.node not in alloc.freed:  # else it was fenced, and what it still holds is stray
+            _reconcile(s, now, entry, alloc, held.pop(number, None), rebooted=rebooted)
+    # A database that lost its last commits would give these numbers out again.
+    s.next_allocation = max([s.next_allocation, *(number + 1 for number in held)])
+    # One that has ended is only waiting to be acknowledged.
+    entry.strays = {stray.alloc for stray in held.values() if stray.phase != "ended"}
+    for number in sorted(entry.strays):
+        s.note(now, "discrepancy", f"{event.node} holds {number}: {NOT_OURS}", node=event.node)
+        s.send(event.node, EndShare(number, Result.CANCELLED, NOT_OURS))
+    s.changed = True
+
+
+def _recount(s: State, entry: NodeEntry) -> None:
+    """Make the books anew, for the node may have come back larger or smaller."""
+    entry.books = type(entry.books)(entry.node.facts)
+    for number in entry.allocations:
+        alloc = s.allocations[number]
+        for place in alloc.placements:
+            if place.node == entry.node.name:
+                entry.books.force(place, cpus=alloc.suspended_at is None)
+
+
+def _reconcile(
+    s: State,
+    now: float,
+    entry: NodeEntry,
+    alloc: Allocation,
+    held: Held | None,
+    *,
+    rebooted: bool,
+) -> None:
+    node = entry.node.name
+    if held is None:
+        _absent(s, now, node, alloc, rebooted=rebooted)
+        return
+    if held.phase == "ended":
+        return  # its report comes by itself
+    if held.phase == "started" and held.started_at is not None:
+        life.on_started(s, now, node, Started(alloc.id, held.started_at))
+    elif held.phase == "made" and len(alloc.nodes) > 1:
+        life.on_made(s, now, node, Made(alloc.id))
+    alloc = s.allocations[alloc.id]
+    if alloc.cause:
+        grace = s.jobs[alloc.job].job.spec.grace
+        s.send(node, EndShare(alloc.id, alloc.cause, alloc.why, grace))
+        return
+    # What was ordered over a connection that broke may not have come.
+    s.send(node, Retime(alloc.id, alloc.time_limit))
+    if alloc.suspended_at is not None:
+        s.send(node, SuspendShare(alloc.id))
+    elif alloc.suspended:
+        s.send(node, ResumeShare(alloc.id))
+    if held.phase != "started" and alloc.state is AllocationState.READY:
+        s.send(node, StartTasks(alloc.id))
+
+
+def _absent(s: State, now: float, node: str, alloc: Allocation, *, rebooted: bool) -> None:
+    """Decide on a share that its node does not have: it never came, or it is lost."""
+    several = len(alloc.nodes) > 1
+    told_to_start = alloc.made == alloc.nodes if several else rebooted
+    if alloc.started or told_to_start:
+        how = "was started anew" if rebooted else "does not know of it any more"
+        why = f"{node} {how}; nobody can tell how it ended"
+        at = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+        life.on_ended(s, now, node, Ended(alloc.id, now, at, Result.LOST, why))
+    elif alloc.cause:
+        why = "it was ended before it started"
+        life.on_ended(s, now, node, Ended(alloc.id, now, None, alloc.cause, alloc.why or why))
+    else:
+        life.order_launch(s, s.jobs[alloc.job].job, alloc, node, start=not several)
+
+
+def on_reported(s: State, now: float, event: AgentReported) -> None:
+    """Take an agent's rows in, and acknowledge them once they are durable."""
+    for row in event.rows:
+        match row:
+            case Made():
+                life.on_made(s, now, event.node, row)
+            case Started():
+                life.on_started(s, now, event.node, row)
+            case Ended():
+                life.on_ended(s, now, event.node, row)
+                _stray_ended(s, event.node, row.alloc)
+    s.effects.append(Acknowledge(event.node, event.seq))
+
+
+def _stray_ended(s: State, node: str, number: int) -> None:
+    entry = s.nodes.get(node)
+    if entry is not None and number in entry.strays:
+        entry.strays.discard(number)
+        s.changed = True
+
+
+def on_gone(s: State, now: float, event: AgentGone) -> None:
+    """Note the silence. What runs there is unknown, and nothing of it has ended."""
+    entry = s.nodes.get(event.node)
+    if entry is None:
+        return
+    entry.connected = False
+    status = NodeStatus.NO_AGENT if event.reachable else NodeStatus.UNREACHABLE
+    old = entry.node
+    if old.status is status:
+        return
+    silent = old.unknown_since if old.unknown_since is not None else now
+    entry.node = replace(old, status=status, since=now, unknown_since=silent)
+    s.save(entry.node)
+    s.note(now, "node-status", f"{old.status} -> {status}", node=event.node)
+    s.changed = True
+
+
+def on_not_ordered(s: State, now: float, event: NotOrdered) -> None:
+    """Take the share for one that the node could not make: it has never heard of it."""
+    life.on_ended(s, now, event.node, Ended(event.alloc, now, None, "", event.why))
+
+
+_WORDS = {"drain": NodeWord.DRAINING, "undrain": NodeWord.IN}
+_OF_SILENT = {"fence": "fenced", "separate": "separated"}
+
+
+def on_worded(s: State, now: float, event: NodesWorded) -> None:
+    """Drain, undrain, fence or separate nodes, all or none."""
+    try:
+        if not event.caller.admin:
+            raise Refused(f"{event.caller.user} may not {event.verb} nodes; an administrator may")
+        if event.verb not in _WORDS and event.verb not in _OF_SILENT:
+            known = ", ".join((*_WORDS, *_OF_SILENT))
+            raise UsageError(f"no verb {event.verb!r}", expected=known)
+        for name in event.nodes:
+            if name not in s.nodes:
+                raise Missing(f"no node {name!r}", hint="see `ostler nodes`")
+        for name in event.nodes if event.verb in _OF_SILENT else ():
+            if s.nodes[name].connected:
+                done = _OF_SILENT[event.verb]
+                raise Refused(
+                    f"{name} answers; only a silent node can be {done}", hint="stop its agent first"
+                )
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    for name in event.nodes:
+        entry = s.nodes[name]
+        if event.verb in _OF_SILENT:
+            _fence(s, now, entry, event)
+        if event.verb != "fence":
+            _word(s, now, entry, event)
+    s.changed = True
+    rows = [node_row(s.nodes[name]) for name in event.nodes]
+    s.effects.append(Reply(event.to, {"nodes": rows}))
+
+
+def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
+    word = _WORDS.get(event.verb, NodeWord.OUT)
+    entry.node = replace(
+        entry.node,
+        word=word,
+        word_by=event.caller.user,
+        word_at=now,
+        word_reason="" if word is NodeWord.IN else event.reason,
+        gone=event.verb == "separate" or entry.node.gone,
+    )
+    s.save(entry.node)
+    text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
+    s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)
+
+
+def _fence(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
+    """Take an administrator's word that nothing runs on a silent node any more."""
+    name, by = entry.node.name, event.caller.user
+    s.note(now, "node-fenced", f"{by}: {event.reason or 'no reason given'}", node=name, user=by)
+    for number in sorted(entry.allocations):
+        alloc = s.allocations[number]
+        at = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+        why = f"{name} was fenced by {by}; nobody can tell how it ended"
+        life.on_ended(s, now, name, Ended(number, now, at, Result.LOST, why))

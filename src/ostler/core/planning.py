@@ -1,0 +1,272 @@
+"""The core's side of planning: what a scheduler is shown, and which of its lines are carried out."""
+
+from math import inf
+
+from msgspec.structs import replace
+
+from ostler.core.entry import Entry
+from ostler.core.life import grant
+from ostler.core.moves import settle
+from ostler.core.state import NodeEntry, State
+from ostler.model.allocation import Allocation
+from ostler.model.errors import Refused
+from ostler.model.orders import ResumeShare, StartTasks
+from ostler.model.resources import Placement
+from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Rule
+from ostler.schedule.snapshot import (
+    NodeView,
+    Plan,
+    Resume,
+    ResumeView,
+    RunningView,
+    Snapshot,
+    Start,
+    Wait,
+    WaitingView,
+)
+
+
+def snapshot(s: State, now: float) -> Snapshot:
+    """Return the machine as a scheduler may see it."""
+    running = [_running(s, alloc) for alloc in s.allocations.values()]
+    waiting = [view for entry in s.jobs.values() if (view := waiting_view(now, entry))]
+    resuming = [
+        _resuming(s.allocations[number], now)
+        for entry in s.jobs.values()
+        for number in sorted(entry.resuming)
+    ]
+    most = s.setting("max-cpus-per-user")
+    return Snapshot(node_views(s), running, waiting, resuming, dict(s.user_cpus), most)
+
+
+def node_views(s: State) -> list[NodeView]:
+    """Return every node with what is free on it."""
+    return [_node_view(entry) for entry in s.nodes.values()]
+
+
+def _node_view(entry: NodeEntry) -> NodeView:
+    node, books = entry.node, entry.books
+    return NodeView(
+        node.name,
+        node.facts,
+        node.partition,
+        not why_unusable(entry),
+        node.gone,
+        why_unusable(entry),
+        tuple(sorted(books.cpus)),
+        books.memory,
+        tuple(sorted(books.gpus)),
+        dict(books.generic),
+    )
+
+
+def why_unusable(entry: NodeEntry) -> str:
+    """Return one phrase on why nothing new starts on the node; empty when it may."""
+    node = entry.node
+    if node.gone:
+        return "it left the machine"
+    if node.word is not NodeWord.IN:
+        return f"{node.word}: {node.word_reason}" if node.word_reason else str(node.word)
+    if node.status is not NodeStatus.RUNNING:
+        return f"its status is {node.status}"
+    if not entry.connected:
+        return "its agent has not greeted this manager yet"
+    if entry.strays:
+        return f"it is ending {len(entry.strays)} allocations that had been given up"
+    if entry.fault:
+        return f"nothing could be started there: {entry.fault}"
+    return ""
+
+
+def _running(s: State, alloc: Allocation) -> RunningView:
+    job = s.jobs[alloc.job].job
+    begun = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+    ends = begun + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
+    return RunningView(
+        alloc.id,
+        job.id,
+        alloc.element if job.is_array else None,
+        job.user,
+        alloc.placements,
+        ends,
+        suspended=alloc.suspended_at is not None,
+    )
+
+
+def _resuming(alloc: Allocation, now: float) -> ResumeView:
+    return ResumeView(alloc.id, alloc.job, alloc.placements, _left(alloc, now))
+
+
+def _left(alloc: Allocation, now: float) -> float:
+    if not alloc.time_limit:
+        return inf
+    begun = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+    stopped = alloc.suspended_at if alloc.suspended_at is not None else now
+    return max(1.0, alloc.time_limit - (stopped - begun - alloc.suspended))
+
+
+def waiting_view(now: float, entry: Entry) -> WaitingView | None:
+    """Return what waits of a job; None when nothing does. Kept until the job changes."""
+    if entry.view is not None:
+        return entry.view
+    job = entry.job
+    count = len(entry.waiting) + (0 if entry.waiting else _held(entry))
+    if not count:
+        return None
+    blocked = _blocked(now, entry)
+    if job.spec.array_cap and not blocked:
+        count = min(count, job.spec.array_cap - len(entry.live))
+    entry.view = WaitingView(
+        job.id,
+        max(count, 1),
+        job.spec.request,
+        job.spec.partition,
+        job.user,
+        job.priority,
+        job.submitted_at,
+        float(job.spec.time_limit) or inf,
+        blocked,
+        head=bool(entry.returned),
+    )
+    return entry.view
+
+
+def _held(entry: Entry) -> int:
+    return sum(1 for index in entry.touched if index not in entry.live)
+
+
+def _blocked(now: float, entry: Entry) -> Wait | None:
+    """Return why none of the job's elements may start, as far as the core alone knows it."""
+    job = entry.job
+    if job.held_by or not entry.waiting:
+        by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
+        return Wait(Rule.HOLD, {"held_by": by})
+    if entry.unmet:
+        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, sorted(entry.unmet)))})
+    if job.spec.not_before > now:
+        return Wait(Rule.NOT_BEFORE, {"at": job.spec.not_before}, job.spec.not_before)
+    if entry.retry_at > now:
+        failures = max(entry.failures.values(), default=1)
+        return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
+    if job.spec.array_cap and len(entry.live) >= job.spec.array_cap:
+        return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.live)})
+    return None
+
+
+def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
+    """Carry out what is legal of a plan; each line that is not becomes an event with the reason."""
+    s.changed = False
+    for line in plan.lines:
+        try:
+            if isinstance(line, Resume):
+                _resume(s, now, line)
+            else:
+                _start(s, now, line)
+        except Refused as error:
+            job = line.job if isinstance(line, Start) and line.job in s.jobs else None
+            s.note(now, "plan-refused", f"{by}: {error}", job=job)
+    for number, wait in plan.waits.items():
+        entry = s.jobs.get(number)
+        if entry is None or entry.job.rule == wait.rule or not (entry.waiting or _held(entry)):
+            continue
+        entry.job = replace(entry.job, rule=str(wait.rule))
+        s.save(entry.job)
+
+
+def _start(s: State, now: float, line: Start) -> None:
+    entry = s.jobs.get(line.job)
+    if entry is None:
+        raise Refused(f"there is no job {line.job} that waits")
+    index = entry.next_waiting()
+    if index is None:
+        raise Refused(f"job {line.job} has no element that waits")
+    blocked = _blocked(now, entry)
+    if blocked:
+        raise Refused(f"job {line.job} may not start: rule {blocked.rule}")
+    check_places(s, entry, line.placements)
+    if entry.returned and entry.returned[0] == index:
+        entry.returned.pop(0)
+    grant(s, now, entry, index, tuple(sorted(line.placements, key=lambda p: p.first_rank)))
+
+
+def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
+    """Raise `Refused` unless the places are what the job asked for, and free."""
+    job, request = entry.job, entry.job.spec.request
+    names = [p.node for p in places]
+    if not names or len(set(names)) != len(names):
+        raise Refused(f"job {job.id}: a node is named twice, or none is")
+    if request.nodes and len(names) != request.nodes:
+        raise Refused(f"job {job.id} asks for {request.nodes} nodes, not {len(names)}")
+    if sum(p.tasks for p in places) != request.tasks:
+        raise Refused(f"job {job.id} asks for {request.tasks} tasks")
+    rank = 0
+    for place in sorted(places, key=lambda p: p.first_rank):
+        _check_place(s, entry, place, rank)
+        rank += place.tasks
+    most = s.setting("max-cpus-per-user")
+    asked = sum(len(p.cpus) for p in places)
+    held = s.user_cpus.get(job.user, 0)
+    if most and held + asked > most:
+        raise Refused(f"{job.user} holds {held} CPUs and may hold {most}, not {held + asked}")
+
+
+def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
+    job, request = entry.job, entry.job.spec.request
+    node = s.nodes.get(place.node)
+    if node is None:
+        raise Refused(f"there is no node {place.node!r}")
+    if why := why_unusable(node):
+        raise Refused(f"{place.node} cannot be used: {why}")
+    if node.node.partition != job.spec.partition:
+        raise Refused(f"{place.node} is not in partition {job.spec.partition}")
+    listed = request.nodelist
+    if (listed and place.node not in listed) or place.node in request.exclude:
+        raise Refused(f"job {job.id} does not want {place.node}")
+    generic = {name: n * place.tasks for name, n in request.generic.items()}
+    wanted = (place.tasks * request.cpus, place.tasks * request.memory, place.tasks * request.gpus)
+    given = (len(place.cpus), place.memory, len(place.gpus))
+    named_once = len(set(place.cpus)) == len(place.cpus)
+    named_once = named_once and len(set(place.gpus)) == len(place.gpus)
+    shape = place.tasks >= 1 and place.first_rank == rank and named_once
+    if not shape or wanted != given or generic != place.generic:
+        raise Refused(f"job {job.id} asks for {wanted} on {place.node}, and was to get {given}")
+    if missing := node.books.lacks(place):
+        raise Refused(missing)
+
+
+def _resume(s: State, now: float, line: Resume) -> None:
+    alloc = s.allocations.get(line.alloc)
+    if alloc is None or alloc.id not in s.jobs[alloc.job].resuming:
+        raise Refused(f"allocation {line.alloc} does not wait to go on")
+    entry = s.jobs[alloc.job]
+    if not all(s.nodes[p.node].books.cpus.issuperset(p.cpus) for p in alloc.placements):
+        raise Refused(f"the CPUs of allocation {alloc.id} are not free")
+    most = s.setting("max-cpus-per-user")
+    if most and s.user_cpus.get(entry.job.user, 0) + s.cpus_of(alloc) > most:
+        raise Refused(f"{entry.job.user} may hold {most} CPUs")
+    thaw(s, now, entry, alloc)
+
+
+def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
+    """Let a suspended allocation go on; its CPUs are free."""
+    for place in alloc.placements:
+        s.nodes[place.node].books.take_cpus(place)
+        if place.node in alloc.freed:
+            continue
+        s.send(place.node, ResumeShare(alloc.id))
+        if len(alloc.nodes) > 1:  # it may have been suspended before it could be told to start
+            s.send(place.node, StartTasks(alloc.id))
+    s.count_cpus(entry.job.user, s.cpus_of(alloc))
+    entry.resuming.discard(alloc.id)
+    paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
+    s.put(
+        replace(
+            alloc,
+            state=AllocationState.READY,
+            suspended_at=None,
+            suspended=alloc.suspended + paused,
+            resuming=False,
+        )
+    )
+    entry.touched[alloc.element] = replace(entry.touched[alloc.element], state=JobState.RUNNING)
+    settle(s, now, entry)

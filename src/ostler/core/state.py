@@ -1,0 +1,266 @@
+"""What the core holds in memory, and the few ways in which everything else changes it."""
+
+from collections import OrderedDict, deque
+from heapq import heappop, heappush
+from typing import Any
+
+from msgspec import Struct
+
+from ostler.core.books import Books
+from ostler.core.effects import Address, Effect, Save, Send
+from ostler.core.entry import Entry
+from ostler.model.allocation import Allocation
+from ostler.model.errors import IllegalEvent, Missing
+from ostler.model.ids import AllocationId, Ref
+from ostler.model.job import Job
+from ostler.model.limits import MAX_REFS
+from ostler.model.node import Node
+from ostler.model.orders import Order
+from ostler.model.record import Event, Write
+from ostler.model.settings import ATTRIBUTES
+from ostler.model.states import LEGAL_ALLOCATION, AllocationState, JobState
+
+RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
+RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
+_FROM_ALLOCATION = {
+    AllocationState.GRANTED: JobState.STARTING,
+    AllocationState.READY: JobState.RUNNING,
+    AllocationState.SUSPENDED: JobState.SUSPENDED,
+    AllocationState.RELEASING: JobState.FINISHING,
+}
+STORY = 20  # events told of an object when something illegal happens to it
+
+
+class Waiter(Struct):
+    """One client's request to wait; answered once, when nothing of it is unfinished."""
+
+    to: Address
+    refs: tuple[Ref, ...]
+    attach: bool
+    left: set[int]  # jobs that are not over
+    rows: dict[int, list[dict[str, Any]]] = {}  # job -> what to answer, taken as it ends
+
+
+class NodeEntry:
+    """A node, what is free on it, and whether its agent listens."""
+
+    __slots__ = (
+        "allocations", "books", "connected", "fault", "faults", "node", "strays", "try_at",
+    )  # fmt: skip
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.books = Books(node.facts)
+        self.allocations: set[int] = set()
+        self.connected = False
+        self.strays: set[int] = set()  # runs there, and was given up: its CPUs are not free
+        self.faults = 0  # starts in a row that failed through no fault of the jobs
+        self.fault = ""  # why nothing is started there before `try_at`; empty: it may
+        self.try_at = 0.0  # Unix seconds
+
+
+class State:
+    """The truth in memory. Changes are saved by effects; `changed` asks for a planning pass."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.partitions = ("main",)
+        self.nodes: dict[str, NodeEntry] = {}
+        self.jobs: dict[int, Entry] = {}  # unfinished
+        self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
+        self.ended: dict[int, str] = {}  # every ended job -> result
+        self.allocations: dict[int, Allocation] = {}  # not released
+        self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
+        self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
+        self.settings: dict[str, str] = {}
+        self.user_cpus: dict[str, int] = {}
+        self.user_jobs: dict[str, int] = {}
+        self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
+        self._recent_weight = 0
+        self.next_job = 1
+        self.next_allocation = 1
+        self.next_event = 1
+        self.stopping = ""  # how the machine is being stopped; empty: it is not
+        self.stop_waiters: list[Address] = []
+        self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
+        self.waiters: dict[Address, Waiter] = {}
+        self.waited: dict[int, set[Address]] = {}  # job -> those who wait for it
+        self.changed = True
+        self.effects: list[Effect] = []
+        self._deadlines: list[tuple[float, int]] = []
+        self._stories: dict[tuple[str, int], deque[str]] = {}
+
+    # -- effects ---------------------------------------------------------------------------
+
+    def save(self, write: Write) -> None:
+        """Put a row into this turn's transaction."""
+        self.effects.append(Save(write))
+
+    def send(self, node: str, order: Order, blobs: tuple[str, str, str] = ("", "", "")) -> None:
+        """Order something of an agent, once this turn is durable."""
+        if self.nodes[node].connected:
+            self.effects.append(Send(node, order, blobs))
+
+    def note(
+        self,
+        now: float,
+        kind: str,
+        text: str,
+        *,
+        job: int | None = None,
+        element: int | None = None,
+        allocation: int | None = None,
+        node: str | None = None,
+        user: str | None = None,
+    ) -> None:
+        """Record an event."""
+        event = Event(self.next_event, now, kind, job, element, allocation, node, user, text)
+        self.next_event += 1
+        self.save(event)
+        for what, ident, there in (
+            ("job", job, self.jobs),
+            ("allocation", allocation, self.allocations),
+        ):
+            if ident is not None and ident in there:
+                story = self._stories.setdefault((what, ident), deque(maxlen=STORY))
+                story.append(f"{now:.3f} {kind}: {text}")
+
+    def forget_story(self, kind: str, ident: int) -> None:
+        """Drop what was kept of an object that is over."""
+        self._stories.pop((kind, ident), None)
+
+    def illegal(self, kind: str, ident: int, state: str, event: str) -> IllegalEvent:
+        """Return the error for an event that cannot happen, with the object's story."""
+        return IllegalEvent(kind, ident, state, event, self._stories.get((kind, ident), ()))
+
+    # -- look-ups --------------------------------------------------------------------------
+
+    def entry(self, ref: Ref) -> Entry:
+        """Return the job, unfinished or recently ended; raise `Missing`."""
+        found = self.jobs.get(ref.job) or self.recent.get(ref.job)
+        if found is None:
+            raise Missing(f"no job {ref.job}", hint="see `ostler jobs --all`")
+        if ref.elements is not None:
+            for low, high in ref.elements:
+                if not (found.job.is_array and found.has(low, high)):
+                    raise Missing(f"job {ref.job} has no element {ref}", hint=_elements(found))
+        return found
+
+    def setting(self, key: str) -> int:
+        """Return an attribute's value in force."""
+        return int(self.settings.get(key, ATTRIBUTES[key].default))
+
+    # -- allocations -----------------------------------------------------------------------
+
+    def put(self, alloc: Allocation) -> Allocation:
+        """Replace an allocation after a legal move, and save it."""
+        old = self.allocations.get(alloc.id)
+        moved = old is not None and old.state is not alloc.state
+        if old is not None and moved and alloc.state not in LEGAL_ALLOCATION[old.state]:
+            raise self.illegal("allocation", alloc.id, old.state, f"a move to {alloc.state}")
+        self.allocations[alloc.id] = alloc
+        self.save(alloc)
+        if alloc.state is AllocationState.RELEASED:
+            del self.allocations[alloc.id]
+            self.forget_story("allocation", alloc.id)
+        return alloc
+
+    def live_state(self, number: AllocationId) -> JobState:
+        """Return the state of the element that holds this allocation."""
+        return _FROM_ALLOCATION[self.allocations[number].state]
+
+    def cpus_of(self, alloc: Allocation) -> int:
+        """Return how many CPUs the allocation holds when it is not suspended."""
+        return sum(len(p.cpus) for p in alloc.placements)
+
+    def count_cpus(self, user: str, change: int) -> None:
+        """Add to the CPUs that a user holds."""
+        left = self.user_cpus.get(user, 0) + change
+        if left:
+            self.user_cpus[user] = left
+        else:
+            self.user_cpus.pop(user, None)
+
+    # -- jobs ------------------------------------------------------------------------------
+
+    def unmet(self, job: Job) -> set[int]:
+        """Return the jobs that must end before this one may start."""
+        return {dep.job for dep in job.spec.after if dep.job not in self.ended}
+
+    def add(self, entry: Entry) -> None:
+        """Take an unfinished job in."""
+        job = entry.job
+        named = {dep.job for dep in job.spec.after}
+        entry.unmet = self.unmet(job)
+        for number in named:
+            self.dependents.setdefault(number, set()).add(job.id)
+        self.jobs[job.id] = entry
+        self.requests[job.uid, job.request_id] = job.id
+        self.user_jobs[job.user] = self.user_jobs.get(job.user, 0) + 1
+        self.user_weight[job.user] = self.user_weight.get(job.user, 0) + entry.weight
+
+    def retire(self, entry: Entry) -> None:
+        """Move a job that ended out of the way."""
+        job = entry.job
+        del self.jobs[job.id]
+        self.user_jobs[job.user] -= 1
+        self.user_weight[job.user] -= entry.weight
+        self.ended[job.id] = job.result or ""
+        for named in {dep.job for dep in job.spec.after}:
+            self.dependents[named].discard(job.id)
+            if not self.dependents[named]:
+                del self.dependents[named]
+        self.forget_story("job", job.id)
+        self.remember(entry)
+
+    def reopen(self, entry: Entry) -> None:
+        """Take a job that had ended in again; whoever named it and still waits, waits for it."""
+        number = entry.job.id
+        self.ended.pop(number, None)
+        self._forget_recent(number)
+        self.add(entry)
+        for dependent in self.dependents.get(number, ()):
+            waiting = self.jobs[dependent]
+            waiting.unmet.add(number)
+            waiting.view = None
+
+    def remember(self, entry: Entry) -> None:
+        """Keep an ended job whole for a while."""
+        self._forget_recent(entry.job.id)
+        self.recent[entry.job.id] = entry
+        self._recent_weight += entry.weight
+        while len(self.recent) > RECENT or (
+            self._recent_weight > RECENT_BYTES and len(self.recent) > 1
+        ):
+            old = self.recent[next(iter(self.recent))].job
+            self._forget_recent(old.id)
+            self.requests.pop((old.uid, old.request_id), None)
+
+    def _forget_recent(self, number: int) -> None:
+        old = self.recent.pop(number, None)
+        if old is not None:
+            self._recent_weight -= old.weight
+
+    # -- deadlines -------------------------------------------------------------------------
+
+    def wake(self, at: float, job: int) -> None:
+        """Look at this job again at that time."""
+        heappush(self._deadlines, (at, job))
+
+    def next_deadline(self) -> float | None:
+        """Return when `Tick` should come next."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def due(self, now: float) -> list[int]:
+        """Return the jobs whose deadline has come."""
+        found: list[int] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            found.append(heappop(self._deadlines)[1])
+        return found
+
+
+def _elements(entry: Entry) -> str:
+    if not entry.job.is_array:
+        return "it is no array"
+    low, high = entry.job.spans()[0][0], entry.job.spans()[-1][1]
+    return f"its elements go from {low} to {high}"

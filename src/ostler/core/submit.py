@@ -1,0 +1,261 @@
+"""Submission: access, then sense, then limits, and only then the queue."""
+
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from ostler.core.effects import Fail, Reply
+from ostler.core.entry import Entry
+from ostler.core.events import Submitted
+from ostler.core.explain import preview
+from ostler.core.moves import broken_dependency, settle
+from ostler.core.planning import node_views
+from ostler.core.state import State
+from ostler.model import limits
+from ostler.model.caller import Caller
+from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
+from ostler.model.job import Job, JobSpec
+from ostler.model.record import Blob
+from ostler.model.resources import Request
+from ostler.model.states import JobState
+from ostler.model.units import format_size
+from ostler.schedule.can_ever import can_ever
+from ostler.schedule.words import counted, task_of
+
+USUAL_PRIORITY = 50
+
+
+def on_submitted(s: State, now: float, event: Submitted) -> None:
+    """Queue a job, or refuse it with the reason; the same request id names the same job."""
+    known = s.requests.get((event.caller.uid, event.request_id))
+    if known is not None and not event.dry:
+        s.effects.append(Reply(event.to, {"job": str(known)}))
+        return
+    try:
+        if s.stopping:
+            raise NotNow("the machine is being stopped", hint="start it again with `ostler up`")
+        check(s, event)
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    job = _make(s, now, event)
+    if event.dry:
+        s.effects.append(Reply(event.to, {"would": preview(s, now, job)}))
+        return
+    s.next_job += 1
+    for digest, data in event.blobs.items():
+        s.save(Blob(digest, event.caller.uid, data))
+    entry = Entry(job)
+    s.add(entry)
+    s.save(job)
+    s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
+    if job.spec.not_before > now:
+        s.wake(job.spec.not_before, job.id)
+    if job.spec.kind == "run":
+        entry.abandoned_at = now
+        s.wake(now + s.setting("client-grace"), job.id)
+    settle(s, now, entry)
+    s.effects.append(Reply(event.to, {"job": str(job.id)}))
+
+
+def _make(s: State, now: float, event: Submitted) -> Job:
+    spec, caller = event.spec, event.caller
+    held = spec.hold and caller.user
+    if spec.grace < 0:
+        spec = replace(spec, grace=s.setting("grace-period"))
+    return Job(
+        s.next_job,
+        spec,
+        caller.user,
+        caller.uid,
+        caller.gid,
+        event.request_id,
+        now,
+        state=JobState.HELD if held else JobState.PENDING,
+        held_by=caller.user if held else "",
+        reason=f"held by {caller.user} at submission" if held else "",
+        rule="hold" if held else "new",
+        priority=spec.priority,
+    )
+
+
+def _told(job: Job) -> str:
+    request = job.spec.request
+    what = task_of(request)
+    if request.tasks > 1:
+        what = f"{request.tasks} tasks of {what}"
+    if job.is_array:
+        what = f"{counted(Entry(job).total, 'element')} of {what}"
+    return f"{job.user} asked for {what}"
+
+
+def check(s: State, event: Submitted) -> None:
+    """Raise the error that refuses this submission, if there is one."""
+    spec = event.spec
+    _check_sizes(spec, event.blobs)
+    check_words(spec)
+    check_request(spec.request)
+    check_ranges(spec)
+    if spec.partition not in s.partitions:
+        known = ", ".join(s.partitions)
+        raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
+    for dep in spec.after:
+        if dep.job not in s.jobs and dep.job not in s.ended:
+            raise Missing(f"there is no job {dep.job} to wait for", hint="see `ostler jobs --all`")
+    job = _make(s, 0.0, event)
+    if broken := broken_dependency(s, job):
+        raise Refused(f"it could never start: {broken}")
+    check_priority(spec, event.caller)
+    check_fits(s, spec, event.caller.user)
+    if s.user_weight.get(event.caller.user, 0) + spec.weight > limits.MAX_WAITING_BYTES:
+        raise Refused(
+            f"the commands and lists of {event.caller.user}'s unfinished jobs take too much memory",
+            expected=f"most: {format_size(limits.MAX_WAITING_BYTES)}",
+            hint="wait for some to end, or put what is long into files",
+        )
+    if s.user_jobs.get(event.caller.user, 0) >= limits.MAX_WAITING:
+        raise Refused(
+            f"{event.caller.user} has {limits.MAX_WAITING} unfinished jobs, the most allowed",
+            hint="wait for some to end, or submit an array",
+        )
+
+
+def check_priority(spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY) -> None:
+    """Raise `Refused` if somebody who is no administrator wants to go before the others."""
+    if spec.priority > most and not caller.admin:
+        raise Refused(
+            f"only an administrator may give priority {spec.priority}",
+            expected=f"0 to {most}",
+        )
+
+
+def check_fits(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
+    cpus = spec.request.tasks * spec.request.cpus
+    most = s.setting("max-cpus-per-user")
+    if most and cpus > most:
+        raise Refused(
+            f"it asks for {cpus} CPUs, and {user} may hold {most}",
+            hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
+        )
+    if refusal := can_ever(spec.request, spec.partition, node_views(s)):
+        raise Refused(refusal)
+
+
+def _check_sizes(spec: JobSpec, blobs: Mapping[str, bytes]) -> None:
+    argv = sum(len(a) + 1 for a in spec.argv)
+    bounds = (
+        ("the command", argv, limits.MAX_ARGV, "bytes"),
+        ("the command", len(spec.argv), limits.MAX_ARGUMENTS, "arguments"),
+        ("the environment", len(blobs.get(spec.env, b"")), limits.MAX_ENVIRONMENT, "bytes"),
+        ("the script", len(blobs.get(spec.script, b"")), limits.MAX_SCRIPT, "bytes"),
+        ("the list of --each", len(blobs.get(spec.items, b"")), limits.MAX_ITEMS, "bytes"),
+        ("the working directory", len(spec.cwd), limits.MAX_PATH, "bytes"),
+        ("the output pattern", len(spec.output), limits.MAX_PATH, "bytes"),
+        ("the error pattern", len(spec.error), limits.MAX_PATH, "bytes"),
+        ("the input path", len(spec.input), limits.MAX_PATH, "bytes"),
+        ("the list of dependencies", len(spec.after), limits.MAX_DEPENDENCIES, "jobs"),
+        ("the list of --retry-on", len(spec.retry_on), limits.MAX_ARGUMENTS, "entries"),
+    )
+    for what, size, most, unit in bounds:
+        if size > most:
+            raise UsageError(f"{what} is too large: {size} {unit}", expected=f"most: {most}")
+    for digest in (spec.env, spec.script, spec.items):
+        if digest and digest not in blobs:
+            raise UsageError(f"the text with digest {digest[:12]} did not come along")
+    if not spec.argv and not spec.script:
+        raise UsageError("there is nothing to run", hint="give a script, or -- and a command")
+    if any(b"\0" in part for part in (*spec.argv, spec.cwd, spec.output, spec.error, spec.input)):
+        raise UsageError("a command or path holds a NUL byte")
+    if not spec.cwd.startswith(b"/"):
+        raise UsageError(f"the working directory {spec.cwd!r} is not absolute")
+    if spec.items:
+        lines = len(blobs[spec.items].splitlines())
+        if spec.array != ((0, lines - 1),):
+            raise UsageError(f"--each has {lines} lines, and the array does not go with them")
+
+
+def check_request(request: Request) -> None:
+    """Raise `UsageError` for sizes that make no sense."""
+    bounds = (
+        ("--tasks", request.tasks, 1, limits.MAX_TASKS),
+        ("--cpus", request.cpus, 1, limits.MAX_CPUS),
+        ("--memory", request.memory, 0, 1 << 60),
+        ("--gpus", request.gpus, 0, limits.MAX_CPUS),
+        ("--nodes", request.nodes, 0, limits.MAX_TASKS),
+        ("--generic", len(request.generic), 0, limits.MAX_GENERIC),
+        *((f"--generic {name}", n, 1, 1 << 40) for name, n in request.generic.items()),
+    )
+    for what, value, least, most in bounds:
+        if not least <= value <= most:
+            raise UsageError(f"{what} cannot be {value}", expected=f"from {least} to {most}")
+
+
+def check_words(spec: JobSpec) -> None:
+    """Raise `UsageError` for texts that are too long, or that could pass for something else.
+
+    They are shown to other people, on terminals and in logs: so no control characters.
+    """
+    request = spec.request
+    names = (*request.nodelist, *request.exclude, *request.generic)
+    if len(names) > limits.MAX_ARGUMENTS:
+        raise UsageError(f"{len(names)} nodes are named", expected=f"most: {limits.MAX_ARGUMENTS}")
+    words = [
+        ("the name", spec.name),
+        ("the project", spec.project),
+        ("the partition", spec.partition),
+        ("the token of a client's descriptors", spec.stdio),
+        *(("an entry of --retry-on", word) for word in spec.retry_on),
+        *(("the name of a node or resource", name) for name in names),
+    ]
+    for what, word in words:
+        if len(word) > limits.MAX_NAME:
+            raise UsageError(
+                f"{what} is too long: {len(word)} characters", expected=f"most: {limits.MAX_NAME}"
+            )
+        if not word.isprintable():
+            raise UsageError(f"{what} {word!r} is not text", expected="printable characters")
+
+
+def check_ranges(spec: JobSpec) -> None:
+    """Raise `UsageError` for times, priorities and arrays that make no sense."""
+    bounds = (
+        ("--priority", spec.priority, 0, 100),
+        ("--time", spec.time_limit, 0, 1 << 40),
+        ("--retries", spec.retries, 0, limits.MAX_RETRIES),
+        ("the grace period", spec.grace, -1, 86_400),
+        ("--umask", spec.umask, 0, 0o777),
+        ("the %cap of --array", spec.array_cap, 0, limits.MAX_ARRAY),
+        ("--not-before", spec.not_before, 0, 1 << 40),
+        ("--signal", spec.warn_signal, 0, 64),
+        ("--signal's lead", spec.warn_before, 0, 1 << 40),
+    )
+    for what, value, least, most in bounds:
+        if not least <= value <= most:
+            raise UsageError(f"{what} cannot be {value}", expected=f"from {least} to {most}")
+    if unknown := set(spec.rlimits) - set(limits.RLIMITS):
+        known = ", ".join(limits.RLIMITS)
+        raise UsageError(f"{min(unknown)!r} is no limit of processes", expected=known)
+    if not all(-1 <= value < 1 << 63 for value in spec.rlimits.values()):
+        raise UsageError("a limit of processes is out of range", expected="-1 or more")
+    if spec.kind not in ("batch", "run"):
+        raise UsageError(f"{spec.kind!r} is no kind of job", expected="batch or run")
+    if any(d.kind not in ("ok", "any", "fail") for d in spec.after):
+        raise UsageError("a dependency is of no known kind", expected="ok, any or fail")
+    last = -1
+    for low, high in spec.array:
+        if not last < low <= high <= limits.MAX_ELEMENT:
+            raise UsageError(f"{low}-{high} is no range of elements here")
+        last = high
+    total = sum(high - low + 1 for low, high in spec.array)
+    if total > limits.MAX_ARRAY:
+        raise UsageError(f"the array has {total} elements", expected=f"most: {limits.MAX_ARRAY}")
+
+
+def respec(spec: JobSpec, **changes: object) -> JobSpec:
+    """Return the spec with changed fields, checked for sense."""
+    changed = replace(spec, **changes)
+    check_words(changed)
+    check_request(changed.request)
+    check_ranges(changed)
+    return changed

@@ -1,0 +1,154 @@
+"""What is shown of jobs, elements and nodes: the rows of `--json`, keys as in the database."""
+
+from typing import Any
+
+from ostler.core.entry import Entry
+from ostler.core.state import NodeEntry, State
+from ostler.model.ids import element_name
+from ostler.model.job import Element, Job
+from ostler.model.patterns import NULL, output_path
+from ostler.model.ranges import format_ranges
+
+Row = dict[str, Any]
+
+
+def job_row(s: State, entry: Entry) -> Row:
+    """Return one job of `ostler jobs --json`."""
+    job, request = entry.job, entry.job.spec.request
+    counts = {result: len(found) for result, found in entry.results.items()}
+    return {
+        "id": str(job.id),
+        "name": job.spec.name,
+        "user": job.user,
+        "project": job.spec.project,
+        "partition": job.spec.partition,
+        "state": str(job.state),
+        "result": job.result and str(job.result),
+        "exit_status": job.exit_status,
+        "reason": job.reason,
+        "rule": job.rule,
+        "priority": job.priority,
+        "kind": job.spec.kind,
+        "command": job.spec.command,
+        "tasks": request.tasks,
+        "cpus": request.cpus,
+        "memory": request.memory,
+        "gpus": request.gpus,
+        "nodes": request.nodes,
+        "time_limit_seconds": job.spec.time_limit or None,
+        "array": format_ranges(list(job.spec.array)) or None,
+        "array_cap": job.spec.array_cap or None,
+        "elements": entry.total,
+        "elements_live": len(entry.live),
+        "elements_done": entry.ended,
+        "elements_by_result": counts,
+        "held_by": job.held_by,
+        "not_before": job.spec.not_before or None,
+        "submitted_at": job.submitted_at,
+        "started_at": job.started_at,
+        "ended_at": job.ended_at,
+        "requeues": job.requeues,
+        "allocation_nodes": nodes_of(s, entry),
+        "unknown_since": unknown_since(s, entry),
+    }
+
+
+def nodes_of(s: State, entry: Entry) -> list[str]:
+    """Return the names of the nodes on which something of the job is."""
+    return sorted({n for number in entry.live.values() for n in s.allocations[number].nodes})
+
+
+def unknown_since(s: State, entry: Entry) -> float | None:
+    """Return since when a node of the job is silent; None when all answer."""
+    times = [s.nodes[name].node.unknown_since for name in nodes_of(s, entry)]
+    return min((t for t in times if t is not None), default=None)
+
+
+def element_row(s: State, entry: Entry, index: int) -> Row:
+    """Return one element, as far as memory knows it; ended ones have a fuller row in the store."""
+    job, element = entry.job, entry.element(index)
+    result = entry.result_of(index)
+    alloc = s.allocations.get(entry.live.get(index, 0))
+    state = "done"
+    if alloc is not None:
+        state = str(s.live_state(alloc.id))
+    elif not result:
+        state = "held" if element.held_by or job.held_by else "pending"
+    return {
+        "id": element_name(job.id, index if job.is_array else None),
+        "job": str(job.id),
+        "element": index,
+        "state": state,
+        "result": result,
+        "exit_status": element.exit_status,
+        "reason": element.reason,
+        "attempt": element.attempt,
+        "node": element.node,
+        "started_at": alloc.started_at if alloc else element.started_at,
+        "cpus": {p.node: list(p.cpus) for p in alloc.placements} if alloc else {},
+        "gpus": {p.node: list(p.gpus) for p in alloc.placements if p.gpus} if alloc else {},
+    }
+
+
+def files(job: Job, element: Element) -> dict[str, str | bytes]:
+    """Return where the element's output and errors are, for the first task."""
+    if job.spec.stdio:
+        return {}
+    values = {
+        "j": str(job.id),
+        "a": str(element.index),
+        "t": "0",
+        "n": element.node.partition(",")[0],
+        "u": job.user,
+        "x": job.spec.name,
+    }
+    out = output_path(job.spec.output, job.spec.cwd, values, array=job.is_array)
+    err = out
+    if job.spec.error:
+        err = output_path(job.spec.error, job.spec.cwd, values, array=job.is_array)
+    paths = {"output_path": out, "error_path": err}
+    return {k: _text(v) for k, v in paths.items() if v != NULL}
+
+
+def _text(path: bytes) -> str | bytes:
+    """Return the path as text; as bytes where it is none."""
+    try:
+        return path.decode()
+    except UnicodeDecodeError:
+        return path
+
+
+def node_row(entry: NodeEntry) -> Row:
+    """Return one node of `ostler nodes --json`."""
+    node, books = entry.node, entry.books
+    return {
+        "name": node.name,
+        "partition": node.partition,
+        "status": str(node.status),
+        "word": str(node.word),
+        "word_by": node.word_by,
+        "word_at": node.word_at,
+        "word_reason": node.word_reason,
+        "since": node.since,
+        "unknown_since": node.unknown_since,
+        "gone": node.gone,
+        "boot_id": node.boot_id,
+        "cpus": len(node.facts.cpus),
+        "free_cpus": len(books.cpus),
+        "memory": node.facts.memory,
+        "free_memory": books.memory,
+        "gpus": len(node.facts.gpus),
+        "free_gpus": len(books.gpus),
+        "generic": node.facts.generic,
+        "free_generic": books.generic,
+        "declared": node.facts.declared,
+        "allocations": len(entry.allocations),
+    }
+
+
+def counts(s: State) -> dict[str, int]:
+    """Return how many jobs are in each state."""
+    found: dict[str, int] = {}
+    for entry in s.jobs.values():
+        found[entry.job.state] = found.get(entry.job.state, 0) + 1
+    return {str(state): n for state, n in sorted(found.items())}

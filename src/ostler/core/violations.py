@@ -1,0 +1,147 @@
+"""What must hold of the core's state at any time: one sentence for each thing that does not."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ostler.core.books import Books
+from ostler.core.entry import Entry
+from ostler.core.moves import total_state
+from ostler.core.state import NodeEntry, State
+from ostler.model.allocation import Allocation
+from ostler.model.states import AllocationState, JobState
+
+
+def violations(s: State) -> Iterator[str]:
+    """Yield a sentence for each broken invariant. Cost: everything in memory is looked at."""
+    for name, node in s.nodes.items():
+        yield from node_violations(s, name, node)
+    for alloc in s.allocations.values():
+        yield from allocation_violations(s, alloc)
+    for entry in s.jobs.values():
+        yield from job_violations(s, entry)
+    yield from _users(s)
+    yield from _waiters(s)
+    for number in s.jobs.keys() & s.ended.keys():
+        yield f"job {number} is both unfinished and ended"
+    for number in s.recent.keys() - s.ended.keys():
+        yield f"job {number} is kept as ended and has no result"
+
+
+def node_violations(s: State, name: str, node: NodeEntry) -> Iterator[str]:
+    """Yield what is wrong with one node: its books, and who uses its CPUs and GPUs."""
+    books, facts = Books(node.node.facts), node.node.facts
+    for kind in ("cpus", "gpus"):
+        users: Counter[int] = Counter()
+        for number in sorted(node.allocations):
+            alloc = s.allocations.get(number)
+            if alloc is None:
+                yield f"{name} lists allocation {number}, which is released"
+                continue
+            if kind == "gpus" or alloc.suspended_at is None:
+                for place in alloc.placements:
+                    if place.node == name:
+                        users.update(getattr(place, kind))
+        for index, count in sorted(users.items()):
+            if count > 1:
+                yield f"{kind[:-1].upper()} {index} of {name} is in {count} allocations"
+    for number in node.allocations & s.allocations.keys():
+        alloc = s.allocations[number]
+        for place in alloc.placements:
+            if place.node == name:
+                books.force(place, cpus=alloc.suspended_at is None)
+    for what in ("cpus", "gpus", "memory", "generic"):
+        kept, right = getattr(node.books, what), getattr(books, what)
+        if kept != right:
+            yield f"the books of {name} have {what} {kept} free, and {right} of {facts} are"
+
+
+def allocation_violations(s: State, alloc: Allocation) -> Iterator[str]:
+    """Yield what is wrong with one allocation."""
+    name = f"allocation {alloc.id}"
+    if alloc.state is AllocationState.RELEASED:
+        yield f"{name} is released and still in memory"
+    entry = s.jobs.get(alloc.job)
+    if entry is None:
+        yield f"{name} belongs to job {alloc.job}, which has ended"
+    elif entry.live.get(alloc.element) != alloc.id:
+        yield f"{name} is not the one of element {alloc.job}_{alloc.element}"
+    for node in alloc.nodes:
+        if node not in s.nodes or alloc.id not in s.nodes[node].allocations:
+            yield f"{name} is not among those of {node}"
+    if not alloc.freed < alloc.nodes:
+        yield f"{name} is {alloc.state} with {len(alloc.freed)} of {len(alloc.nodes)} nodes freed"
+    if alloc.state is AllocationState.SUSPENDED and alloc.suspended_at is None:
+        yield f"{name} is suspended since no time"
+    if (alloc.state is AllocationState.RELEASING) != bool(alloc.cause):
+        yield f"{name} is {alloc.state} with the cause {alloc.cause!r}"
+    if alloc.started != (alloc.started_at is not None):
+        yield f"{name} has started at {alloc.started_at}, and is said to have: {alloc.started}"
+
+
+def job_violations(s: State, entry: Entry) -> Iterator[str]:
+    """Yield what is wrong with one unfinished job."""
+    job, name = entry.job, f"job {entry.job.id}"
+    if job.state is not (right := total_state(s, entry)):
+        yield f"{name} is {job.state}, and its elements make it {right}"
+    if job.state is JobState.DONE or job.result is not None:
+        yield f"{name} is among the unfinished ones, {job.state} with result {job.result}"
+    waiting, ended = set(entry.waiting), {i for found in entry.results.values() for i in found}
+    held = {e.index for e in entry.touched.values() if e.held_by and e.index not in entry.live}
+    count = len(waiting) + len(entry.live) + entry.ended + len(held - waiting)
+    if (waiting & entry.live.keys()) or (ended & (waiting | entry.live.keys() | held)):
+        yield f"{name} has elements that are in two places"
+    if count != entry.total:
+        yield f"{name} has {entry.total} elements, and {count} of them wait, run or have ended"
+    for index in entry.touched.keys() - waiting - entry.live.keys() - held:
+        yield f"element {job.id}_{index} has a record and no place"
+    for index, number in entry.live.items():
+        if number not in s.allocations:
+            yield f"element {job.id}_{index} holds allocation {number}, which is released"
+    wanted = {n for n in entry.live.values() if n in s.allocations and s.allocations[n].resuming}
+    if entry.resuming != wanted:
+        yield f"{name} resumes {entry.resuming}, and its allocations say {wanted}"
+    for number in entry.resuming:
+        alloc = s.allocations.get(number)
+        if alloc is None or alloc.state is not AllocationState.SUSPENDED:
+            yield f"{name} waits for allocation {number} to go on, which is not suspended"
+    for number in entry.unmet:
+        if number in s.ended or job.id not in s.dependents.get(number, ()):
+            yield f"{name} waits for job {number}, which will not tell it"
+    if s.requests.get((job.uid, job.request_id)) != job.id:
+        yield f"{name} is not found by its request"
+
+
+def unexplained(s: State) -> Iterator[str]:
+    """Yield each job that waits without a rule; there is none after a planning pass."""
+    for entry in s.jobs.values():
+        if entry.waiting and (not entry.job.rule or entry.job.rule == "new"):
+            yield f"job {entry.job.id} is {entry.job.state} and waits by rule {entry.job.rule!r}"
+
+
+def _users(s: State) -> Iterator[str]:
+    cpus: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    for entry in s.jobs.values():
+        jobs[entry.job.user] += 1
+        for number in entry.live.values():
+            alloc = s.allocations.get(number)
+            if alloc is not None and alloc.suspended_at is None:
+                cpus[entry.job.user] += s.cpus_of(alloc)
+    if (held := {u: n for u, n in s.user_cpus.items() if n}) != dict(+cpus):
+        yield f"users hold {dict(+cpus)} CPUs, and are said to hold {held}"
+    weight: Counter[str] = Counter()
+    for entry in s.jobs.values():
+        weight[entry.job.user] += entry.job.spec.weight
+    if (heavy := {u: n for u, n in s.user_weight.items() if n}) != dict(+weight):
+        yield f"unfinished jobs take {dict(+weight)} bytes, and are said to take {heavy}"
+    if (queued := {u: n for u, n in s.user_jobs.items() if n}) != dict(jobs):
+        yield f"users have {dict(jobs)} unfinished jobs, and are said to have {queued}"
+
+
+def _waiters(s: State) -> Iterator[str]:
+    for to, waiter in s.waiters.items():
+        if not waiter.left:
+            yield f"request {to} waits for nothing"
+        for job in waiter.left:
+            if job not in s.jobs or to not in s.waited.get(job, ()):
+                yield f"request {to} waits for job {job}, which will not tell it"

@@ -1,0 +1,1 @@
+"""The daemon that runs the core over store and wire."""

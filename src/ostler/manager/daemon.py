@@ -1,0 +1,262 @@
+"""The manager process: takes the roles, serves the socket, and leaves cleanly."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ostler.core.events import AgentGone
+from ostler.core.view import node_row
+from ostler.manager.door import Door, Excuse
+from ostler.manager.native import HEARTBEAT, Agents, Blobs
+from ostler.manager.query import run_query
+from ostler.manager.reads import Reads
+from ostler.manager.server import Server
+from ostler.manager.turns import Turns
+from ostler.model.errors import NotNow, OstlerError
+from ostler.model.states import NodeStatus
+from ostler.store.sqlite.store import SqliteStore
+from ostler.wire.descriptors import raise_limit
+from ostler.wire.logs import log_to_stderr
+from ostler.wire.supervise import process_start
+from ostler.wire.watch import SupervisorWatch
+
+log = logging.getLogger("ostler.manager")
+
+ROLES = ("machine", "partition:main")
+LEASE = 15.0  # seconds
+CHECKPOINT_EVERY = 2_000  # commits
+PATIENCE = 2.0  # seconds in which the agent may start a new supervisor before we do
+GREETING = 3 * HEARTBEAT  # seconds after which a node that did not greet counts as silent
+
+Made = TypeVar("Made")
+
+
+class Manager:
+    """One manager over one state folder."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.told: dict[str, Any] = _told(state)
+        self.system = bool(self.told.get("system"))
+        self.database = str(state / "ostler.db")
+        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self.stopped = asyncio.Event()
+
+    def _take_roles(self, store: SqliteStore) -> int:
+        pid = os.getpid()
+        epoch: int = store.take_role(
+            ROLES,
+            holder=f"{os.uname().nodename}:{pid}",
+            pid=pid,
+            start_time=process_start(pid),
+            boot_id=self.boot_id,
+            now_boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
+            lease_seconds=LEASE,
+            is_alive=lambda other, began: process_start(other) == began,
+            at_least=_obeyed(self.state) + 1,
+        )
+        return epoch
+
+    async def run(self) -> int:
+        """Serve until told to stop; return the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopped.set)
+        # From the first: one that cannot start would else outlive its supervisor for ever.
+        watch = SupervisorWatch(str(self.state), PATIENCE, self._replaced)
+        watch.begin()
+        store = await self._until_done(lambda: SqliteStore.open(self.database))
+        if store is None:
+            return 0
+        epoch = await self._until_done(lambda: self._take_roles(store))
+        if epoch is None:
+            return 0
+        server = await self._until_done(lambda: self._server(store, epoch))
+        if server is None:
+            return 0
+        door = await self._until_done(lambda: self._door(server))
+        if door is None:
+            return 0
+        log.info("manager serves", extra={"epoch": epoch})
+        tasks = [
+            loop.create_task(self._beat(server)),
+            loop.create_task(self._keep(store, server.turns, epoch)),
+            loop.create_task(self._first_greetings(server.turns)),
+        ]
+        lost = server.turns.lost
+        lost.add_done_callback(lambda _: self.stopped.set())
+        await self.stopped.wait()
+        for task in tasks:
+            task.cancel()
+        watch.stop()
+        door.close()
+        server.close()
+        server.turns.close()
+        if not lost.done():
+            with contextlib.suppress(OstlerError):
+                store.drop_role(epoch)
+        store.close()
+        return 75 if lost.done() else 0
+
+    def _server(self, store: SqliteStore, epoch: int) -> Server:
+        """Read the state and put the parts together."""
+        server = Server(store, os.geteuid(), system=self.system)
+        server.clock = time.time
+        server.turns = turns = Turns(store, server, epoch, time.time)
+        server.blobs = Blobs(store.blob)
+        server.agents = Agents(turns.put, epoch, server.blobs)
+        server.reads = Reads(store, lambda: turns.machine, lambda: self._status(server, epoch))
+        database = Path(self.database)
+        server.query = lambda sql, caller: run_query(database, sql, caller)
+        return server
+
+    def _door(self, server: Server) -> Door:
+        return Door(str(self.state / "sock"), server.accept, system=self.system)
+
+    def _replaced(self, why: str) -> None:
+        """Make room: a new supervisor brings a fresh manager."""
+        log.warning("ends for a new supervisor", extra={"why": why})
+        self.stopped.set()
+
+    async def _until_done(self, step: Callable[[], Made]) -> Made | None:
+        """Repeat a step until it works: a full disk or a living holder may pass.
+
+        Meanwhile whoever asks is told the cause. None: told to stop before it worked.
+        """
+        excuse = Excuse(str(self.state / "sock"), system=self.system)
+        try:
+            while not self.stopped.is_set():
+                try:
+                    return step()
+                except OstlerError as error:
+                    if excuse.give(error):
+                        log.error("cannot start yet", extra={"error": str(error)})  # noqa: TRY400
+                await self._pause(0.5)
+        finally:
+            excuse.close()
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self.stopped.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _beat(self, server: Server) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            server.agents.beat(time.time())
+
+    async def _keep(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
+        """Renew the lease, and move the log into the database now and then."""
+        seen = 0
+        said = ""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LEASE / 3)
+            try:
+                await turns.in_writer(
+                    lambda: store.renew(
+                        epoch,
+                        now_boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
+                        lease_seconds=LEASE,
+                    )
+                )
+                said = ""
+            except NotNow as error:
+                said = _warn_once("cannot renew the lease", error, said)
+            except OstlerError as error:
+                if not turns.lost.done():
+                    turns.lost.set_result(error)  # type: ignore[arg-type]
+            if turns.commits - seen >= CHECKPOINT_EVERY or (
+                turns.commits > seen and not _busy(turns)
+            ):
+                seen = turns.commits
+                try:
+                    await loop.run_in_executor(None, store.checkpoint)
+                except NotNow as error:
+                    said = _warn_once("cannot move the log into the database", error, said)
+
+    async def _first_greetings(self, turns: Turns) -> None:
+        """Tell of nodes that do not greet after a start, or after the state was read anew."""
+        while True:
+            machine = turns.machine
+            await asyncio.sleep(GREETING)
+            if turns.machine is not machine:
+                continue
+            for name, entry in list(machine.state.nodes.items()):
+                if not entry.connected and entry.node.status is NodeStatus.RUNNING:
+                    with contextlib.suppress(OstlerError):  # logged, and all is read anew
+                        turns.put(AgentGone(name))
+
+    def _status(self, server: Server, epoch: int) -> dict[str, Any]:
+        nodes = server.turns.machine.state.nodes
+        agent = next(iter(server.agents.pids.values()), None)
+        supervisor = _told_by(self.state / "supervisor.json").get("pid")
+        return {
+            "machine": {
+                "nodes": len(nodes),
+                "cpus": sum(len(e.node.facts.cpus) for e in nodes.values()),
+                "free_cpus": sum(len(e.books.cpus) for e in nodes.values()),
+                "memory": sum(e.node.facts.memory for e in nodes.values()),
+                "gpus": sum(len(e.node.facts.gpus) for e in nodes.values()),
+                "system": self.system,
+                "stopping": server.turns.machine.state.stopping,
+            },
+            "nodes": [node_row(entry) for _, entry in sorted(nodes.items())],
+            "shortcomings": sorted({t for ts in server.agents.shortcomings.values() for t in ts}),
+            "processes": {"manager": os.getpid(), "agent": agent, "supervisor": supervisor},
+            "state": str(self.state),
+            "epoch": epoch,
+        }
+
+
+def _warn_once(what: str, error: OstlerError, said: str) -> str:
+    """Log it unless it was said last time as well: a full disk may stay so for days."""
+    text = f"{what}: {error}"
+    if text != said:
+        log.warning(what, extra={"error": str(error)})
+    return text
+
+
+def _busy(turns: Turns) -> bool:
+    return turns.machine.wants_plan
+
+
+def _obeyed(state: Path) -> int:
+    """Return the highest epoch that the agent here has obeyed.
+
+    A database that lost its last commits would begin below it, and never be obeyed.
+    """
+    try:
+        return int((state / "node" / "epoch").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _told(state: Path) -> dict[str, Any]:
+    return _told_by(state / "machine.json")
+
+
+def _told_by(path: Path) -> dict[str, Any]:
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def main(state: Path) -> int:
+    """Run a manager in this process."""
+    log_to_stderr()
+    raise_limit()
+    sys.setswitchinterval(0.0005)  # else a commit waits up to 5 ms for the busy loop
+    return asyncio.run(Manager(state).run())

@@ -1,0 +1,202 @@
+"""The native driver: Ostler's own agents, over their connections."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+
+from msgspec import structs
+
+from ostler.core.effects import Acknowledge, Send, Welcomed
+from ostler.core.events import AgentGone, AgentGreeted, AgentReported, Event, NotOrdered
+from ostler.model.errors import Missing, OstlerError, UsageError
+from ostler.model.orders import Launch, Order
+from ostler.wire import messages
+from ostler.wire.conn import Connection
+
+log = logging.getLogger("ostler.manager")
+
+HEARTBEAT = 3.0  # seconds
+ORDERS = 64  # in one frame, at most
+ORDERS_BYTES = 1 << 20  # of their large parts, above which the next begin a frame of their own
+MISSED = 3  # heartbeats without which an agent counts as silent
+
+
+class Blobs:
+    """Environments, scripts and lists of --each, read once and kept while they fit."""
+
+    def __init__(self, read: Callable[[str], bytes | None], bound: int = 64 << 20) -> None:
+        self._read = read
+        self._bound = bound
+        self._size = 0
+        self._kept: dict[str, bytes] = {}
+        self._lines: tuple[str, list[bytes]] = ("", [])
+
+    def put(self, digest: str, data: bytes) -> None:
+        """Remember what has just come in."""
+        if digest in self._kept:
+            return
+        self._kept[digest] = data
+        self._size += len(data)
+        while self._size > self._bound:
+            oldest = next(iter(self._kept))
+            self._size -= len(self._kept.pop(oldest))
+
+    def get(self, digest: str) -> bytes:
+        """Return the bytes; raise `Missing` if the database has lost them."""
+        if not digest:
+            return b""
+        if digest not in self._kept:
+            data = self._read(digest)
+            if data is None:
+                raise Missing(f"the text with digest {digest[:12]} is not in the database")
+            if len(data) > self._bound:
+                return data
+            self.put(digest, data)
+        return self._kept[digest]
+
+    def line(self, digest: str, number: int) -> bytes | None:
+        """Return one line of a list of --each; None without a list."""
+        if not digest:
+            return None
+        if self._lines[0] != digest:
+            self._lines = (digest, self.get(digest).splitlines())
+        return self._lines[1][number]
+
+
+class Agents:
+    """Connected agents: greetings and reports in, orders out, silence noticed."""
+
+    def __init__(self, put: Callable[[Event], None], epoch: int, blobs: Blobs) -> None:
+        self._put = put
+        self._epoch = epoch
+        self._blobs = blobs
+        self._links: dict[str, Connection] = {}
+        self._heard: dict[str, float] = {}
+        self._greetings: dict[str, int] = {}  # not yet answered: until then nothing is said
+        self._loop = asyncio.get_running_loop()
+        self.pids: dict[str, int] = {}
+        self.shortcomings: dict[str, list[str]] = {}
+
+    def greet(self, link: Connection, hello: messages.AgentHello) -> None:
+        """Take an agent's connection; an older one of the same node is closed."""
+        if hello.version != messages.VERSION:
+            raise UsageError(
+                f"the agent speaks version {hello.version} of the protocol",
+                expected=f"version {messages.VERSION}",
+                hint="start it again with the installed version",
+            )
+        # Raises while nothing can be written: then it is not taken in, and tries again.
+        self._put(AgentGreeted(hello.node, hello.facts, hello.boot_id, tuple(hello.holds)))
+        old = self._links.get(hello.node)
+        self._links[hello.node] = link
+        if old is not None and old is not link:
+            old.close("its agent connected again")
+        self._heard[hello.node] = self._loop.time()
+        self.pids[hello.node] = link.peer.pid
+        self.shortcomings[hello.node] = hello.shortcomings
+        log.info("agent greets", extra={"node": hello.node, "holds": len(hello.holds)})
+        self._greetings[hello.node] = self._greetings.get(hello.node, 0) + 1
+
+    def heard(self, node: str, message: messages.Heartbeat | messages.Report) -> None:
+        """Take what an agent said."""
+        self._heard[node] = self._loop.time()
+        if isinstance(message, messages.Report):
+            self._put(AgentReported(node, message.seq, tuple(message.rows)))
+
+    def gone(self, node: str, link: Connection) -> None:
+        """Note that a connection is over, unless a newer one has taken its place."""
+        if self._links.get(node) is link:
+            del self._links[node]
+            self.pids.pop(node, None)
+            log.warning("agent is gone", extra={"node": node, "reason": link.reason})
+            self._put(AgentGone(node))
+
+    def drop_all(self, reason: str) -> None:
+        """Close every connection: agents come back and tell what they hold."""
+        for link in list(self._links.values()):
+            link.close(reason)
+        self._links.clear()
+        self._greetings.clear()
+        self.pids.clear()
+
+    def beat(self, at: float) -> None:
+        """Send a heartbeat to every agent, and drop those that missed too many."""
+        data = messages.encode(messages.Heartbeat(at))
+        for node, link in list(self._links.items()):
+            if self._loop.time() - self._heard[node] > MISSED * HEARTBEAT:
+                link.close(f"nothing was heard of it for {MISSED * HEARTBEAT:.0f} s")
+            else:
+                link.send(data)
+
+    def speak(self, effects: list[Acknowledge | Send | Welcomed]) -> None:
+        """Send what a durable batch says to agents; orders of one node leave as one frame."""
+        orders: dict[str, list[Order]] = {}
+        for effect in effects:
+            if isinstance(effect, Welcomed):
+                self._answered(effect.node)
+            link = self._links.get(effect.node)
+            if link is None or effect.node in self._greetings:
+                # It will greet and be told anew. Where it has greeted since, this is out of date:
+                # a launch, say, of what the answer to the greeting knows to be over.
+                continue
+            if isinstance(effect, Send):
+                try:
+                    order = self._dressed(effect)
+                except OstlerError as error:
+                    self._not_ordered(effect, str(error))
+                    continue
+                orders.setdefault(effect.node, []).append(order)
+                continue
+            self._flush(orders)
+            if isinstance(effect, Welcomed):
+                link.send(messages.encode(messages.Welcome(self._epoch, HEARTBEAT)))
+            else:
+                link.send(messages.encode(messages.Ack(effect.seq)))
+        self._flush(orders)
+
+    def _not_ordered(self, effect: Send, why: str) -> None:
+        log.error("cannot order", extra={"node": effect.node, "why": why})
+        with contextlib.suppress(OstlerError):  # then all is read anew, and its agent greets
+            self._put(NotOrdered(effect.node, effect.order.alloc, why))
+
+    def _answered(self, node: str) -> None:
+        left = self._greetings.pop(node, 0) - 1
+        if left > 0:  # it has greeted again meanwhile
+            self._greetings[node] = left
+
+    def _flush(self, orders: dict[str, list[Order]]) -> None:
+        for node, given in orders.items():
+            link = self._links.get(node)
+            if link is not None:
+                for part in _parts(given):
+                    link.send(messages.encode(messages.Orders(self._epoch, part)))
+        orders.clear()
+
+    def _dressed(self, effect: Send) -> Order:
+        order = effect.order
+        if not isinstance(order, Launch):
+            return order
+        env, script, items = effect.blobs
+        return structs.replace(
+            order,
+            env=self._blobs.get(env),
+            script=self._blobs.get(script),
+            item=self._blobs.line(items, order.element),
+        )
+
+
+def _parts(given: list[Order]) -> Iterator[list[Order]]:
+    """Yield the orders in pieces that fit into frames: each launch brings its environment."""
+    part: list[Order] = []
+    size = 0
+    for order in given:
+        if part and (len(part) == ORDERS or size > ORDERS_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(order)
+        if isinstance(order, Launch):
+            size += len(order.env) + len(order.script) + len(order.item or b"")
+            size += sum(map(len, order.argv))
+    if part:
+        yield part

@@ -1,0 +1,203 @@
+"""Answers to `Read`: the documents of `--json`, from memory for what lives, else from the store."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from ostler.core.explain import explain
+from ostler.core.load import recall
+from ostler.core.machine import Machine
+from ostler.core.view import counts, element_row, files, job_row, node_row
+from ostler.model.caller import Caller
+from ostler.model.errors import Missing, UsageError
+from ostler.model.ids import Ref, parse_ref
+from ostler.model.settings import ATTRIBUTES, attribute
+from ostler.store.protocol import Store
+from ostler.wire import messages
+
+Row = dict[str, Any]
+ELEMENTS_SHOWN = 1_000
+EVENTS_SHOWN = 100
+SHOWN = 10_000  # jobs or attempts
+
+
+class Asked(NamedTuple):
+    """One read, with who asks and when."""
+
+    caller: Caller
+    ref: str
+    options: messages.ReadOptions
+    now: float  # Unix seconds
+
+
+class Reads:
+    """Reads for one manager. Called on the loop; each store read is short and indexed."""
+
+    def __init__(self, store: Store, machine: Callable[[], Machine], status: Callable[[], Row]):
+        self._store = store
+        self._machine = machine
+        self._status = status
+        self._documents: dict[str, Callable[[Asked], Row]] = {
+            "status": self._read_status,
+            "jobs": self._jobs,
+            "job": self._job,
+            "nodes": self._nodes,
+            "node": self._node,
+            "explain": self._explain,
+            "history": self._history,
+            "events": self._events,
+            "acct": self._acct,
+            "settings": self._settings,
+        }
+
+    def answer(self, caller: Caller, message: messages.Read, now: float) -> Row:
+        """Return the document; raise `UsageError` or `Missing`. now: Unix seconds."""
+        document = self._documents.get(message.what)
+        if document is None:
+            known = ", ".join(sorted(self._documents))
+            raise UsageError(f"nothing named {message.what!r} can be read", expected=known)
+        return document(Asked(caller, message.ref, message.options, now))
+
+    def recall(self, ref: Ref) -> None:
+        """Bring an ended job back into memory, so that the core can act on it."""
+        state = self._machine().state
+        if ref.job in state.jobs or ref.job in state.recent or ref.job not in state.ended:
+            return
+        job = self._store.job(ref.job)
+        if job is not None:
+            recall(state, job, self._store.done(ref.job))
+
+    def _read_status(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        return self._status() | {"jobs": counts(self._machine().state)}
+
+    def _jobs(self, asked: Asked) -> Row:
+        state, options = self._machine().state, asked.options
+        user = options.user or (None if options.all else asked.caller.user)
+        wanted, since = set(options.states), options.since
+        limit = options.limit or SHOWN
+        rows: dict[int, Row] = {}
+        if options.all or since is not None or wanted:
+            found = self._store.jobs(user=user, states=wanted or None, since=since, limit=limit)
+            rows = {int(row["id"]): _public(row) for row in found}
+        for number, entry in state.jobs.items():
+            if user is None or entry.job.user == user:
+                rows[number] = job_row(state, entry)
+        for row in rows.values():
+            _veil(row, asked.caller)
+        shown = [row for _, row in sorted(rows.items()) if not wanted or _matches(row, wanted)]
+        return {"jobs": shown[-limit:]}
+
+    def _job(self, asked: Asked) -> Row:
+        wanted = parse_ref(asked.ref)
+        self.recall(wanted)
+        state = self._machine().state
+        entry = state.entry(wanted)
+        row = job_row(state, entry)
+        spans = wanted.elements or entry.job.spans()
+        stored = self._store.elements(wanted.job, spans=spans, limit=ELEMENTS_SHOWN)
+        known = {int(r["element"]): r for r in stored}
+        numbers = (i for low, high in spans for i in range(low, high + 1))
+        elements: list[Row] = []
+        for index in islice(numbers, ELEMENTS_SHOWN):
+            element = element_row(state, entry, index)
+            place = entry.element(index)
+            if element["state"] == "done" and index in known:
+                element |= {k: v for k, v in known[index].items() if k not in ("job", "element")}
+                place = replace(place, node=known[index]["node"])
+            own = asked.caller.admin or asked.caller.uid == entry.job.uid
+            elements.append(element | (files(entry.job, place) if own else {}))
+        row["element_rows"] = elements
+        _veil(row, asked.caller)
+        return {"jobs": [row]}
+
+    def _nodes(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        state = self._machine().state
+        return {"nodes": [node_row(entry) for _, entry in sorted(state.nodes.items())]}
+
+    def _node(self, asked: Asked) -> Row:
+        state = self._machine().state
+        entry = state.nodes.get(asked.ref)
+        if entry is None:
+            known = ", ".join(sorted(state.nodes)[:5])
+            raise Missing(f"there is no node {asked.ref!r}", expected=f"known: {known or 'none'}")
+        held = [state.allocations[number] for number in sorted(entry.allocations)]
+        jobs = [str(job) for job in sorted({alloc.job for alloc in held})]
+        return {"nodes": [node_row(entry) | {"jobs": jobs}]}
+
+    def _explain(self, asked: Asked) -> Row:
+        wanted = parse_ref(asked.ref)
+        self.recall(wanted)
+        return explain(self._machine().state, asked.now, wanted)
+
+    def _history(self, asked: Asked) -> Row:
+        wanted = parse_ref(asked.ref)
+        state = self._machine().state
+        if wanted.job not in state.ended:
+            state.entry(wanted)
+        element = wanted.elements[0][0] if wanted.elements else None
+        return {"events": [named(row) for row in self._store.history(wanted.job, element)]}
+
+    def _events(self, asked: Asked) -> Row:
+        since = asked.options.since
+        limit = asked.options.limit or EVENTS_SHOWN
+        rows = self._store.events(since_serial=int(since or 0), limit=limit, newest=since is None)
+        return {"events": [named(row) for row in rows]}
+
+    def _acct(self, asked: Asked) -> Row:
+        options = asked.options
+        own = not (options.all or asked.ref)
+        rows = self._store.accounting(
+            user=options.user or (asked.caller.user if own else None),
+            since=options.since,
+            until=options.until,
+            job=parse_ref(asked.ref).job if asked.ref else None,
+            limit=options.limit or SHOWN,
+        )
+        return {"accounting": [named(row) for row in rows]}
+
+    def _settings(self, asked: Asked) -> Row:
+        state = self._machine().state
+        known = [attribute(asked.ref)] if asked.ref else list(ATTRIBUTES.values())
+        rows = [
+            {
+                "key": a.key,
+                "value": state.setting(a.key),
+                "default": a.key not in state.settings,
+                "help": a.help,
+            }
+            for a in known
+        ]
+        return {"settings": rows}
+
+
+_PRIVATE = ("spec", "request_id", "uid", "gid", "rest")
+
+
+def _veil(row: Row, caller: Caller) -> None:
+    """Take out what only the owner of a job and administrators may see."""
+    if not caller.admin and row["user"] != caller.user:
+        del row["command"]
+
+
+def _public(row: Row) -> Row:
+    """Return an ended job's row of the store with the keys of `core.view.job_row`."""
+    shown = {key: value for key, value in row.items() if key not in _PRIVATE}
+    return shown | {
+        "id": str(row["id"]),
+        "elements_live": 0,
+        "elements_done": row["elements"],
+        "elements_by_result": {row["result"]: 1} if row["elements"] == 1 else None,
+        "allocation_nodes": [],
+        "unknown_since": None,
+    }
+
+
+def named(row: Row) -> Row:
+    """Return the row with its job's number as the text that people use for it."""
+    return row if row["job"] is None else row | {"job": str(row["job"])}
+
+
+def _matches(row: Row, wanted: set[str]) -> bool:
+    return row["state"] in wanted or row["result"] in wanted

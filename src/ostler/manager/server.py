@@ -1,0 +1,378 @@
+"""The manager's socket: who asks, what for, and the answers on their way back."""
+
+import asyncio
+import hashlib
+import logging
+import pwd
+from collections import Counter, defaultdict
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
+from ostler.core.events import (
+    Acted,
+    Awaited,
+    ClientGone,
+    Configured,
+    Event,
+    Modified,
+    NodesWorded,
+    ShutdownAsked,
+    Submitted,
+)
+from ostler.manager.native import Agents, Blobs
+from ostler.manager.reads import Reads, named
+from ostler.manager.session import WAITING, Client, failure
+from ostler.manager.turns import Spoken, Turns
+from ostler.model import limits
+from ostler.model.caller import Caller
+from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
+from ostler.model.ids import parse_ref
+from ostler.model.record import Event as EventRow
+from ostler.model.record import Write
+from ostler.store.protocol import Store
+from ostler.wire import messages
+from ostler.wire.conn import Connection
+from ostler.wire.descriptors import most_connections
+
+log = logging.getLogger("ostler.manager")
+
+SHARE = 4  # no user but an administrator may have one in so many of our descriptors,
+MOST_OF_ONE_USER = 4_096  # and never more connections than this
+TURN = 32  # requests of one connection taken before others get their turn
+
+
+class Server:
+    """Turns requests into events and reads, and effects into answers."""
+
+    def __init__(self, store: Store, owner: int, *, system: bool) -> None:
+        self._store = store
+        self._owner = owner
+        self._system = system
+        self._asked: dict[int, tuple[Client, int]] = {}  # address -> who, and which request
+        self._next = 1
+        self._clients: set[Client] = set()
+        self._of_user: Counter[int] = Counter()  # connections, by uid
+        self._most = most_connections(SHARE, MOST_OF_ONE_USER)
+        self._looking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
+        self._work: set[asyncio.Task[None]] = set()
+        self.turns: Turns
+        self.agents: Agents
+        self.reads: Reads
+        self.blobs: Blobs
+        self.query: Callable[[str, Caller], Coroutine[Any, Any, dict[str, Any]]]
+        self.clock: Callable[[], float]
+
+    # -- connections -----------------------------------------------------------------------
+
+    def accept(self, link: Connection) -> None:
+        """Serve a new connection."""
+        uid = link.peer.uid
+        if not self._system and uid not in (self._owner, 0):
+            error = Refused(
+                "this machine belongs to somebody else", hint="start your own: ostler up"
+            )
+            link.send(messages.encode(failure(0, error)))
+            link.close("not its owner")
+            return
+        admin = uid in (self._owner, 0)
+        if self._of_user[uid] >= self._most and not admin:
+            busy = NotNow(f"{self._most} connections of this user are open", hint="close some")
+            link.send(messages.encode(failure(0, busy)))
+            link.close("too many connections of this user")
+            return
+        self._of_user[uid] += 1
+        client = Client(link, Caller(uid, link.peer.gid, _user_name(uid), admin))
+        self._clients.add(client)
+        task = asyncio.get_running_loop().create_task(self._serve(client))
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _serve(self, client: Client) -> None:
+        count = 0
+        try:
+            async for payload in client.link:
+                self._take(client, payload)
+                count += 1
+                if count % TURN == 0:
+                    await asyncio.sleep(0)
+                await client.room.wait()
+        except OstlerError as error:  # a frame too long: nothing after it can be read
+            client.say(failure(0, error))
+        finally:
+            client.link.close()
+            self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        self._clients.discard(client)
+        self._of_user[client.caller.uid] -= 1
+        if not self._of_user[client.caller.uid]:
+            del self._of_user[client.caller.uid]
+        for address in client.addresses:
+            self._asked.pop(address, None)
+        if self.turns.down is None:
+            if client.node:
+                self.agents.gone(client.node, client.link)
+            if client.addresses:
+                self.turns.put(ClientGone(tuple(sorted(client.addresses))))
+
+    def _take(self, client: Client, payload: bytes) -> None:
+        number = 0
+        try:
+            message = _decode(payload)
+            number = getattr(message, "id", 0)
+            self._dispatch(client, message)
+        except OstlerError as error:
+            client.say(failure(number, error))
+
+    def _dispatch(self, client: Client, message: messages.Request | messages.FromAgent) -> None:
+        match message:
+            case messages.AgentHello():
+                self._greet(client, message)
+            case messages.Heartbeat() | messages.Report():
+                if not client.node:
+                    raise UsageError("an agent must greet first")
+                self.agents.heard(client.node, message)
+            case messages.Read():
+                self._later(client, message.id, self._read(client, message))
+            case messages.Query():
+                if len(message.sql) > limits.MAX_QUERY:
+                    raise UsageError(
+                        f"the statement has {len(message.sql)} characters",
+                        expected=f"most: {limits.MAX_QUERY}",
+                    )
+                self._later(client, message.id, self._query(client, message))
+            case messages.Follow():
+                self._later(client, message.id, self._follow(client, message))
+            case _:
+                self._event(client, message)
+
+    def _greet(self, client: Client, hello: messages.AgentHello) -> None:
+        if not client.caller.admin:
+            raise Refused("only the owner of the machine may run an agent for it")
+        client.node = hello.node
+        self.agents.greet(client.link, hello)
+
+    # -- requests that change something ----------------------------------------------------
+
+    def _event(self, client: Client, message: messages.Request) -> None:
+        address = self._next
+        event = self._translate(client, message, address)
+        if event is None:
+            return
+        self._next += 1
+        long = isinstance(message, messages.Wait)
+        if long and len(client.addresses) - client.busy > WAITING:
+            raise NotNow(f"{WAITING} waits of this connection are unanswered")
+        self._asked[address] = (client, message.id)
+        client.addresses[address] = long
+        if not long:
+            client.began()
+        try:
+            self.turns.put(event)
+        except OstlerError:
+            self._forget(address)
+            raise
+
+    def _forget(self, address: int) -> tuple[Client, int] | None:
+        """Return who asked, and which request it was; the address is over."""
+        found = self._asked.pop(address, None)
+        if found is not None and not found[0].addresses.pop(address, True):
+            found[0].done()
+        return found
+
+    def _translate(self, client: Client, message: messages.Request, to: int) -> Event | None:
+        caller = client.caller
+        match message:
+            case messages.Submit():
+                return self._submission(client, message, to)
+            case messages.Act(verb=verb, refs=refs, signal=number, failed=failed, reason=reason):
+                parsed = self._refs(refs)
+                return Acted(to, caller, verb, parsed, number, failed, reason[:1000])
+            case messages.Modify(ref=ref, changes=changes):
+                return Modified(to, caller, self._refs([ref])[0], changes)
+            case messages.Wait(refs=refs, attach=attach):
+                return Awaited(to, caller, self._refs(refs), attach)
+            case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason):
+                return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000])
+            case messages.Configure(key=key, value=value):
+                return Configured(to, caller, key, value)
+            case messages.Shutdown(how=how):
+                return ShutdownAsked(to, caller, how)
+            case _:
+                raise UsageError(f"{type(message).__name__} is no request of a client")
+
+    def _submission(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
+        if not 1 <= len(message.request_id) <= limits.MAX_NAME:
+            raise UsageError("a submission needs a request_id", expected="1 to 200 characters")
+        caller = client.caller
+        if self._system and caller.uid < limits.UID_MIN:
+            raise Refused(
+                f"tasks of {caller.user} are not run on a system machine",
+                expected=f"a user number of {limits.UID_MIN} or more",
+                hint="submit as an ordinary user, or start a machine of your own: ostler up",
+            )
+        known = (caller.uid, message.request_id) in self.turns.machine.state.requests
+        if not known and not message.dry:
+            found = self._store.find_request(message.request_id, caller.uid)
+            if found is not None:
+                client.say(messages.Reply(message.id, {"job": str(found)}))
+                return None
+        blobs = {hashlib.sha256(data).hexdigest(): data for data in message.blobs}
+        for digest, data in blobs.items():
+            self.blobs.put(digest, data)
+        return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
+
+    def _refs(self, texts: list[str]) -> tuple[Any, ...]:
+        if not 1 <= len(texts) <= limits.MAX_REFS:
+            raise UsageError(f"{len(texts)} jobs are named", expected=f"1 to {limits.MAX_REFS}")
+        refs = []
+        named = 0
+        for text in texts:
+            ref = parse_ref(text)
+            named += sum(high - low + 1 for low, high in ref.elements or ())
+            if named > limits.MAX_NAMED:
+                raise UsageError(
+                    f"{named} elements are named at once",
+                    expected=f"most: {limits.MAX_NAMED}",
+                    hint="name the whole job, or take them in parts",
+                )
+            refs.append(ref)
+        for ref in refs:
+            self.reads.recall(ref)
+        state = self.turns.machine.state
+        for ref in refs:
+            if ref.job in state.ended and ref.job not in state.recent:
+                raise NotNow(
+                    f"job {ref.job} has ended and cannot be looked at beside the others",
+                    hint="name fewer jobs at once, or try again",
+                )
+        return tuple(refs)
+
+    # -- requests that look: of each user one at a time ---------------------------------------
+
+    def _later(self, client: Client, number: int, work: Coroutine[Any, Any, Any]) -> None:
+        async def answer() -> None:
+            try:
+                client.say(messages.Reply(number, await work))
+            except OstlerError as error:
+                client.say(failure(number, error))
+            except Exception:
+                log.exception("a defect was met")
+                told = OstlerError("a defect was met; it is in the manager's log")
+                client.say(failure(number, told))
+            finally:
+                client.done()
+
+        client.began()
+        task = asyncio.get_running_loop().create_task(answer())
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _read(self, client: Client, message: messages.Read) -> dict[str, Any]:
+        await self.turns.barrier()
+        async with self._looking[client.caller.uid]:
+            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
+            _still_there(client)
+            return self.reads.answer(client.caller, message, self.clock())
+
+    async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
+        await self.turns.barrier()
+        return await self.query(message.sql, client.caller)
+
+    async def _follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
+        await self.turns.barrier()
+        async with self._looking[client.caller.uid]:
+            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
+            _still_there(client)
+            return self._begin_to_follow(client, message)
+
+    def _begin_to_follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
+        job = str(parse_ref(message.job).job) if message.job else ""
+        # Nothing is awaited from here to the registration, so no event falls in between.
+        if message.since >= 0:
+            for row in self._store.events(since_serial=message.since, limit=100_000):
+                if not job or str(row["job"]) == job:
+                    client.say(messages.News(message.id, named(row)))
+        client.follows[message.id] = job
+        return {"following": job or "all"}
+
+    # -- answers ---------------------------------------------------------------------------
+
+    def speak(self, effects: list[Spoken]) -> None:
+        """Carry out the effects of a durable batch."""
+        for_agents: list[Acknowledge | Send | Welcomed] = []
+        for effect in effects:
+            if isinstance(effect, Reply | Fail):
+                self._answer(effect)
+            else:
+                for_agents.append(effect)
+        self.agents.speak(for_agents)
+
+    def _answer(self, effect: Reply | Fail) -> None:
+        found = self._forget(effect.to)
+        if found is None:
+            return
+        client, number = found
+        if isinstance(effect, Reply):
+            client.say(messages.Reply(number, _veiled(effect.body, client.caller)))
+        else:
+            client.say(failure(number, effect.error))
+
+    def written(self, writes: list[Write]) -> None:
+        """Tell followers of the events that are now durable."""
+        followers = [c for c in self._clients if c.follows]
+        if not followers:
+            return
+        for write in writes:
+            if not isinstance(write, EventRow):
+                continue
+            row = named(msgspec.structs.asdict(write))
+            for client in followers:
+                for number, job in client.follows.items():
+                    if not job or job == str(write.job):
+                        client.say(messages.News(number, row))
+
+    def silenced(self, error: OstlerError) -> None:
+        """Answer everybody who waits with the cause, and let the agents come back later."""
+        for address in list(self._asked):
+            found = self._forget(address)
+            if found is not None:
+                found[0].say(failure(found[1], error))
+        self.agents.drop_all(str(error))
+
+    def close(self) -> None:
+        """Close every connection."""
+        for client in list(self._clients):
+            client.link.close("the manager stops")
+
+
+def _still_there(client: Client) -> None:
+    """Raise `NotNow` if nobody is left to read the answer: then it need not be made."""
+    if client.link.closed:
+        raise NotNow("the client is gone")
+
+
+def _veiled(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
+    """Return an answer without the commands of other people's jobs: anybody may wait for a job."""
+    for row in body.get("jobs") or ():
+        if not caller.admin and row.get("user", caller.user) != caller.user:
+            row.pop("command", None)
+    return body
+
+
+def _decode(payload: bytes) -> messages.Request | messages.FromAgent:
+    try:
+        message: messages.Request | messages.FromAgent = messages.decode_request(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the message makes no sense: {error}") from None
+    return message
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

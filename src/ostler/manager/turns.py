@@ -1,0 +1,241 @@
+"""Turns of the manager: write, commit, then speak.
+
+Events change the machine at once; their writes gather in a batch with everything that is to be
+said because of them. While one batch is being committed by the writer thread the next one gathers.
+Nothing of a batch is said before it is durable, answers to reads included.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+from ostler.core.effects import Acknowledge, Fail, Reply, Save, Send, Welcomed
+from ostler.core.events import Event, Planned, Tick
+from ostler.core.machine import Machine
+from ostler.model.errors import IllegalEvent, NotNow, OstlerError, StaleEpoch, from_parts
+from ostler.model.record import Write
+from ostler.schedule.backfill import plan
+from ostler.schedule.snapshot import Plan
+from ostler.store.protocol import Store
+
+log = logging.getLogger("ostler.manager")
+
+Spoken = Acknowledge | Fail | Reply | Send | Welcomed
+PROBE = 0.5  # seconds between tries to write again after a failed commit
+PROBE_MOST = 4.0  # the same when a probe finds room and the next commit none, again and again
+DEFECT = NotNow("a defect was met and logged", hint="try again")
+
+
+class Speaker(Protocol):
+    """Who carries out what the core wants said."""
+
+    def speak(self, effects: list[Spoken]) -> None:
+        """Carry out the effects of a durable batch, in order."""
+
+    def written(self, writes: list[Write]) -> None:
+        """Take note of rows that are now durable."""
+
+    def silenced(self, error: OstlerError) -> None:
+        """Answer everybody who waits: what was not durable is forgotten."""
+
+
+class Turns:
+    """Feeds the machine, commits its writes in batches, and lets the answers out."""
+
+    def __init__(
+        self, store: Store, speaker: Speaker, epoch: int, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._speaker = speaker
+        self._epoch = epoch
+        self._clock = clock
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._writes: list[Write] = []
+        self._spoken: list[Spoken | asyncio.Future[None]] = []
+        self._busy = False
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self.down: OstlerError | None = None  # why nothing can be written at present
+        self._pause = PROBE
+        self._recovery: asyncio.TimerHandle | None = None
+        self._logged = ""  # the trouble that the log tells already
+        self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
+        self.commits = 0
+        self.machine = Machine(store.load(), epoch=epoch, now=clock())
+
+    def put(self, event: Event) -> None:
+        """Hand one event to the machine; raise the cause while nothing can be written."""
+        if self.down is not None:
+            raise _again(self.down)
+        self._handle(self._clock(), event)
+        self._schedule()
+
+    def _handle(self, now: float, event: Event) -> None:
+        """Apply one event. A defect costs what is not durable yet, never the state itself."""
+        try:
+            effects = self.machine.handle(now, event)
+        except Exception as error:
+            story = error.story if isinstance(error, IllegalEvent) else ()
+            log.exception("a defect was met", extra={"event": repr(event)[:500], "story": story})
+            self._fall_silent(DEFECT)
+            raise OstlerError("a defect was met; it is in the manager's log") from error
+        for effect in effects:
+            if isinstance(effect, Save):
+                self._writes.append(effect.write)
+            else:
+                self._spoken.append(effect)
+
+    def barrier(self) -> asyncio.Future[None]:
+        """Return a future that is done when everything so far is durable."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self.down is not None:
+            future.set_exception(_again(self.down))
+        else:
+            self._spoken.append(future)
+            self._schedule()
+        return future
+
+    def _schedule(self) -> None:
+        if not (self._busy or self._scheduled):
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Plan if something changed, then commit and speak."""
+        self._scheduled = False
+        if self._busy or self.down is not None:
+            return
+        if self.machine.wants_plan:
+            now = self._clock()
+            try:
+                self._handle(now, Planned(self._propose(now)))
+            except OstlerError:
+                return  # logged, and the state is being read anew
+        self._set_timer()
+        writes, self._writes = self._writes, []
+        spoken, self._spoken = self._spoken, []
+        if not writes:
+            self._speak(spoken)
+            return
+        self._busy = True
+        future = self._loop.run_in_executor(self._writer, self._store.commit, writes, self._epoch)
+        future.add_done_callback(lambda done: self._committed(done, writes, spoken))
+
+    def _propose(self, now: float) -> Plan:
+        """Return what the scheduler proposes; nothing, should it fail: the rest goes on."""
+        try:
+            return plan(self.machine.snapshot(now), now, depth=0)
+        except Exception:
+            log.exception("the scheduler failed, so nothing starts in this turn")
+            return Plan([], {})
+
+    def _committed(
+        self,
+        done: asyncio.Future[None],
+        writes: list[Write],
+        spoken: list[Spoken | asyncio.Future[None]],
+    ) -> None:
+        self._busy = False
+        error = done.exception()
+        if error is None:
+            self.commits += 1
+            self._all_is_well()
+            self._speaker.written(writes)
+            self._speak(spoken)
+            if self._writes or self._spoken or self.machine.wants_plan:
+                self._schedule()
+            return
+        self._spoken = spoken + self._spoken
+        if isinstance(error, OstlerError):
+            self._fall_silent(error)
+        else:
+            log.error("a commit failed", exc_info=error)
+            self._fall_silent(DEFECT)
+
+    def _all_is_well(self) -> None:
+        self._pause = PROBE
+        if self._logged:
+            log.warning("writing again")
+            self._logged = ""
+
+    def _speak(self, spoken: list[Spoken | asyncio.Future[None]]) -> None:
+        said: list[Spoken] = []
+        for item in spoken:
+            if not isinstance(item, asyncio.Future):
+                said.append(item)
+                continue
+            self._speaker.speak(said)
+            said = []
+            if not item.done():
+                item.set_result(None)
+        self._speaker.speak(said)
+
+    def _fall_silent(self, error: OstlerError) -> None:
+        """Forget what is not durable, tell everybody who waits, and try again if that may help."""
+        if str(error) != self._logged:
+            self._logged = str(error)
+            log.error("cannot write", extra={"error": self._logged})
+        self.down = error
+        for item in self._spoken:
+            if isinstance(item, asyncio.Future) and not item.done():
+                item.set_exception(_again(error))
+        self._spoken.clear()
+        self._writes.clear()
+        self._speaker.silenced(error)
+        if isinstance(error, StaleEpoch):
+            if not self.lost.done():
+                self.lost.set_result(error)
+        elif self._recovery is None:
+            self._recovery = self._loop.call_later(self._pause, self._recover)
+
+    def _recover(self) -> None:
+        """Read the state anew as soon as the database can be written again."""
+        self._recovery = None
+        if self.lost.done():
+            return
+        if self._busy:
+            self._recovery = self._loop.call_later(PROBE, self._recover)
+            return
+        try:
+            self._store.probe()
+            loaded = self._store.load()
+        except OstlerError as error:
+            self.down = error
+            self._recovery = self._loop.call_later(PROBE, self._recover)
+            return
+        self.machine = Machine(loaded, epoch=self._epoch, now=self._clock())
+        self.down = None
+        self._pause = min(2 * self._pause, PROBE_MOST)  # until a commit succeeds
+        self._schedule()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self.machine.next_deadline()
+        if deadline is not None:
+            delay = min(max(deadline - self._clock(), 0.0), 3600.0)
+            self._timer = self._loop.call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        if self.down is None:
+            self.put(Tick())
+
+    async def in_writer(self, work: Callable[[], None]) -> None:
+        """Run something in the writer thread, between commits."""
+        await self._loop.run_in_executor(self._writer, work)
+
+    def close(self) -> None:
+        """Finish the commit under way and stop."""
+        for timer in (self._timer, self._recovery):
+            if timer is not None:
+                timer.cancel()
+        self._writer.shutdown()
+
+
+def _again(error: OstlerError) -> OstlerError:
+    """Return a copy to raise: one that is raised often would keep the frames of all who met it."""
+    return from_parts(error.code, error.message, error.expected, error.hint)

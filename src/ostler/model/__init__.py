@@ -1,0 +1,1 @@
+"""The nouns of a machine: records, states and their legal transitions."""

@@ -1,0 +1,12 @@
+"""Who asks: taken from the kernel's peer credentials, never from what the peer says."""
+
+from msgspec import Struct
+
+
+class Caller(Struct, frozen=True):
+    """An authenticated user."""
+
+    uid: int
+    gid: int
+    user: str
+    admin: bool = False  # the owner of the machine, or root

@@ -1,0 +1,142 @@
+"""Jobs and their elements. A job that is no array has one element, number 0."""
+
+from msgspec import Struct
+
+from ostler.model.ids import JobId
+from ostler.model.limits import MAX_COMMAND
+from ostler.model.resources import Request
+from ostler.model.states import JobState, Result
+
+
+class Dependency(Struct, frozen=True):
+    """Another job that must end first."""
+
+    job: JobId
+    kind: str = "ok"  # ok: it succeeded; fail: it did not; any: it ended
+
+
+class JobSpec(Struct, frozen=True, omit_defaults=True):
+    """What a user asked for. Bytes stay bytes: paths and arguments need not be text."""
+
+    argv: tuple[bytes, ...] = ()  # the command; empty for a script
+    script: str = ""  # digest of the script's blob; run as a file of its own
+    env: str = ""  # digest of the environment's blob: KEY=VALUE, NUL after each
+    cwd: bytes = b"/"
+    umask: int = 0o022
+    name: str = ""
+    project: str = ""
+    partition: str = "main"
+    priority: int = 50  # 0 to 100
+    request: Request = Request()
+    time_limit: int = 0  # seconds; 0: none
+    warn_signal: int = 0  # sent `warn_before` seconds before the limit
+    warn_before: int = 0
+    grace: int = -1  # seconds between SIGTERM and SIGKILL; -1: as the machine has it
+    output: bytes = b""  # pattern; empty: the default; b"/dev/null" discards
+    error: bytes = b""  # pattern; empty: where the output goes
+    input: bytes = b""  # path; empty: /dev/null
+    array: tuple[tuple[int, int], ...] = ()  # ranges of element numbers; empty: no array
+    array_cap: int = 0  # elements at once; 0: as many as fit
+    items: str = ""  # digest of the blob of `--each`: one line for each element from 0
+    hold: bool = False
+    not_before: float = 0.0  # Unix seconds
+    after: tuple[Dependency, ...] = ()
+    requeue: bool = False  # may run again after it was lost
+    retries: int = 0
+    retry_on: tuple[str, ...] = ()  # exit statuses and results; empty: any failure
+    rlimits: dict[str, int] = {}  # soft limits of the submission, by their names in `limits`
+    stdio: str = ""  # token of a waiting client's descriptors; empty: files
+    kind: str = "batch"  # batch, or run: ends when its client is gone
+
+    @property
+    def weight(self) -> int:
+        """Return about how many bytes of memory its parts of any length take."""
+        words = (*self.argv, *self.retry_on, *self.request.nodelist, *self.request.exclude)
+        return sum(len(word) + 64 for word in words) + 256 * (len(self.array) + len(self.after))
+
+    @property
+    def command(self) -> str:
+        """Return the command as a person would read it, at most `MAX_COMMAND` characters."""
+        words = [part.decode(errors="replace") for part in self.argv]
+        text = " ".join((["(script)"] if self.script else []) + words)
+        return text if len(text) <= MAX_COMMAND else text[: MAX_COMMAND - 1] + "…"
+
+
+class Job(Struct, frozen=True):
+    """One request of one user, with its life so far."""
+
+    id: JobId
+    spec: JobSpec
+    user: str
+    uid: int
+    gid: int
+    request_id: str  # chosen by the client, so that a repeated submission is the same job
+    submitted_at: float
+    state: JobState = JobState.PENDING
+    held_by: str = ""  # who holds it; empty: nobody
+    result: Result | None = None
+    exit_status: int | None = None
+    reason: str = ""  # one sentence
+    rule: str = ""  # why it waits; empty when it does not
+    priority: int = 50
+    started_at: float | None = None  # first start of any element
+    ended_at: float | None = None
+    requeues: int = 0
+    rest: Result | None = None  # how its elements ended that have no row: they never started
+
+    @property
+    def is_array(self) -> bool:
+        """Say whether it was asked for as an array, even of one element."""
+        return bool(self.spec.array)
+
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Return the element numbers as inclusive ranges."""
+        return self.spec.array or ((0, 0),)
+
+
+class Usage(Struct, frozen=True, array_like=True):
+    """What the kernel counted for the processes of an element."""
+
+    cpu_user: float = 0.0  # seconds
+    cpu_system: float = 0.0
+    max_rss: int = 0  # bytes
+    read_bytes: int = 0
+    written_bytes: int = 0
+    suspended: float = 0.0  # seconds, not counted against the time limit
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return both together; the memory is the greater of the two."""
+        return Usage(
+            self.cpu_user + other.cpu_user,
+            self.cpu_system + other.cpu_system,
+            max(self.max_rss, other.max_rss),
+            self.read_bytes + other.read_bytes,
+            self.written_bytes + other.written_bytes,
+            max(self.suspended, other.suspended),
+        )
+
+
+class TaskExit(Struct, frozen=True, array_like=True):
+    """How one task ended."""
+
+    rank: int
+    code: int = 0
+    signal: int = 0  # the signal that ended it; 0: it exited by itself
+
+
+class Element(Struct, frozen=True):
+    """One element that is no longer untouched: it has a row of its own."""
+
+    job: JobId
+    index: int
+    state: JobState = JobState.PENDING
+    attempt: int = 0  # starts so far
+    held_by: str = ""
+    result: Result | None = None
+    exit_status: int | None = None
+    reason: str = ""
+    node: str = ""  # names joined by commas
+    started_at: float | None = None
+    ended_at: float | None = None
+    usage: Usage = Usage()
+    tasks: tuple[TaskExit, ...] = ()

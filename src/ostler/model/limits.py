@@ -1,0 +1,28 @@
+"""Limits on every size that comes from outside. Imports nothing."""
+
+MAX_FRAME = 32 << 20  # bytes of one message
+MAX_ENVIRONMENT = 2 << 20  # bytes of one job's environment
+MAX_SCRIPT = 8 << 20  # bytes
+MAX_ITEMS = 24 << 20  # bytes of the lines of --each
+MAX_ARGV = 1 << 20  # bytes of a command with all its arguments
+MAX_ARGUMENTS = 32_768
+MAX_COMMAND = 4_096  # characters of a command as it is shown to people
+MAX_ARRAY = 1_000_000  # elements
+MAX_ELEMENT = 9_999_999  # highest element number
+MAX_TASKS = 100_000
+MAX_CPUS = 1_000_000
+MAX_NAME = 200  # characters of a name, project or partition
+MAX_PATH = 4_095  # bytes
+MAX_DEPENDENCIES = 1_000
+MAX_GENERIC = 32  # kinds of named resources
+MAX_RETRIES = 1_000
+MAX_REFS = 2_000  # jobs named in one request
+MAX_REF = 100_000  # characters of one such name, which may list elements
+MAX_NAMED = 100_000  # elements named in one request, so that its answer fits into a frame
+MAX_WAITING = 200_000  # unfinished jobs of one user
+MAX_WAITING_BYTES = 256 << 20  # of memory that their commands and lists take
+MAX_QUERY = 65_536  # characters of one SQL statement
+UID_MIN = 1_000  # lowest uid whose tasks a system machine runs; below are accounts of services
+# Soft limits of processes that travel from a submission to its tasks, in the kernel's units; -1 is
+# unlimited. The hard ones are the node's.
+RLIMITS = ("as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "stack")

@@ -1,0 +1,78 @@
+"""What the core asks the store to write, one transaction for each turn of the manager's loop."""
+
+from msgspec import Struct
+
+from ostler.model.allocation import Allocation
+from ostler.model.job import Element, Job, Usage
+from ostler.model.node import Node
+
+
+class Event(Struct, frozen=True):
+    """One unalterable record of a change. The serial is given by the core and never repeats."""
+
+    serial: int
+    at: float  # Unix seconds
+    kind: str  # job-submitted, allocation-granted, node-status, ...
+    job: int | None = None
+    element: int | None = None
+    allocation: int | None = None
+    node: str | None = None
+    user: str | None = None
+    text: str = ""  # one sentence
+
+
+class Accounting(Struct, frozen=True):
+    """One attempt of one element, closed: appended, never changed."""
+
+    allocation: int
+    job: int
+    element: int
+    attempt: int
+    user: str
+    project: str
+    partition: str
+    nodes: str  # names joined by commas
+    cpus: int
+    memory: int  # bytes granted
+    gpus: int
+    granted_at: float
+    started_at: float | None
+    ended_at: float
+    result: str
+    exit_status: int | None
+    usage: Usage
+
+
+class Setting(Struct, frozen=True):
+    """One row of the attributes table; None removes it."""
+
+    key: str
+    value: str | None
+    by: str = ""
+    at: float = 0.0
+
+
+class Blob(Struct, frozen=True):
+    """Bytes kept once under their digest, readable by their owner only."""
+
+    digest: str
+    uid: int
+    data: bytes
+
+
+Write = Job | Element | Allocation | Node | Event | Accounting | Setting | Blob
+
+
+class Loaded(Struct):
+    """Everything the core needs to go on after a restart."""
+
+    jobs: list[Job]  # unfinished
+    elements: list[Element]  # rows of unfinished jobs that are not done
+    done: dict[int, list[tuple[int, str]]]  # unfinished job -> (element, result) of ended elements
+    allocations: list[Allocation]  # not released
+    nodes: list[Node]
+    settings: dict[str, str]
+    ended: dict[int, str]  # ended job -> result
+    next_job: int
+    next_allocation: int
+    next_event: int

@@ -1,0 +1,39 @@
+"""What a job asks for, what a node has, and what was given."""
+
+from msgspec import Struct
+
+
+class Request(Struct, frozen=True, omit_defaults=True):
+    """What one job or one array element needs. CPUs, memory and GPUs are for each task."""
+
+    tasks: int = 1
+    cpus: int = 1
+    memory: int = 0  # bytes; 0: no limit, counts nothing
+    gpus: int = 0
+    generic: dict[str, int] = {}
+    nodes: int = 0  # exactly so many nodes; 0: as few as it takes
+    nodelist: tuple[str, ...] = ()  # only these
+    exclude: tuple[str, ...] = ()  # none of these
+
+
+class NodeFacts(Struct, frozen=True, omit_defaults=True):
+    """What a node has to give. CPUs and GPUs are named by number."""
+
+    cpus: tuple[int, ...] = ()
+    memory: int = 0  # bytes
+    gpus: tuple[int, ...] = ()
+    generic: dict[str, int] = {}
+    declared: bool = False  # sizes were given, not probed
+    features: tuple[str, ...] = ()
+
+
+class Placement(Struct, frozen=True, omit_defaults=True):
+    """The share of one allocation on one node."""
+
+    node: str
+    tasks: int = 1
+    first_rank: int = 0
+    cpus: tuple[int, ...] = ()  # tasks * request.cpus of them; task i has the i-th run of them
+    memory: int = 0  # bytes, all tasks together
+    gpus: tuple[int, ...] = ()
+    generic: dict[str, int] = {}

@@ -1,0 +1,67 @@
+"""The attributes that an administrator can set, with their defaults."""
+
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from ostler.model.errors import Missing, UsageError
+from ostler.model.units import parse_duration
+
+
+class Attribute(Struct, frozen=True):
+    """One setting: whole numbers only, so far. duration: in seconds, and may have a unit."""
+
+    key: str
+    default: int
+    least: int
+    most: int
+    help: str
+    duration: bool = False
+
+
+ATTRIBUTES: dict[str, Attribute] = {
+    a.key: a
+    for a in (
+        Attribute("max-cpus-per-user", 0, 0, 1_000_000, "CPUs one user may hold at once; 0: all"),
+        Attribute(
+            "grace-period", 30, 0, 86_400, "seconds between SIGTERM and SIGKILL", duration=True
+        ),
+        Attribute(
+            "client-grace",
+            30,
+            0,
+            86_400,
+            "seconds a `run` lives on without its client",
+            duration=True,
+        ),
+    )
+}
+
+
+def attribute(key: str) -> Attribute:
+    """Return the attribute; raise `Missing` with the nearest name."""
+    found = ATTRIBUTES.get(key)
+    if found is None:
+        near = get_close_matches(key, ATTRIBUTES, 1)
+        hint = f"did you mean {near[0]!r}" if near else "see `ostler config effective`"
+        raise Missing(f"no attribute is named {key!r}", hint=hint)
+    return found
+
+
+def parse_value(key: str, value: str) -> int:
+    """Return the value as a number; raise `Missing` or `UsageError`."""
+    known = attribute(key)
+    try:
+        found = parse_duration(value, bare=1) if known.duration else _whole(value)
+    except ValueError:
+        found = -1
+    if not known.least <= found <= known.most:
+        what = "seconds, or as in 90s or 2m," if known.duration else "a whole number"
+        raise UsageError(
+            f"{key} cannot be {value!r}", expected=f"{what} from {known.least} to {known.most}"
+        )
+    return found
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else -1

@@ -1,0 +1,1 @@
+"""Pure scheduling: a snapshot in, a plan out."""

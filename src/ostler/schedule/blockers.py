@@ -1,0 +1,87 @@
+"""What a waiting job waits for: the allocations that must end, nodes that must come back, limits."""
+
+from ostler.model.resources import Placement
+from ostler.model.states import Rule
+from ostler.schedule.fit import allowed
+from ostler.schedule.forecast import Expected
+from ostler.schedule.planner import Planner
+from ostler.schedule.profile import Release
+from ostler.schedule.room import Room, mask_of
+from ostler.schedule.snapshot import Wait, WaitingView
+
+_NAMED = 100  # names listed
+
+
+def blockers(
+    planner: Planner, entry: WaitingView, wait: Wait, expected: Expected | None
+) -> list[str]:
+    """Return ids of jobs or elements, names of nodes, or the limit; the first to end first."""
+    match wait.rule:
+        case Rule.RESOURCES:
+            return _named(_in_the_way(planner, entry, wait, expected))
+        case Rule.BEHIND:
+            return [str(wait.numbers["ahead"])]
+        case Rule.LIMIT:
+            own = [r for r in planner.coming() if r.user == entry.user and r.user_cpus]
+            return ["max-cpus-per-user", *_named(own)]
+        case Rule.NODES:
+            views = planner.sizes.views(entry.partition)
+            out = (v.name for v in views if not v.usable and not v.gone)
+            return [name for name in out if allowed(name, entry.request)][:_NAMED]
+        case Rule.NODE_LEFT:
+            return [str(wait.numbers["left"])] if wait.numbers.get("left") else []
+        case _:
+            return []
+
+
+def _in_the_way(
+    planner: Planner, entry: WaitingView, wait: Wait, expected: Expected | None
+) -> list[Release]:
+    """Return those whose end gives it its place; if nobody can tell, those that have any of it."""
+    rooms = planner.rooms(entry.partition)
+    if expected is not None:
+        mine = {place.node: place for place in expected.places}
+        free = {room.node: room for room in rooms if room.node in mine}
+        before = (release for release in planner.coming() if release.at <= expected.at)
+        return [release for release in before if _gives(release, mine, free)]
+    nodes = {room.node for room in rooms if allowed(room.node, entry.request)}
+    short = str(wait.numbers.get("short", ""))
+    return [release for release in planner.coming() if _holds(release, short, nodes)]
+
+
+def _gives(release: Release, mine: dict[str, Placement], free: dict[str, Room]) -> bool:
+    """Say whether it holds named or counted resources that the places need and nobody has free."""
+    for its, cpus in zip(release.places, release.cpus, strict=True):
+        if its.node not in mine or its.node not in free:
+            continue
+        want, room = mine[its.node], free[its.node]
+        if cpus & mask_of(want.cpus) or mask_of(its.gpus) & mask_of(want.gpus):
+            return True
+        if its.memory and want.memory > room.memory:
+            return True
+        if any(n > room.generic.get(k, 0) and its.generic.get(k) for k, n in want.generic.items()):
+            return True
+    return False
+
+
+def _holds(release: Release, kind: str, nodes: set[str]) -> bool:
+    """Say whether it has some of this kind on one of these nodes."""
+    for place, cpus in zip(release.places, release.cpus, strict=True):
+        if place.node in nodes:
+            match kind:
+                case "cpus":
+                    found = bool(cpus)
+                case "gpus":
+                    found = bool(place.gpus)
+                case "memory":
+                    found = place.memory > 0
+                case _:
+                    found = place.generic.get(kind.removeprefix("generic:"), 0) > 0
+            if found:
+                return True
+    return False
+
+
+def _named(releases: list[Release]) -> list[str]:
+    names = dict.fromkeys(release.name for release in releases)
+    return list(names)[:_NAMED]

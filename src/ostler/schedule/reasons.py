@@ -1,0 +1,138 @@
+"""One sentence for each rule, with its numbers. `it` is the job."""
+
+from collections.abc import Sequence
+
+from ostler.model.resources import Request
+from ostler.model.states import Rule
+from ostler.model.units import format_duration
+from ostler.schedule.resumes import Resumption
+from ostler.schedule.snapshot import Wait, WaitingView
+from ostler.schedule.why import Numbers
+from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
+
+
+def reason(
+    entry: WaitingView, wait: Wait, now: float, blockers: Sequence[str], ahead: Sequence[str]
+) -> str:
+    """Return why it waits. blockers and ahead: names, as in `Explanation`."""
+    numbers = wait.numbers
+    match wait.rule:
+        case Rule.RESOURCES:
+            text = _resources(entry.request, numbers)
+            text += _held_by(blockers, known=wait.expected_start is not None)
+            text += f"; {counted(len(ahead), 'job')} ahead of it: {listed(ahead)}" if ahead else ""
+        case Rule.BEHIND:
+            text = f"it would fit now, but would delay job {numbers['ahead']}, which is ahead of it"
+            shadow = numbers.get("shadow")
+            if isinstance(shadow, float):
+                text += f" and should start in {_until(shadow, now)}"
+        case Rule.LIMIT:
+            held, asked, limit = numbers["held"], numbers["asked"], numbers["limit"]
+            text = (
+                f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
+            )
+        case Rule.NODES:
+            text = _nodes(numbers)
+        case Rule.NODE_LEFT:
+            text = _node_left(entry.request, numbers)
+        case _:
+            text = _told_by_core(wait, now, blockers)
+    if wait.expected_start is not None and wait.rule in {Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT}:
+        text += f"; it should start in {_until(wait.expected_start, now)}"
+    return text
+
+
+def resume_reason(late: Resumption, wait: Wait, now: float, users: Sequence[str]) -> str:
+    """Return why a suspended allocation does not go on."""
+    if wait.rule is Rule.LIMIT:
+        held, limit = wait.numbers["held"], wait.numbers["limit"]
+        text = f"{late.user} holds {held} CPUs, its own {late.cpus} are more than the {limit}"
+        return f"{text} that one user may hold"
+    free = wait.numbers["free_cpus"]
+    text = f"it is to go on, on the very CPUs it had: {free} of {late.cpus} are free"
+    text += f"; it waits for {jobs(users)} to end" if users else ""
+    if wait.expected_start is not None:
+        text += f"; it should go on in {_until(wait.expected_start, now)}"
+    return text
+
+
+def _held_by(blockers: Sequence[str], *, known: bool) -> str:
+    """Tell those that must end, or, where no end is known, those of which some must."""
+    if not blockers:
+        return ""
+    if known:
+        return f"; it waits for {jobs(blockers)} to end"
+    return f"; {jobs(blockers)} {'holds' if len(blockers) == 1 else 'hold'} what it needs"
+
+
+def _resources(request: Request, numbers: Numbers) -> str:
+    kind = str(numbers["short"])
+    key = kind.partition(":")[0]
+    asked, free = int(numbers[f"asked_{key}"]), int(numbers[f"free_{key}"])
+    most = int(numbers.get(f"most_{key}", 0))
+    if request.nodes > 1 and numbers["free_nodes"] != numbers["asked_nodes"]:
+        have = f"{numbers['free_nodes']} {'has' if numbers['free_nodes'] == 1 else 'have'}"
+        need = f"it needs {request.nodes} nodes with room for a task of {task_of(request)}"
+        return f"{need}, and {have} it now"
+    if request.tasks > 1:
+        text = f"its {request.tasks} tasks need {amount_of(kind, asked)}, and"
+        if free >= asked:
+            return f"{text} the {amount_in(kind, free)} that are free lie where not all tasks fit"
+        return f"{text} {amount_in(kind, free)} {_are(kind, free)} free"
+    if most >= asked:
+        return f"it needs {task_of(request)} on one node, and no node has these free together"
+    where = f"{numbers['most_on']} has the most free: " if "most_on" in numbers else "free: "
+    return f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+
+
+def _are(kind: str, count: int) -> str:
+    return "is" if count == 1 or kind == "memory" else "are"
+
+
+def _nodes(numbers: Numbers) -> str:
+    asked, configured, usable = (int(numbers[k]) for k in ("asked", "configured", "usable"))
+    text = f"it needs {counted(asked, 'node')}, and of {configured} that could serve {usable}"
+    out = f": {numbers['unusable']}" if numbers.get("unusable") else ""
+    return f"{text} {'is' if usable == 1 else 'are'} usable{out}"
+
+
+def _node_left(request: Request, numbers: Numbers) -> str:
+    kind = str(numbers["short"])
+    key = kind.partition(":")[0]
+    left = f"; {numbers['left']}, which was large enough, left" if numbers.get("left") else ""
+    if request.tasks > 1:
+        asked, most = int(numbers[f"asked_{key}"]), int(numbers[f"configured_{key}"])
+        need = f"its {request.tasks} tasks need {amount_of(kind, asked)}"
+        return f"{need}, and the nodes that are left have {amount_in(kind, most)}{left}"
+    most = int(numbers.get(f"most_{key}", 0))
+    where = f" on {numbers['most_on']}" if "most_on" in numbers else ""
+    need = f"it needs {task_of(request)} on one node"
+    return f"{need}, and the nodes that are left have at most {amount_of(kind, most)}{where}{left}"
+
+
+def _told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
+    numbers = wait.numbers
+    match wait.rule:
+        case Rule.HOLD:
+            by = numbers.get("held_by")
+            return f"it is held by {by}" if by else "it is held"
+        case Rule.DEPENDENCY:
+            return f"it waits for {jobs(blockers) if blockers else 'another job'} to end"
+        case Rule.NOT_BEFORE:
+            return f"it was submitted to start no sooner than {_at(numbers, now)}"
+        case Rule.RETRY:
+            return f"its last start failed; the next try is {_at(numbers, now)}"
+        case Rule.ARRAY_CAP:
+            live, cap = numbers.get("live", "its"), numbers.get("cap", "as many as allowed")
+            return f"{live} of its elements run, and at most {cap} may run at once"
+        case _:
+            return "no planning pass has looked at it yet"
+
+
+def _at(numbers: Numbers, now: float) -> str:
+    at = numbers.get("at")
+    return f"in {_until(at, now)}" if isinstance(at, int | float) else "later"
+
+
+def _until(at: float, now: float) -> str:
+    return format_duration(max(at - now, 0.0))

@@ -1,0 +1,160 @@
+"""What would let a waiting job start now. Each remedy was tried, on a copy or by a question."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from math import inf
+
+from msgspec.structs import replace
+
+from ostler.model.ids import element_name
+from ostler.model.resources import Request
+from ostler.model.states import Rule
+from ostler.model.units import format_duration
+from ostler.schedule.fit import allowed
+from ostler.schedule.planner import Planner
+from ostler.schedule.snapshot import NodeView, RunningView, Wait, WaitingView
+from ostler.schedule.trial import Trial, ended, usable
+from ostler.schedule.why import kinds
+from ostler.schedule.words import amount_in, counted, joined, to_ask
+
+_BEFORE = 200  # entries before it up to which more than its own request is tried
+_ENDS = 24  # allocations whose end is tried
+_NAMED = 3  # of these that are named
+_TOGETHER = 5  # allocations that may have to end together
+_HIGHEST = 100  # priority
+_LONG = 1e9  # seconds: longer than any limit that is meant
+
+
+def remedies(
+    planner: Planner, entry: WaitingView, wait: Wait, before: Sequence[WaitingView]
+) -> list[str]:
+    """Return phrases, cheapest for the user first; any one of them is enough.
+
+    planner: after the pass up to and with the job, without the job as head. before: all entries
+    that came before it and are not blocked.
+    """
+    found = [*_smaller(planner, entry), *_sooner_over(planner, entry)]
+    if wait.rule is Rule.LIMIT:
+        limit = int(wait.numbers["held"]) + int(wait.numbers["asked"])
+        found.append(f"have the limit raised: ostler config set max-cpus-per-user {limit}")
+    if len(before) <= _BEFORE:
+        trial = Trial(planner, entry, before)
+        found += _others_end(trial, wait)
+        found += _nodes_back(trial, wait)
+        found += _priority(trial)
+    return found
+
+
+def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
+    """Yield less of each kind of resource, fewer tasks and fewer nodes."""
+    request = entry.request
+
+    fits = partial(_fits, planner, entry)
+    for kind, _, asked in kinds(request):
+        if count := _most(partial(_fits_with, planner, entry, kind), asked - 1):
+            each = " a task" if request.tasks > 1 else ""
+            less = to_ask(kind, count)
+            yield f"ask for {less}{each} instead of {amount_in(kind, asked)}"
+    if tasks := _most(lambda n: fits(replace(request, tasks=n)), request.tasks - 1):
+        yield f"ask for {counted(tasks, 'task')} instead of {request.tasks}"
+    if nodes := _most(lambda n: fits(replace(request, nodes=n)), request.nodes - 1):
+        yield f"ask for {counted(nodes, 'node')} instead of {request.nodes}"
+    elif request.nodes and fits(replace(request, nodes=0)):
+        yield f"let it use any number of nodes instead of {request.nodes}"
+
+
+def _fits(planner: Planner, entry: WaitingView, request: Request) -> bool:
+    return not isinstance(planner.look(replace(entry, request=request)), Wait)
+
+
+def _fits_with(planner: Planner, entry: WaitingView, kind: str, count: int) -> bool:
+    return _fits(planner, entry, _with(entry.request, kind, count))
+
+
+def _with(request: Request, kind: str, count: int) -> Request:
+    match kind:
+        case "cpus":
+            return replace(request, cpus=count)
+        case "memory":
+            return replace(request, memory=count)
+        case "gpus":
+            return replace(request, gpus=count)
+        case _:
+            name = kind.removeprefix("generic:")
+            return replace(request, generic={**request.generic, name: count})
+
+
+def _most(fits: Callable[[int], bool], limit: int) -> int:
+    """Return the largest number from 1 to limit that fits; 0 if none. What is less fits too."""
+    if limit < 1 or not fits(1):
+        return 0
+    return bisect_left(range(1, limit + 1), 1, key=lambda count: not fits(count))
+
+
+def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
+    """Yield the time limit with which it would not delay what is ahead."""
+    head = planner.heads.get(entry.partition)
+    if head is None or not head.outlasts(planner.now, entry.duration):
+        return
+    seconds = min(float(int(head.shadow - planner.now)) if head.shadow < inf else inf, _LONG)
+    if seconds < 1 or isinstance(planner.look(replace(entry, duration=seconds)), Wait):
+        return
+    limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
+    yield f"a time limit {limit} would let it backfill"
+
+
+def _others_end(trial: Trial, wait: Wait) -> Iterator[str]:
+    """Yield one job of a few whose end is enough, or else the first to end that are together."""
+    views = [view for view in trial.snapshot.running if _near(trial, wait, view)]
+    views = sorted(views, key=lambda view: (view.ends_at, view.alloc))[:_ENDS]
+    single = [view for view in views if trial.starts(ended(trial.snapshot, [view]))]
+    if single:
+        names = list(dict.fromkeys(element_name(v.job, v.element) for v in single))
+        yield f"end job {joined(names[:_NAMED], 'or')}"
+        return
+    for count in range(2, min(len(views), _TOGETHER) + 1):
+        if trial.starts(ended(trial.snapshot, views[:count])):
+            names = list(dict.fromkeys(element_name(v.job, v.element) for v in views[:count]))
+            yield f"end jobs {joined(names, 'and')}"
+            return
+
+
+def _near(trial: Trial, wait: Wait, view: RunningView) -> bool:
+    entry = trial.entry
+    if wait.rule is Rule.LIMIT:
+        return view.user == entry.user
+    nodes = {room.node for room in trial.planner.rooms(entry.partition)}
+    return any(p.node in nodes and allowed(p.node, entry.request) for p in view.placements)
+
+
+def _nodes_back(trial: Trial, wait: Wait) -> Iterator[str]:
+    """Yield the unusable nodes of which each, or else all together, would do."""
+    if wait.rule is Rule.LIMIT:
+        return
+    out = [
+        view
+        for view in trial.planner.sizes.views(trial.entry.partition)
+        if not view.usable and not view.gone and allowed(view.name, trial.entry.request)
+    ][:_ENDS]
+    single = [view for view in out if trial.starts(usable(trial.snapshot, [view]))]
+    for view in single[:_NAMED]:
+        yield _bring_back(view)
+    if not single and len(out) > 1 and trial.starts(usable(trial.snapshot, out)):
+        yield joined([_bring_back(view) for view in out], "and")
+
+
+def _bring_back(view: NodeView) -> str:
+    if view.why_not.startswith(("draining", "out")):
+        return f"undrain node {view.name}: ostler nodes undrain {view.name}"
+    return f"bring node {view.name} back" + (f" ({view.why_not})" if view.why_not else "")
+
+
+def _priority(trial: Trial) -> Iterator[str]:
+    """Yield the priority with which it would be first."""
+    before = [view for view in trial.before if view.partition == trial.entry.partition]
+    highest = max((view.priority for view in before), default=_HIGHEST)
+    if highest < _HIGHEST:
+        first = replace(trial.entry, priority=highest + 1)
+        if trial.starts(entry=first):
+            yield f"a priority above {highest}"

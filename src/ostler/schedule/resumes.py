@@ -1,0 +1,134 @@
+"""Suspended allocations that are to go on, on the very CPUs they had: they come first."""
+
+from math import inf
+
+from msgspec import Struct
+
+from ostler.model.ids import element_name
+from ostler.model.resources import Placement
+from ostler.model.states import Rule
+from ostler.schedule.room import mask_of
+from ostler.schedule.snapshot import ResumeView, Snapshot, Wait
+
+Numbers = dict[str, float | int | str]
+Masks = dict[str, int]  # node -> CPUs as bits
+
+
+class Resumption(Struct):
+    """What becomes of one of them."""
+
+    view: ResumeView
+    name: str  # of its job or element
+    user: str
+    cpus: int  # how many it had
+    starts_at: float  # Unix seconds; inf: nobody can tell
+    wait: Wait | None  # None: it goes on now
+
+    @property
+    def ends_at(self) -> float:
+        """Return its planned end."""
+        return self.starts_at + self.view.duration
+
+
+class Resumes:
+    """Who goes on now, and which CPUs the others keep from everybody else."""
+
+    def __init__(self, snapshot: Snapshot, now: float, held: dict[str, int]) -> None:
+        """Decide in order of allocation; `held` (CPUs by user) grows by those that go on."""
+        self.all: dict[int, Resumption] = {}  # by allocation
+        self.withheld: Masks = {}  # what those that wait will take
+        self.taken: Masks = {}  # what those that go on take now
+        self._snapshot = snapshot
+        self._now = now
+        for view in sorted(snapshot.resuming, key=lambda view: view.alloc):
+            self.all[view.alloc] = self._decide(view, held)
+
+    @property
+    def pending(self) -> list[Resumption]:
+        """Return those that cannot go on yet."""
+        return [found for found in self.all.values() if found.wait is not None]
+
+    def given_back(self, resumption: Resumption) -> tuple[int, ...]:
+        """Return, place by place, the CPUs that nobody behind it in this line waits for."""
+        later: Masks = {}
+        for other in self.pending:
+            if other.view.alloc > resumption.view.alloc:
+                _add(later, _masks(other.view))
+        places = resumption.view.placements
+        return tuple(mask_of(p.cpus) & ~later.get(p.node, 0) for p in places)
+
+    def users_of(self, resumption: Resumption) -> list[str]:
+        """Return the names of jobs and elements that use its CPUs, or come before it there."""
+        masks = _masks(resumption.view)
+        found = [
+            element_name(view.job, view.element)
+            for view in sorted(self._snapshot.running, key=lambda view: (view.ends_at, view.alloc))
+            if not view.suspended and _meet(masks, view.placements)
+        ]
+        found += [
+            other.name
+            for other in self.all.values()
+            if other.view.alloc < resumption.view.alloc and _meet(masks, other.view.placements)
+        ]
+        return list(dict.fromkeys(found))
+
+    def _decide(self, view: ResumeView, held: dict[str, int]) -> Resumption:
+        run = next((r for r in self._snapshot.running if r.alloc == view.alloc), None)
+        name = element_name(view.job, run.element) if run else str(view.job)
+        user, masks = run.user if run else "", _masks(view)
+        cpus = sum(mask.bit_count() for mask in masks.values())
+        missing = self._missing(masks)
+        short = sum(mask.bit_count() for mask in missing.values())
+        most, holds = self._snapshot.max_cpus_per_user, held.get(user, 0)
+        if most and holds + cpus > most:
+            wait = Wait(Rule.LIMIT, {"limit": most, "held": holds, "asked": cpus})
+            starts_at = inf
+        elif short:
+            starts_at = self._free_at(missing)
+            free, expected = cpus - short, None if starts_at == inf else starts_at
+            numbers: Numbers = {
+                "short": "cpus",
+                "asked_cpus": cpus,
+                "free_cpus": free,
+                "own": view.alloc,
+            }
+            wait = Wait(Rule.RESOURCES, numbers, expected)
+        else:
+            held[user] = holds + cpus
+            _add(self.taken, masks)
+            return Resumption(view, name, user, cpus, self._now, None)
+        _add(self.withheld, masks)
+        return Resumption(view, name, user, cpus, starts_at, wait)
+
+    def _missing(self, masks: Masks) -> Masks:
+        """Return which of these CPUs are not free, or are promised to one before it."""
+        free = {v.name: mask_of(v.free_cpus) for v in self._snapshot.nodes if v.name in masks}
+        for used in (self.withheld, self.taken):
+            free = {node: mask & ~used.get(node, 0) for node, mask in free.items()}
+        return {node: mask & ~free.get(node, 0) for node, mask in masks.items()}
+
+    def _free_at(self, missing: Masks) -> float:
+        """Return when the last of those that use the CPUs ends; inf if nobody can tell."""
+        at, unseen = self._now, dict(missing)
+        running = ((r.placements, r.ends_at) for r in self._snapshot.running if not r.suspended)
+        others = ((found.view.placements, found.ends_at) for found in self.all.values())
+        for places, ends_at in (*running, *others):
+            for place in places:
+                used = missing.get(place.node, 0) & mask_of(place.cpus)
+                if used:
+                    at = max(at, ends_at)
+                    unseen[place.node] &= ~used
+        return inf if any(unseen.values()) else at
+
+
+def _masks(view: ResumeView) -> Masks:
+    return {place.node: mask_of(place.cpus) for place in view.placements}
+
+
+def _add(masks: Masks, more: Masks) -> None:
+    for node, mask in more.items():
+        masks[node] = masks.get(node, 0) | mask
+
+
+def _meet(masks: Masks, places: tuple[Placement, ...]) -> bool:
+    return any(masks.get(place.node, 0) & mask_of(place.cpus) for place in places)

@@ -1,0 +1,109 @@
+"""What a scheduler sees: nodes with what is free, what runs, what waits. Nothing here acts."""
+
+from msgspec import Struct
+
+from ostler.model.resources import NodeFacts, Placement, Request
+from ostler.model.states import Rule
+
+
+class NodeView(Struct):
+    """One node and what is free on it now."""
+
+    name: str
+    facts: NodeFacts
+    partition: str
+    usable: bool  # up, in, and seen: new work may start here
+    gone: bool  # it left the machine
+    why_not: str  # one phrase when it is not usable: draining: new disk
+    free_cpus: tuple[int, ...]
+    free_memory: int
+    free_gpus: tuple[int, ...]
+    free_generic: dict[str, int]
+
+
+class RunningView(Struct):
+    """One allocation that holds resources."""
+
+    alloc: int
+    job: int
+    element: int | None  # None when the job is no array
+    user: str
+    placements: tuple[Placement, ...]
+    ends_at: float  # Unix seconds at which its limit ends it; inf without a limit
+    suspended: bool = False  # holds nodes and memory, not CPUs
+
+
+class Wait(Struct, frozen=True):
+    """Why something waits: a rule, the numbers behind it, and when it should start."""
+
+    rule: Rule
+    numbers: dict[str, float | int | str] = {}
+    expected_start: float | None = None  # Unix seconds; None: nobody can tell
+
+
+class WaitingView(Struct):
+    """One job with elements that wait. Elements of an array are alike and count as one entry."""
+
+    job: int
+    elements: int  # how many of them could start now, if there were room: at least 1
+    request: Request
+    partition: str
+    user: str
+    priority: int
+    submitted_at: float
+    duration: float  # seconds it may take; inf without a limit
+    blocked: Wait | None = None  # the core already knows why it cannot start
+    head: bool = False  # returned by a failed start: goes before its equals
+
+
+class ResumeView(Struct):
+    """A suspended allocation whose owner wants it to go on, on the very CPUs it had."""
+
+    alloc: int
+    job: int
+    placements: tuple[Placement, ...]
+    duration: float  # seconds left; inf without a limit
+
+
+class Snapshot(Struct):
+    """The machine at one moment."""
+
+    nodes: list[NodeView]
+    running: list[RunningView]
+    waiting: list[WaitingView]  # in no order
+    resuming: list[ResumeView]
+    user_cpus: dict[str, int]  # CPUs held now by each user
+    max_cpus_per_user: int = 0  # 0: no limit
+    known_ever: tuple[NodeFacts, ...] = ()  # nodes that left: tells `node_left` from refusal
+
+
+class Start(Struct, frozen=True):
+    """Plan line: give the next waiting element of this job these places."""
+
+    job: int
+    placements: tuple[Placement, ...]
+
+
+class Resume(Struct, frozen=True):
+    """Plan line: let this suspended allocation go on."""
+
+    alloc: int
+
+
+class Plan(Struct):
+    """What a scheduler proposes. The core checks each line and may refuse it."""
+
+    lines: list[Start | Resume]
+    waits: dict[int, Wait]  # job -> why its remaining elements wait
+
+
+class Explanation(Struct):
+    """The long answer for one waiting job."""
+
+    rule: Rule
+    reason: str  # one sentence with numbers
+    numbers: dict[str, float | int | str]
+    expected_start: float | None
+    blockers: list[str]  # what it waits for: ids of jobs, names of nodes, limits
+    ahead: list[str]  # ids of jobs that come first in the queue
+    to_start_now: str  # what would let it start now, as one sentence; empty: nothing would

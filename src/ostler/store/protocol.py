@@ -1,0 +1,116 @@
+"""What the manager needs of a database, whichever it is."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+from ostler.model.ids import JobId
+from ostler.model.job import Job
+from ostler.model.record import Loaded, Write
+
+Row = dict[str, Any]
+
+
+class Store(Protocol):
+    """One machine's database. All methods raise `NotNow` with the cause when it does not answer.
+
+    Writing, reading and checkpoints each have a thread of their own. Rows of reads have the
+    columns of docs/reference/database.md as keys.
+    """
+
+    def load(self) -> Loaded:
+        """Return what the core needs to go on."""
+
+    def commit(self, writes: Sequence[Write], epoch: int) -> None:
+        """Write all of it durably, or nothing; raise `StaleEpoch` when the role is over."""
+
+    def probe(self) -> None:
+        """Return if writing works, after a commit that failed."""
+
+    def checkpoint(self) -> None:
+        """Do the database's housekeeping beside the writer."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+    def take_role(
+        self,
+        names: Sequence[str],
+        *,
+        holder: str,
+        pid: int,
+        start_time: float,
+        boot_id: str,
+        now_boottime: float,
+        lease_seconds: float,
+        is_alive: Callable[[int, float], bool],
+        at_least: int = 0,
+    ) -> int:
+        """Take the roles under one new epoch and return it; `NotNow` names who has them."""
+
+    def renew(self, epoch: int, *, now_boottime: float, lease_seconds: float) -> None:
+        """Let the lease begin anew; raise `StaleEpoch` when the roles are gone."""
+
+    def drop_role(self, epoch: int) -> None:
+        """Give the roles of this epoch back."""
+
+    def jobs(
+        self,
+        *,
+        user: str | None = None,
+        states: Collection[str] | None = None,
+        since: float | None = None,
+        ids: Collection[JobId] | None = None,
+        limit: int = ...,
+    ) -> list[Row]:
+        """Return the newest jobs that all given conditions select, by id."""
+
+    def job(self, ident: JobId) -> Job | None:
+        """Return one job, whatever its state."""
+
+    def done(self, ident: JobId) -> list[tuple[int, str]]:
+        """Return (element, result) of each ended element of a job that has a row."""
+
+    def elements(
+        self,
+        job: JobId,
+        *,
+        spans: Sequence[tuple[int, int]] | None = None,
+        states: Collection[str] | None = None,
+        limit: int = ...,
+    ) -> list[Row]:
+        """Return the first rows of elements, by number."""
+
+    def events(
+        self,
+        *,
+        since_serial: int = 0,
+        job: JobId | None = None,
+        element: int | None = None,
+        node: str | None = None,
+        limit: int = ...,
+        newest: bool = False,
+    ) -> list[Row]:
+        """Return events from a serial on, in order: the first, or the newest."""
+
+    def history(self, job: JobId, element: int | None = None, *, limit: int = ...) -> list[Row]:
+        """Return the newest events of a job; with an element, its own and the whole job's."""
+
+    def accounting(
+        self,
+        *,
+        user: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        job: JobId | None = None,
+        limit: int = ...,
+    ) -> list[Row]:
+        """Return the newest attempts that ended in [since, until), by their end."""
+
+    def find_request(self, request_id: str, uid: int | None = None) -> JobId | None:
+        """Return the job that a client has asked for under this id."""
+
+    def blob(self, digest: str) -> bytes | None:
+        """Return the bytes of a digest."""
+
+    def nodes(self) -> list[Row]:
+        """Return every node that ever was in the machine, by name."""

@@ -1,0 +1,66 @@
+"""The writes of one turn, sorted by table: thousands of rows cost one statement for each table."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ostler.model.allocation import Allocation
+from ostler.model.job import Element, Job
+from ostler.model.node import Node
+from ostler.model.record import Accounting, Blob, Event, Setting, Write
+from ostler.store.sqlite import rows
+from ostler.store.sqlite.connection import SQL
+
+Values = rows.Values
+
+
+class Batch:
+    """Rows ready to be written. Of several writes of one row only the last is kept."""
+
+    def __init__(self, writes: Iterable[Write]) -> None:
+        """Take the writes in their order; raises OverflowError for numbers over 64 bits."""
+        kept: dict[type, dict[Any, Any]] = {kind: {} for kind in _KEYS}
+        for write in writes:
+            kind = type(write)
+            kept[kind][_KEYS[kind](write)] = write
+        allocations = kept[Allocation].values()
+        settings = kept[Setting].values()
+        # Parents before children: SQLite checks a reference with each row.
+        self._statements: list[tuple[str, Sequence[Values]]] = [
+            ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
+            ("put_job", [rows.job_values(j) for j in kept[Job].values()]),
+            ("put_element", [rows.element_values(e) for e in kept[Element].values()]),
+            ("put_allocation", [rows.allocation_values(a) for a in allocations]),
+            ("put_share", [row for a in allocations for row in rows.share_values(a)]),
+            ("add_accounting", [rows.accounting_values(a) for a in kept[Accounting].values()]),
+            ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
+            ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
+            ("drop_attribute", [(s.key,) for s in settings if s.value is None]),
+            (
+                "put_attribute",
+                [(s.key, s.value, s.by, s.at) for s in settings if s.value is not None],
+            ),
+        ]
+
+    def write(self, conn: sqlite3.Connection) -> None:
+        """Write all rows inside the transaction that the caller has begun."""
+        for name, values in self._statements:
+            if values:
+                conn.executemany(SQL[name], values)
+
+
+def _element(e: Element) -> tuple[int, int]:
+    return e.job, e.index
+
+
+# Events and attempts are only ever added: one that comes twice is a defect that must show.
+_KEYS: dict[type, Callable[[Any], object]] = {
+    Job: lambda w: w.id,
+    Element: _element,
+    Allocation: lambda w: w.id,
+    Node: lambda w: w.name,
+    Event: id,
+    Accounting: id,
+    Setting: lambda w: w.key,
+    Blob: lambda w: w.digest,
+}

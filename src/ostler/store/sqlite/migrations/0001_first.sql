@@ -1,0 +1,223 @@
+-- The first schema. Comments inside a table are the reference's text: the lines before the first
+-- column describe the table, the one behind a column describes the column. "private" there means:
+-- `ostler query` shows it to the owner only, or to nobody.
+-- Times are Unix seconds, sizes bytes, durations seconds.
+
+CREATE TABLE jobs (
+  -- One row for each request of a user: a single job, or a whole array.
+  id INTEGER PRIMARY KEY, -- given by Ostler, rising, never used again
+  name TEXT NOT NULL, -- chosen by the user; may be empty
+  user TEXT NOT NULL, -- owner
+  uid INTEGER NOT NULL, -- number of the owner where the job was submitted
+  gid INTEGER NOT NULL, -- number of the owner's first group there
+  project TEXT NOT NULL, -- what it is accounted to; may be empty
+  partition TEXT NOT NULL, -- where it may run
+  state TEXT NOT NULL, -- held, pending, starting, running, suspended, finishing or done
+  result TEXT, -- success, failed, cancelled, timeout, memory, lost, rejected or dependency; NULL before the end
+  exit_status INTEGER, -- NULL before the end
+  reason TEXT NOT NULL, -- one sentence on why it is in this state; may be empty
+  rule TEXT NOT NULL, -- why it waits, one word; empty when it does not
+  priority INTEGER NOT NULL, -- 0 to 100, higher goes first
+  kind TEXT NOT NULL, -- batch; or run: a client waits and the job ends with it
+  command TEXT NOT NULL, -- private: the command as a person would read it, at most 4,096 characters
+  tasks INTEGER NOT NULL, -- processes of each element
+  cpus INTEGER NOT NULL, -- for each task
+  memory INTEGER NOT NULL, -- bytes for each task; 0: no limit
+  gpus INTEGER NOT NULL, -- for each task
+  nodes INTEGER NOT NULL, -- exactly so many nodes; 0: as few as it takes
+  time_limit_seconds INTEGER, -- NULL: none
+  "array" TEXT, -- element numbers as 0-99 or 1,3,5-9; NULL when it is no array
+  array_cap INTEGER, -- elements at once; NULL: as many as fit
+  elements INTEGER NOT NULL, -- how many elements it has; 1 when it is no array
+  held_by TEXT NOT NULL, -- who holds it; empty: nobody
+  not_before REAL, -- earliest start; NULL: at once
+  submitted_at REAL NOT NULL, -- when it was acknowledged
+  started_at REAL, -- first start of any element; NULL before it
+  ended_at REAL, -- end of the last element; NULL before it
+  requeues INTEGER NOT NULL, -- how often an element went back to its queue after it had run
+  request_id TEXT NOT NULL, -- private: chosen by the client, so that a repeated submission is the same job
+  spec BLOB NOT NULL, -- private: everything that was asked for, as MessagePack
+  rest TEXT -- how the elements ended that have no row of their own, as they never started; NULL: they have not
+) STRICT;
+
+CREATE INDEX jobs_unfinished ON jobs (user) WHERE state <> 'done';
+CREATE INDEX jobs_results ON jobs (result) WHERE state = 'done';
+CREATE INDEX jobs_of_user ON jobs (user, id);
+CREATE UNIQUE INDEX jobs_requests ON jobs (request_id, uid) WHERE request_id <> '';
+
+CREATE TABLE elements (
+  -- One row for each element that is no longer untouched; a job that is no array has element 0.
+  -- An element that runs for the first time has its row when it ends.
+  job INTEGER NOT NULL REFERENCES jobs (id), -- the job it belongs to
+  element INTEGER NOT NULL, -- its number in the array
+  state TEXT NOT NULL, -- as in jobs
+  attempt INTEGER NOT NULL, -- starts so far
+  held_by TEXT NOT NULL, -- who holds it; empty: nobody
+  result TEXT, -- as in jobs
+  exit_status INTEGER, -- the cause that ended it, else 128 + signal, else the OR of its tasks' statuses
+  reason TEXT NOT NULL, -- one sentence; may be empty
+  node TEXT NOT NULL, -- names joined by commas; empty before a start
+  started_at REAL, -- start of the last attempt; NULL before it
+  ended_at REAL, -- NULL before the end
+  cpu_user_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
+  cpu_system_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
+  max_rss INTEGER NOT NULL, -- bytes: the greatest resident size
+  read_bytes INTEGER NOT NULL, -- read from storage
+  written_bytes INTEGER NOT NULL, -- written to storage
+  suspended_seconds REAL NOT NULL, -- time in which it was suspended
+  tasks TEXT NOT NULL, -- JSON: [[rank, exit code, signal or 0], ...]
+  PRIMARY KEY (job, element)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE allocations (
+  -- Resources granted to one attempt of one element; kept after they were given back.
+  id INTEGER PRIMARY KEY, -- given by Ostler, rising, never used again
+  job INTEGER NOT NULL REFERENCES jobs (id), -- the job it was granted to
+  element INTEGER NOT NULL, -- and the element of it
+  attempt INTEGER NOT NULL, -- which start of the element
+  state TEXT NOT NULL, -- granted, ready, suspended, releasing or released
+  epoch INTEGER NOT NULL, -- epoch of the role that granted it
+  granted_at REAL NOT NULL, -- when the scheduler's line was accepted
+  started INTEGER NOT NULL, -- 1: some task may have run
+  started_at REAL, -- first start of a task; NULL before it
+  time_limit_seconds INTEGER, -- NULL: none
+  suspended_at REAL, -- when it was suspended; NULL: it is not
+  suspended_so_far_seconds REAL NOT NULL, -- of earlier suspensions
+  resuming INTEGER NOT NULL, -- 1: its owner wants it to go on as soon as its CPUs are free
+  cause TEXT NOT NULL, -- why it was ordered to end: a result or requeue; empty: it was not
+  why TEXT NOT NULL, -- the sentence that goes with the cause
+  end_cause TEXT NOT NULL, -- what ended it, as a node told; empty: its tasks ended by themselves
+  end_why TEXT NOT NULL, -- the sentence that goes with it
+  cpu_user_seconds REAL NOT NULL, -- of the nodes that are freed
+  cpu_system_seconds REAL NOT NULL, -- of the nodes that are freed
+  max_rss INTEGER NOT NULL, -- bytes: the greatest resident size on a freed node
+  read_bytes INTEGER NOT NULL, -- of the nodes that are freed
+  written_bytes INTEGER NOT NULL, -- of the nodes that are freed
+  suspended_seconds REAL NOT NULL, -- as the freed nodes measured it
+  tasks TEXT NOT NULL -- JSON: [[rank, exit code, signal or 0], ...] of the nodes that are freed
+) STRICT;
+
+CREATE INDEX allocations_held ON allocations (id) WHERE state <> 'released';
+CREATE INDEX allocations_of_job ON allocations (job, element);
+
+CREATE TABLE allocation_nodes (
+  -- The share of an allocation on one node.
+  allocation INTEGER NOT NULL REFERENCES allocations (id) ON DELETE CASCADE, -- whose share
+  node TEXT NOT NULL, -- where
+  position INTEGER NOT NULL, -- 0 for the first node of the allocation
+  tasks INTEGER NOT NULL, -- processes here
+  first_rank INTEGER NOT NULL, -- rank of the first of them
+  cpus TEXT NOT NULL, -- JSON: CPU numbers; task i has the i-th run of them
+  memory INTEGER NOT NULL, -- bytes of all tasks here together; 0: no limit
+  gpus TEXT NOT NULL, -- JSON: GPU numbers
+  generic TEXT NOT NULL, -- JSON: {name: count} of other resources
+  made INTEGER NOT NULL, -- 1: the node holds the job's context
+  freed INTEGER NOT NULL, -- 1: nothing of it is left on the node
+  PRIMARY KEY (allocation, node)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE accounting (
+  -- One row for each attempt of an element that ran, written once at its end.
+  allocation INTEGER NOT NULL, -- the allocation it ran on
+  job INTEGER NOT NULL, -- the job
+  element INTEGER NOT NULL, -- the element of it
+  attempt INTEGER NOT NULL, -- which start of the element
+  user TEXT NOT NULL, -- owner of the job
+  project TEXT NOT NULL, -- what it is accounted to; may be empty
+  partition TEXT NOT NULL, -- where it ran
+  nodes TEXT NOT NULL, -- names joined by commas
+  cpus INTEGER NOT NULL, -- granted, all tasks together
+  memory INTEGER NOT NULL, -- bytes granted, all tasks together; 0: no limit
+  gpus INTEGER NOT NULL, -- granted, all tasks together
+  granted_at REAL NOT NULL, -- from when on it held them
+  started_at REAL, -- start of its first task; NULL when that is not known
+  ended_at REAL NOT NULL, -- when nothing of it was left
+  result TEXT NOT NULL, -- a result as in jobs, or requeued
+  exit_status INTEGER, -- NULL when nobody could tell
+  cpu_user_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
+  cpu_system_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
+  max_rss INTEGER NOT NULL, -- bytes: the greatest resident size
+  read_bytes INTEGER NOT NULL, -- read from storage
+  written_bytes INTEGER NOT NULL, -- written to storage
+  suspended_seconds REAL NOT NULL, -- time in which it was suspended
+  PRIMARY KEY (allocation, job, element, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX accounting_by_end ON accounting (ended_at);
+CREATE INDEX accounting_of_job ON accounting (job, element);
+
+CREATE TABLE events (
+  -- What happened, in order; rows are added and never changed.
+  serial INTEGER PRIMARY KEY, -- rising, never used again
+  at REAL NOT NULL, -- when
+  kind TEXT NOT NULL, -- job-submitted, allocation-granted, node-status, ...
+  job INTEGER, -- the job it is about; NULL: none
+  element INTEGER, -- the element of it; NULL: the whole job
+  allocation INTEGER, -- the allocation it is about; NULL: none
+  node TEXT, -- the node it is about; NULL: none
+  user TEXT, -- who did it or whose it is; NULL: nobody's
+  text TEXT NOT NULL -- one sentence
+) STRICT;
+
+CREATE INDEX events_of_job ON events (job) WHERE job IS NOT NULL;
+CREATE INDEX events_of_node ON events (node) WHERE node IS NOT NULL;
+
+CREATE TABLE nodes (
+  -- One row for each node that ever was in the machine.
+  name TEXT PRIMARY KEY, -- its name in the machine
+  partition TEXT NOT NULL, -- the partition it serves
+  status TEXT NOT NULL, -- as seen from outside: unreachable, no_agent or running
+  since REAL NOT NULL, -- when the status last changed
+  unknown_since REAL, -- since when what runs there cannot be seen; NULL: it can
+  word TEXT NOT NULL, -- what an administrator said: in, draining or out
+  word_by TEXT NOT NULL, -- who said it; empty: nobody
+  word_at REAL, -- when; NULL: never
+  word_reason TEXT NOT NULL, -- and why
+  boot_id TEXT NOT NULL, -- the kernel's name of the node's present boot
+  gone INTEGER NOT NULL, -- 1: it left the machine for good
+  cpus INTEGER NOT NULL, -- how many it has to give
+  memory INTEGER NOT NULL, -- bytes it has to give
+  gpus INTEGER NOT NULL, -- how many it has to give
+  cpu_numbers TEXT NOT NULL, -- JSON: the CPUs by number
+  gpu_numbers TEXT NOT NULL, -- JSON: the GPUs by number
+  generic TEXT NOT NULL, -- JSON: {name: count} of other resources
+  features TEXT NOT NULL, -- JSON: what a constraint can name
+  declared INTEGER NOT NULL -- 1: its sizes were given, not probed
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE partitions (
+  -- Groups of nodes with one queue.
+  name TEXT PRIMARY KEY, -- what -p names
+  is_default INTEGER NOT NULL -- 1: jobs that name none go here
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO partitions (name, is_default) VALUES ('main', 1);
+
+CREATE TABLE attributes (
+  -- Settings that differ from what Ostler ships with.
+  key TEXT PRIMARY KEY, -- as `ostler config set` names it
+  value TEXT NOT NULL, -- in force
+  set_by TEXT NOT NULL, -- who set it
+  set_at REAL NOT NULL -- when
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE blobs (
+  -- Environments, scripts and lists of --each, kept once under their digest. Administrators see
+  -- digest, uid and size; the text itself is shown to nobody here.
+  digest TEXT PRIMARY KEY, -- SHA-256 of the bytes, hexadecimal
+  uid INTEGER NOT NULL, -- who brought it first
+  size INTEGER NOT NULL GENERATED ALWAYS AS (length(data)) VIRTUAL, -- bytes
+  data BLOB NOT NULL -- private: the bytes
+) STRICT;
+
+CREATE TABLE roles (
+  -- Who may write and give orders. A writer whose epoch is not the one here is refused.
+  role TEXT PRIMARY KEY, -- machine, or partition: and a name
+  holder TEXT NOT NULL, -- name of the manager; empty: nobody
+  pid INTEGER NOT NULL, -- its process
+  start_time REAL NOT NULL, -- tells it from a later process of that number
+  boot_id TEXT NOT NULL, -- boot of the host in which the process runs
+  epoch INTEGER NOT NULL, -- from one sequence for all roles; rises at each change of holder
+  lease_until REAL NOT NULL, -- seconds of the holder's CLOCK_BOOTTIME; over after that
+  lease_boot_id TEXT NOT NULL -- boot whose clock that is; a lease of another boot is over
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,18 @@
+-- name: add_accounting
+INSERT INTO accounting (
+  allocation, job, element, attempt, user, project, partition, nodes, cpus, memory, gpus,
+  granted_at, started_at, ended_at, result, exit_status,
+  cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: accounting_of_job
+SELECT * FROM accounting
+ WHERE job = :job
+   AND (:user IS NULL OR user = :user)
+   AND (:since IS NULL OR ended_at >= :since)
+   AND (:until IS NULL OR ended_at < :until)
+ ORDER BY ended_at DESC, allocation DESC LIMIT :limit;
+-- name: accounting_of_all
+SELECT * FROM accounting INDEXED BY accounting_by_end
+ WHERE ended_at >= coalesce(:since, -1e300) AND ended_at < coalesce(:until, 1e300)
+   AND (:user IS NULL OR user = :user)
+ ORDER BY ended_at DESC, allocation DESC LIMIT :limit;

@@ -1,0 +1,34 @@
+-- name: add_event
+INSERT INTO events (serial, at, kind, job, element, allocation, node, user, text)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: next_event
+SELECT coalesce(max(serial), 0) + 1 FROM events;
+-- name: events_first
+-- The oldest from a serial on.
+SELECT * FROM events
+ WHERE serial >= :since
+ ORDER BY serial LIMIT :limit;
+-- name: events_last
+-- The newest, newest first.
+SELECT * FROM events
+ WHERE serial >= :since
+ ORDER BY serial DESC LIMIT :limit;
+-- name: events_of_job_first
+-- wide: 1 counts events of the whole job as events of each of its elements.
+SELECT * FROM events INDEXED BY events_of_job
+ WHERE job = :job AND serial >= :since AND (:node IS NULL OR node = :node)
+   AND (:element IS NULL OR element = :element OR (:wide AND element IS NULL))
+ ORDER BY serial LIMIT :limit;
+-- name: events_of_job_last
+SELECT * FROM events INDEXED BY events_of_job
+ WHERE job = :job AND serial >= :since AND (:node IS NULL OR node = :node)
+   AND (:element IS NULL OR element = :element OR (:wide AND element IS NULL))
+ ORDER BY serial DESC LIMIT :limit;
+-- name: events_of_node_first
+SELECT * FROM events INDEXED BY events_of_node
+ WHERE node = :node AND serial >= :since
+ ORDER BY serial LIMIT :limit;
+-- name: events_of_node_last
+SELECT * FROM events INDEXED BY events_of_node
+ WHERE node = :node AND serial >= :since
+ ORDER BY serial DESC LIMIT :limit;

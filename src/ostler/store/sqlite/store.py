@@ -1,0 +1,230 @@
+"""The store on SQLite: one connection that writes, one that reads, one that checkpoints."""
+
+import os
+import sqlite3
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Self
+
+from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
+from ostler.model.record import Loaded, Write
+from ostler.store.sqlite import roles, rows
+from ostler.store.sqlite.batch import Batch
+from ostler.store.sqlite.connection import (
+    MEMORY,
+    SQL,
+    Place,
+    as_dict,
+    connect,
+    create_private,
+    one_moment,
+    transaction,
+)
+from ostler.store.sqlite.faults import explained, sensible, unusable
+from ostler.store.sqlite.migrate import migrate, migrations
+from ostler.store.sqlite.reads import Reads
+
+WAL_MOST = 64 << 20  # bytes of WAL after which a checkpoint makes the writer wait for its end
+
+
+class SqliteStore(Reads):
+    """A database of one machine; open it with `open`.
+
+    `commit` and the roles belong to one thread at a time, reads to another, `checkpoint` to any.
+    With `:memory:` all share one connection and nothing outlives the object.
+    """
+
+    def __init__(self, path: str, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self.path = path
+        self._place = Place(path)
+        self._writer = writer
+        self._writing = threading.RLock()
+        super().__init__(reader, path, self._writing if reader is writer else threading.RLock())
+
+    @classmethod
+    def open(cls, path: str) -> Self:
+        """Open the database and bring it to the present version; make it if there is none.
+
+        Raises `NotNow` when it cannot be opened or is damaged, `Refused` when it is newer than
+        this release or not Ostler's, `Unsupported` when this host's SQLite cannot do it.
+        """
+        try:
+            with explained(path):
+                return cls._open(path)
+        except OSError as error:
+            raise unusable(path, error) from error
+
+    @classmethod
+    def _open(cls, path: str) -> Self:
+        if path != MEMORY:
+            create_private(path)
+        writer = connect(path)
+        try:
+            migrate(writer, path, migrations())
+            if path == MEMORY:
+                writer.execute("PRAGMA synchronous = OFF")
+                return cls(path, writer, writer)
+            _use_wal(writer, path)
+            return cls(path, writer, connect(path, read_only=True))
+        except BaseException:
+            writer.close()
+            raise
+
+    def close(self) -> None:
+        """Close all connections; the last one brings the WAL into the file."""
+        self._reader.close()
+        self._writer.close()
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def commit(self, writes: Sequence[Write], epoch: int) -> None:
+        """Write all of it durably, or nothing.
+
+        epoch: of the machine role in whose name it is written. Raises `StaleEpoch` when that is
+        over, and `NotNow` with the cause when the database cannot be written; see `probe`.
+        """
+        with explained(self.path):
+            batch = Batch(writes)
+            self._place.check()
+            with self._writing, transaction(self._writer):
+                if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
+                    raise _stale(epoch)
+                batch.write(self._writer)
+
+    def probe(self) -> None:
+        """Write something that changes nothing; raise `NotNow` while writing does not work."""
+        self._place.check()
+        with explained(self.path), self._writing, transaction(self._writer):
+            (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+            self._writer.execute(f"PRAGMA user_version = {version}")
+
+    def checkpoint(self) -> None:
+        """Bring the WAL into the file, beside the writer and the readers; raises `NotNow`.
+
+        Call it from neither's thread, now and then while there are commits. The writer waits
+        only when the WAL has grown beyond `WAL_MOST` because of some long read.
+        """
+        if self.path == MEMORY:
+            return
+        self._place.check()
+        with explained(self.path):
+            conn = connect(self.path)
+            try:
+                conn.execute("PRAGMA synchronous = FULL")
+                conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                if self.wal_bytes() > WAL_MOST:
+                    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                conn.close()
+
+    def wal_bytes(self) -> int:
+        """Return the size of the WAL; it does not shrink at a checkpoint but is used again."""
+        try:
+            return os.stat(f"{self.path}-wal").st_size
+        except FileNotFoundError:
+            return 0
+
+    # -- roles -----------------------------------------------------------------------------
+
+    def take_role(
+        self,
+        names: Sequence[str],
+        *,
+        holder: str,
+        pid: int,
+        start_time: float,
+        boot_id: str,
+        now_boottime: float,
+        lease_seconds: float,
+        is_alive: roles.IsAlive,
+        at_least: int = 0,
+    ) -> int:
+        """Take all the roles, or none, under one new epoch, and return it.
+
+        A role is free when nobody has it, its lease or its boot is over, or is_alive(pid,
+        start_time) says that its holder is dead. now_boottime: seconds of CLOCK_BOOTTIME.
+        at_least: the new epoch is no lower, whatever the database has forgotten.
+        Raises `NotNow` that names the holder.
+        """
+        with explained(self.path), self._writing, transaction(self._writer):
+            return roles.take(
+                self._writer,
+                names,
+                holder=holder,
+                pid=pid,
+                start_time=start_time,
+                boot_id=boot_id,
+                now=now_boottime,
+                lease_seconds=lease_seconds,
+                is_alive=is_alive,
+                at_least=at_least,
+            )
+
+    def renew(self, epoch: int, *, now_boottime: float, lease_seconds: float) -> None:
+        """Let the lease of all roles of this epoch begin anew; raise `StaleEpoch`, `NotNow`."""
+        values = {"epoch": epoch, "lease_until": now_boottime + lease_seconds}
+        with explained(self.path), self._writing, transaction(self._writer):
+            if not self._writer.execute(SQL["renew_roles"], values).rowcount:
+                raise _stale(epoch)
+
+    def drop_role(self, epoch: int) -> None:
+        """Give all roles of this epoch back, if they are still held; raises `NotNow`."""
+        with explained(self.path), self._writing, transaction(self._writer):
+            self._writer.execute(SQL["drop_roles"], {"epoch": epoch})
+
+    # -- loading ---------------------------------------------------------------------------
+
+    def load(self) -> Loaded:
+        """Return what the core needs to go on; raises `NotNow`. Take the role first."""
+        with explained(self.path), self._writing, sensible(self.path), one_moment(self._writer):
+            return self._load()
+
+    def _load(self) -> Loaded:
+        shares: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        for share in self._dicts("load_shares"):
+            shares[share["allocation"]].append(share)
+        done: dict[int, list[tuple[int, str]]] = defaultdict(list)
+        for job, element, result in self._writer.execute(SQL["load_done"]):
+            done[job].append((element, result))
+        return Loaded(
+            jobs=[rows.job_of(row) for row in self._writer.execute(SQL["load_jobs"])],
+            elements=[rows.element_of(row) for row in self._writer.execute(SQL["load_elements"])],
+            done=dict(done),
+            allocations=[
+                rows.allocation_of(row, shares[row["id"]])
+                for row in self._dicts("load_allocations")
+            ],
+            nodes=[rows.node_of(row) for row in self._dicts("nodes")],
+            settings=dict(self._writer.execute(SQL["attributes"])),
+            ended=dict(self._writer.execute(SQL["load_ended"])),
+            next_job=self._number("next_job"),
+            next_allocation=self._number("next_allocation"),
+            next_event=self._number("next_event"),
+        )
+
+    def _dicts(self, name: str) -> list[dict[str, Any]]:
+        cursor = self._writer.execute(SQL[name])
+        cursor.row_factory = as_dict
+        return cursor.fetchall()
+
+    def _number(self, name: str) -> int:
+        (number,) = self._writer.execute(SQL[name]).fetchone()
+        return int(number)
+
+
+def _use_wal(writer: sqlite3.Connection, path: str) -> None:
+    writer.execute("PRAGMA synchronous = FULL")
+    (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise Unsupported(
+            f"the file system of {path} cannot share memory, which SQLite's WAL needs",
+            hint="name a state folder on a local file system",
+        )
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _stale(epoch: int) -> OstlerError:
+    return StaleEpoch(
+        f"the role of epoch {epoch} has been taken over", hint="ask the manager that has it now"
+    )

@@ -1,0 +1,388 @@
+"""A whole machine in one process and in virtual time: the real rules, and a seed for the rest.
+
+>>> sim = SimCluster(nodes=2)
+>>> job = sim.submit(cpus=4, seconds=60)
+>>> sim.run_until(lambda: sim.state(job) == "running")
+>>> sim.crash(sim.nodes_of(job)[0])
+>>> sim.state(job)  # nobody can see it now, and it is not started elsewhere
+'running'
+>>> sim.boot("n01")
+>>> sim.run_until(lambda: sim.state(job) == "lost")
+"""
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+from ostler.core.events import Configured, Event, Modified, NodesWorded
+from ostler.core.explain import explain
+from ostler.core.state import State
+from ostler.core.view import element_row
+from ostler.model.caller import Caller
+from ostler.model.errors import OstlerError
+from ostler.model.ids import Ref, parse_ref
+from ostler.model.job import Dependency, JobSpec
+from ostler.model.orders import EndShare
+from ostler.model.resources import NodeFacts, Request
+from ostler.testing.clients import Asked, Client
+from ostler.testing.clock import VirtualClock
+from ostler.testing.disk import SimStore
+from ostler.testing.host import Host
+from ostler.testing.judge import Judge
+from ostler.testing.ledger import Broken, Ledger
+from ostler.testing.managers import SimManager
+from ostler.testing.net import End, FakeNet
+from ostler.testing.starter import Program
+from ostler.wire import messages
+from ostler.wire.conn import Peer
+
+MANAGER = "manager"  # the host of the managers
+ANN = Caller(1001, 1001, "ann")
+BOB = Caller(1002, 1002, "bob")
+ROOT = Caller(0, 0, "root", admin=True)
+PATIENCE = 100_000.0  # virtual seconds within which what is waited for must happen
+
+
+class SimCluster:
+    """Nodes, managers, clients and the net between them. All chance comes from `seed`."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        nodes: int = 50,
+        cpus: int = 4,
+        memory: int = 8 << 30,
+        gpus: int = 0,
+        ready: bool = True,
+    ) -> None:
+        """Start it. nodes: named n01, n02, ...; ready: wait until all of them have greeted."""
+        self.rng = Random(seed)
+        self.clock = VirtualClock()
+        self.net = FakeNet(self.clock, self.rng)
+        self.store = SimStore()
+        self.ledger = Ledger()
+        self.judge = Judge(self.ledger, self.store)
+        self.managers: list[SimManager] = []
+        self.commit_seconds = 0.004
+        self.restarts = True  # managers that die are started again
+        facts = NodeFacts(tuple(range(cpus)), memory, tuple(range(gpus)))
+        self.start_manager()
+        self.hosts = {
+            f"n{i:02d}": Host(
+                f"n{i:02d}", facts, self.clock, self.rng, self.ledger, self._dial_for_agent
+            )
+            for i in range(1, nodes + 1)
+        }
+        self.clients = {who.user: self.client(who.user, who) for who in (ANN, BOB, ROOT)}
+        self._requests = 0
+        if ready:
+            self.run_until(self._all_greeted)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.store.close()
+
+    # -- time ------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """Return the virtual time, in Unix seconds."""
+        return self.clock.now
+
+    def run_until(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Let things happen until the condition holds; fail after so many virtual seconds."""
+        end = self.now + seconds
+        while not condition():
+            due = self.clock.next_time()
+            if due is None or due > end:
+                self.clock.now = end
+                raise Broken(f"it did not come about in {seconds:.0f} virtual seconds")
+            self.clock.step()
+
+    def run_for(self, seconds: float) -> None:
+        """Let so many virtual seconds pass."""
+        end = self.now + seconds
+        while (due := self.clock.next_time()) is not None and due <= end:
+            self.clock.step()
+        self.clock.now = end
+
+    def quiet(self) -> bool:
+        """Say whether the manager serves and has nothing left to write or plan."""
+        manager = self.manager
+        newest = manager.epoch == max(m.epoch for m in self.managers)
+        settled = manager.serving and manager.turns.settled
+        return newest and settled and not manager.turns.machine.wants_plan
+
+    def settle(self) -> None:
+        """Let things happen until the manager is quiet, and compare it with the database."""
+        self.run_until(self.quiet)
+        self.judge.compare(self.core, self.now)
+        self.judge.everything(self.core)
+
+    # -- managers --------------------------------------------------------------------------
+
+    @property
+    def manager(self) -> SimManager:
+        """Return the manager that serves: the newest that does, else the newest."""
+        serving = [m for m in self.managers if m.serving]
+        return (serving or self.managers)[-1]
+
+    @property
+    def core(self) -> State:
+        """Return the state of the manager that serves."""
+        return self.manager.state
+
+    def start_manager(self) -> SimManager:
+        """Start a manager beside those that are there; it takes over when it may."""
+        manager = SimManager(
+            len(self.managers) + 1,
+            self.store,
+            self.clock,
+            self._commit_seconds,
+            self._is_alive,
+            self.judge.watch,
+            self._manager_died,
+        )
+        manager.overheard = self._overheard
+        self.managers.append(manager)
+        return manager
+
+    def _commit_seconds(self) -> float:
+        """Return half of what a commit takes: before it is durable, or after."""
+        return self.commit_seconds * self.rng.uniform(0.1, 0.9)
+
+    def kill_manager(self, *, after_messages: int | None = None) -> None:
+        """SIGKILL now, or before the next message but so many is sent."""
+        if after_messages is None:
+            self.manager.kill()
+        else:
+            self.manager.fuse = after_messages
+
+    def replace_manager(self) -> SimManager:
+        """Freeze the manager, let another take over when the lease ends; return the old one."""
+        old = self.manager
+        old.loop.freeze()
+        for host in (*self.hosts, *self.clients):
+            self.net.hush(MANAGER, host, lambda: old.loop.frozen)
+        self.start_manager()
+        return old
+
+    def speak_late(self, manager: SimManager, node: str, job: int) -> None:
+        """Let a manager, replaced or not, order a job's end on a node that no longer asks it."""
+        numbers = [n for n, a in self.core.allocations.items() if a.job == job]
+        orders = [EndShare(n, "cancelled", "said by a manager of the past", 0) for n in numbers]
+        self._overheard(node, messages.encode(messages.Orders(manager.epoch, list(orders))))
+
+    def _is_alive(self, pid: int, start_time: float) -> bool:
+        return start_time == pid and self.managers[pid - 1].alive
+
+    def _manager_died(self) -> None:
+        if self.restarts and not any(m.alive for m in self.managers):
+            self.clock.after(self.rng.uniform(0.05, 1.0), self.start_manager)
+
+    def _overheard(self, node: str, frame: bytes) -> None:
+        agent = self.hosts[node].agent
+        if agent is not None:
+            agent.process.call(lambda: agent.overhear(frame))
+
+    # -- connections -----------------------------------------------------------------------
+
+    def client(self, name: str, caller: Caller) -> Client:
+        """Return a new client program of a user."""
+        return Client(name, caller, self.clock, self.rng, self.ledger, self._dial_for_client)
+
+    def _dial(self, name: str) -> tuple[End, End] | None:
+        manager = self.manager
+        ends = self.net.connect(name, MANAGER) if manager.serving else None
+        if ends is not None:
+            ends[1].peer = Peer(1, 0, 0)
+            if manager.loop.frozen:  # the kernel takes the connection, and nobody says a word
+                self.net.hush(MANAGER, name, lambda: manager.loop.frozen)
+        return ends
+
+    def _dial_for_agent(self, name: str) -> End | None:
+        ends = self._dial(name)
+        if ends is None:
+            return None
+        self.manager.accept_agent(ends[1])
+        return ends[0]
+
+    def _dial_for_client(self, name: str) -> End | None:
+        ends = self._dial(name)
+        if ends is None:
+            return None
+        self.manager.accept_client(ends[1])
+        return ends[0]
+
+    # -- nodes -----------------------------------------------------------------------------
+
+    def _all_greeted(self) -> bool:
+        if not self.quiet():
+            return False
+        nodes = self.core.nodes
+        return all(name in nodes and nodes[name].connected for name in self.hosts)
+
+    def crash(self, node: str) -> None:
+        """Take the power from a host: all of its tasks die, and it says no word."""
+        self.hosts[node].crash()
+        self.net.vanish(node)
+
+    def boot(self, node: str) -> None:
+        """Let a host that crashed come back."""
+        self.hosts[node].boot()
+
+    def kill_agent(self, node: str, *, back_after: float | None = 0.1) -> None:
+        """SIGKILL of a node's agent; None: nobody starts another."""
+        self.hosts[node].kill_agent()
+        if back_after is not None:
+            self.clock.after(back_after, self.hosts[node].start_agent)
+
+    def freeze(self, node: str) -> None:
+        """Stop a node's agent, as by SIGSTOP; its tasks go on."""
+        agent = self.hosts[node].agent
+        if agent is not None and not agent.process.frozen:
+            agent.process.freeze()
+            self.net.hush(node, MANAGER, lambda: agent.process.frozen)
+
+    def thaw(self, node: str) -> None:
+        """Let a node's agent go on."""
+        agent = self.hosts[node].agent
+        if agent is not None:
+            agent.process.thaw()
+
+    def cut(self, node: str) -> None:
+        """Take the link between a node and the manager down."""
+        self.net.cut(node, MANAGER)
+
+    def heal(self, node: str) -> None:
+        """Bring it up again."""
+        self.net.heal(node, MANAGER)
+
+    def say(self, verb: str, *nodes: str, reason: str = "") -> Asked:
+        """Ask for drain, undrain, fence or separate, and do not wait."""
+        if verb in ("fence", "separate"):
+            for node in nodes:
+                self.ledger.fenced.setdefault(node, []).append(self.now)
+        return self.clients[ROOT.user].ask(
+            lambda to: NodesWorded(to, ROOT, verb, nodes, reason), patient=False
+        )
+
+    def drain(self, *nodes: str, reason: str = "new disk") -> None:
+        """Let nothing new start on nodes."""
+        self.answer(self.say("drain", *nodes, reason=reason))
+
+    def undrain(self, *nodes: str) -> None:
+        """Take that back."""
+        self.answer(self.say("undrain", *nodes))
+
+    def fence(self, *nodes: str) -> None:
+        """Swear that nothing runs on silent nodes any more."""
+        self.answer(self.say("fence", *nodes))
+
+    def leave(self, node: str) -> None:
+        """Let a node leave for good: its host goes, and an administrator says so."""
+        self.crash(node)
+        self.run_until(lambda: not self.core.nodes[node].connected)
+        self.answer(self.say("separate", node))
+
+    # -- requests --------------------------------------------------------------------------
+
+    def ask(self, kind: Callable[..., Event], caller: Caller, *parts: Any) -> Any:
+        """Ask for something and wait for the answer; return its body, or raise the refusal."""
+        return self.answer(
+            self.clients[caller.user].ask(lambda to: kind(to, caller, *parts), patient=False)
+        )
+
+    def answer(self, asked: Asked) -> Any:
+        """Wait for an answer; return its body, or raise the refusal."""
+        self.run_until(lambda: asked.done)
+        if asked.error is not None:
+            raise asked.error
+        return asked.body
+
+    def submit(self, *, by: Caller = ANN, seconds: float = 10.0, **named: Any) -> int:
+        """Submit a job and return its id; raise the refusal.
+
+        seconds: of work of each task. named: fields of `Program`, `Request` and `JobSpec`;
+        `after` may be ids of jobs.
+        """
+        self._requests += 1
+        spec = make_spec(seconds, **named)
+        asked = self.clients[by.user].submit(spec, f"request-{self._requests}")
+        return int(self.answer(asked)["job"])
+
+    def act(self, verb: str, *names: object, by: Caller = ANN, **named: Any) -> None:
+        """Do something to jobs or elements; raise the first refusal."""
+        refs = tuple(parse_ref(str(name)) for name in names)
+        body = self.answer(self.clients[by.user].act(verb, refs, **named))
+        for row in body["jobs"]:
+            if not row["ok"]:
+                raise OstlerError(row["message"], expected=row["expected"], hint=row["hint"])
+
+    def modify(self, job: int, by: Caller = ANN, **changes: Any) -> None:
+        """Change a job; raise the refusal."""
+        self.ask(Modified, by, parse_ref(str(job)), changes)
+
+    def set(self, key: str, value: str | None) -> Asked:
+        """Ask for an attribute's value, and do not wait."""
+        return self.clients[ROOT.user].ask(lambda to: Configured(to, ROOT, key, value))
+
+    def configure(self, key: str, value: object) -> None:
+        """Set an attribute."""
+        self.answer(self.set(key, str(value)))
+
+    # -- what is seen ----------------------------------------------------------------------
+
+    def state(self, job: int) -> str:
+        """Return the job's state, or its result when it has ended; `unknown` if there is none."""
+        if not self.manager.serving:
+            return "unknown"
+        entry = self.core.jobs.get(job) or self.core.recent.get(job)
+        if entry is None:
+            return self.core.ended.get(job, "unknown")
+        return str(entry.job.result or entry.job.state)
+
+    def element(self, job: int, index: int) -> dict[str, Any]:
+        """Return the row of one element, as `ostler job --json` has it."""
+        return element_row(self.core, self.core.entry(Ref(job)), index)
+
+    def states(self, jobs: Iterable[int]) -> list[str]:
+        """Return the state of each job."""
+        return [self.state(job) for job in jobs]
+
+    def started(self, job: int) -> bool:
+        """Say whether the machine has heard that tasks of the job run."""
+        return any(a.job == job and a.started for a in self.core.allocations.values())
+
+    def nodes_of(self, job: int) -> list[str]:
+        """Return where something of the job is, by the machine's books."""
+        live = self.core.jobs[job].live.values() if job in self.core.jobs else ()
+        return sorted({node for number in live for node in self.core.allocations[number].nodes})
+
+    def runs(self, job: int) -> list[str]:
+        """Return the nodes on which tasks of the job truly run at this moment."""
+        active = [r for runs in self.ledger.active.values() for r in runs]
+        return sorted(r.node for r in active if r.launch.job == job)
+
+    def explain(self, name: object) -> dict[str, Any]:
+        """Return the document of `ostler explain`, when the machine is quiet."""
+        self.run_until(self.quiet)
+        return explain(self.core, self.now, parse_ref(str(name)))
+
+    def rule(self, name: object) -> str:
+        """Return the rule by which a job or element waits."""
+        return str(self.explain(name)["rule"])
+
+    def events(self, kind: str) -> list[str]:
+        """Return the sentences of all durable events of a kind, oldest first."""
+        return [row["text"] for row in self.store.real.events() if row["kind"] == kind]
+
+
+def make_spec(seconds: float = 10.0, **named: Any) -> JobSpec:
+    """Return the specification of a simulated job; see `SimCluster.submit`."""
+    program = {k: named.pop(k) for k in Program.__struct_fields__ if k in named}
+    request = {k: named.pop(k) for k in Request.__struct_fields__ if k in named}
+    after = tuple(d if isinstance(d, Dependency) else Dependency(d) for d in named.pop("after", ()))
+    argv = Program(seconds, **program).argv
+    return JobSpec(argv=argv, request=Request(**request), after=after, **named)

@@ -1,0 +1,187 @@
+"""The rules of a simulated machine, checked while it runs: cheap ones always, dear ones at times."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
+from typing import Any
+
+from msgspec.structs import replace
+
+from ostler.core import violations as rules
+from ostler.core.entry import Entry
+from ostler.core.events import Event, Planned
+from ostler.core.load import load
+from ostler.core.state import State
+from ostler.model.allocation import Allocation
+from ostler.model.job import Element, Job
+from ostler.model.record import Accounting, Write
+from ostler.model.states import LEGAL_ALLOCATION, LEGAL_JOB, AllocationState, JobState, Result
+from ostler.testing.disk import SimStore
+from ostler.testing.ledger import Broken, Ledger
+
+EVERY = 40  # events between two looks at everything
+
+
+class Judge:
+    """Looks at each event's outcome; raises `Broken` with every sentence that applies."""
+
+    def __init__(self, ledger: Ledger, store: SimStore) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.events = 0
+        self.on_move: Callable[[Allocation], None] = lambda _: None  # told of each allocation's row
+        self._state: State | None = None
+        self._last: dict[tuple[str, int], StrEnum] = {}
+
+    def watch(self, s: State, writes: list[Write], event: Event) -> None:
+        """Check what one event has changed."""
+        self.events += 1
+        found = [*self._moved(s, writes), *self._changed(s, writes)]
+        if isinstance(event, Planned) and not s.changed:
+            found += rules.unexplained(s)
+        if self.events % EVERY == 0:
+            found += rules.violations(s)
+        blame(found, event)
+
+    def _moved(self, s: State, writes: list[Write]) -> Iterator[str]:
+        """Hold each row against the one before it and the table of legal moves."""
+        if s is not self._state:  # read anew: what was not durable is forgotten
+            self._state = s
+            self._last = {("job", n): e.job.state for n, e in s.jobs.items()}
+            self._last |= {("allocation", n): a.state for n, a in s.allocations.items()}
+            return
+        for write in writes:
+            if not isinstance(write, Job | Allocation):
+                continue
+            noun = type(write).__name__.lower()
+            table: Mapping[Any, Any] = LEGAL_JOB if noun == "job" else LEGAL_ALLOCATION
+            old = self._last.get((noun, write.id), write.state)
+            self._last[noun, write.id] = write.state
+            if old is not write.state and write.state not in table[old]:
+                yield f"{noun} {write.id} moved from {old} to {write.state}"
+
+    def _changed(self, s: State, writes: list[Write]) -> Iterator[str]:
+        nodes: set[str] = set()
+        for write in writes:
+            if isinstance(write, Allocation):
+                self.on_move(write)
+                nodes |= write.nodes
+                if len({task.rank for task in write.tasks}) != len(write.tasks):
+                    yield f"allocation {write.id} has two ends of one task: {write.tasks}"
+                if write.state is AllocationState.SUSPENDED:
+                    self.ledger.suspended.add(write.id)
+                if write.state is AllocationState.GRANTED and not write.made:
+                    self.ledger.granted(write.job, write.id)
+                    if (entry := s.jobs[write.job]).job.spec.array_cap:
+                        yield from _over_cap(entry)
+                if write.state is not AllocationState.RELEASED and write.id in s.allocations:
+                    yield from rules.allocation_violations(s, s.allocations[write.id])
+            elif isinstance(write, Job) and write.id in s.jobs:
+                yield from rules.job_violations(s, s.jobs[write.id])
+            elif isinstance(write, Element) and write.state is JobState.DONE:
+                yield from self._ended(write)
+            elif isinstance(write, Accounting) and write.result == Result.SUCCESS:
+                yield from self._succeeded(write)
+        for name in sorted(nodes):
+            yield from rules.node_violations(s, name, s.nodes[name])
+
+    def _succeeded(self, row: Accounting) -> Iterator[str]:
+        name = f"element {row.job}_{row.element}"
+        runs = self.ledger.runs.get((row.job, row.element), [])
+        mine = [r for r in runs if r.launch.alloc == row.allocation]
+        if {r.node for r in mine} != set(row.nodes.split(",")):
+            yield f"{name} is a success on {row.nodes}, and did not run on all of them"
+        if not all(r.succeeded for r in mine):
+            yield f"{name} is a success, and its run in allocation {row.allocation} was none"
+
+    def _ended(self, element: Element) -> Iterator[str]:
+        name = f"element {element.job}_{element.index}"
+        if element.result is Result.LOST:
+            nodes = element.node.split(",")
+            if not any(self.ledger.crashed.get(n) or self.ledger.fenced.get(n) for n in nodes):
+                yield f"{name} is lost, and no host of {element.node} went down"
+
+    def compare(self, s: State, now: float) -> None:
+        """Check that the database, loaded anew, is what memory has. Nothing may be unwritten."""
+        blame(differences(s, load(self.store.load(), s.epoch, now)), "loading")
+
+    def everything(self, s: State) -> None:
+        """Check all that can be checked of memory."""
+        blame(rules.violations(s), "a look at everything")
+
+    def finish(self, s: State) -> None:
+        """Check what must hold when all is over."""
+        blame(self._unfinished(s), "the end")
+
+    def _unfinished(self, s: State) -> Iterator[str]:
+        for node, runs in self.ledger.active.items():
+            for run in runs:
+                yield f"allocation {run.launch.alloc} still runs on {node}, and nobody knows"
+        for job in self.ledger.promised:
+            if job not in s.ended and job not in s.jobs:
+                yield f"job {job} was acknowledged, and is lost"
+        for (job, index), runs in self.ledger.runs.items():
+            spec = self.ledger.promised.get(job)
+            allocs = sorted({r.launch.alloc for r in runs})
+            may = job in self.ledger.requeues_asked or spec is None or spec.requeue or spec.retries
+            if len(allocs) > 1 and not may:
+                yield f"element {job}_{index} ran in allocations {allocs}, which nobody allowed"
+
+
+def _over_cap(entry: Entry) -> Iterator[str]:
+    live, cap = len(entry.live), entry.job.spec.array_cap
+    if live > cap:
+        yield f"job {entry.job.id} is given one more, has {live} at once, and may have {cap}"
+
+
+def differences(memory: State, stored: State) -> Iterator[str]:
+    """Yield where two states differ in what must survive a restart."""
+    for what in ("jobs", "allocations", "nodes", "ended", "settings", "user_cpus", "next_job"):
+        mine, other = getattr(memory, what), getattr(stored, what)
+        if isinstance(mine, dict):
+            yield from _keys(what, mine, other)
+        elif mine != other:
+            yield f"{what}: memory has {mine}, the database {other}"
+    for number in memory.jobs.keys() & stored.jobs.keys():
+        yield from _entries(memory.jobs[number], stored.jobs[number])
+    for number in memory.allocations.keys() & stored.allocations.keys():
+        if memory.allocations[number] != stored.allocations[number]:
+            mine_, other_ = memory.allocations[number], stored.allocations[number]
+            yield f"allocation {number}: memory has {mine_}, the database {other_}"
+    for name in memory.nodes.keys() & stored.nodes.keys():
+        a, b = memory.nodes[name], stored.nodes[name]
+        if replace(a.node, unknown_since=None) != replace(b.node, unknown_since=None):
+            yield f"node {name}: memory has {a.node}, the database {b.node}"
+        books = [(x.books.cpus, x.books.gpus, x.books.memory, x.books.generic) for x in (a, b)]
+        if books[0] != books[1]:
+            yield f"the books of {name}: memory has {books[0]}, the database {books[1]}"
+
+
+def _keys(what: str, mine: dict[object, object], other: dict[object, object]) -> Iterator[str]:
+    if mine.keys() != other.keys():
+        only = sorted(map(str, mine.keys() ^ other.keys()))
+        yield f"{what} {only} are known to memory or to the database alone"
+
+
+def _entries(mine: Entry, other: Entry) -> Iterator[str]:
+    name = f"job {mine.job.id}"
+    if mine.job != other.job:
+        yield f"{name}: memory has {mine.job}, the database {other.job}"
+    for what in ("live", "unmet", "resuming"):
+        if getattr(mine, what) != getattr(other, what):
+            yield f"{name}: {what} is {getattr(mine, what)}, in the database {getattr(other, what)}"
+    if mine.waiting.spans != other.waiting.spans:
+        yield f"{name}: {mine.waiting.spans} wait, in the database {other.waiting.spans}"
+    results = [{r: f.spans for r, f in e.results.items() if f} for e in (mine, other)]
+    if results[0] != results[1]:
+        yield f"{name}: its elements ended as {results[0]}, in the database {results[1]}"
+    for index in mine.touched.keys() | other.touched.keys():
+        a, b = mine.touched.get(index), other.touched.get(index)
+        if a is None or b is None or (a.held_by, a.attempt) != (b.held_by, b.attempt):
+            yield f"element {mine.job.id}_{index}: memory has {a}, the database {b}"
+
+
+def blame(found: Iterable[str], what: object) -> None:
+    """Raise `Broken` if there is any sentence."""
+    sentences = list(found)
+    if sentences:
+        raise Broken("\n".join([f"after {str(what)[:300]}:", *sentences[:12]]))

@@ -1,0 +1,131 @@
+"""Random work for a simulated machine: what users submit and do, drawn from a seed."""
+
+from random import Random
+from typing import Any
+
+from ostler.core.events import Awaited, Modified
+from ostler.model.ids import Ref
+from ostler.model.job import Dependency
+from ostler.testing.clients import Asked, Client
+from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster, make_spec
+
+VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "modify", "wait")
+
+
+class Work:
+    """Three clients of two users, and what they ask for. Each method asks for one thing."""
+
+    def __init__(self, sim: SimCluster, rng: Random) -> None:
+        self.sim = sim
+        self.rng = rng
+        self.clients = [sim.client(f"client-{i}", rng.choice((ANN, BOB))) for i in range(3)]
+        self.root = sim.clients[ROOT.user]
+        self._number = 0
+
+    def submit(self) -> None:
+        """Submit a job of any shape."""
+        rng = self.rng
+        named = self._wishes()
+        self._number += 1
+        seconds = rng.choice((0.05, 1.0, 8.0, 30.0, 90.0)) * rng.uniform(0.5, 1.5)
+        client = rng.choice(self.clients)
+        asked = client.submit(make_spec(seconds, **named), f"request-{self._number}")
+        if "kind" in named and rng.random() < 0.8:
+            self._attach(client, asked)
+
+    def _wishes(self) -> dict[str, Any]:
+        """Return fields of a job: what it needs, when it may run, and how its tasks end."""
+        rng, sim = self.rng, self.sim
+        cpus = len(sim.hosts["n01"].facts.cpus)
+        named: dict[str, Any] = {
+            "cpus": rng.randint(1, cpus),
+            "priority": rng.choice((50, 50, 50, 10)),
+            "requeue": rng.random() < 0.4,
+            "exit_code": rng.choice((0, 0, 0, 0, 3)),
+            "ignores_term": rng.random() < 0.2,
+            "grace": rng.choice((0, 5, 30)),
+            "memory": rng.choice((0, 0, 1 << 30, 3 << 30)),
+            "hold": rng.random() < 0.08,
+        }
+        if rng.random() < 0.4:
+            named["time_limit"] = rng.choice((3, 20, 60, 200))
+        if rng.random() < 0.3:
+            named |= {"retries": rng.randint(1, 3), "failures": rng.randint(0, 3)}
+            named["retry_on"] = rng.choice(((), ("lost", "1"), ("failed",), ("timeout", "3")))
+        if rng.random() < 0.25:
+            low = rng.randint(0, 3)
+            named["array"] = ((low, low + rng.randint(0, 12)),)
+            named["array_cap"] = rng.choice((0, 0, 1, 3))
+        if len(sim.hosts) > 1 and rng.random() < 0.35:
+            count = rng.randint(2, min(4, len(sim.hosts)))
+            named |= {"nodes": count, "tasks": count + rng.choice((0, 0, 1, 2))}
+            named["cpus"] = rng.randint(1, max(1, cpus // 2))
+        elif rng.random() < 0.2:
+            named |= {"tasks": rng.randint(2, 3), "cpus": rng.randint(1, max(1, cpus // 2))}
+        if sim.hosts["n01"].facts.gpus and rng.random() < 0.3:
+            named["gpus"] = 1
+        if rng.random() < 0.1:
+            named["not_before"] = sim.now + rng.uniform(0.0, 60.0)
+        known = sorted(sim.ledger.promised)
+        if known and rng.random() < 0.25:
+            kinds = ("ok", "any", "fail")
+            named["after"] = tuple(
+                Dependency(job, rng.choice(kinds)) for job in rng.sample(known, min(2, len(known)))
+            )
+        if rng.random() < 0.1:
+            named["kind"] = "run"
+        return named
+
+    def _attach(self, client: Client, submitted: Asked) -> None:
+        """Wait for the end of a `run`, as its client does as soon as it knows the job."""
+        if submitted.error is not None:
+            return
+        if not submitted.done:
+            self.sim.clock.after(0.1, lambda: self._attach(client, submitted))
+            return
+        ref = Ref(int(submitted.body["job"]))
+        client.ask(lambda to: Awaited(to, client.caller, (ref,), attach=True), (ref,))
+
+    def act(self) -> None:
+        """Do something to a job that clients know."""
+        rng = self.rng
+        known = sorted(self.sim.ledger.promised)
+        if not known:
+            return
+        job = rng.choice(known)
+        client = rng.choice((*self.clients, self.root))
+        ref = Ref(job)
+        spec = self.sim.ledger.promised[job]
+        if spec.array and rng.random() < 0.5:
+            low, high = spec.array[0]
+            first = rng.randint(low, high)
+            ref = Ref(job, ((first, rng.randint(first, high)),))
+        verb = rng.choice(VERBS)
+        if verb == "modify":
+            self._modify(client, job)
+        elif verb == "wait":
+            client.ask(lambda to: Awaited(to, client.caller, (ref,)), (ref,), patient=False)
+        else:
+            client.act(verb, (ref,), failed=verb == "requeue" and rng.random() < 0.5)
+
+    def _modify(self, client: Client, job: int) -> None:
+        changes: dict[str, Any] = self.rng.choice(
+            (
+                {"time_limit": 40},
+                {"time_limit": 0},
+                {"priority": 20},
+                {"cpus": 1},
+                {"array_cap": 2},
+                {"not_before": self.sim.now + 15.0},
+            )
+        )
+        ref = Ref(job)
+        client.ask(lambda to: Modified(to, client.caller, ref, changes), (ref,), patient=False)
+
+    def limit(self) -> None:
+        """Limit the CPUs of a user for a while."""
+        value = str(self.rng.randint(1, 2 * len(self.sim.hosts["n01"].facts.cpus)))
+        self.sim.set("max-cpus-per-user", value)
+        self.sim.clock.after(
+            self.rng.uniform(5.0, 100.0), lambda: self.sim.set("max-cpus-per-user", None)
+        )

@@ -1,0 +1,205 @@
+"""Messages between clients, managers and agents; each is one frame holding a map with `type`.
+
+Every request carries `id`, chosen by the sender, and is answered by one `Reply` or `Failure` with
+the same id; requests may be pipelined. `Follow` is answered by `Reply` and then any number of
+`News`. Unknown fields are ignored, unknown types are a usage error that names them.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ostler.model.job import JobSpec
+from ostler.model.orders import Held, Order, ReportRow
+from ostler.model.resources import NodeFacts
+
+VERSION = 1  # of this protocol
+_FAR = 1e15  # seconds or serials; neither infinity nor what no database holds
+
+
+class Submit(Struct, tag="submit", omit_defaults=True):
+    """Queue a job. Reply: {job: "12"}; dry: {would: {...}}. The same request_id: the same job."""
+
+    id: int
+    request_id: str
+    spec: JobSpec
+    blobs: list[bytes] = []  # what the digests in the spec stand for (SHA-256, hex)
+    dry: bool = False
+
+
+class Act(Struct, tag="act", omit_defaults=True):
+    """Do one of cancel, hold, release, suspend, resume, requeue, signal to jobs or elements.
+
+    Reply: {jobs: [{id, ok, message}]}, one for each ref, in order; a refused one has ok false
+    and code, expected, hint.
+    """
+
+    id: int
+    verb: str
+    refs: list[str]
+    signal: int = 0  # for verb signal
+    failed: bool = False  # requeue: only elements that did not succeed
+    reason: str = ""
+
+
+class Modify(Struct, tag="modify", omit_defaults=True):
+    """Change a waiting job, or the time limit of a running one. Reply: {job: row}."""
+
+    id: int
+    ref: str
+    changes: dict[str, Any]  # name, priority, time_limit, not_before, array_cap, cpus, memory, ...
+
+
+class Wait(Struct, tag="wait", omit_defaults=True):
+    """Answer when all named jobs or elements have ended. Reply: {jobs: [row]}.
+
+    With attach, the requester is the client of a `run`: when it goes away, the job is cancelled.
+    """
+
+    id: int
+    refs: list[str]
+    attach: bool = False
+
+
+class ReadOptions(Struct, frozen=True, omit_defaults=True):
+    """What narrows a `Read`; what does not apply to it is ignored."""
+
+    user: str | None = None
+    all: bool = False  # everybody's, and what has ended
+    states: list[str] = []  # states or results
+    since: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds, or a serial
+    until: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds
+    limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+
+
+class Read(Struct, tag="read", omit_defaults=True):
+    """Look at something. Reply: the document of `--json` for it.
+
+    what: status, jobs, job, nodes, node, explain, history, events, acct, config, settings
+    """
+
+    id: int
+    what: str
+    ref: str = ""
+    options: ReadOptions = ReadOptions()
+
+
+class Query(Struct, tag="query", omit_defaults=True):
+    """Run one SQL statement in a process of its own. Reply: {columns: [...], rows: [[...]]}."""
+
+    id: int
+    sql: str
+
+
+class Follow(Struct, tag="follow", omit_defaults=True):
+    """Send `News` with each event from `since` (a serial; -1: from now) on, or job's changes."""
+
+    id: int
+    since: Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)] = -1
+    job: str = ""
+
+
+class NodeWordSet(Struct, tag="node_word", omit_defaults=True):
+    """Drain, undrain or fence nodes. verb: drain, undrain, fence. Reply: {nodes: [row]}."""
+
+    id: int
+    verb: str
+    nodes: list[str]
+    reason: str = ""
+
+
+class Configure(Struct, tag="configure", omit_defaults=True):
+    """Set (or with None unset) one attribute. Reply: {settings: [{key, value}]}."""
+
+    id: int
+    key: str
+    value: str | None = None
+
+
+class Shutdown(Struct, tag="shutdown", omit_defaults=True):
+    """Prepare to stop. how: refuse, wait, kill, leave. Reply when nothing stands in the way."""
+
+    id: int
+    how: str = "refuse"
+
+
+class AgentHello(Struct, tag="agent_hello", omit_defaults=True):
+    """First message of an agent on a new connection. Reply: `Welcome`."""
+
+    node: str
+    version: int
+    facts: NodeFacts
+    boot_id: str
+    incarnation: str  # new with each agent process
+    epoch: int  # highest seen
+    holds: list[Held] = []
+    shortcomings: list[str] = []  # what this node cannot enforce, and why
+
+
+class Welcome(Struct, tag="welcome"):
+    """The manager has taken the agent in."""
+
+    epoch: int
+    heartbeat: float  # seconds between heartbeats
+
+
+class Heartbeat(Struct, tag="heartbeat", omit_defaults=True):
+    """Agent to manager and back: still here."""
+
+    at: float
+    load: float = 0.0
+
+
+class Orders(Struct, tag="orders"):
+    """Manager to agent, in order, with the epoch of the role that gave them."""
+
+    epoch: int
+    orders: list[Order]
+
+
+class Report(Struct, tag="report"):
+    """Agent to manager. Repeated until acknowledged."""
+
+    seq: int
+    rows: list[ReportRow]
+
+
+class Ack(Struct, tag="ack"):
+    """Manager to agent: everything up to and including this report is durable."""
+
+    seq: int
+
+
+class Reply(Struct, tag="ok"):
+    """The answer to a request."""
+
+    id: int
+    body: Any
+
+
+class Failure(Struct, tag="error", omit_defaults=True):
+    """A refusal or error: the parts of an OstlerError."""
+
+    id: int
+    code: str
+    message: str
+    expected: str = ""
+    hint: str = ""
+
+
+class News(Struct, tag="news"):
+    """Something a follower asked to hear."""
+
+    id: int
+    body: Any
+
+
+Request = Submit | Act | Modify | Wait | Read | Query | Follow | NodeWordSet | Configure | Shutdown
+FromAgent = AgentHello | Heartbeat | Report
+ToAgent = Welcome | Heartbeat | Orders | Ack | Failure
+ToClient = Reply | Failure | News
+
+decode_request = msgspec.msgpack.Decoder(Request | FromAgent).decode
+decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
+encode = msgspec.msgpack.Encoder().encode

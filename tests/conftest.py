@@ -1,0 +1,33 @@
+"""Settings for all tests: how hard hypothesis tries, and which tests start daemons."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Daemons share the CPUs with the tests, so no example has a deadline of its own.
+settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
+settings.register_profile(
+    "soak",
+    max_examples=2_000,
+    stateful_step_count=100,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+END_TO_END = Path(__file__).parent / "e2e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies below tests/e2e, so that `-m 'not e2e'` leaves it out."""
+    for item in items:
+        if END_TO_END in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Count bytes instead of showing them: frames may hold what differs between workers."""
+    return argname if isinstance(val, bytes) else None

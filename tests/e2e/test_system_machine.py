@@ -1,0 +1,199 @@
+"""A machine for all users of a host: who may do what is the kernel's word, not the client's."""
+
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from ostler.client.link import Link
+from ostler.client.spec import make_spec, new_request_id
+from ostler.model.errors import OstlerError
+from tests.e2e.machine_kit import Host, eventually, kill_leftovers
+
+NOBODY = pwd.getpwnam("nobody")
+OTHER = pwd.getpwnam("daemon")
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a system machine is root's to start")
+
+
+@pytest.fixture(scope="module")
+def system() -> Iterator[Host]:
+    folder = Path(tempfile.mkdtemp(prefix="ostler-system-"))
+    folder.chmod(0o755)
+    host = Host(folder, "--system", "--cpus", "2")
+    host.work.chmod(0o777)
+    try:
+        host.up()
+        yield host
+    finally:
+        host.down()
+        kill_leftovers(host.state)
+        shutil.rmtree(folder)
+
+
+def as_user(user: pwd.struct_passwd, work: Callable[[], Any]) -> Any:
+    """Return what the work returns when another user does it; raise the OstlerError it meets."""
+    readable, writable = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([user.pw_gid])
+            os.setgid(user.pw_gid)
+            os.setuid(user.pw_uid)
+            try:
+                told = {"value": work()}
+            except OstlerError as error:
+                told = {"code": error.code, "message": str(error)}
+            os.write(writable, msgspec.msgpack.encode(told))
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with os.fdopen(readable, "rb") as file:
+        told = msgspec.msgpack.decode(file.read())
+    os.waitpid(child, 0)
+    if "code" in told:
+        raise OstlerError(f"{told['code']}: {told['message']}")
+    return told["value"]
+
+
+def ask(host: Host, user: pwd.struct_passwd, type_: str, **fields: object) -> Any:
+    """Ask the manager as a user."""
+
+    def work() -> object:
+        link = Link(str(host.state))
+        try:
+            return link.call(type_, **fields)
+        finally:
+            link.close()
+
+    return as_user(user, work)
+
+
+def submit(host: Host, user: pwd.struct_passwd, *argv: bytes, **values: object) -> str:
+    """Submit as a user; return the id."""
+    given = {"argv": list(argv), "cwd": os.fsencode(host.work), "env": b"SECRET=s3cret\0"} | values
+    spec, blobs = make_spec(given)
+    body = ask(host, user, "submit", request_id=new_request_id(), spec=spec, blobs=blobs)
+    return str(body["job"])
+
+
+def test_tasks_run_as_their_owner_with_all_groups(system: Host) -> None:
+    out = system.work / "id"
+    ident = submit(system, NOBODY, b"/usr/bin/id", output=os.fsencode(out))
+    ask(system, NOBODY, "wait", refs=[ident])
+    assert f"uid={NOBODY.pw_uid}(nobody)" in out.read_text()
+    assert out.stat().st_uid == NOBODY.pw_uid
+
+
+def test_output_is_opened_as_the_owner(system: Host) -> None:
+    ident = submit(system, NOBODY, b"/bin/true", output=b"/root/not-yours")
+    row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
+    assert row["result"] == "rejected"
+    assert "/root/not-yours" in row["reason"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold", "release", "suspend", "resume", "requeue"])
+def test_nobody_acts_on_anothers_job(system: Host, verb: str) -> None:
+    ident = submit(system, NOBODY, b"/bin/true", hold=True)
+    row = ask(system, OTHER, "act", verb=verb, refs=[ident])["jobs"][0]
+    assert (row["ok"], row["code"]) == (False, "refused")
+    assert "belongs to nobody" in row["message"]
+    ask(system, NOBODY, "act", verb="cancel", refs=[ident])
+
+
+def test_another_user_sees_neither_command_nor_files(system: Host) -> None:
+    ident = submit(system, NOBODY, b"/bin/echo", b"s3cret", hold=True)
+    for what in ("job", "jobs"):
+        told = repr(ask(system, OTHER, "read", what=what, ref=ident, options={"all": True}))
+        assert "s3cret" not in told
+    sql = "select * from jobs, elements"
+    told = repr(ask(system, OTHER, "query", sql=sql))
+    assert "s3cret" not in told
+    waiting = Link(str(system.state))  # root, who may see it, and who asks first
+    waits = waiting.send("wait", refs=[ident])
+    ask(system, NOBODY, "act", verb="cancel", refs=[ident])
+    assert "s3cret" in repr(waiting.result(waits))
+    waiting.close()
+    assert "s3cret" not in repr(ask(system, OTHER, "wait", refs=[ident]))
+    assert "s3cret" in repr(ask(system, NOBODY, "read", what="job", ref=ident))
+
+
+def test_the_search_path_of_a_job_is_told_to_its_owner_alone(system: Host) -> None:
+    out = system.work / "not-found"
+    env = b"PATH=/home/s3cret/bin\0"
+    ident = submit(system, NOBODY, b"nosuch", env=env, output=os.fsencode(out))
+    row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
+    assert row["exit_status"] == 127
+    for what in ("job", "history", "explain", "events"):
+        assert "s3cret" not in repr(ask(system, OTHER, "read", what=what, ref=ident))
+    assert "s3cret" not in repr(ask(system, OTHER, "query", sql="select * from jobs, events"))
+    assert "PATH is /home/s3cret/bin" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("type_", "fields"),
+    [
+        ("configure", {"key": "max-cpus-per-user", "value": "1"}),
+        ("node_word", {"verb": "drain", "nodes": ["x"]}),
+        ("shutdown", {"how": "kill"}),
+        ("agent_hello", {"node": "x", "version": 1, "facts": {}, "boot_id": "b"}),
+    ],
+)
+def test_what_is_an_administrators_is_refused(
+    system: Host, type_: str, fields: dict[str, object]
+) -> None:
+    extra = {"incarnation": "i", "epoch": 0} if type_ == "agent_hello" else {}
+    with pytest.raises(OstlerError, match="refused"):
+        ask(system, NOBODY, type_, **fields, **extra)
+
+
+def test_services_and_root_have_no_tasks_here(system: Host) -> None:
+    with pytest.raises(OstlerError, match="not run on a system machine"):
+        submit(system, OTHER, b"/bin/true")
+
+
+def test_a_priority_above_the_usual_is_an_administrators_to_give(system: Host) -> None:
+    with pytest.raises(OstlerError, match="only an administrator"):
+        submit(system, NOBODY, b"/bin/true", priority=51)
+
+
+def test_the_database_and_the_spool_are_closed_to_users(system: Host) -> None:
+    def look() -> list[str]:
+        found = []
+        for path in ("ostler.db", "ostler.db-wal", "node/journal", "node/spool", "log/manager.log"):
+            full = system.state / path
+            try:
+                os.close(os.open(full, os.O_RDONLY))
+                found.append(path)
+            except OSError:
+                continue
+        return found
+
+    assert as_user(NOBODY, look) == []
+
+
+def test_a_task_may_not_signal_ours(system: Host) -> None:
+    pids = " ".join(str(pid) for pid in system.pids().values())
+    ident = submit(system, NOBODY, b"/bin/sh", b"-c", f"kill -9 {pids}".encode())
+    ask(system, NOBODY, "wait", refs=[ident])
+    assert {str(pid) for pid in system.pids().values()} == set(pids.split())
+
+
+@pytest.mark.parametrize("how", ["time_limit", "cancel"])
+def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host, how: str) -> None:
+    out = system.work / f"stopped-{how}"
+    script = b"kill -STOP $PPID; echo stopped; exec sleep 1000"
+    limit = 1 if how == "time_limit" else 0
+    argv = (b"/bin/sh", b"-c", script)
+    ident = submit(system, NOBODY, *argv, output=os.fsencode(out), time_limit=limit, grace=1)
+    eventually("its starter is stopped", lambda: out.exists() and out.read_text())
+    if how == "cancel":
+        ask(system, NOBODY, "act", verb="cancel", refs=[ident])
+    row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
+    assert row["result"] == ("cancelled" if how == "cancel" else "timeout")

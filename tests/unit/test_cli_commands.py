@@ -1,0 +1,610 @@
+"""Commands as a user types them, against a manager that answers by script."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ostler.client.spec import sha256
+from ostler.model import errors
+from ostler.wire import messages
+from tests.unit.scripted import ROAD, SILENCE, Answer, Done, Manager, Request, manager, ostler
+
+ROW: dict[str, Any] = {
+    "id": "12",
+    "name": "fit",
+    "user": "ann",
+    "state": "running",
+    "result": None,
+    "exit_status": None,
+    "reason": "",
+    "rule": "",
+    "cpus": 2,
+    "tasks": 3,
+    "submitted_at": 1e9,
+    "started_at": 1e9 + 5,
+    "ended_at": None,
+    "array": None,
+    "elements": 1,
+    "elements_done": 0,
+    "allocation_nodes": ["n1"],
+}
+ENDED = ROW | {"state": "done", "result": "success", "exit_status": 0, "reason": "it succeeded"}
+
+
+@contextmanager
+def answering(state: Path, **answers: Answer) -> Iterator[Manager]:
+    """Answer each request by its type or, for reads, by what is read."""
+
+    def answer(request: Request) -> Answer:
+        name = request.what if isinstance(request, messages.Read) else type(request).__name__
+        found = answers[name.lower()]
+        return found(request) if callable(found) else found
+
+    with manager(state, answer) as made:
+        yield made
+
+
+def submitted(state: Path, *words: str | bytes, **options: Any) -> tuple[Done, messages.Submit]:
+    with answering(state, submit={"job": "12"}) as made:
+        done = ostler(state, "submit", *words, **options)
+    assert done.err == ""
+    [request] = made.requests
+    assert isinstance(request, messages.Submit)
+    return done, request
+
+
+def test_submit_prints_the_id_alone(tmp_path: Path) -> None:
+    done, _ = submitted(tmp_path, "--", "true")
+    assert (done.status, done.out) == (0, "12\n")
+
+
+def test_submit_prints_one_document(tmp_path: Path) -> None:
+    done, _ = submitted(tmp_path, "--json", "--", "true")
+    assert done.document == {"jobs": [{"id": "12"}]}
+
+
+def test_submit_sends_what_was_asked(tmp_path: Path) -> None:
+    words = (
+        "-n 2 -c 3 -m 1G -t 90m --gpus 1 --generic lic=2 -N 1 -w n[01-02] -x n3 -J fit --project p "
+        "--priority 7 -p main -o %j.out -e %j.err -i in --array 0-3,9%2 --after 1,2:any "
+        "--hold --requeue --retries 3 --retry-on 75,lost --signal USR1@60 --umask 027 "
+        "--not-before 2100-01-01T00:00:00Z --"
+    )
+    _, request = submitted(tmp_path, *words.split(), "echo", "a b")
+    spec = request.spec
+    asked = spec.request
+    assert (asked.tasks, asked.cpus, asked.memory, asked.gpus, asked.nodes) == (2, 3, 1 << 30, 1, 1)
+    assert (asked.generic, asked.nodelist, asked.exclude) == ({"lic": 2}, ("n01", "n02"), ("n3",))
+    assert (spec.name, spec.project, spec.priority, spec.time_limit) == ("fit", "p", 7, 5400)
+    assert (spec.output, spec.error, spec.input) == (b"%j.out", b"%j.err", b"in")
+    assert (spec.array, spec.array_cap) == (((0, 3), (9, 9)), 2)
+    assert [(d.job, d.kind) for d in spec.after] == [(1, "ok"), (2, "any")]
+    assert (spec.hold, spec.requeue, spec.retries, spec.retry_on) == (True, True, 3, ("75", "lost"))
+    assert (spec.warn_signal, spec.warn_before, spec.umask) == (10, 60, 0o027)
+    assert spec.not_before == 4102444800
+    assert spec.argv == (b"echo", b"a b")
+
+
+def test_arguments_and_environment_are_carried_as_bytes(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "LATIN": os.fsdecode(b"\xe9"), "LANG": "C"}
+    _, request = submitted(tmp_path, "--", b"caf\xe9", env=environment)
+    assert request.spec.argv == (b"caf\xe9",)
+    assert request.spec.name == "caf?"
+    [blob] = request.blobs
+    assert request.spec.env == sha256(blob)
+    pairs = blob.split(b"\0")
+    assert b"LATIN=\xe9" in pairs
+    assert not any(pair.startswith(b"LC_CTYPE") for pair in pairs)  # Python's own
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--env", "none"], {}),
+        (["--env", "A"], {b"A": b"1"}),
+        (["--env", "none", "--env", "C=x=y"], {b"C": b"x=y"}),
+        (["--env", "B=9"], {b"A": b"1", b"B": b"9"}),
+        (["--env", "MISSING"], {}),
+    ],
+)
+def test_env_chooses_what_is_carried(
+    tmp_path: Path, options: list[str], expected: dict[bytes, bytes]
+) -> None:
+    _, request = submitted(tmp_path, *options, "--", "true", env={"A": "1", "B": "2"})
+    blob = request.blobs[0]
+    found = dict(pair.split(b"=", 1) for pair in blob.split(b"\0") if pair)
+    if options != ["--env", "B=9"]:
+        assert found == expected
+    else:
+        assert expected.items() <= found.items()
+
+
+def test_the_working_directory_and_umask_are_the_callers(tmp_path: Path) -> None:
+    _, request = submitted(tmp_path, "--", "true", cwd=tmp_path)
+    assert request.spec.cwd == os.fsencode(tmp_path)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert request.spec.umask == mask
+
+
+def test_each_makes_an_element_of_every_line(tmp_path: Path) -> None:
+    _, request = submitted(
+        tmp_path, "--each", "-", "--array", "%3", "--", "true", stdin="a\nb\n\nc"
+    )
+    assert (request.spec.array, request.spec.array_cap) == (((0, 3),), 3)
+    assert request.spec.items == sha256(b"a\nb\n\nc")
+    assert b"a\nb\n\nc" in request.blobs
+
+
+def script(folder: Path, text: str) -> str:
+    path = folder / "job.sh"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_script_travels_with_its_options_and_arguments(tmp_path: Path) -> None:
+    text = "#!/bin/sh\n#OSTLER -c 4 -t 1h\n#SBATCH -n 2 -c 8 --time=30\ntrue\n#OSTLER -c 9\n"
+    _, request = submitted(tmp_path, "-t", "2h", script(tmp_path, text), "-n", "7")
+    spec = request.spec
+    assert spec.script == sha256(text.encode())
+    assert text.encode() in request.blobs
+    assert spec.argv == (b"-n", b"7")
+    assert spec.name == "job.sh"
+    assert (spec.request.tasks, spec.request.cpus, spec.time_limit) == (2, 4, 7200)
+
+
+def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
+    path = script(tmp_path, "#!/bin/sh\n\n#SBATCH --mail-type=END\ntrue\n")
+    with answering(tmp_path, submit={"job": "12"}):
+        done = ostler(tmp_path, "submit", path)
+    assert done.out == "12\n"
+    assert f"{path} line 3: #SBATCH --mail-type=END is not known here" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        (["submit", "-c", "x", "--", "true"], 2, "--cpus cannot be 'x' (a whole number)"),
+        (["submit", "-c", "0", "--", "true"], 2, "cpus cannot be 0 (from 1 to 1000000)"),
+        (["submit", "-t", "90", "--", "true"], 2, "'90' has no unit; write it as 90s"),
+        (["submit", "-m", "lots", "--", "true"], 2, "'lots' is not a size"),
+        (["submit", "-m", "10", "--", "true"], 2, "10 bytes are too few; write it as 10M or 10G"),
+        (["submit", "--retry-on", "75", "--", "true"], 2, "say how often: --retries N"),
+        (["submit", "--retries", "1", "--retry-on", "75,x", "--", "true"], 2, "--retry-on cannot"),
+        (["submit", "--after", "x", "--", "true"], 2, "--after cannot be 'x' (as in 12, 12:any"),
+        (["submit", "--array", "9-1", "--", "true"], 2, "the first number must not exceed"),
+        (["submit", "--array", "%3", "--", "true"], 2, "names no elements"),
+        (["submit", "--signal", "FOO", "--", "true"], 2, "'FOO' is no signal"),
+        (["submit", "--umask", "9", "--", "true"], 2, "--umask cannot be '9' (octal"),
+        (["submit", "--not-before", "noon", "--", "true"], 2, "--not-before cannot be 'noon'"),
+        (["submit", "--each", "/nosuch", "--", "true"], 2, "the list '/nosuch' cannot be read"),
+        (["submit", "--each", "-", "--", "true"], 2, "has no lines"),
+        (["submit", "nosuch"], 2, "there is no script 'nosuch' here"),
+        (["submit", "nosuch"], 2, "to run a command: ostler submit -- nosuch"),
+        (["submit", "/proc/self/exe"], 2, "is no script (its first line begins with #!"),
+        (["submit", "-J", "a\nb", "--", "true"], 2, "is not text (UTF-8, no control"),
+        (["submit", "-D", "x" * 5000, "--", "true"], 2, "cwd is too long"),
+        (["submit", "--env", "=x", "--", "true"], 2, "cannot be the name of a variable"),
+        (["jobs", "--state", "runing"], 2, "--state cannot be 'runing' (held, pending"),
+        (["jobs", "--since", "soon"], 2, "--since cannot be 'soon' (as in 2h (ago)"),
+        (["modify", "12"], 2, "nothing is to be changed"),
+        (["modify", "12", "--array", "1-2%3"], 2, "--array cannot be '1-2%3' here"),
+        (["down", "--wait", "--kill"], 2, "contradict each other"),
+        (["jobz"], 2, "there is no command 'jobz'; did you mean `ostler job"),
+        (["squeue"], 2, "there is no command 'squeue'; did you mean `ostler jobs`"),
+        (["drain", "n1"], 2, "did you mean `ostler nodes drain`"),
+        (["nodes", "drain"], 2, "missing argument"),
+        (["--nonsense", "jobs"], 2, "--nonsense cannot stand before a command"),
+        (["jobs"], 5, "no machine is up at"),
+        (["jobs"], 5, "start one with `ostler up`"),
+        (["run", "true"], 5, "or at once with `ostler run --up`"),
+        (["wait", "1"], 5, "no machine is up at"),
+        (["down"], 5, "no machine is up at"),
+    ],
+)
+def test_errors_say_what_is_wrong_and_end_with_their_status(
+    tmp_path: Path, words: list[str], status: int, sentence: str
+) -> None:
+    done = ostler(tmp_path, *words)
+    assert done.out == ""
+    assert sentence in done.err
+    assert done.err.startswith("ostler: ")
+    assert "Traceback" not in done.err
+    assert done.status == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (errors.UsageError("bad", hint="good"), 2, "ostler: bad; good\n"),
+        (
+            errors.Refused("too many", expected="most: 4"),
+            3,
+            "ostler: refused: too many (most: 4)\n",
+        ),
+        (errors.Missing("no job 12"), 4, "ostler: no job 12\n"),
+        (errors.NotNow("later"), 5, "ostler: later\n"),
+        (errors.Unsupported("never"), 6, "ostler: never\n"),
+    ],
+)
+def test_the_managers_errors_end_with_their_status(
+    tmp_path: Path, error: errors.OstlerError, status: int, text: str
+) -> None:
+    with answering(tmp_path, submit=error):
+        done = ostler(tmp_path, "submit", "--", "true")
+    assert (done.status, done.out, done.err) == (status, "", text)
+
+
+def test_an_error_under_json_is_an_object_on_stderr(tmp_path: Path) -> None:
+    with answering(tmp_path, submit=errors.Refused("no", expected="yes", hint="ask")):
+        done = ostler(tmp_path, "submit", "--json", "--", "true")
+    assert done.status == 3
+    parts = {"code": "refused", "message": "no", "expected": "yes", "hint": "ask"}
+    assert json.loads(done.err) == {"error": parts}
+
+
+def test_a_script_with_line_ends_of_dos_is_refused(tmp_path: Path) -> None:
+    done = ostler(tmp_path, "submit", script(tmp_path, "#!/bin/sh\r\necho hi\r\n"))
+    assert done.status == 2
+    assert "has the line ends of DOS" in done.err
+    assert "sed -i 's/\\r$//'" in done.err
+
+
+def test_a_script_from_standard_input_has_a_name(tmp_path: Path) -> None:
+    _, request = submitted(tmp_path, "-", stdin="#!/bin/sh\ntrue\n")
+    assert (request.spec.name, request.blobs[-1]) == ("stdin", b"#!/bin/sh\ntrue\n")
+
+
+def test_a_warning_signal_without_a_time_limit_is_told(tmp_path: Path) -> None:
+    with answering(tmp_path, submit={"job": "12"}):
+        done = ostler(tmp_path, "submit", "--signal", "USR1@60", "--", "true")
+    assert (done.status, done.out) == (0, "12\n")
+    assert "and there is none; give one with -t" in done.err
+
+
+def test_dry_run_says_what_would_be_asked(tmp_path: Path) -> None:
+    with answering(tmp_path, submit={"would": ROW | {"rule": "resources"}}) as made:
+        done = ostler(tmp_path, "submit", "--dry-run", "--", "true")
+        document = ostler(tmp_path, "submit", "--dry-run", "--json", "--", "true").document
+    assert isinstance(made.requests[0], messages.Submit)
+    assert made.requests[0].dry
+    assert "rule" in done.out
+    assert "12" not in done.out  # no id yet
+    assert document == {"would": ROW | {"rule": "resources"}}
+
+
+def test_jobs_asks_for_what_was_typed(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW]}) as made:
+        ostler(tmp_path, "jobs")
+        ostler(tmp_path, "jobs", "--all", "--user", "bob", "--state", "done,lost", "--since", "1h")
+    plain, asked = (r.options for r in made.requests if isinstance(r, messages.Read))
+    assert plain == messages.ReadOptions()
+    assert asked.since is not None
+    assert time.time() - 3700 < asked.since < time.time() - 3500
+    assert (asked.all, asked.user, asked.states) == (True, "bob", ["done", "lost"])
+
+
+def test_jobs_prints_a_table_or_the_document(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW, ENDED]}):
+        table = ostler(tmp_path, "jobs").out.splitlines()
+        chosen = ostler(tmp_path, "jobs", "--format", "id,state").out
+        document = ostler(tmp_path, "jobs", "--json").document
+    assert table[0].split()[:4] == ["ID", "NAME", "USER", "STATE"]
+    assert table[1].split()[:6] == ["12", "fit", "ann", "running", "-", "6"]
+    assert table[1].endswith("n1")
+    assert table[2].split()[3] == "success"
+    assert table[2].endswith("it succeeded")
+    assert [line.split() for line in chosen.splitlines()[1:]] == [["12", "running"], ["12", "done"]]
+    assert document == {"jobs": [ROW, ENDED]}
+
+
+def test_no_jobs_is_told(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": []}):
+        assert ostler(tmp_path, "jobs").out == "no jobs\n"
+        assert ostler(tmp_path, "jobs", "-q").out == ""
+        assert ostler(tmp_path, "jobs", "--json").document == {"jobs": []}
+
+
+def test_job_shows_its_elements(tmp_path: Path) -> None:
+    row = ROW | {"element_rows": [{"id": "12_0", "state": "running", "output_path": "/o"}]}
+    with answering(tmp_path, job={"jobs": [row]}):
+        text = ostler(tmp_path, "job", "12").out
+        document = ostler(tmp_path, "job", "12", "--json").document
+    assert "element 12_0" in text
+    assert "output_path  /o" in text
+    assert document == {"jobs": [row]}
+
+
+def test_job_shows_an_array_as_a_table(tmp_path: Path) -> None:
+    element = {"state": "done", "result": "success", "exit_status": 0, "attempt": 1, "node": "n1"}
+    rows = [element | {"id": f"12_{i}", "reason": "it succeeded"} for i in range(3)]
+    with answering(tmp_path, job={"jobs": [ROW | {"array": "0-2", "element_rows": rows}]}):
+        text = ostler(tmp_path, "job", "12").out
+    assert ["12_2", "success", "0", "1"] in [line.split()[:4] for line in text.splitlines()]
+    assert "`ostler job 12_0` shows all of one element" in text
+
+
+def test_job_names_tasks_by_rank(tmp_path: Path) -> None:
+    element = {"id": "12", "state": "done", "tasks": [[0, 3, 0], [1, 0, 9]]}
+    with answering(tmp_path, job={"jobs": [ROW | {"element_rows": [element]}]}):
+        assert "tasks  0: 3, 1: signal 9" in ostler(tmp_path, "job", "12").out
+
+
+def test_quiet_tables_have_no_heading(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW]}, nodes={"nodes": []}):
+        assert ostler(tmp_path, "jobs", "-q", "--format", "id").out == "12\n"
+        assert ostler(tmp_path, "jobs", "-q").out.startswith("12 ")
+        assert ostler(tmp_path, "nodes", "-q").out == ""
+
+
+def test_wait_ends_with_1_unless_all_succeeded(tmp_path: Path) -> None:
+    failed = ENDED | {"id": "13", "result": "failed", "reason": "it exited with status 3"}
+    with answering(tmp_path, wait=lambda r: {"jobs": [ENDED, failed][: len(r.refs)]}):
+        good = ostler(tmp_path, "wait", "12")
+        both = ostler(tmp_path, "wait", "12", "13")
+        quiet = ostler(tmp_path, "wait", "-q", "12", "13")
+    assert (good.status, good.out) == (0, "12: success: it succeeded\n")
+    assert (both.status, both.out.splitlines()[1]) == (1, "13: failed: it exited with status 3")
+    assert (quiet.status, quiet.out) == (1, "")
+
+
+def test_wait_goes_on_while_the_manager_cannot_answer(tmp_path: Path) -> None:
+    answers: Iterator[Answer] = iter([errors.NotNow("the disk is full"), {"jobs": [ENDED]}])
+    with answering(tmp_path, wait=lambda _: next(answers)):
+        done = ostler(tmp_path, "wait", "12")
+    assert (done.status, done.out) == (0, "12: success: it succeeded\n")
+    assert done.err == "ostler: the disk is full; still waiting\n"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "hold", "release", "suspend", "resume", "requeue"])
+def test_verbs_tell_each_answer_and_end_with_the_first_refusal(tmp_path: Path, verb: str) -> None:
+    rows = [
+        {"id": "1", "ok": True, "message": "done so"},
+        {"id": "2", "ok": False, "code": "missing", "message": "no job 2", "hint": "look"},
+        {"id": "3", "ok": False, "code": "refused", "message": "not yours"},
+    ]
+    with answering(tmp_path, act={"jobs": rows}) as made:
+        done = ostler(tmp_path, verb, "1", "2", "3")
+        document = ostler(tmp_path, verb, "1", "2", "3", "--json").document
+    assert isinstance(made.requests[0], messages.Act)
+    assert (made.requests[0].verb, made.requests[0].refs) == (verb, ["1", "2", "3"])
+    assert done.out == "1: done so\n"
+    assert done.err == "ostler: 2: no job 2; look\nostler: 3: not yours\n"
+    assert done.status == 4
+    assert document == {"jobs": rows}
+
+
+def test_requeue_failed_and_reasons_travel(tmp_path: Path) -> None:
+    with answering(tmp_path, act={"jobs": []}) as made:
+        ostler(tmp_path, "requeue", "--failed", "--reason", "try", "1")
+    request = made.requests[0]
+    assert isinstance(request, messages.Act)
+    assert (request.failed, request.reason) == (True, "try")
+
+
+def test_explain_is_readable_and_one_object(tmp_path: Path) -> None:
+    row = {
+        "id": "12",
+        "state": "pending",
+        "rule": "resources",
+        "reason": "it needs 4 CPUs and 1 is free",
+        "expected_start": 4102444800.0,
+        "blockers": ["9"],
+        "ahead": ["10", "11"],
+        "numbers": {"asked": 4, "free_memory": 1 << 30},
+        "to_start_now": "ask for 1 CPU",
+    }
+    with answering(tmp_path, explain=row):
+        text = ostler(tmp_path, "explain", "12").out
+        document = ostler(tmp_path, "explain", "12", "--json").document
+    assert text.startswith("job 12 is pending (resources): it needs 4 CPUs and 1 is free\n")
+    for part in ("2100-01-01", "9", "10, 11", "ask for 1 CPU", "asked=4 free_memory=1G"):
+        assert part in text
+    assert document == row
+
+
+def test_modify_sends_what_is_to_be_changed(tmp_path: Path) -> None:
+    with answering(tmp_path, modify={"job": ROW}) as made:
+        done = ostler(
+            tmp_path,
+            *[
+                "modify",
+                "12",
+                "-t",
+                "2h",
+                "-m",
+                "1G",
+                "-c",
+                "3",
+                "--array",
+                "%4",
+                "--priority",
+                "9",
+                "-J",
+                "new",
+            ],
+        )
+        ostler(tmp_path, "modify", "12", "-t", "none")
+    first, second = (r.changes for r in made.requests if isinstance(r, messages.Modify))
+    assert first == {
+        "name": "new",
+        "priority": 9,
+        "cpus": 3,
+        "time_limit": 7200,
+        "memory": 1 << 30,
+        "array_cap": 4,
+    }
+    assert second == {"time_limit": 0}
+    assert done.out == ("12: name new, priority 9, cpus 3, time_limit 2h, memory 1G, array_cap 4\n")
+
+
+def test_logs_prints_the_files_and_follows_until_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    path.write_text("first\n")
+    row = ROW | {"element_rows": [{"id": "12", "output_path": str(path)}]}
+
+    def finish(request: Request) -> Answer:
+        with path.open("a") as file:
+            file.write("last\n")
+        return {"jobs": [ENDED]}
+
+    with answering(tmp_path, job={"jobs": [row]}, wait=finish):
+        assert ostler(tmp_path, "logs", "12").out == "first\n"
+        assert ostler(tmp_path, "logs", "-f", "12").out == "first\nlast\n"
+        missing = ostler(tmp_path, "logs", "-e", "12")
+    assert missing.status == 4
+    assert "writes to no file" in missing.err
+
+
+def test_logs_of_an_array_have_headings(tmp_path: Path) -> None:
+    rows = []
+    for i in range(2):
+        (tmp_path / f"{i}").write_text(f"text {i}\n")
+        rows.append({"id": f"12_{i}", "output_path": str(tmp_path / f"{i}")})
+    with answering(tmp_path, job={"jobs": [ROW | {"element_rows": rows}]}):
+        text = ostler(tmp_path, "logs", "12").out
+        bare = ostler(tmp_path, "logs", "-q", "12").out
+    heads = [f"==> 12_{i}: {tmp_path}/{i} <==" for i in range(2)]
+    assert text == f"{heads[0]}\ntext 0\n\n{heads[1]}\ntext 1\n"
+    assert bare == "text 0\ntext 1\n"
+
+
+def test_logs_of_a_job_that_never_wrote_say_how_it_ended(tmp_path: Path) -> None:
+    row = ENDED | {"element_rows": [{"id": "12", "output_path": f"{tmp_path}/no/12.out"}]}
+    why = {"id": "12", "state": "done", "result": "rejected", "reason": "there is no folder"}
+    with answering(tmp_path, job={"jobs": [row]}, explain=why):
+        done = ostler(tmp_path, "logs", "12")
+    assert f"there is no {tmp_path}/no/12.out: job 12 has ended as rejected" in done.err
+    assert "there is no folder" in done.err
+
+
+EVENT = {"serial": 7, "at": 1e9, "kind": "job-submitted", "job": 12, "text": "asked"}
+
+
+def test_events_and_history_are_tables_and_documents(tmp_path: Path) -> None:
+    with answering(tmp_path, events={"events": [EVENT]}, history={"events": [EVENT]}):
+        for words in (["events"], ["history", "12"], ["events", "--job", "12"]):
+            assert "job-submitted  12  asked" in ostler(tmp_path, *words).out
+            assert ostler(tmp_path, *words, "--json").document == {"events": [EVENT]}
+        assert ostler(tmp_path, "events", "--since", "1h").out == "no events\n"
+
+
+def test_a_query_prints_numbers_as_they_are(tmp_path: Path) -> None:
+    answer = {"columns": ["at", "size", "part"], "rows": [[1795235588.935, 9678848, 0.0077]]}
+    with answering(tmp_path, query=answer):
+        assert ostler(tmp_path, "query", "-q", "select 1").out == (
+            "1795235588.935  9678848  0.0077\n"
+        )
+
+
+def test_events_follow_goes_on_after_the_manager_came_back(tmp_path: Path) -> None:
+    def follow(request: Request) -> Answer:
+        assert isinstance(request, messages.Follow)
+        number = request.id
+        if request.since == 7:
+            news = [messages.News(number, EVENT | {"serial": s}) for s in (7, 8)]
+            return [messages.Reply(number, {}), *news, messages.Failure(99, "refused", "enough")]
+        return [messages.Failure(number, "refused", f"unexpected since {request.since}")]
+
+    with answering(tmp_path, events={"events": [EVENT]}, follow=follow):
+        done = ostler(tmp_path, "events", "-f", "--json")
+    assert [json.loads(line)["serial"] for line in done.out.splitlines()] == [7, 8]
+    assert done.status == 3
+
+
+def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) -> None:
+    documents: dict[str, Answer] = {
+        "acct": {
+            "accounting": [{"job": 12, "element": 3, "cpu_user_seconds": 1.5, "max_rss": 1 << 20}]
+        },
+        "query": {"columns": ["a", "b"], "rows": [[1, "x"], [2, None]]},
+        "nodes": {"nodes": [{"name": "n1", "status": "running", "cpus": 4, "memory": 8 << 30}]},
+        "node": {"nodes": [{"name": "n1", "status": "running"}]},
+        "settings": {"settings": [{"key": "k", "value": 1, "default": True, "help": "h"}]},
+        "configure": {"settings": [{"key": "k", "value": 2}]},
+        "nodewordset": {"nodes": [{"name": "n1", "word": "draining", "allocations": 2}]},
+    }
+    commands = {
+        "acct": "12_3",
+        "query select": "2  -",
+        "nodes": "8G",
+        "node n1": "status  running",
+        "config effective": "default",
+        "config set k 2": "k = 2",
+        "config unset k": "k takes its default again",
+        "nodes drain n1 --reason disk": "n1: draining, 2 allocations run there",
+    }
+    with answering(tmp_path, **documents) as made:
+        for words, part in commands.items():
+            done = ostler(tmp_path, *words.split())
+            assert (done.status, done.err) == (0, "")
+            assert part in done.out
+            assert ostler(tmp_path, *words.split(), "--json").document in documents.values()
+    changes = [(r.key, r.value) for r in made.requests if isinstance(r, messages.Configure)]
+    assert changes[0] == ("k", "2")
+    assert changes[-1] == ("k", None)
+    [word, _] = [r for r in made.requests if isinstance(r, messages.NodeWordSet)]
+    assert (word.verb, word.nodes, word.reason) == ("drain", ["n1"], "disk")
+
+
+STATUS = {
+    "state": "/s",
+    "nodes": [{"name": "n1", "status": "running", "cpus": 4, "memory": 8 << 30, "declared": True}],
+    "shortcomings": ["memory is only sampled"],
+    "processes": {"manager": 10, "agent": 11, "supervisor": 9},
+    "jobs": {"running": 2},
+}
+
+
+def test_status_says_what_there_is_and_what_cannot_be_enforced(tmp_path: Path) -> None:
+    with answering(tmp_path, status=STATUS):
+        text = ostler(tmp_path, "status").out
+        document = ostler(tmp_path, "status", "--json").document
+    for part in ("4 CPUs, 8G memory, no GPU (declared)", "memory is only sampled", "manager 10"):
+        assert part in text
+    assert "2 running" in text
+    assert document == STATUS
+
+
+def test_help_lists_all_commands_and_shows_an_example(tmp_path: Path) -> None:
+    assert "submit" in ostler(None).out
+    assert "submit" in ostler(None, "--help").out
+    done = ostler(None, "submit", "--help")
+    assert (done.status, done.err) == (0, "")
+    assert "Example: ostler submit" in done.out
+    assert ostler(None, "help", "submit").out == done.out
+    assert ostler(None, "--version").out.startswith("ostler 0")
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(tmp_path: Path) -> None:
+    rows = [ROW] * 10_000
+    with answering(tmp_path, jobs={"jobs": rows}):
+        command = f"{sys.executable} -SEI {ROAD} --state {tmp_path} jobs | head -1"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("ID")
+    assert done.stderr == ""
+
+
+def test_the_folder_may_have_a_long_name(tmp_path: Path) -> None:
+    state = tmp_path / ("x" * 150)
+    state.mkdir()
+    with answering(state, jobs={"jobs": []}):
+        assert ostler(state, "jobs").out == "no jobs\n"
+
+
+def test_a_silent_manager_is_waited_for(tmp_path: Path) -> None:
+    def answer(request: Request) -> Answer:
+        messages_now = [messages.Reply(1, {"jobs": []})]
+        made.tell(messages_now[0])
+        return SILENCE
+
+    with manager(tmp_path, answer) as made:
+        assert ostler(tmp_path, "jobs").out == "no jobs\n"

@@ -1,0 +1,32 @@
+"""The reference and the help say what the table says."""
+
+from pathlib import Path
+
+import pytest
+
+from ostler.cli.click_road import help_text, overview_text
+from ostler.cli.reference import reference
+from ostler.cli.table import COMMANDS, GROUPS
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
+
+
+def test_the_reference_is_up_to_date() -> None:
+    hint = "run: .venv/bin/python -m ostler.cli.reference > docs/reference/cli.md"
+    assert PAGE.read_text(encoding="utf-8") == reference(), hint
+
+
+def test_the_overview_names_every_command_once() -> None:
+    lines = [line.split("  ")[1].strip() for line in overview_text().splitlines() if "  " in line]
+    assert sorted(lines) == sorted(COMMANDS)
+    assert {c.group for c in COMMANDS.values()} == set(GROUPS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_each_option_and_the_example(name: str) -> None:
+    command = COMMANDS[name]
+    text = help_text(command)
+    assert command.summary in " ".join(text.split())
+    assert " ".join(command.example.split()) in " ".join(text.split())
+    for option in command.options:
+        assert ", ".join(option.flags) in text
