@@ -248,6 +248,7 @@ def test_run_goes_on_when_the_manager_and_the_agent_come_back(tmp_path: Path) ->
             return {"job": "12"}
         waits += 1
         if waits == 1:
+            taker.await_left(1)  # else it may lie unaccepted, and nobody notices the death
             taker.drop()
             return HANG_UP
         taker.await_left(2)
