@@ -1,9 +1,13 @@
-"""An allocation: the CPUs, memory and nodes granted to one element of one job for a time."""
+"""An allocation: the CPUs, memory and nodes granted to a job for a time.
+
+It serves one element; or, as a slot of an array on one node, a chunk of them one after the other.
+"""
 
 from msgspec import Struct
 
 from ostler.model.ids import AllocationId, JobId
 from ostler.model.job import TaskExit, Usage
+from ostler.model.orders import Spans
 from ostler.model.resources import Placement
 from ostler.model.states import AllocationState
 
@@ -13,8 +17,8 @@ class Allocation(Struct, frozen=True):
 
     id: AllocationId
     job: JobId
-    element: int
-    attempt: int
+    element: int  # of a slot: its first
+    attempt: int  # of that element
     placements: tuple[Placement, ...]
     granted_at: float
     epoch: int
@@ -33,6 +37,9 @@ class Allocation(Struct, frozen=True):
     usage: Usage = Usage()  # of the nodes that are freed
     end_cause: str = ""  # what ended it, as a node told; empty: its tasks ended by themselves
     end_why: str = ""  # the sentence that goes with it, or why a node could not start it
+    slot: bool = False  # it runs elements of an array one after the other
+    chunk: Spans = ()  # of a slot: elements handed to it and not known to have ended
+    heard: int = 0  # of a slot: highest serial of its `Progress` that was taken in
 
     @property
     def nodes(self) -> frozenset[str]:

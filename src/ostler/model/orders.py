@@ -10,11 +10,24 @@ from ostler.model.ids import AllocationId, JobId
 from ostler.model.job import TaskExit, Usage
 from ostler.model.resources import Placement, Request
 
+Spans = tuple[tuple[int, int], ...]  # element numbers as inclusive ranges
+
+
+class Chunk(Struct, frozen=True, omit_defaults=True):
+    """Elements of one array that one share runs, one after the other, in this order."""
+
+    elements: Spans = ()
+    attempts: Spans = ()  # (element, attempt) of those that are not at their first
+    items: tuple[bytes, ...] = ()  # their lines of --each, in the same order
+    last: bool = True  # the share ends by itself when nothing is left; else it waits for more
+
 
 class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     """Make the context of an allocation on this node, and start its tasks if `start` is set.
 
     Self-contained: the agent needs nothing else to run the share, even after its own restart.
+    With a chunk, its elements are run and told of by `Progress`; `element`, `attempt` and `item`
+    are then those of the first.
     """
 
     alloc: AllocationId
@@ -30,6 +43,7 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     members: tuple[str, ...] = ()  # all nodes of the allocation
     start: bool = True  # False: wait for `StartTasks`
     is_array: bool = False
+    chunk: Chunk | None = None  # None: only `element`, and `Ended` tells of it
     argv: tuple[bytes, ...] = ()
     script: bytes = b""  # text of the script, run from a private file; then argv are its arguments
     env: bytes = b""  # KEY=VALUE, NUL after each
@@ -55,6 +69,31 @@ class StartTasks(Struct, frozen=True, tag="start_tasks"):
     alloc: AllocationId
 
 
+class Feed(Struct, frozen=True, tag="feed"):
+    """More elements for a share that has a chunk, behind what it holds.
+
+    Repeated without harm: what the share holds is not taken twice. heard: the highest serial of
+    its `Progress` that is durable here, so what was told up to that is not held any more.
+    """
+
+    alloc: AllocationId
+    chunk: Chunk
+    heard: int = 0
+
+
+class Withdraw(Struct, frozen=True, tag="withdraw", omit_defaults=True):
+    """Give elements back that have not begun, told by `Progress.returned`.
+
+    With a cause, one of them that runs is ended as `EndShare` would; the share goes on.
+    """
+
+    alloc: AllocationId
+    elements: Spans
+    cause: str = ""  # a Result, or empty
+    why: str = ""  # one sentence
+    grace: int = 30
+
+
 class EndShare(Struct, frozen=True, tag="end_share"):
     """SIGTERM, then after `grace` seconds SIGKILL; answered by `Ended`, also if nothing is here."""
 
@@ -69,6 +108,7 @@ class SignalTasks(Struct, frozen=True, tag="signal_tasks"):
 
     alloc: AllocationId
     signal: int
+    element: int = -1  # only if this one runs; -1: whatever runs
 
 
 class SuspendShare(Struct, frozen=True, tag="suspend_share"):
@@ -90,7 +130,17 @@ class Retime(Struct, frozen=True, tag="retime"):
     time_limit: int
 
 
-Order = Launch | StartTasks | EndShare | SignalTasks | SuspendShare | ResumeShare | Retime
+Order = (
+    Launch
+    | StartTasks
+    | Feed
+    | Withdraw
+    | EndShare
+    | SignalTasks
+    | SuspendShare
+    | ResumeShare
+    | Retime
+)
 
 
 NODE_FAULT = "node"  # cause of an end without a start: the node could not, whatever the job asks
@@ -109,8 +159,40 @@ class Started(Struct, frozen=True, tag="started"):
     at: float
 
 
+class ElementEnd(Struct, frozen=True, array_like=True):
+    """How one element of a chunk ended; nothing of it is left."""
+
+    index: int
+    attempt: int
+    started_at: float | None  # None: no task ran, which is proof
+    at: float
+    cause: str = ""  # as in `Ended`
+    why: str = ""
+    tasks: tuple[TaskExit, ...] = ()
+    usage: Usage = Usage()
+
+
+LAST_SERIAL = 1 << 53  # of what is told in the place of a share's dead starter
+
+
+class Progress(Struct, frozen=True, tag="progress", omit_defaults=True):
+    """How far a share is with its elements. Serials rise; one that was heard counts for nothing."""
+
+    alloc: AllocationId
+    serial: int
+    ended: tuple[ElementEnd, ...] = ()
+    returned: Spans = ()  # given back: they have not run here
+    running: int = -1  # the element that runs; -1: none
+    attempt: int = 1  # of that one
+    since: float = 0.0  # when it started, Unix seconds
+    left: int = 0  # elements behind it
+
+
 class Ended(Struct, frozen=True, tag="ended", omit_defaults=True):
-    """Nothing of the allocation is left on this node. The last report about it."""
+    """Nothing of the allocation is left on this node. The last report about it.
+
+    Elements of a chunk that no `Progress` before it told of did not run, unless the cause is lost.
+    """
 
     alloc: AllocationId
     at: float
@@ -121,7 +203,7 @@ class Ended(Struct, frozen=True, tag="ended", omit_defaults=True):
     usage: Usage = Usage()
 
 
-ReportRow = Made | Started | Ended
+ReportRow = Made | Started | Progress | Ended
 
 
 class Held(Struct, frozen=True, array_like=True):

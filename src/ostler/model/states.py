@@ -103,6 +103,7 @@ class Rule(StrEnum):
     DEPENDENCY = "dependency"
     LIMIT = "limit"
     ARRAY_CAP = "array_cap"
+    CHUNK = "chunk"  # handed to a node, behind other elements of its array
     RESOURCES = "resources"  # CPUs, memory, GPUs or a named resource are busy
     NODES = "nodes"  # enough are configured, too few are up and in
     BEHIND = "behind"  # it would fit now, but would delay what is ahead
