@@ -12,8 +12,10 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
+from ostler.core.agent_outbox import Outbox
 from ostler.core.agent_words import (
     Acked,
+    AckProgress,
     BeginTasks,
     Connected,
     Connecting,
@@ -22,6 +24,7 @@ from ostler.core.agent_words import (
     Effect,
     EpochKept,
     Event,
+    FeedShare,
     FinishShare,
     FreezeShare,
     Keep,
@@ -33,23 +36,26 @@ from ostler.core.agent_words import (
     RefuseStale,
     RetimeShare,
     SendHello,
-    SendReport,
     ShareEnded,
     ShareKept,
     ShareMade,
+    ShareProgress,
     ShareStarted,
     SignalShare,
     ThawShare,
     WindowClosed,
+    WithdrawElements,
 )
 from ostler.model.ids import AllocationId
 from ostler.model.orders import (
     Ended,
     EndShare,
+    Feed,
     Held,
     Launch,
     Made,
     Order,
+    Progress,
     ReportRow,
     ResumeShare,
     Retime,
@@ -57,9 +63,8 @@ from ostler.model.orders import (
     Started,
     StartTasks,
     SuspendShare,
+    Withdraw,
 )
-
-REPORT_ROWS = 512  # most rows of one report
 
 
 class Share(Struct):
@@ -73,6 +78,8 @@ class Share(Struct):
     started_at: float | None = None
     end: EndShare | None = None  # the first order to end it
     ended: Ended | None = None
+    told: int = 0  # highest serial of its progress that was gathered
+    heard: int = 0  # and that was acknowledged
     waiting: list[Order] = []  # orders that came before it was in the journal
 
 
@@ -85,21 +92,20 @@ class AgentCore:
         self.connected = False
         self.shares: dict[AllocationId, Share] = {}
         self._deferred: list[Ordered] = []  # orders whose epoch is not durable yet
-        self._gathered: list[ReportRow] = []
-        self._in_flight: dict[int, tuple[ReportRow, ...]] = {}
-        self._seq = 0
+        self._outbox = Outbox()
         self._effects: list[Effect] = []
 
     @property
     def gathered(self) -> bool:
         """Say whether rows wait for the window to close."""
-        return bool(self._gathered)
+        return self._outbox.gathered
 
     @property
     def urgent(self) -> bool:
-        """Say whether the rows should not wait: little runs here, or other nodes wait for us."""
-        running = sum(1 for share in self.shares.values() if share.phase is not Phase.ENDED)
-        return running <= 1 or any(isinstance(row, Made) for row in self._gathered)
+        """Say whether the rows should not wait: little runs here, or somebody waits for them."""
+        if self._outbox.urgent:
+            return True
+        return sum(1 for share in self.shares.values() if share.phase is not Phase.ENDED) <= 1
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Return what to do, in this order. now: Unix seconds."""
@@ -115,6 +121,8 @@ class AgentCore:
                 self._on_made(alloc)
             case ShareStarted(alloc, at):
                 self._on_started(alloc, at)
+            case ShareProgress(row):
+                self._on_progress(row)
             case ShareEnded(row):
                 self._on_ended(row)
             case Acked(seq):
@@ -176,8 +184,12 @@ class AgentCore:
                 else:
                     share.begun = True
                     self._effects.append(BeginTasks(alloc))
-            case SignalTasks(alloc, signal):
-                self._effects.append(SignalShare(alloc, signal))
+            case Feed(alloc, chunk, heard):
+                self._effects.append(FeedShare(alloc, chunk, heard))
+            case Withdraw(alloc, elements, cause, why, grace):
+                self._effects.append(WithdrawElements(alloc, elements, cause, why, grace))
+            case SignalTasks(alloc, signal, element):
+                self._effects.append(SignalShare(alloc, signal, element))
             case SuspendShare(alloc):
                 self._effects.append(FreezeShare(alloc))
             case ResumeShare(alloc):
@@ -195,8 +207,8 @@ class AgentCore:
 
     def _tell_again(self, share: Share) -> None:
         row = _row(share)
-        if row is not None and row not in self._gathered:
-            self._gathered.append(row)
+        if row is not None:
+            self._outbox.repeat(row)
 
     def _end(self, now: float, share: Share | None, order: EndShare) -> None:
         if share is None:
@@ -231,14 +243,25 @@ class AgentCore:
         if share is None or share.phase is not Phase.ACCEPTED:
             return
         share.phase = Phase.MADE
-        self._gathered.append(Made(alloc))
+        self._outbox.add(Made(alloc))
 
     def _on_started(self, alloc: AllocationId, at: float) -> None:
         share = self.shares.get(alloc)
         if share is None or share.phase in (Phase.STARTED, Phase.ENDED):
             return
         share.phase, share.started_at = Phase.STARTED, at
-        self._gathered.append(Started(alloc, at))
+        self._outbox.add(Started(alloc, at))
+
+    def _on_progress(self, row: Progress) -> None:
+        """Report it once, however often its starter tells it."""
+        share = self.shares.get(row.alloc)
+        if share is None or share.phase is Phase.ENDED:
+            return  # its end said it all
+        if row.serial <= share.heard:
+            self._effects.append(AckProgress(row.alloc, share.heard))
+        elif row.serial > share.told:
+            share.told = row.serial
+            self._outbox.add(row)
 
     def _on_ended(self, row: Ended) -> None:
         share = self.shares.get(row.alloc)
@@ -247,7 +270,7 @@ class AgentCore:
 
     def _finish(self, share: Share, row: Ended) -> None:
         share.phase, share.ended, share.started_at = Phase.ENDED, row, row.started_at
-        self._gathered.append(row)
+        self._outbox.add(row)
 
     def _on_recovered(self, event: Recovered) -> None:
         share = Share(
@@ -260,6 +283,9 @@ class AgentCore:
             ended=event.ended,
         )
         self.shares[event.alloc] = share
+        if event.progress is not None:
+            share.told = event.progress.serial
+            self._outbox.add(event.progress)
         self._tell_again(share)
         if not event.alive and event.phase is Phase.ACCEPTED and event.launch is not None:
             self._effects.append(MakeShare(event.launch))
@@ -277,8 +303,7 @@ class AgentCore:
             return
         self._see(epoch)
         self.connected = True
-        for seq, rows in self._in_flight.items():
-            self._effects.append(SendReport(seq, rows))
+        self._effects += self._outbox.send_again()
         self._send_gathered()
 
     def _on_disconnected(self) -> None:
@@ -288,29 +313,31 @@ class AgentCore:
         self.epoch = self.kept_epoch
 
     def _send_gathered(self) -> None:
-        while self.connected and self._gathered:
-            rows = tuple(self._gathered[:REPORT_ROWS])
-            del self._gathered[:REPORT_ROWS]
-            self._seq += 1
-            self._in_flight[self._seq] = rows
-            self._effects.append(SendReport(self._seq, rows))
+        if self.connected:
+            self._effects += self._outbox.send()
 
     def _on_acked(self, seq: int) -> None:
         if not self.connected:
             return
-        for number in [number for number in self._in_flight if number <= seq]:
-            for row in self._in_flight.pop(number):
-                if isinstance(row, Ended) and row.alloc in self.shares:
-                    del self.shares[row.alloc]
-                    self._gathered = [r for r in self._gathered if r.alloc != row.alloc]
-                    self._effects.append(DropShare(row.alloc))
+        heard: dict[AllocationId, int] = {}
+        for row in self._outbox.acknowledged(seq):
+            if isinstance(row, Progress):
+                heard[row.alloc] = row.serial
+            elif isinstance(row, Ended) and row.alloc in self.shares:
+                del self.shares[row.alloc]
+                self._outbox.forget(row.alloc)
+                self._effects.append(DropShare(row.alloc))
+        for alloc, serial in heard.items():
+            share = self.shares.get(alloc)
+            if share is not None:
+                share.heard = max(share.heard, serial)
+                self._effects.append(AckProgress(alloc, share.heard))
 
     # -- soundness -------------------------------------------------------------------------
 
     def violations(self) -> Iterator[str]:
         """Yield one sentence for each broken invariant."""
-        waiting = {row.alloc for rows in self._in_flight.values() for row in rows}
-        waiting |= {row.alloc for row in self._gathered}
+        waiting = {row.alloc for row in self._outbox.rows}
         for share in self.shares.values():
             name = f"share {share.alloc}"
             if (share.phase is Phase.ENDED) != (share.ended is not None):
@@ -321,10 +348,11 @@ class AgentCore:
                 yield f"{name} is {share.phase} and not in the journal"
             if share.phase is Phase.STARTED and share.started_at is None:
                 yield f"{name} has started at no time"
+            if share.heard > share.told:
+                yield f"{name} told up to {share.told}, and {share.heard} is acknowledged"
         if self.kept_epoch > self.epoch:
             yield f"epoch {self.kept_epoch} is durable, yet {self.epoch} is the highest seen"
-        if list(self._in_flight) != sorted(self._in_flight):
-            yield "reports are out of order"
+        yield from self._outbox.violations()
 
 
 def _row(share: Share) -> ReportRow | None:

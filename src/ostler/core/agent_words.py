@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from ostler.model.ids import AllocationId
-from ostler.model.orders import Ended, Held, Launch, Order, ReportRow
+from ostler.model.orders import Chunk, Ended, Held, Launch, Order, Progress, ReportRow, Spans
 
 
 class Phase(StrEnum):
@@ -52,6 +52,12 @@ class ShareStarted(Struct, frozen=True):
     at: float
 
 
+class ShareProgress(Struct, frozen=True):
+    """A share with a chunk tells of its elements; repeated until `AckProgress`."""
+
+    row: Progress
+
+
 class ShareEnded(Struct, frozen=True):
     """Nothing of it is left here."""
 
@@ -85,7 +91,8 @@ class WindowClosed(Struct, frozen=True):
 class Recovered(Struct, frozen=True):
     """What the journal and the spools tell after a restart; before the first greeting.
 
-    An accepted share without `alive` did not run and is made anew.
+    An accepted share without `alive` did not run and is made anew. `progress` is told before
+    `ended`: it may not have come through.
     """
 
     launch: Launch | None  # None: only the starter knows of it
@@ -94,6 +101,7 @@ class Recovered(Struct, frozen=True):
     started_at: float | None = None
     ended: Ended | None = None
     alive: bool = True
+    progress: Progress | None = None
 
 
 Event = (
@@ -102,6 +110,7 @@ Event = (
     | ShareKept
     | ShareMade
     | ShareStarted
+    | ShareProgress
     | ShareEnded
     | Acked
     | Connecting
@@ -154,11 +163,37 @@ class FinishShare(Struct, frozen=True):
     grace: int
 
 
+class FeedShare(Struct, frozen=True):
+    """Hand it more elements; what was told of it up to the serial `heard` is durable."""
+
+    alloc: AllocationId
+    chunk: Chunk
+    heard: int
+
+
+class WithdrawElements(Struct, frozen=True):
+    """Take elements back that have not begun; with a cause, end one of them that runs."""
+
+    alloc: AllocationId
+    elements: Spans
+    cause: str
+    why: str
+    grace: int
+
+
+class AckProgress(Struct, frozen=True):
+    """What it told up to this serial is durable at the manager."""
+
+    alloc: AllocationId
+    serial: int
+
+
 class SignalShare(Struct, frozen=True):
     """Send a signal to its tasks."""
 
     alloc: AllocationId
     signal: int
+    element: int = -1  # only if this one runs; -1: whatever runs
 
 
 class FreezeShare(Struct, frozen=True):
@@ -207,6 +242,9 @@ Effect = (
     | MakeShare
     | BeginTasks
     | FinishShare
+    | FeedShare
+    | WithdrawElements
+    | AckProgress
     | SignalShare
     | FreezeShare
     | ThawShare
