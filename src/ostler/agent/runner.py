@@ -134,7 +134,7 @@ class Runner:
             self._host.pinning.pin(share, rank)
             now = time.time()
             try:
-                self._host.spool.add(spool.INTENT, rank, now)
+                self._host.spool.add(spool.INTENT, rank, share.element, share.attempt, now)
                 with limits:
                     pid = spawn(argv, env | share.variables(rank), three)
                 limits.on_child(pid)

@@ -1,74 +1,175 @@
 """The file a starter keeps of what it does, so that its death costs no fact.
 
-A record is written by one write(): CRC-32 of the rest, bytes of body, kind, version, body. It is
-not synced: the file outlives every process of ours, and a power cut ends the tasks too.
+A record is written by one write(), some together with the next: CRC-32 of the rest, bytes of
+body, kind, version, body. It is not synced: the file outlives every process of ours, and a power
+cut ends the tasks too.
 The order is the proof: `INTENT` before a spawn, `PID` after it, `STATUS` when the task is seen to
 have ended but is not yet reaped, `USAGE` after that. So a task without `INTENT` never ran.
+A slot's elements follow one another: `OVER` (or `ENDS`, with a reason) says that nothing is left of
+the one that ran, `HEARD` that such ends need not be told any more.
+
+A slot's spool would grow with each element, so there are two files: NODE/spool/NAME and its twin
+NODE/spool.b/NAME. When one is long the present state is written to the other, in one `HEADER`
+record of the next generation, and the long one is emptied. Of the two the one counts that begins
+with the whole header of the highest generation; so wherever a death cuts, nothing is lost.
 """
 
 import binascii
 import errno
 import os
 import struct
+from collections.abc import Callable
 
-from ostler.agent.starter_protocol import VERSION
+from ostler.agent.spool_state import Row, SpoolState, TaskState, add_usage
+from ostler.agent.starter_protocol import TWIN, VERSION
 from ostler.wire.pack import pack, unpack
 
-HEADER = 1  # map: name, pid, start_time, boot_id, uid, state, groups
-ACCEPTED = 2  # map: the order without its large parts, and "at"
+__all__ = ["Row", "Spool", "SpoolState", "TaskState", "add_usage", "encode", "read_spool", "remove"]
+
+HEADER = 1  # map: name, pid, start_time, boot_id, uid, state, groups; generation, carried
+ACCEPTED = 2  # map: the order without its large parts, and "at"; of a slot "is_slot"
 INTENT = 3
 PID = 4
 STATUS = 5
 USAGE = 6
-CAUSE = 7  # map: cause, why, grace, at
+CAUSE = 7  # map: cause, why, grace, at; "element": True if only the one that runs is meant
 SUSPENDED = 8
 RESUMED = 9
 RETIMED = 10
 ENDED = 11  # map: the report `ended`
+OVER = 12
+ENDS = 13  # map: "rows" (`ElementEnd`), "last": the number of the last of them
+HEARD = 14
 
 _HEAD = struct.Struct("<IIBB")
+_TAIL = struct.Struct("<IBB")  # the head without its CRC
 _BODIES = {
-    INTENT: struct.Struct("<Id"),  # rank, Unix seconds
+    INTENT: struct.Struct("<IIId"),  # rank, element, attempt, Unix seconds
     PID: struct.Struct("<IIQ"),  # rank, pid, start time in ticks
     STATUS: struct.Struct("<Iiid"),  # rank, code, signal, Unix seconds
     USAGE: struct.Struct("<iddQQQ"),  # rank or -1, user s, system s, max RSS, read, written bytes
     SUSPENDED: struct.Struct("<d"),  # Unix seconds
     RESUMED: struct.Struct("<dd"),  # Unix seconds, seconds suspended so far
     RETIMED: struct.Struct("<Q"),  # seconds
+    OVER: struct.Struct("<Qdd"),  # number of this end in the share, Unix seconds, s suspended
+    HEARD: struct.Struct("<Q"),  # number of the last end that is durable at the manager
 }
-_MAPS = (HEADER, ACCEPTED, CAUSE, ENDED)
+_APPLY: dict[int, Callable[..., None]] = {
+    HEADER: SpoolState.begin, ACCEPTED: SpoolState.accept, INTENT: SpoolState.intend,
+    PID: SpoolState.spawn, STATUS: SpoolState.exit, USAGE: SpoolState.use, CAUSE: SpoolState.blame,
+    SUSPENDED: SpoolState.suspend, RESUMED: SpoolState.resume, RETIMED: SpoolState.retime,
+    ENDED: SpoolState.end, OVER: SpoolState.end_of_turn, ENDS: SpoolState.end_of_several,
+    HEARD: SpoolState.hear,
+}  # fmt: skip
+_TAILS = {kind: _TAIL.pack(body.size, kind, VERSION) for kind, body in _BODIES.items()}
+_MAPS = (HEADER, ACCEPTED, CAUSE, ENDED, ENDS)
+LONG = 1 << 20  # bytes after which a slot's spool is begun anew, between two elements
+_TRIES = 3  # to read two files that a living starter may be changing
 
 
 def encode(kind: int, *values: object) -> bytes:
     """Return one record."""
-    body = pack(values[0]) if kind in _MAPS else _BODIES[kind].pack(*values)
-    rest = struct.pack("<IBB", len(body), kind, VERSION) + body
+    if kind in _MAPS:
+        body = pack(values[0])
+        rest = _TAIL.pack(len(body), kind, VERSION) + body
+    else:
+        rest = _TAILS[kind] + _BODIES[kind].pack(*values)
     return binascii.crc32(rest).to_bytes(4, "little") + rest
 
 
+def twin_of(path: str) -> str:
+    """Return the path of a spool's second file."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder + TWIN, name)
+
+
+def remove(path: str) -> None:
+    """Remove a spool and its twin, as far as they are there; raise OSError."""
+    for one in (twin_of(path), path):
+        try:
+            os.unlink(one)
+        except FileNotFoundError:
+            continue
+
+
 class Spool:
-    """A spool file being written; `header` is its first record."""
+    """A spool being written; `header` is its first record."""
+
+    __slots__ = ("_fd", "_generation", "_header", "_kept", "_limit", "_other", "_size")
 
     def __init__(self, path: bytes, header: dict[str, object]) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._fd = os.open(path, flags, 0o600)
-        self._header = encode(HEADER, header)
-        self._size = 0
-        self.restart()
+        self._header = header
+        self._generation = 0
+        self._size = 0  # bytes of the file that is written to
+        self._limit = LONG
+        self._kept = b""  # records that go with the next write
+        self._fd = _open(path)
+        try:
+            self._other = _open(os.fsencode(twin_of(os.fsdecode(path))))
+            os.ftruncate(self._other, 0)
+            self.restart()
+        except OSError:
+            os.close(self._fd)
+            raise
 
     def restart(self) -> None:
         """Forget everything but the header; raise OSError."""
+        self._kept = b""
         os.ftruncate(self._fd, 0)
         self._size = 0
-        self._append(self._header)
+        self._append(encode(HEADER, self._next_header()))
 
     def add(self, kind: int, *values: object) -> None:
-        """Append one record; raise OSError, and then nothing of it is left behind."""
-        self._append(encode(kind, *values))
+        """Append one record behind those that were kept for it.
 
-    def _append(self, record: bytes) -> None:
-        written = os.write(self._fd, record)
-        if written != len(record):
+        Raises OSError; then nothing of it is left behind, and those that were kept still are.
+        """
+        self._append(self._kept + encode(kind, *values))
+        self._kept = b""
+
+    def keep(self, kind: int, *values: object) -> None:
+        """Keep a record of what has happened, to be written together with the next one."""
+        self._kept += encode(kind, *values)
+
+    def flush(self) -> None:
+        """Write what was kept; raise OSError."""
+        if self._kept:
+            self._append(self._kept)
+            self._kept = b""
+
+    @property
+    def is_long(self) -> bool:
+        """Say whether it is time to begin anew."""
+        return self._size > self._limit
+
+    def renew(self, carried: dict[str, object]) -> None:
+        """Begin anew in the other file with the present state; raise OSError, then all is as before.
+
+        carried: accepted, time_limit, first_start, suspended_at, cause, why, rows, last: all that
+        the share is from here on, with what was kept.
+        """
+        fresh = encode(HEADER, {**self._next_header(), "carried": carried})
+        long, size = self._fd, self._size
+        self._fd, self._other, self._size = self._other, long, 0
+        try:
+            os.ftruncate(self._fd, 0)
+            self._append(fresh)
+        except OSError:
+            self._fd, self._other, self._size = long, self._fd, size
+            raise
+        self._kept = b""
+        # What waits to be acknowledged may be long by itself: that must not happen every time.
+        self._limit = max(LONG, 4 * self._size)
+        os.ftruncate(long, 0)
+
+    def _next_header(self) -> dict[str, object]:
+        """Return the header of the next generation; the first is that of a new file."""
+        self._generation += 1
+        return {**self._header, "generation": self._generation}
+
+    def _append(self, records: bytes) -> None:
+        written = os.write(self._fd, records)
+        if written != len(records):
             # A piece of a record would hide the ones after it.
             os.ftruncate(self._fd, self._size)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -79,105 +180,54 @@ class Spool:
         os.fsync(self._fd)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
         os.close(self._fd)
+        os.close(self._other)
 
 
-class TaskState:
-    """What a spool says of one task that is or was about to start."""
-
-    __slots__ = ("code", "ended_at", "intended_at", "pid", "rank", "signal", "start_time")
-
-    def __init__(self, rank: int) -> None:
-        self.rank = rank
-        self.intended_at = 0.0  # Unix seconds
-        self.pid = 0
-        self.start_time = 0  # clock ticks since boot
-        self.code = 0
-        self.signal = 0
-        self.ended_at: float | None = None
-
-    @property
-    def phase(self) -> str:
-        """Return intended (it may have been spawned), running (it was) or ended."""
-        if self.ended_at is not None:
-            return "ended"
-        return "running" if self.pid else "intended"
-
-
-class SpoolState:
-    """Everything a spool says. `header` is empty when not even that is readable."""
-
-    __slots__ = (
-        "accepted", "cause", "cut", "damage", "ended", "header", "path", "suspended",
-        "suspended_at", "tasks", "time_limit", "usage", "why",
-    )  # fmt: skip
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.header: dict[str, object] = {}
-        self.accepted: dict[str, object] | None = None  # the order, without env, script and argv
-        self.tasks: dict[int, TaskState] = {}  # by rank; a rank that is missing never started
-        self.cause = ""
-        self.why = ""
-        self.suspended_at: float | None = None
-        self.suspended = 0.0  # seconds, closed spans only
-        self.time_limit = 0  # seconds
-        self.usage = [0.0, 0.0, 0, 0, 0]  # cpu_user, cpu_system, max_rss, read, written
-        self.ended: dict[str, object] | None = None
-        self.cut = False  # the last record is not whole: its writer died in the write
-        self.damage: list[str] = []  # one sentence for each stretch that cannot be read
-
-    @property
-    def alloc(self) -> int | None:
-        """Return the allocation it tells of, or None."""
-        return None if self.accepted is None else _int(self.accepted.get("alloc"))
-
-    @property
-    def pid(self) -> int:
-        """Return the starter's pid."""
-        return _int(self.header.get("pid"))
-
-    @property
-    def start_time(self) -> int:
-        """Return the starter's start time."""
-        return _int(self.header.get("start_time"))
-
-    @property
-    def boot_id(self) -> str:
-        """Return the boot in which it was written."""
-        return str(self.header.get("boot_id", ""))
-
-    @property
-    def folder(self) -> bytes:
-        """Return the state folder of the starter's machine."""
-        folder = self.header.get("state")
-        return folder if isinstance(folder, bytes) else b""
-
-    @property
-    def groups(self) -> list[str]:
-        """Return the paths of the starter's control groups."""
-        groups = self.header.get("groups")
-        return [str(path) for path in groups] if isinstance(groups, list) else []
-
-    @property
-    def started_at(self) -> float | None:
-        """Return when the first task was about to start; None is proof that none did."""
-        return min((task.intended_at for task in self.tasks.values()), default=None)
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _open(path: bytes) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.open(path, flags, 0o600)
 
 
 def read_spool(path: str) -> SpoolState:
     """Return what a spool says; contents of any kind are read as far as they make sense.
 
-    Raises OSError if the file cannot be read.
+    path: of the first file; the twin is looked for, and may be missing. Raises OSError if the
+    first cannot be read.
     """
-    state = SpoolState(path)
+    state, data = SpoolState(path), b""
+    for _ in range(_TRIES):
+        state.path, data = path, _contents(path)
+        try:
+            twin = _contents(twin_of(path))
+        except OSError:
+            twin = b""
+        first, second = _generation(data), _generation(twin)
+        if second > first or (twin and not data):
+            state.path, data = twin_of(path), twin
+        if max(first, second) >= 0:
+            break
+    _read(state, data)
+    return state
+
+
+def _contents(path: str) -> bytes:
     with open(path, "rb") as file:
-        data = file.read()
+        return file.read()
+
+
+def _generation(data: bytes) -> int:
+    """Return which state of the share a file begins with; -1 if it does not begin with one."""
+    size = _whole(data, 0)
+    header = _map(data[_HEAD.size : size]) if size and data[8] == HEADER else None
+    if header is None:
+        return -1
+    generation = header.get("generation", 0)
+    return generation if isinstance(generation, int) else 0
+
+
+def _read(state: SpoolState, data: bytes) -> None:
     at = 0
     while at < len(data):
         size = _whole(data, at)
@@ -187,7 +237,7 @@ def read_spool(path: str) -> SpoolState:
                 state.cut = True
             else:
                 state.damage.append(
-                    f"{path}: bytes {at} to {found - 1} are no record of a starter "
+                    f"{state.path}: bytes {at} to {found - 1} are no record of a starter "
                     "(the disk, or another program, wrote there); the rest was read"
                 )
             at = found
@@ -195,7 +245,6 @@ def read_spool(path: str) -> SpoolState:
         kind = data[at + 8]
         _apply(state, kind, data[at + _HEAD.size : at + size])
         at += size
-    return state
 
 
 def _whole(data: bytes, at: int) -> int:
@@ -227,48 +276,19 @@ def _resume(data: bytes, at: int) -> int:
 
 
 def _apply(state: SpoolState, kind: int, body: bytes) -> None:
-    if kind in _MAPS:
-        try:
-            value = unpack(body)
-        except ValueError:
-            value = None
-        if isinstance(value, dict):
-            _apply_map(state, kind, value)
-        else:
-            state.damage.append(f"{state.path}: a record of kind {kind} holds no map; left out")
+    if kind not in _MAPS:
+        _APPLY[kind](state, *_BODIES[kind].unpack(body))
         return
-    values = _BODIES[kind].unpack(body)
-    if kind in (INTENT, PID, STATUS):
-        task = state.tasks.setdefault(values[0], TaskState(values[0]))
-        if kind == INTENT:
-            task.intended_at = values[1]
-        elif kind == PID:
-            task.pid, task.start_time = values[1:]
-        else:
-            task.code, task.signal, task.ended_at = values[1:]
-    elif kind == USAGE:
-        add_usage(state.usage, values[1:])
-    elif kind == SUSPENDED:
-        state.suspended_at = values[0]
-    elif kind == RESUMED:
-        state.suspended_at, state.suspended = None, values[1]
-    elif kind == RETIMED:
-        state.time_limit = values[0]
+    value = _map(body)
+    if value is None:
+        state.damage.append(f"{state.path}: a record of kind {kind} holds no map; left out")
+    else:
+        _APPLY[kind](state, value)
 
 
-def _apply_map(state: SpoolState, kind: int, value: dict[str, object]) -> None:
-    if kind == HEADER:
-        state.header = value
-    elif kind == ACCEPTED:
-        state.accepted = value
-        state.time_limit = _int(value.get("time_limit"))
-    elif kind == CAUSE:
-        state.cause, state.why = str(value.get("cause", "")), str(value.get("why", ""))
-    elif kind == ENDED:
-        state.ended = value
-
-
-def add_usage(total: list[float], more: tuple[float, ...] | list[float]) -> None:
-    """Add one process's usage to a sum of the same shape; of the memory the greater stays."""
-    for index, value in enumerate(more):
-        total[index] = max(total[index], value) if index == 2 else total[index] + value
+def _map(body: bytes) -> dict[str, object] | None:
+    try:
+        value = unpack(body)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

@@ -13,7 +13,7 @@ from ostler.agent.output import why_not
 from ostler.agent.runner import Host, Message, Runner
 from ostler.agent.share import Share
 from ostler.agent.spawn import complain
-from ostler.agent.spool import Spool
+from ostler.agent.spool import Spool, remove
 from ostler.agent.starter_protocol import (
     ENDED,
     IDLE,
@@ -239,7 +239,7 @@ class Starter:
         else:
             self._host.groups.remove()
             try:
-                os.unlink(self._spool_path)
+                remove(os.fsdecode(self._spool_path))
             except OSError:
                 return  # in a folder of root's, and this is a user by now: the agent removes it
 

@@ -64,7 +64,7 @@ may or may not have been spawned: it ran if an orphan of the allocation lives or
 The agent calls `remains.clean(state)` for every starter that is gone, and removes its spool file.
 """
 
-VERSION = 1  # of the frames and of the spool's records
+VERSION = 2  # of the frames and of the spool's records
 
 IDLE = "idle"
 MADE = "made"
@@ -77,6 +77,7 @@ RETRY_MOST = 0.5
 
 SOCKET = "agent.sock"  # in the state folder
 SPOOL = "node/spool"
+TWIN = ".b"  # behind the folder's name, for the second file of each spool
 SCRIPTS = "node/scripts"
 
 # In each task's environment; both together tell whose an orphan is.

@@ -13,7 +13,7 @@ import sys
 
 from ostler.agent import starter
 from ostler.agent.cgroup import Base, find_bases
-from ostler.agent.starter_protocol import SCRIPTS, SPOOL
+from ostler.agent.starter_protocol import SCRIPTS, SPOOL, TWIN
 from ostler.wire.pack import pack, unpack
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     _detach()
     os.umask(0o077)
-    for folder in (SPOOL, SCRIPTS):
+    for folder in (SPOOL, SPOOL + TWIN, SCRIPTS):
         _make_folder(os.path.join(state, folder.encode()))
     os.chdir("/")
     bases = find_bases()

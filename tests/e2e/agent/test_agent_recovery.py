@@ -22,6 +22,7 @@ GONE = ("s1-1-1", 4_000_000, 1)  # name, pid, start time of a starter that is no
 
 def journal(node: Node, boot_id: str = "") -> Journal:
     os.makedirs(node.state / "node" / "spool", exist_ok=True)
+    os.makedirs(node.state / "node" / "spool.b", exist_ok=True)
     return Journal(str(node.state / "node" / "journal"), boot_id or proc.boot_id())
 
 
@@ -99,7 +100,7 @@ def test_a_spool_that_tells_the_end_is_believed(idle: Node) -> None:
         "tasks": [[0, 4, 0]],
         "usage": [0.5, 0.0, 0, 0, 0, 0.0],
     }
-    spooled(idle, job, (spool.INTENT, 0, 8.0), (spool.ENDED, end))
+    spooled(idle, job, (spool.INTENT, 0, 0, 1, 8.0), (spool.ENDED, end))
     idle.start()
     row = job.ended()
     assert (row.at, row.started_at, row.tasks) == (9.0, 8.0, (TaskExit(0, 4),))
@@ -108,7 +109,7 @@ def test_a_spool_that_tells_the_end_is_believed(idle: Node) -> None:
 def test_a_spawn_without_witness_may_have_run(idle: Node) -> None:
     job = idle.job()
     accepted(idle, job)
-    spooled(idle, job, (spool.INTENT, 0, time.time()))
+    spooled(idle, job, (spool.INTENT, 0, 0, 1, time.time()))
     idle.start()
     row = job.ended()
     assert (row.cause, row.tasks) == ("lost", ())
@@ -118,7 +119,7 @@ def test_a_spawn_without_witness_may_have_run(idle: Node) -> None:
 def test_a_task_whose_pid_was_not_written_is_found_alive(idle: Node) -> None:
     job = idle.job()
     accepted(idle, job)
-    spooled(idle, job, (spool.INTENT, 0, time.time()))
+    spooled(idle, job, (spool.INTENT, 0, 0, 1, time.time()))
     env = {
         "OSTLER_ALLOCATION": str(job.alloc),
         "OSTLER_STATE": str(idle.state),
@@ -138,7 +139,7 @@ def test_a_task_whose_pid_was_not_written_is_found_alive(idle: Node) -> None:
 def test_nothing_of_another_boot_lives(idle: Node) -> None:
     job = idle.job()
     accepted(idle, job, boot_id="another boot")
-    spooled(idle, job, (spool.INTENT, 0, 55.0), boot_id="another boot")
+    spooled(idle, job, (spool.INTENT, 0, 0, 1, 55.0), boot_id="another boot")
     idle.start()
     row = job.ended()
     assert (row.cause, row.started_at) == ("lost", 55.0)
