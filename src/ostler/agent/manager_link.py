@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from ostler.agent.probe import load
 from ostler.core.agent_words import (
     Acked,
     Connected,
@@ -43,7 +44,7 @@ class ManagerLink:
         self._beat: asyncio.TimerHandle | None = None
         self._every = 0.0  # seconds between heartbeats
         self._logged = ""  # why the last connection ended
-        self._load: Callable[[], float] = lambda: os.getloadavg()[0]
+        self._load: Callable[[], float] = lambda: load(state)
 
     async def run(self) -> None:
         """Keep a manager; ends only when cancelled."""

@@ -94,6 +94,10 @@ def shortcomings(machine: Machine) -> list[str]:
     return found
 
 
-def load() -> float:
-    """Return how many processes wanted a CPU in the last minute."""
-    return os.getloadavg()[0]
+def load(state: str) -> float:
+    """Return how many processes wanted a CPU in the last minute; in a lab, what STATE/load says."""
+    try:
+        with open(os.path.join(state, "load"), encoding="ascii") as file:
+            return float(file.read())
+    except (OSError, ValueError):
+        return os.getloadavg()[0]

@@ -2,6 +2,8 @@
 
 import os
 
+LAB_BOOT = "OSTLER_LAB_BOOT"  # set by the host of a lab's node, which boots on its own
+
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -23,8 +25,8 @@ def _read(path: str) -> bytes:
 
 
 def boot_id() -> str:
-    """Return the name of this boot of the kernel."""
-    return _read("/proc/sys/kernel/random/boot_id").decode().strip()
+    """Return the name of this boot: the kernel's, and in a lab that of the node's host as well."""
+    return _read("/proc/sys/kernel/random/boot_id").decode().strip() + os.environ.get(LAB_BOOT, "")
 
 
 def _stat(pid: int) -> list[bytes]:
@@ -114,6 +116,16 @@ def is_zombie(pid: int) -> bool:
     """Say whether the process has ended or is gone."""
     fields = _stat(pid)
     return not fields or fields[0] in (b"Z", b"X")
+
+
+def is_stopped(pid: int) -> bool:
+    """Say whether the process stands still by a signal."""
+    return _stat(pid)[:1] == [b"T"]
+
+
+def arguments(pid: int) -> list[bytes]:
+    """Return the command line of a process; empty when it is gone or a zombie."""
+    return _read(f"/proc/{pid}/cmdline").split(b"\0")[:-1]
 
 
 def is_dying(pid: int) -> bool:

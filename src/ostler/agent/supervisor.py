@@ -6,6 +6,7 @@ It decides nothing about jobs. Its lock on STATE/lock makes it the only one of i
 
 import argparse
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -44,6 +45,16 @@ def open_log(state: str, name: str) -> int:
     except FileNotFoundError:
         pass
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def wanted_daemons(state: str) -> list[str]:
+    """Return which daemons a state folder has: both, unless its machine.json names one."""
+    try:
+        with open(os.path.join(state, "machine.json"), encoding="utf-8") as file:
+            named = json.load(file).get("daemons", _CHILDREN)
+    except (OSError, ValueError, AttributeError):
+        return list(_CHILDREN)
+    return [name for name in _CHILDREN if name in named]
 
 
 class Daemon:
@@ -95,7 +106,7 @@ class Supervisor:
         self._state = state
         known = old.get("children") if old.get("boot_id") == boot_id() else None
         self._old: dict[str, object] = known if isinstance(known, dict) else {}
-        self._daemons = [Daemon(state, name) for name in _CHILDREN]
+        self._daemons = [Daemon(state, name) for name in wanted_daemons(state)]
         self._log = ReapedLog(os.path.join(state, "node", "spool", "supervisor"))
         self._stopping = False
 

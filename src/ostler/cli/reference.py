@@ -67,8 +67,8 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "logs": ("files", "id path"),
     "up": ("", "state nodes shortcomings processes jobs epoch"),
     "status": ("", "state nodes shortcomings processes jobs epoch"),
-    "nodes": ("nodes", _NODE),
-    "node": ("nodes", f"{_NODE} jobs"),
+    "nodes": ("nodes", f"{_NODE} load"),
+    "node": ("nodes", f"{_NODE} load jobs"),
     "nodes drain": ("nodes", _NODE),
     "config effective": ("settings", "key value default help"),
     "config set": ("settings", "key value"),
@@ -77,6 +77,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "acct": ("accounting", _ACCOUNTING),
     "query": ("", "columns rows"),
     "doctor": ("findings", "what ok found advice"),
+    "lab status": ("members", "name does line load state"),
 }
 _CODES = {
     2: "usage: what was typed makes no sense",

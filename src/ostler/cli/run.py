@@ -8,7 +8,7 @@ import time
 from ostler.cli.ask import base_name, command_bytes, job_values, link_to, state_of
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
-from ostler.client.leave import Left
+from ostler.client.leave import Leaving
 from ostler.client.link import Link
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import NotNow
@@ -29,7 +29,7 @@ def main(given: Given) -> int:
     values |= {"argv": command_bytes(given.words), "stdio": token, "kind": "run"}
     spec, blobs = make_spec(values)
     link = _link(given)
-    left = Left(link.state, token)
+    left = Leaving(link.state, token)
     left.leave()
     wakeup = _catch_signals()
     body = link.call("submit", request_id=token, spec=spec, blobs=blobs)
@@ -77,7 +77,7 @@ class Waiting:
     """Until the job has ended: pass signals on, and keep its descriptors with the agent."""
 
     def __init__(
-        self, link: Link, left: Left, wakeup: int, job: str, *, quiet: bool = False
+        self, link: Link, left: Leaving, wakeup: int, job: str, *, quiet: bool = False
     ) -> None:
         self.link = link
         self.left = left
@@ -85,6 +85,8 @@ class Waiting:
         self.job = job
         self.signals = 0
         self._request = 0
+        self._news = 0  # the request that follows the job, over the connection of this generation
+        self._generation = 0
         self._told = False
         self._look = None if quiet else time.monotonic() + _SILENT
 
@@ -109,19 +111,31 @@ class Waiting:
         waiting = select.poll()
         waiting.register(self.link.fileno(), select.POLLIN)
         waiting.register(self.wakeup, select.POLLIN)
-        agent = self.left.fileno()
-        if agent >= 0:
+        if self.left.scattered:
+            self._find()
+            if self.link.answered(self._request):
+                return
+        for agent in self.left.filenos():
             waiting.register(agent, select.POLLIN)
-        ready = {fd for fd, _ in waiting.poll(self._pause(None if agent >= 0 else _PAUSE_MS))}
+        quiet = self.left.complete and not self.left.scattered
+        ready = {fd for fd, _ in waiting.poll(self._pause(None if quiet else _PAUSE_MS))}
         if self.wakeup in ready:
             for number in posix.read(self.wakeup, 64):
                 self._signal(number)
-        if (agent in ready and self.left.gone()) or agent < 0:
-            # An agent that comes back finds the descriptors again. Those of a task that runs are
-            # with its starter, so leaving them once more does no harm.
-            self.left.leave()
+        self.left.tend(ready)
         if self.link.fileno() in ready:
             self.link.pump(0)
+
+    def _find(self) -> None:
+        """Learn the job's nodes whenever something has happened to it; over each connection anew."""
+        if self._generation != self.link.generation:
+            self._generation = self.link.generation
+            self._news = self.link.send("follow", job=self.job)
+        elif not self.link.news(self._news):
+            return
+        row = rows_of(self.link.call("read", what="job", ref=self.job), "jobs")[0]
+        nodes = row["allocation_nodes"]
+        self.left.at(map(str, nodes) if isinstance(nodes, list) else ())
 
     def _pause(self, most: int | None) -> int | None:
         """Return how many milliseconds to wait, so that a job that still waits is told of once."""

@@ -59,7 +59,7 @@ class Command:
         self.rest = rest
 
 
-GROUPS = ("Jobs", "The machine", "What happened", "Here")
+GROUPS = ("Jobs", "The machine", "What happened", "Here", "A lab")
 GENERAL = ["state", "json", "quiet"]
 
 OPTIONS: dict[str, Option] = {
@@ -127,6 +127,11 @@ OPTIONS: dict[str, Option] = {
         Option("array_cap", "--array", "%N", "at most N elements at once"),
         Option("job", "--job", "ID", "of this job"),
         Option("limit", "--limit", "N", "at most the last N"),
+        # of a lab
+        Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),
+        Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),
+        Option("lab_memory", "--memory", "SIZE", "memory of each node; 8G unless told"),
+        Option("managers", "-m/--managers", "N", "how many managers; only 1 so far"),
         # everywhere
         Option("state", "--state", "DIR", "folder of the machine (or OSTLER_STATE)"),
         Option("json", "--json", "", "one JSON document on stdout and nothing else"),
@@ -139,6 +144,7 @@ _REQUEST = (
     "chdir env umask requeue retries retry_on signal "
 )
 _WHEN = "array each after not_before hold output error input "
+_LAB = ("NODE", 1, None)
 _ID = ("ID", 1, 1)
 _IDS = ("ID", 1, None)
 
@@ -272,7 +278,66 @@ COMMANDS: dict[str, Command] = {
             "Say what this host lacks to do all that Ostler can, and how to get it.", "",
             example="ostler doctor",
         ),
+        Command(
+            "lab up", "A lab", "lab:up",
+            "Start a lab: many nodes and a manager as processes of yours, to learn and to break.",
+            "lab_nodes lab_cpus lab_memory managers", example="ostler lab up -n 10",
+        ),
+        Command(
+            "lab down", "A lab", "lab:down",
+            "End the lab and all that runs in it; its files stay until the next `lab up`.", "",
+            example="ostler lab down",
+        ),
+        Command(
+            "lab env", "A lab", "lab:env",
+            "Print what a shell must eval, so that all other commands mean the lab.", "",
+            example='eval "$(ostler lab env)"',
+        ),
+        Command(
+            "lab status", "A lab", "lab:status", "Say what each member of the lab does.", "",
+            example="ostler lab status",
+        ),
+        Command(
+            "lab kill", "A lab", "lab:verb",
+            "End agent and supervisor with SIGKILL; starters and tasks live on.", "", _LAB,
+            example="ostler lab kill n03",
+        ),
+        Command(
+            "lab crash", "A lab", "lab:verb",
+            "End everything on the nodes at once, as when the power goes.", "", _LAB,
+            example="ostler lab crash 'n[03-05]'",
+        ),
+        Command(
+            "lab start", "A lab", "lab:verb",
+            "Start what was killed; boot what has crashed.", "", _LAB,
+            example="ostler lab start n03",
+        ),
+        Command(
+            "lab freeze", "A lab", "lab:verb",
+            "Stop agent and supervisor with SIGSTOP: they live and do not answer; tasks go on.",
+            "", _LAB, example="ostler lab freeze n03",
+        ),
+        Command(
+            "lab thaw", "A lab", "lab:verb", "Let what is frozen go on.", "", _LAB,
+            example="ostler lab thaw n03",
+        ),
+        Command(
+            "lab cut", "A lab", "lab:verb",
+            "Cut the nodes from the manager: bytes stand still both ways, nothing is reset.", "",
+            _LAB, example="ostler lab cut n03 n04",
+        ),
+        Command(
+            "lab heal", "A lab", "lab:verb", "Mend the line of the nodes.", "", _LAB,
+            example="ostler lab heal n03 n04",
+        ),
+        Command(
+            "lab load", "A lab", "lab:load", "Let the nodes report LOAD as their load average.",
+            "", ("NODE LOAD", 2, None), example="ostler lab load n03 4.0",
+        ),
     )
 }  # fmt: skip
 
-ALONE = {"config": "config effective"}  # what a first word means without a second
+ALONE = {
+    "config": "config effective",
+    "lab": "lab status",
+}  # what a first word means without a second

@@ -1,20 +1,25 @@
-"""Leaving this process's standard input, output and error with the agent, for a `run`."""
+"""Leaving this process's standard input, output and error with agents, for a `run`."""
 
 import _socket
 import struct
 
 from ostler.client.link import connect
+from ostler.client.place import exists
 from ostler.wire.frames import frame
 from ostler.wire.pack import pack
 
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
 
 class Left:
-    """Descriptors 0, 1 and 2, kept by the agent under a token for as long as this is open."""
+    """Descriptors 0, 1 and 2, kept by one agent under a token for as long as this is open."""
 
-    __slots__ = ("_sock", "_state", "token")
+    __slots__ = ("_path", "_sock", "token")
 
-    def __init__(self, state: str, token: str) -> None:
-        self._state = state
+    def __init__(self, path: str, token: str) -> None:
+        self._path = path
         self.token = token
         self._sock: _socket.socket | None = None
 
@@ -26,7 +31,7 @@ class Left:
         """Hand the descriptors over; return whether an agent took them."""
         self.close()
         try:
-            sock = connect(f"{self._state}/agent.sock")
+            sock = connect(self._path)
         except OSError:
             return False
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("3i", 0, 1, 2))]
@@ -58,3 +63,58 @@ class Left:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
+
+
+class Leaving:
+    """The agents that one `run` needs: that of its machine, or in a lab those of its nodes.
+
+    scattered: the nodes must be told by `at` once the job has some. The agents of the others get
+    nothing: one that hangs would keep our pipes open.
+    """
+
+    __slots__ = ("_agents", "_lefts", "scattered", "token")
+
+    def __init__(self, state: str, token: str) -> None:
+        self._agents = f"{state}/agents"
+        self.scattered = exists(self._agents)
+        self.token = token
+        self._lefts = {} if self.scattered else {"": Left(f"{state}/agent.sock", token)}
+
+    def at(self, nodes: "Iterable[str]") -> None:
+        """Leave them with the agents of these nodes, and with no other."""
+        wanted = set(nodes)
+        for name in [name for name in self._lefts if name not in wanted]:
+            self._lefts.pop(name).close()
+        for name in wanted:
+            self._lefts.setdefault(name, Left(f"{self._agents}/{name}", self.token))
+        self.leave()
+
+    def leave(self) -> None:
+        """Hand the descriptors to every agent that does not have them and is there."""
+        for left in self._lefts.values():
+            if left.fileno() < 0:
+                left.leave()
+
+    def filenos(self) -> list[int]:
+        """Return the descriptors that become readable when an agent is gone."""
+        return [fd for fd in map(Left.fileno, self._lefts.values()) if fd >= 0]
+
+    @property
+    def complete(self) -> bool:
+        """Say whether every agent that needs them has them."""
+        return bool(self._lefts) and len(self.filenos()) == len(self._lefts)
+
+    def tend(self, ready: "Container[int]") -> None:
+        """Leave them once more with agents that are gone: they find them again at their return.
+
+        Those of a task that runs are with its starter, so doing it once more does no harm.
+        """
+        for left in self._lefts.values():
+            if left.fileno() in ready:
+                left.gone()
+        self.leave()
+
+    def close(self) -> None:
+        """Take all of them back."""
+        for left in self._lefts.values():
+            left.close()

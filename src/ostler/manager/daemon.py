@@ -31,10 +31,10 @@ from ostler.wire.watch import SupervisorWatch
 log = logging.getLogger("ostler.manager")
 
 ROLES = ("machine", "partition:main")
-LEASE = 15.0  # seconds
+LEASE = 15.0  # seconds, unless machine.json says otherwise
 CHECKPOINT_EVERY = 2_000  # commits
 PATIENCE = 2.0  # seconds in which the agent may start a new supervisor before we do
-GREETING = 3 * HEARTBEAT  # seconds after which a node that did not greet counts as silent
+GREETING = 3  # heartbeats after which a node that did not greet counts as silent
 
 Made = TypeVar("Made")
 
@@ -46,6 +46,8 @@ class Manager:
         self.state = state
         self.told: dict[str, Any] = _told(state)
         self.system = bool(self.told.get("system"))
+        self.heartbeat = float(self.told.get("heartbeat", HEARTBEAT))  # seconds
+        self.lease = float(self.told.get("lease", LEASE))  # seconds
         self.database = str(state / "ostler.db")
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self.stopped = asyncio.Event()
@@ -59,7 +61,7 @@ class Manager:
             start_time=process_start(pid),
             boot_id=self.boot_id,
             now_boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
-            lease_seconds=LEASE,
+            lease_seconds=self.lease,
             is_alive=lambda other, began: process_start(other) == began,
             at_least=_obeyed(self.state) + 1,
         )
@@ -112,8 +114,10 @@ class Manager:
         server.clock = time.time
         server.turns = turns = Turns(store, server, epoch, time.time)
         server.blobs = Blobs(store.blob)
-        server.agents = Agents(turns.put, epoch, server.blobs)
-        server.reads = Reads(store, lambda: turns.machine, lambda: self._status(server, epoch))
+        server.agents = Agents(turns.put, epoch, server.blobs, self.heartbeat)
+        server.reads = Reads(
+            store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents.loads
+        )
         database = Path(self.database)
         server.query = lambda sql, caller: run_query(database, sql, caller)
         return server
@@ -152,7 +156,7 @@ class Manager:
 
     async def _beat(self, server: Server) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(self.heartbeat)
             server.agents.beat(time.time())
 
     async def _keep(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
@@ -161,13 +165,13 @@ class Manager:
         said = ""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(self.lease / 3)
             try:
                 await turns.in_writer(
                     lambda: store.renew(
                         epoch,
                         now_boottime=time.clock_gettime(time.CLOCK_BOOTTIME),
-                        lease_seconds=LEASE,
+                        lease_seconds=self.lease,
                     )
                 )
                 said = ""
@@ -189,7 +193,7 @@ class Manager:
         """Tell of nodes that do not greet after a start, or after the state was read anew."""
         while True:
             machine = turns.machine
-            await asyncio.sleep(GREETING)
+            await asyncio.sleep(GREETING * self.heartbeat)
             if turns.machine is not machine:
                 continue
             for name, entry in list(machine.state.nodes.items()):

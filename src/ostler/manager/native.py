@@ -67,15 +67,19 @@ class Blobs:
 class Agents:
     """Connected agents: greetings and reports in, orders out, silence noticed."""
 
-    def __init__(self, put: Callable[[Event], None], epoch: int, blobs: Blobs) -> None:
+    def __init__(
+        self, put: Callable[[Event], None], epoch: int, blobs: Blobs, heartbeat: float = HEARTBEAT
+    ) -> None:
         self._put = put
         self._epoch = epoch
         self._blobs = blobs
+        self._heartbeat = heartbeat  # seconds
         self._links: dict[str, Connection] = {}
         self._heard: dict[str, float] = {}
         self._greetings: dict[str, int] = {}  # not yet answered: until then nothing is said
         self._loop = asyncio.get_running_loop()
         self.pids: dict[str, int] = {}
+        self.loads: dict[str, float] = {}  # as the agents say
         self.shortcomings: dict[str, list[str]] = {}
 
     def greet(self, link: Connection, hello: messages.AgentHello) -> None:
@@ -103,12 +107,15 @@ class Agents:
         self._heard[node] = self._loop.time()
         if isinstance(message, messages.Report):
             self._put(AgentReported(node, message.seq, tuple(message.rows)))
+        else:
+            self.loads[node] = message.load
 
     def gone(self, node: str, link: Connection) -> None:
         """Note that a connection is over, unless a newer one has taken its place."""
         if self._links.get(node) is link:
             del self._links[node]
             self.pids.pop(node, None)
+            self.loads.pop(node, None)
             log.warning("agent is gone", extra={"node": node, "reason": link.reason})
             self._put(AgentGone(node))
 
@@ -119,13 +126,14 @@ class Agents:
         self._links.clear()
         self._greetings.clear()
         self.pids.clear()
+        self.loads.clear()
 
     def beat(self, at: float) -> None:
         """Send a heartbeat to every agent, and drop those that missed too many."""
         data = messages.encode(messages.Heartbeat(at))
         for node, link in list(self._links.items()):
-            if self._loop.time() - self._heard[node] > MISSED * HEARTBEAT:
-                link.close(f"nothing was heard of it for {MISSED * HEARTBEAT:.0f} s")
+            if self._loop.time() - self._heard[node] > MISSED * self._heartbeat:
+                link.close(f"nothing was heard of it for {MISSED * self._heartbeat:.0f} s")
             else:
                 link.send(data)
 
@@ -150,7 +158,7 @@ class Agents:
                 continue
             self._flush(orders)
             if isinstance(effect, Welcomed):
-                link.send(messages.encode(messages.Welcome(self._epoch, HEARTBEAT)))
+                link.send(messages.encode(messages.Welcome(self._epoch, self._heartbeat)))
             else:
                 link.send(messages.encode(messages.Ack(effect.seq)))
         self._flush(orders)

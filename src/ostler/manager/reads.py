@@ -1,6 +1,6 @@
 """Answers to `Read`: the documents of `--json`, from memory for what lives, else from the store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from ostler.core.explain import explain
 from ostler.core.load import recall
 from ostler.core.machine import Machine
+from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -35,8 +36,15 @@ class Asked(NamedTuple):
 class Reads:
     """Reads for one manager. Called on the loop; each store read is short and indexed."""
 
-    def __init__(self, store: Store, machine: Callable[[], Machine], status: Callable[[], Row]):
+    def __init__(
+        self,
+        store: Store,
+        machine: Callable[[], Machine],
+        status: Callable[[], Row],
+        loads: Mapping[str, float],
+    ) -> None:
         self._store = store
+        self._loads = loads  # of the nodes that answer; memory only
         self._machine = machine
         self._status = status
         self._documents: dict[str, Callable[[Asked], Row]] = {
@@ -114,7 +122,10 @@ class Reads:
 
     def _nodes(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         state = self._machine().state
-        return {"nodes": [node_row(entry) for _, entry in sorted(state.nodes.items())]}
+        return {"nodes": [self._node_row(entry) for _, entry in sorted(state.nodes.items())]}
+
+    def _node_row(self, entry: NodeEntry) -> Row:
+        return node_row(entry) | {"load": self._loads.get(entry.node.name)}
 
     def _node(self, asked: Asked) -> Row:
         state = self._machine().state
@@ -124,7 +135,7 @@ class Reads:
             raise Missing(f"there is no node {asked.ref!r}", expected=f"known: {known or 'none'}")
         held = [state.allocations[number] for number in sorted(entry.allocations)]
         jobs = [str(job) for job in sorted({alloc.job for alloc in held})]
-        return {"nodes": [node_row(entry) | {"jobs": jobs}]}
+        return {"nodes": [self._node_row(entry) | {"jobs": jobs}]}
 
     def _explain(self, asked: Asked) -> Row:
         wanted = parse_ref(asked.ref)

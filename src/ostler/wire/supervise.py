@@ -19,7 +19,7 @@ _JSON_SIZE = 1024  # bytes
 _READY = b"ready"
 _READY_FD = 3
 _START_SECONDS = 20.0  # until a new supervisor must have said something
-_ENVIRONMENT = ("PATH", "HOME", "LANG")
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "OSTLER_LAB_BOOT")  # the last: see agent.proc.boot_id
 
 
 def write_json(path: str, value: object) -> None:
