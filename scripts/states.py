@@ -71,6 +71,7 @@ MEANINGS = {
     Rule.NOT_BEFORE: "its `--not-before` has not come",
     Rule.DEPENDENCY: "a job that it waits for has not ended",
     Rule.LIMIT: "its user would hold more CPUs than `max-cpus-per-user` allows",
+    Rule.CHUNK: "it was handed to a node, behind other elements of its array",
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",
     Rule.NODES: "enough nodes are configured, but too few are up and in",

@@ -1,6 +1,6 @@
 """What people do to jobs: cancel, hold, release, suspend, resume, requeue, signal, modify."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
@@ -8,16 +8,20 @@ from msgspec.structs import replace
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted, Modified
-from ostler.core.life import REQUEUE, end_for_good, release
+from ostler.core.life import end_for_good, release
 from ostler.core.moves import broken_dependency, end_waiting, settle
+from ostler.core.over import REQUEUE
+from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
 from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
 from ostler.core.view import job_row
+from ostler.model.allocation import Allocation
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import Ref, element_name
 from ostler.model.job import JobSpec
 from ostler.model.orders import Retime, SignalTasks, SuspendShare
+from ostler.model.ranges import RangeSet
 from ostler.model.states import AllocationState, JobState, Result
 from ostler.model.units import format_duration, format_size
 
@@ -62,15 +66,31 @@ def owned(entry: Entry, caller: Caller, verb: str) -> None:
         )
 
 
-def _indices(entry: Entry, ref: Ref, *, live: bool) -> Iterator[int]:
-    """Yield the named elements that are live, or those that wait or are held."""
-    spans = ref.elements or entry.job.spans()
-    names = list(entry.live) if live else [i for i in entry.touched if i not in entry.live]
-    if not live and ref.elements is not None:
-        names += [i for low, high in spans for i in range(low, high + 1) if i in entry.waiting]
-    for index in sorted(set(names)):
-        if any(low <= index <= high for low, high in spans):
-            yield index
+def _waiting(entry: Entry, ref: Ref) -> list[int]:
+    """Return the named elements that wait or are held, and are with no node."""
+    spans = list(ref.elements or entry.job.spans())
+    names = RangeSet([(i, i) for i in entry.touched if i not in entry.live]).common(spans)
+    if ref.elements is not None:
+        names += entry.waiting.common(spans)
+    return sorted(set(names))
+
+
+def _allocations(
+    s: State, entry: Entry, ref: Ref, *, running: bool = False
+) -> list[tuple[Allocation, list[int]]]:
+    """Return the allocations that serve named elements, each with those that it has.
+
+    A slot named as a whole comes with no elements: everything of it is meant. running: of a slot's
+    elements only the one that runs counts.
+    """
+    if ref.elements is None:
+        return [(s.allocations[number], []) for number in sorted(entry.slots)]
+    found: dict[int, list[int]] = {}
+    for index in RangeSet([(i, i) for i in entry.live]).common(list(ref.elements)):
+        alloc = s.allocations[entry.live[index]]
+        if not (running and alloc.slot and alloc.running != index):
+            found.setdefault(alloc.id, []).append(index)
+    return [(s.allocations[number], found[number]) for number in sorted(found)]
 
 
 def _alive(s: State, entry: Entry, verb: str) -> None:
@@ -84,12 +104,15 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         return f"had already ended as {entry.job.result}"
     by = f"cancelled by {event.caller.user}"
     why = f"{by}: {event.reason}" if event.reason else by
-    for index in list(_indices(entry, ref, live=True)):
-        end_for_good(s, s.allocations[entry.live[index]], why)
+    for alloc, indices in _allocations(s, entry, ref):
+        if alloc.slot and indices:
+            _take_out(s, entry, alloc, indices, Result.CANCELLED, why)
+        else:
+            end_for_good(s, alloc, why)
     if ref.elements is None:
         end_waiting(s, now, entry, Result.CANCELLED, why)
     else:
-        for index in list(_indices(entry, ref, live=False)):
+        for index in _waiting(entry, ref):
             element = replace(
                 entry.element(index),
                 state=JobState.DONE,
@@ -100,7 +123,25 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             s.save(element)
             entry.finish(index, Result.CANCELLED, None)
         settle(s, now, entry, why=why)
-    return "is being cancelled" if entry.live else "cancelled"
+    return "is being cancelled" if _allocations(s, entry, ref) else "cancelled"
+
+
+def _take_out(
+    s: State, entry: Entry, alloc: Allocation, indices: list[int], cause: str, why: str
+) -> None:
+    """End elements of a slot whether they run there or not yet; noted until the node has said."""
+    if alloc.cause:
+        return  # the whole slot is being ended
+    if cause == REQUEUE:
+        indices = [i for i in indices if not _is_ending(entry, i)]
+    for index in indices:
+        result = Result.CANCELLED if cause == Result.CANCELLED else None
+        record = replace(
+            entry.element(index), state=JobState.FINISHING, result=result, reason=why, held_by=""
+        )
+        entry.touched[index] = record
+        s.save(record)
+    withdraw(s, entry, alloc, indices, cause, why)
 
 
 def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
@@ -109,11 +150,18 @@ def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     by, before = event.caller.user, entry.job
     why = f"held by {by}" + (f": {event.reason}" if event.reason else "")
     if ref.elements is None:
-        if not entry.waiting and not entry.job.held_by:
+        if not entry.waiting and not entry.queued and not entry.job.held_by:
             raise NotNow(f"job {ref} does not wait; only what waits can be held")
         entry.job = replace(entry.job, held_by=by)
+        for alloc, _ in _allocations(s, entry, ref):
+            if alloc.slot and not alloc.cause:
+                drain(s, entry, alloc)
     else:
-        indices = list(_indices(entry, ref, live=False))
+        indices = _waiting(entry, ref)
+        queued = _queued(s, entry, ref)
+        for alloc, asked in queued:
+            indices += asked
+            withdraw(s, entry, alloc, asked)
         if not indices:
             raise NotNow(f"{ref} does not wait; only what waits can be held")
         for index in indices:
@@ -125,11 +173,31 @@ def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     return why
 
 
+def _queued(s: State, entry: Entry, ref: Ref) -> list[tuple[Allocation, list[int]]]:
+    """Return the slots in which named elements wait behind others, with those elements."""
+    found = []
+    for alloc, indices in _allocations(s, entry, ref):
+        behind = [
+            i
+            for i in indices
+            if alloc.slot and not alloc.cause and i != alloc.running and not _is_ending(entry, i)
+        ]
+        if behind:
+            found.append((alloc, behind))
+    return found
+
+
+def _is_ending(entry: Entry, index: int) -> bool:
+    return entry.element(index).state is JobState.FINISHING
+
+
 def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Let what is held wait for its turn."""
     _alive(s, entry, "release")
     before = entry.job
-    indices = [i for i in _indices(entry, ref, live=False) if i in entry.touched]
+    spans = list(ref.elements or before.spans())
+    known = RangeSet([(i, i) for i in entry.touched]).common(spans)
+    indices = [i for i in known if i not in entry.live or entry.touched[i].held_by]
     whole = ref.elements is None and before.held_by
     if not whole and not any(entry.touched[index].held_by for index in indices):
         if before.held_by:
@@ -140,7 +208,8 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     for index in indices:
         element = replace(entry.touched[index], state=JobState.PENDING, held_by="", reason="")
         entry.touched[index] = element
-        entry.waiting.add(index)
+        if index not in entry.live:
+            entry.waiting.add(index)
         s.save(element)
     why = f"released by {event.caller.user}"
     settle(s, now, entry, why=why, saved=before)
@@ -151,8 +220,7 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
     _alive(s, entry, "suspend")
     count = 0
-    for index in list(_indices(entry, ref, live=True)):
-        alloc = s.allocations[entry.live[index]]
+    for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.id in entry.resuming:
             entry.resuming.discard(alloc.id)
             s.put(replace(alloc, resuming=False))
@@ -164,8 +232,13 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             s.nodes[place.node].books.give_cpus(place)
             s.send(place.node, SuspendShare(alloc.id))
         s.count_cpus(entry.job.user, -s.cpus_of(alloc))
-        s.put(replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now))
-        entry.touched[index] = replace(entry.touched[index], state=JobState.SUSPENDED)
+        frozen = replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now)
+        if alloc.slot:
+            drain(s, entry, frozen)
+        else:
+            s.put(frozen)
+            record = replace(entry.touched[alloc.element], state=JobState.SUSPENDED)
+            entry.touched[alloc.element] = record
     if not count:
         raise NotNow(f"no task of {ref} runs at present; it is {entry.job.state}")
     settle(s, now, entry, why=f"suspended by {event.caller.user}")
@@ -176,8 +249,7 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  
     """Let what is suspended go on as soon as its own CPUs are free."""
     _alive(s, entry, "resume")
     count = 0
-    for index in _indices(entry, ref, live=True):
-        alloc = s.allocations[entry.live[index]]
+    for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.state is AllocationState.SUSPENDED:
             entry.resuming.add(alloc.id)
             s.put(replace(alloc, resuming=True))
@@ -200,9 +272,10 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     if broken := broken_dependency(s, entry.job):
         raise Refused(f"it could never start: {broken}")
     ended = False
-    for index in [] if event.failed else list(_indices(entry, ref, live=True)):
-        alloc = s.allocations[entry.live[index]]
-        if alloc.state is not AllocationState.RELEASING:
+    for alloc, indices in [] if event.failed else _allocations(s, entry, ref, running=True):
+        if alloc.slot and indices:
+            _take_out(s, entry, alloc, indices, REQUEUE, why)
+        elif alloc.state is not AllocationState.RELEASING:
             release(s, alloc, REQUEUE, why)
         ended = ended or alloc.cause in ("", REQUEUE)
     again = [i for i in _ended(entry, ref) if not event.failed or not _succeeded(entry, i)]
@@ -229,7 +302,7 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 def _why_not_again(entry: Entry, event: Acted) -> str:
     if event.failed and not entry.waiting:
         return "nothing of it has failed"
-    return "what is left of it is being ended" if entry.live else "it is in the queue"
+    return "what is left of it is being ended" if entry.slots else "it is in the queue"
 
 
 def _ended(entry: Entry, ref: Ref) -> list[int]:
@@ -248,10 +321,10 @@ def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> s
     if not 1 <= event.signal <= MAX_SIGNAL:
         raise UsageError(f"{event.signal} is no signal", expected=f"1 to {MAX_SIGNAL}")
     count = 0
-    for index in _indices(entry, ref, live=True):
-        alloc = s.allocations[entry.live[index]]
+    for alloc, indices in _allocations(s, entry, ref, running=True):
+        only = indices[0] if alloc.slot and indices else -1
         for node in sorted(alloc.nodes - alloc.freed):
-            s.send(node, SignalTasks(alloc.id, event.signal))
+            s.send(node, SignalTasks(alloc.id, event.signal, only))
         count += 1
     if not count:
         raise NotNow(f"nothing of {ref} runs; it is {entry.job.state}")
@@ -291,7 +364,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     before = entry.job
     entry.job = replace(before, spec=spec, priority=spec.priority)
     if spec.time_limit != before.spec.time_limit:
-        for number in entry.live.values():
+        for number in entry.slots:
             alloc = s.allocations[number]
             s.put(replace(alloc, time_limit=spec.time_limit))
             for node in sorted(alloc.nodes - alloc.freed):
@@ -326,7 +399,7 @@ def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
         if type(value) not in wanted:
             raise UsageError(f"{key} cannot be {value!r}")
         if key in _REQUEST_KEYS:
-            if entry.live:
+            if entry.slots:
                 raise NotNow(f"job {_name(entry)} has started; its {key} can no longer change")
             request = replace(request, **{key: value})
         else:

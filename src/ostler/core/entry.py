@@ -9,6 +9,17 @@ from ostler.schedule.snapshot import WaitingView
 _WORST = (Result.LOST, Result.MEMORY, Result.TIMEOUT, Result.FAILED, Result.REJECTED)
 
 
+class Slot:
+    """What is known of a living allocation beside its row; all of it can be forgotten."""
+
+    __slots__ = ("draining", "last", "recalled")
+
+    def __init__(self) -> None:
+        self.draining = False  # it is to take no more elements
+        self.last = True  # its node was told that no more will come
+        self.recalled: set[int] = set()  # elements asked back and not answered yet
+
+
 class Entry:
     """An array costs ranges, not objects: only elements with a history have a record here."""
 
@@ -17,10 +28,12 @@ class Entry:
         "failures",
         "job",
         "live",
+        "mean",
         "results",
         "resuming",
         "retry_at",
         "returned",
+        "slots",
         "statuses",
         "touched",
         "unmet",
@@ -34,7 +47,9 @@ class Entry:
         self.weight = job.spec.weight
         self.waiting = RangeSet(list(job.spans()))  # could be granted, as far as they go
         self.touched: dict[int, Element] = {}  # unfinished, with a record of their own
-        self.live: dict[int, AllocationId] = {}
+        self.live: dict[int, AllocationId] = {}  # granted, or handed to a slot
+        self.slots: dict[AllocationId, Slot] = {}  # every allocation of the job
+        self.mean = 0.0  # seconds that an element takes, of late; 0: not known
         self.returned: list[int] = []  # elements to start first: their last start was undone
         self.results: dict[str, RangeSet] = {}  # ended elements by result
         self.statuses = 0  # OR of the exit statuses of ended elements
@@ -69,8 +84,16 @@ class Entry:
         ended = sum(found.between(low, high) for found in self.results.values())
         return ended == high - low + 1
 
+    @property
+    def queued(self) -> int:
+        """Return how many elements are handed to slots beyond one for each."""
+        return max(0, len(self.live) - len(self.slots))
+
     def element(self, index: int) -> Element:
-        """Return the element's record; an untouched one is made up."""
+        """Return the element's record; an untouched one is made up.
+
+        Its attempt counts the starts before the present stay in a slot.
+        """
         return self.touched.get(index) or Element(self.job.id, index)
 
     def result_of(self, index: int) -> str | None:

@@ -6,11 +6,14 @@ from ostler.core.entry import Entry
 from ostler.core.planning import snapshot
 from ostler.core.state import State
 from ostler.core.view import job_row, nodes_of, unknown_since
-from ostler.model.ids import Ref
+from ostler.model.allocation import Allocation
+from ostler.model.ids import Ref, element_name
 from ostler.model.job import Job
-from ostler.model.states import JobState
+from ostler.model.ranges import RangeSet
+from ostler.model.states import JobState, Rule
 from ostler.schedule import explain as schedule_explain
 from ostler.schedule.backfill import plan
+from ostler.schedule.words import counted
 
 Row = dict[str, Any]
 
@@ -31,8 +34,8 @@ def explain(s: State, now: float, ref: Ref) -> Row:
         "to_start_now": "",
         "elements": {
             "total": entry.total,
-            "waiting": len(entry.waiting),
-            "live": len(entry.live),
+            "waiting": len(entry.waiting) + entry.queued,
+            "live": len(entry.slots),
             "ended": entry.ended,
         },
     }
@@ -40,11 +43,16 @@ def explain(s: State, now: float, ref: Ref) -> Row:
         return row | {"state": "done", "reason": f"it ended as {result}", "result": result}
     if entry.job.state is JobState.DONE:
         return row | {"reason": entry.job.reason, "result": str(entry.job.result)}
-    if index in entry.live or (index is None and entry.live and not entry.waiting):
-        return row | _running(s, now, entry, index)
+    alloc = s.allocations[entry.live[index]] if index in entry.live else None
+    element = entry.touched.get(index) if index is not None else None
+    if index is None and entry.slots and not entry.waiting:
+        return row | _running(s, now, entry, [s.allocations[number] for number in entry.slots])
+    if alloc is not None and (not alloc.slot or alloc.running == index):
+        return row | _running(s, now, entry, [alloc])
+    if index is not None and alloc is not None and not (element and element.held_by):
+        return row | _queued(now, entry, alloc, index)
     if index is not None:
         row["state"] = "pending" if index in entry.waiting and not entry.job.held_by else "held"
-        element = entry.touched.get(index)
         if element is not None and element.held_by:
             why = f"held by {element.held_by}"
             free = f"release it with `ostler release {ref}`"
@@ -64,9 +72,27 @@ def explain(s: State, now: float, ref: Ref) -> Row:
     return row
 
 
-def _running(s: State, now: float, entry: Entry, index: int | None) -> Row:
-    live = [entry.live[index]] if index is not None else list(entry.live.values())
-    allocs = [s.allocations[number] for number in live]
+def _queued(now: float, entry: Entry, alloc: Allocation, index: int) -> Row:
+    """Say where an element stands in the queue of its slot."""
+    node = alloc.placements[0].node
+    record = entry.touched.get(index)
+    if record is not None and record.state is JobState.FINISHING:
+        return {"state": "pending", "reason": f"{node} was told to drop it: {record.reason}"}
+    before = RangeSet(list(alloc.chunk)).between(0, index - 1)
+    expected = now + before * entry.mean if entry.mean else None
+    others = counted(max(before, 1), "element")
+    return {
+        "state": "pending",
+        "rule": str(Rule.CHUNK),
+        "reason": f"it was handed to {node}, and starts there after {others} of its array",
+        "expected_start": expected,
+        "blockers": [element_name(entry.job.id, alloc.running)] if alloc.running >= 0 else [],
+        "numbers": {"before": before, "node": node, "mean_seconds": entry.mean},
+        "to_start_now": "an idle CPU that fits takes its share of what was handed out",
+    }
+
+
+def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Row:
     where = ", ".join(nodes_of(s, entry))
     since = unknown_since(s, entry)
     alloc = allocs[0]
@@ -88,13 +114,14 @@ def _running(s: State, now: float, entry: Entry, index: int | None) -> Row:
             "reason": f"it is suspended on {where} and keeps its memory",
             "to_start_now": f"`ostler resume {entry.job.id}`",
         }
-    if alloc.started_at is None:
+    begun = alloc.since if alloc.slot and alloc.running >= 0 else alloc.started_at
+    if alloc.started_at is None or begun is None:
         return {"reason": f"it was given {where}, and is being started there"}
     limit = ""
     if alloc.time_limit:
-        left = alloc.started_at + alloc.suspended + alloc.time_limit - now
+        left = begun + alloc.suspended + alloc.time_limit - now
         limit = f"; its time limit ends it in {max(left, 0):.0f} s at the latest"
-    return {"reason": f"it runs on {where} since {now - alloc.started_at:.0f} s{limit}"}
+    return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}"}
 
 
 def _users_of(s: State, number: int) -> list[str]:

@@ -1,58 +1,53 @@
-"""The life of one element on its allocation: granted, made, started, ended, and perhaps again."""
+"""The life of an allocation: granted, made, started, ended; with it that of its elements."""
 
 from msgspec.structs import replace
 
-from ostler.core.entry import Entry
+from ostler.core.chunks import slot_over
+from ostler.core.entry import Entry, Slot
 from ostler.core.moves import settle
+from ostler.core.over import UNDONE, element_over, sensible_end, with_start
+from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
-from ostler.core.status import describe, exit_status, result_of
 from ostler.model.allocation import Allocation
-from ostler.model.job import Element, Job
-from ostler.model.orders import NODE_FAULT, Ended, EndShare, Launch, Made, Started, StartTasks
-from ostler.model.record import Accounting
+from ostler.model.orders import (
+    NODE_FAULT,
+    Chunk,
+    Ended,
+    EndShare,
+    Launch,
+    Made,
+    Started,
+    StartTasks,
+)
+from ostler.model.ranges import RangeSet
 from ostler.model.resources import Placement
 from ostler.model.states import AllocationState, JobState, Result
 from ostler.schedule.words import counted
 
-REQUEUE = "requeue"  # a cause that is no result: the element goes back to its queue
-UNDONE = "undone"  # a node could not make its share: everything is undone and tried again
-# What a node can tell of an end; the last two are what it was told. Its tasks tell the rest.
-_TOLD = frozenset(
-    {
-        "",
-        NODE_FAULT,
-        Result.CANCELLED,
-        Result.TIMEOUT,
-        Result.MEMORY,
-        Result.LOST,
-        Result.REJECTED,
-        REQUEUE,
-        UNDONE,
-    }
-)
 FAULT_PAUSE_MOST = 30.0  # seconds until a node that could not start anything is tried again
-MAX_FAILURES = 5  # starts in a row that nodes could not make, before an element is rejected
 
 
-def grant(s: State, now: float, entry: Entry, index: int, places: tuple[Placement, ...]) -> None:
-    """Give the element these places, which are known to be free, and order the start."""
+def grant(
+    s: State, now: float, entry: Entry, places: tuple[Placement, ...], *, alike: int = 1
+) -> None:
+    """Give the next element these places, which are known to be free, and order the start.
+
+    With places on one node an array gets a slot. alike: how many slots it is getting now.
+    """
     job = entry.job
-    element = replace(
-        entry.element(index),
-        state=JobState.STARTING,
-        attempt=entry.element(index).attempt + 1,
-        node=",".join(p.node for p in places),
-        reason="",
-    )
+    index = entry.next_waiting()
+    if index is None:
+        return
     alloc = Allocation(
         s.next_allocation,
         job.id,
         index,
-        element.attempt,
+        entry.element(index).attempt + 1,
         places,
         now,
         s.epoch,
         time_limit=job.spec.time_limit,
+        slot=can_be_slot(job, len(places)),
     )
     s.next_allocation += 1
     for place in places:
@@ -60,21 +55,41 @@ def grant(s: State, now: float, entry: Entry, index: int, places: tuple[Placemen
         node.books.take(place)
         node.allocations.add(alloc.id)
     s.count_cpus(job.user, s.cpus_of(alloc))
-    entry.waiting.discard(index)
-    entry.touched[index] = element
-    entry.live[index] = alloc.id
+    entry.slots[alloc.id] = Slot()
+    if alloc.slot:
+        first = take(entry, alloc, chunk_size(entry, len(entry.slots) - 1 + alike))
+        entry.slots[alloc.id].last = not entry.waiting
+        alloc = replace(alloc, chunk=tuple(RangeSet(list(first)).spans), running=index, since=now)
+    else:
+        _give_whole(entry, alloc)
     s.put(alloc)
     if not job.is_array:
         where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
         s.note(now, "allocation-granted", f"it was given {where}", job=job.id, allocation=alloc.id)
     settle(s, now, entry)
     for place in places:
-        order_launch(s, entry.job, alloc, place.node, start=len(places) == 1)
+        order_launch(s, entry, alloc, place.node, start=len(places) == 1)
 
 
-def order_launch(s: State, job: Job, alloc: Allocation, node: str, *, start: bool) -> None:
+def _give_whole(entry: Entry, alloc: Allocation) -> None:
+    """Let one element have the whole allocation."""
+    index = alloc.element
+    if entry.returned and entry.returned[0] == index:
+        entry.returned.pop(0)
+    entry.waiting.discard(index)
+    entry.live[index] = alloc.id
+    entry.touched[index] = replace(
+        entry.element(index),
+        state=JobState.STARTING,
+        attempt=alloc.attempt,
+        node=",".join(p.node for p in alloc.placements),
+        reason="",
+    )
+
+
+def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start: bool) -> None:
     """Order the share of an allocation on one node; harmless when the agent already has it."""
-    spec = job.spec
+    job, spec = entry.job, entry.job.spec
     place = next(p for p in alloc.placements if p.node == node)
     order = Launch(
         alloc.id,
@@ -90,6 +105,7 @@ def order_launch(s: State, job: Job, alloc: Allocation, node: str, *, start: boo
         members=tuple(p.node for p in alloc.placements),
         start=start,
         is_array=job.is_array,
+        chunk=_first_chunk(entry, alloc) if alloc.slot else None,
         argv=spec.argv,
         cwd=spec.cwd,
         umask=spec.umask,
@@ -105,6 +121,14 @@ def order_launch(s: State, job: Job, alloc: Allocation, node: str, *, start: boo
         stdio=spec.stdio,
     )
     s.send(node, order, (spec.env, spec.script, spec.items))
+
+
+def _first_chunk(entry: Entry, alloc: Allocation) -> Chunk:
+    """Return all that a slot holds, its first element at the head."""
+    rest = RangeSet(list(alloc.chunk))
+    head = ((alloc.element, alloc.element),) if alloc.element in rest else ()
+    rest.discard(alloc.element)
+    return chunk_of(entry, (*head, *rest.spans), last=entry.slots[alloc.id].last)
 
 
 def on_made(s: State, now: float, node: str, row: Made) -> None:
@@ -127,20 +151,19 @@ def on_started(s: State, now: float, node: str, row: Started) -> None:
     if alloc is None or node not in alloc.nodes or alloc.started:
         return
     state = AllocationState.READY if alloc.state is AllocationState.GRANTED else alloc.state
-    s.put(replace(alloc, state=state, started=True, started_at=row.at, made=alloc.made | {node}))
+    alloc = replace(alloc, state=state, started=True, started_at=row.at, made=alloc.made | {node})
     entry = s.jobs[alloc.job]
     entry.failures.pop(alloc.element, None)
     s.nodes[node].faults, s.nodes[node].fault = 0, ""
-    entry.touched[alloc.element] = replace(
-        entry.touched[alloc.element], state=JobState.RUNNING, started_at=row.at
-    )
+    if alloc.slot:
+        alloc = replace(alloc, since=row.at)
+    else:
+        record = replace(entry.touched[alloc.element], state=JobState.RUNNING, started_at=row.at)
+        entry.touched[alloc.element] = record
+    s.put(alloc)
     before = entry.job
-    entry.job = _with_start(before, row.at)
+    entry.job = with_start(before, row.at)
     settle(s, now, entry, saved=before)
-
-
-def _with_start(job: Job, at: float | None) -> Job:
-    return job if job.started_at is not None else replace(job, started_at=at)
 
 
 def on_ended(s: State, now: float, node: str, row: Ended) -> None:
@@ -148,9 +171,7 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
     alloc = s.allocations.get(row.alloc)
     if alloc is None or node not in alloc.nodes or node in alloc.freed:
         return
-    if row.cause not in _TOLD:
-        why = f"{node} told of an end that is none: {row.cause[:50]!r}"
-        row = replace(row, cause=Result.LOST if row.started_at is not None else "", why=why)
+    row = sensible_end(node, row)
     if row.cause == NODE_FAULT:
         _fault(s, now, s.nodes[node], alloc.job, row.why)
     starts = [at for at in (alloc.started_at, row.started_at) if at is not None]
@@ -165,7 +186,7 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
         end_why=alloc.end_why or row.why,
     )
     if alloc.freed == alloc.nodes:
-        _finish(s, now, alloc, row.at)
+        _finish(s, now, alloc, row)
         return
     failed = row.cause or row.started_at is None
     if failed and alloc.state is not AllocationState.RELEASING:
@@ -201,122 +222,22 @@ def end_for_good(s: State, alloc: Allocation, why: str) -> None:
         release(s, alloc, Result.CANCELLED, why)
 
 
-def _finish(s: State, now: float, alloc: Allocation, ended_at: float) -> None:
+def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     entry = s.jobs[alloc.job]
     _free(s, entry, alloc)
-    s.put(replace(alloc, state=AllocationState.RELEASED))
-    del entry.live[alloc.element]
-    cause, why = _cause(alloc)
-    if cause == UNDONE and alloc.started:
-        why = f"not all of it could start: {why}"
-    elif not cause and len(alloc.tasks) < entry.job.spec.request.tasks:
-        known, tasks = len(alloc.tasks), entry.job.spec.request.tasks
-        cause, why = Result.LOST, f"how {tasks - known} of its {tasks} tasks ended is not known"
-    told = Result.REJECTED if cause in (REQUEUE, UNDONE) else cause
-    status = exit_status(told, alloc.tasks)
-    again, reason = _again(entry, alloc, cause, why, status)
-    result = result_of(told, alloc.tasks)
-    element = replace(
-        entry.touched[alloc.element],
-        result=result,
-        exit_status=status,
-        reason=why or describe(alloc.tasks),
-        started_at=alloc.started_at,
-        ended_at=ended_at,
-        usage=alloc.usage,
-        tasks=alloc.tasks,
-    )
-    if alloc.started:
-        s.save(_accounting(entry.job, alloc, element, "requeued" if again else str(result)))
-    before = entry.job
-    entry.job = _with_start(before, alloc.started_at)
-    if again:
-        _wait_again(s, now, alloc, element, reason)
+    before, why = entry.job, ""
+    if alloc.slot:
+        slot_over(s, now, entry, alloc, row)
+        alloc = replace(alloc, chunk=(), running=-1)
     else:
-        s.save(replace(element, state=JobState.DONE))
-        entry.finish(alloc.element, str(result), status)
-    settle(s, now, entry, why=reason if again else element.reason, saved=before)
-
-
-def _cause(alloc: Allocation) -> tuple[str, str]:
-    """Return what ended it and the sentence; both empty when its tasks ended by themselves."""
-    if alloc.cause == REQUEUE:
-        return REQUEUE, alloc.why
-    if alloc.end_cause not in ("", UNDONE, REQUEUE, NODE_FAULT):
-        return alloc.end_cause, alloc.end_why
-    if alloc.cause == Result.CANCELLED and alloc.end_cause:
-        return alloc.cause, alloc.why
-    if alloc.cause == UNDONE or not alloc.started:
-        if alloc.cause not in ("", UNDONE):
-            return alloc.cause, alloc.why
-        return UNDONE, alloc.end_why or alloc.why
-    return "", ""
-
-
-def _again(
-    entry: Entry, alloc: Allocation, cause: str, why: str, status: int | None
-) -> tuple[bool, str]:
-    """Say whether the element goes back to its queue, and the sentence for it."""
-    spec = entry.job.spec
-    if alloc.cause == Result.CANCELLED:
-        return False, ""  # whatever ended it in truth: somebody was told that it does not go on
-    if cause == REQUEUE:
-        return True, why
-    if cause == UNDONE and not alloc.started and alloc.end_cause == NODE_FAULT:
-        return True, f"could not start: {why}"  # the job has no part in it, however often
-    if cause == UNDONE and not alloc.started:
-        failures = entry.failures[alloc.element] = entry.failures.get(alloc.element, 0) + 1
-        return failures < MAX_FAILURES, f"could not start: {why}"
-    if cause in (Result.LOST, UNDONE) and spec.requeue:
-        return True, f"runs again: {why}"
-    if cause in (Result.CANCELLED, Result.REJECTED, Result.DEPENDENCY, UNDONE):
-        return False, ""
-    result = result_of(cause, alloc.tasks)
-    if result is Result.SUCCESS or alloc.attempt > spec.retries:
-        return False, ""
-    named = {str(result), str(status)}
-    if spec.retry_on and not named & set(spec.retry_on):
-        return False, ""
-    if result is Result.LOST and not spec.retry_on:
-        return False, ""  # it may have run; only a word for it lets it run twice
-    tries = f"attempt {alloc.attempt} of {spec.retries + 1} ended as {result}"
-    return True, f"{tries}: {why or describe(alloc.tasks)}"
-
-
-def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reason: str) -> None:
-    entry = s.jobs[alloc.job]
-    attempt = alloc.attempt if alloc.started else alloc.attempt - 1
-    back = replace(
-        element,
-        state=JobState.HELD if entry.job.held_by else JobState.PENDING,
-        attempt=attempt,
-        result=None,
-        exit_status=None,
-        node="",
-        started_at=None,
-        ended_at=None,
-        reason=reason,
-        tasks=(),
-    )
-    entry.touched[alloc.element] = back
-    s.save(back)
-    entry.waiting.add(alloc.element)
-    entry.returned.append(alloc.element)
-    if not alloc.started and alloc.cause in ("", UNDONE):
-        # At once the first time, so that nothing overtakes it.
-        failures = entry.failures.get(alloc.element, 0)
-        pause = 2.0**failures if failures > 1 else 0.0
-        entry.retry_at = max(entry.retry_at, now + pause)
-        s.wake(entry.retry_at, entry.job.id)
-        number = alloc.element if entry.job.is_array else None
-        s.note(now, "context-failed", reason, job=entry.job.id, element=number, allocation=alloc.id)
-    elif entry.job.is_array:
-        s.note(now, "element-pending", reason, job=entry.job.id, element=alloc.element)
-    if alloc.started:
-        entry.job = replace(entry.job, requeues=entry.job.requeues + 1)
+        why = element_over(s, now, entry, alloc, row.at)
+    s.put(replace(alloc, state=AllocationState.RELEASED))
+    del entry.slots[alloc.id]
+    settle(s, now, entry, why=why, saved=before)
 
 
 def _free(s: State, entry: Entry, alloc: Allocation) -> None:
+    """Give back what an allocation held; nothing of it is left anywhere."""
     holds = alloc.suspended_at is None
     for place in alloc.placements:
         node = s.nodes[place.node]
@@ -325,25 +246,3 @@ def _free(s: State, entry: Entry, alloc: Allocation) -> None:
     if holds:
         s.count_cpus(entry.job.user, -s.cpus_of(alloc))
     entry.resuming.discard(alloc.id)
-
-
-def _accounting(job: Job, alloc: Allocation, element: Element, result: str) -> Accounting:
-    return Accounting(
-        alloc.id,
-        job.id,
-        alloc.element,
-        alloc.attempt,
-        job.user,
-        job.spec.project,
-        job.spec.partition,
-        element.node,
-        sum(len(p.cpus) for p in alloc.placements),
-        sum(p.memory for p in alloc.placements),
-        sum(len(p.gpus) for p in alloc.placements),
-        alloc.granted_at,
-        alloc.started_at,
-        element.ended_at or alloc.granted_at,
-        result,
-        element.exit_status,
-        alloc.usage,
-    )

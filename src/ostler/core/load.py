@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from ostler.core.entry import Entry
+from ostler.core.entry import Entry, Slot
 from ostler.core.state import NodeEntry, State
 from ostler.model.job import Job
 from ostler.model.node import Node
@@ -66,18 +66,22 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
     for alloc in loaded.allocations:
         entry = s.jobs[alloc.job]
         s.allocations[alloc.id] = alloc
-        entry.live[alloc.element] = alloc.id
+        entry.slots[alloc.id] = Slot()
         if alloc.resuming:
             entry.resuming.add(alloc.id)
-        entry.waiting.discard(alloc.element)
-        entry.touched[alloc.element] = replace(
-            entry.element(alloc.element),
-            state=s.live_state(alloc.id),
-            attempt=alloc.attempt,
-            node=",".join(p.node for p in alloc.placements),
-            started_at=alloc.started_at,
-            reason="",
-        )
+        for low, high in alloc.chunk if alloc.slot else ((alloc.element, alloc.element),):
+            for index in range(low, high + 1):
+                entry.live[index] = alloc.id
+                entry.waiting.discard(index)
+        if not alloc.slot:
+            entry.touched[alloc.element] = replace(
+                entry.element(alloc.element),
+                state=s.live_state(alloc.id),
+                attempt=alloc.attempt,
+                node=",".join(p.node for p in alloc.placements),
+                started_at=alloc.started_at,
+                reason="",
+            )
         holds = alloc.suspended_at is None
         if holds:
             s.count_cpus(entry.job.user, s.cpus_of(alloc))

@@ -162,7 +162,7 @@ def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
     if how == "kill":
         for number in live:
             entry = s.jobs[number]
-            for alloc in [s.allocations[a] for a in entry.live.values()]:
+            for alloc in [s.allocations[a] for a in entry.slots]:
                 end_for_good(s, alloc, f"the machine was stopped by {event.caller.user}")
             settle(s, now, entry)
     s.stopping = how
@@ -202,6 +202,6 @@ def _on_tick(s: State, now: float) -> None:
             s.wake(entry.abandoned_at + grace, number)
         else:
             why = f"the client of `ostler run` was gone for {grace} s"
-            for index in sorted(entry.live):
-                end_for_good(s, s.allocations[entry.live[index]], why)
+            for alloc in sorted(entry.slots):
+                end_for_good(s, s.allocations[alloc], why)
             end_waiting(s, now, entry, Result.CANCELLED, why)

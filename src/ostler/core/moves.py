@@ -13,11 +13,11 @@ from ostler.model.states import LEGAL_JOB, JobState, Result
 def total_state(s: State, entry: Entry) -> JobState:
     """Return the state of the whole job.
 
-    An array runs from its first start until none of its elements is live: that one of them is
+    An array runs from its first start until none of its elements holds anything: that one of them is
     just starting or finishing is the element's matter.
     """
-    if entry.live:
-        states = (s.live_state(alloc) for alloc in entry.live.values())
+    if entry.slots:
+        states = (s.live_state(alloc) for alloc in entry.slots)
         first = next(states)
         if not entry.job.is_array:
             return first
@@ -119,6 +119,6 @@ def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) ->
     before = entry.job
     entry.job = replace(before, held_by="", rest=result if entry.waiting else before.rest)
     entry.finish_waiting(result)
-    if not before.is_array and not entry.live:
+    if not before.is_array and not entry.slots:
         entry.statuses = ENDED_BY_OSTLER
     settle(s, now, entry, why=why, saved=before)

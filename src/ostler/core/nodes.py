@@ -3,8 +3,10 @@
 from msgspec.structs import replace
 
 from ostler.core import life
+from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGone, AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.slots import resend
 from ostler.core.state import NodeEntry, State
 from ostler.core.view import node_row
 from ostler.model.allocation import Allocation
@@ -15,6 +17,7 @@ from ostler.model.orders import (
     EndShare,
     Held,
     Made,
+    Progress,
     ResumeShare,
     Retime,
     Started,
@@ -103,9 +106,11 @@ def _reconcile(
     s.send(node, Retime(alloc.id, alloc.time_limit))
     if alloc.suspended_at is not None:
         s.send(node, SuspendShare(alloc.id))
-    elif alloc.suspended:
+    elif alloc.suspended or alloc.slot:
         s.send(node, ResumeShare(alloc.id))
-    if held.phase != "started" and alloc.state is AllocationState.READY:
+    if alloc.slot:
+        resend(s, s.jobs[alloc.job], alloc)
+    elif held.phase != "started" and alloc.state is AllocationState.READY:
         s.send(node, StartTasks(alloc.id))
 
 
@@ -122,7 +127,10 @@ def _absent(s: State, now: float, node: str, alloc: Allocation, *, rebooted: boo
         why = "it was ended before it started"
         life.on_ended(s, now, node, Ended(alloc.id, now, None, alloc.cause, alloc.why or why))
     else:
-        life.order_launch(s, s.jobs[alloc.job].job, alloc, node, start=not several)
+        entry = s.jobs[alloc.job]
+        life.order_launch(s, entry, alloc, node, start=not several)
+        if alloc.slot:
+            resend(s, entry, alloc)
 
 
 def on_reported(s: State, now: float, event: AgentReported) -> None:
@@ -133,6 +141,8 @@ def on_reported(s: State, now: float, event: AgentReported) -> None:
                 life.on_made(s, now, event.node, row)
             case Started():
                 life.on_started(s, now, event.node, row)
+            case Progress():
+                on_progress(s, now, event.node, row)
             case Ended():
                 life.on_ended(s, now, event.node, row)
                 _stray_ended(s, event.node, row.alloc)

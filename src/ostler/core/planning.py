@@ -1,5 +1,6 @@
 """The core's side of planning: what a scheduler is shown, and which of its lines are carried out."""
 
+from collections import Counter
 from math import inf
 
 from msgspec.structs import replace
@@ -7,15 +8,17 @@ from msgspec.structs import replace
 from ostler.core.entry import Entry
 from ostler.core.life import grant
 from ostler.core.moves import settle
+from ostler.core.slots import drain, take_back, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Rule
+from ostler.model.states import AllocationState, JobState, Rule
 from ostler.schedule.snapshot import (
     NodeView,
     Plan,
+    Rank,
     Resume,
     ResumeView,
     RunningView,
@@ -29,7 +32,7 @@ from ostler.schedule.snapshot import (
 def snapshot(s: State, now: float) -> Snapshot:
     """Return the machine as a scheduler may see it."""
     running = [_running(s, alloc) for alloc in s.allocations.values()]
-    waiting = [view for entry in s.jobs.values() if (view := waiting_view(now, entry))]
+    waiting = [view for entry in s.jobs.values() if (view := waiting_view(s, now, entry))]
     resuming = [
         _resuming(s.allocations[number], now)
         for entry in s.jobs.values()
@@ -45,14 +48,14 @@ def node_views(s: State) -> list[NodeView]:
 
 
 def _node_view(entry: NodeEntry) -> NodeView:
-    node, books = entry.node, entry.books
+    node, books, why = entry.node, entry.books, entry.unusable
     return NodeView(
         node.name,
         node.facts,
         node.partition,
-        not why_unusable(entry),
+        not why,
         node.gone,
-        why_unusable(entry),
+        why,
         tuple(sorted(books.cpus)),
         books.memory,
         tuple(sorted(books.gpus)),
@@ -60,37 +63,35 @@ def _node_view(entry: NodeEntry) -> NodeView:
     )
 
 
-def why_unusable(entry: NodeEntry) -> str:
-    """Return one phrase on why nothing new starts on the node; empty when it may."""
-    node = entry.node
-    if node.gone:
-        return "it left the machine"
-    if node.word is not NodeWord.IN:
-        return f"{node.word}: {node.word_reason}" if node.word_reason else str(node.word)
-    if node.status is not NodeStatus.RUNNING:
-        return f"its status is {node.status}"
-    if not entry.connected:
-        return "its agent has not greeted this manager yet"
-    if entry.strays:
-        return f"it is ending {len(entry.strays)} allocations that had been given up"
-    if entry.fault:
-        return f"nothing could be started there: {entry.fault}"
-    return ""
-
-
 def _running(s: State, alloc: Allocation) -> RunningView:
-    job = s.jobs[alloc.job].job
-    begun = alloc.started_at if alloc.started_at is not None else alloc.granted_at
-    ends = begun + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
+    entry = s.jobs[alloc.job]
+    job = entry.job
+    ends = _begun(alloc) + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
+    element = alloc.running if alloc.slot and alloc.running >= 0 else alloc.element
+    goes_on = alloc.slot and not alloc.cause and alloc.suspended_at is None
     return RunningView(
         alloc.id,
         job.id,
-        alloc.element if job.is_array else None,
+        element if job.is_array else None,
         job.user,
         alloc.placements,
         ends,
         suspended=alloc.suspended_at is not None,
+        goes_on=_rank(entry) if goes_on else None,
+        draining=entry.slots[alloc.id].draining,
     )
+
+
+def _begun(alloc: Allocation) -> float:
+    """Return when what runs began, or at the latest could have."""
+    if alloc.slot:
+        return alloc.since
+    return alloc.started_at if alloc.started_at is not None else alloc.granted_at
+
+
+def _rank(entry: Entry) -> Rank:
+    job = entry.job
+    return Rank(job.priority, job.submitted_at, job.spec.partition)
 
 
 def _resuming(alloc: Allocation, now: float) -> ResumeView:
@@ -100,25 +101,29 @@ def _resuming(alloc: Allocation, now: float) -> ResumeView:
 def _left(alloc: Allocation, now: float) -> float:
     if not alloc.time_limit:
         return inf
-    begun = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+    begun = _begun(alloc)
     stopped = alloc.suspended_at if alloc.suspended_at is not None else now
     return max(1.0, alloc.time_limit - (stopped - begun - alloc.suspended))
 
 
-def waiting_view(now: float, entry: Entry) -> WaitingView | None:
-    """Return what waits of a job; None when nothing does. Kept until the job changes."""
+def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
+    """Return what waits of a job; None when nothing does. Kept until the job changes.
+
+    Elements that wait in a slot behind others count once no others wait, and if it takes long.
+    """
     if entry.view is not None:
         return entry.view
     job = entry.job
-    count = len(entry.waiting) + (0 if entry.waiting else _held(entry))
-    if not count:
+    count = len(entry.waiting) or _held(entry)
+    handed = 0 if count else _worth_taking(s, now, entry)
+    if not (count or handed):
         return None
     blocked = _blocked(now, entry)
     if job.spec.array_cap and not blocked:
-        count = min(count, job.spec.array_cap - len(entry.live))
-    entry.view = WaitingView(
+        count = min(count, job.spec.array_cap - len(entry.slots))
+    view = WaitingView(
         job.id,
-        max(count, 1),
+        max(count or handed, 1),
         job.spec.request,
         job.spec.partition,
         job.user,
@@ -128,7 +133,15 @@ def waiting_view(now: float, entry: Entry) -> WaitingView | None:
         blocked,
         head=bool(entry.returned),
     )
-    return entry.view
+    entry.view = view if count else None
+    return view
+
+
+def _worth_taking(s: State, now: float, entry: Entry) -> int:
+    """Return how many slots of an array have a queue that an idle CPU should share."""
+    if not entry.queued:
+        return 0
+    return sum(worth_taking(entry, s.allocations[number], now) for number in entry.slots)
 
 
 def _held(entry: Entry) -> int:
@@ -138,7 +151,7 @@ def _held(entry: Entry) -> int:
 def _blocked(now: float, entry: Entry) -> Wait | None:
     """Return why none of the job's elements may start, as far as the core alone knows it."""
     job = entry.job
-    if job.held_by or not entry.waiting:
+    if job.held_by or not (entry.waiting or entry.queued):
         by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
         return Wait(Rule.HOLD, {"held_by": by})
     if entry.unmet:
@@ -148,23 +161,29 @@ def _blocked(now: float, entry: Entry) -> Wait | None:
     if entry.retry_at > now:
         failures = max(entry.failures.values(), default=1)
         return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
-    if job.spec.array_cap and len(entry.live) >= job.spec.array_cap:
-        return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.live)})
+    if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
+        return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
     return None
 
 
 def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
     """Carry out what is legal of a plan; each line that is not becomes an event with the reason."""
     s.changed = False
+    left = Counter(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         try:
             if isinstance(line, Resume):
                 _resume(s, now, line)
             else:
-                _start(s, now, line)
+                _start(s, now, line, alike=left[line.job])
+                left[line.job] -= 1
         except Refused as error:
             job = line.job if isinstance(line, Start) and line.job in s.jobs else None
             s.note(now, "plan-refused", f"{by}: {error}", job=job)
+    for number in sorted(plan.yields):
+        alloc = s.allocations.get(number)
+        if alloc is not None and alloc.slot and not alloc.cause:
+            drain(s, s.jobs[alloc.job], alloc)
     for number, wait in plan.waits.items():
         entry = s.jobs.get(number)
         if entry is None or entry.job.rule == wait.rule or not (entry.waiting or _held(entry)):
@@ -173,20 +192,20 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
         s.save(entry.job)
 
 
-def _start(s: State, now: float, line: Start) -> None:
+def _start(s: State, now: float, line: Start, *, alike: int) -> None:
     entry = s.jobs.get(line.job)
     if entry is None:
         raise Refused(f"there is no job {line.job} that waits")
-    index = entry.next_waiting()
-    if index is None:
+    if entry.next_waiting() is None:
+        if take_back(s, now, entry):  # with a node, behind others: once it is back, it waits
+            return
         raise Refused(f"job {line.job} has no element that waits")
     blocked = _blocked(now, entry)
     if blocked:
         raise Refused(f"job {line.job} may not start: rule {blocked.rule}")
     check_places(s, entry, line.placements)
-    if entry.returned and entry.returned[0] == index:
-        entry.returned.pop(0)
-    grant(s, now, entry, index, tuple(sorted(line.placements, key=lambda p: p.first_rank)))
+    places = tuple(sorted(line.placements, key=lambda p: p.first_rank))
+    grant(s, now, entry, places, alike=alike)
 
 
 def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
@@ -215,7 +234,7 @@ def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
     node = s.nodes.get(place.node)
     if node is None:
         raise Refused(f"there is no node {place.node!r}")
-    if why := why_unusable(node):
+    if why := node.unusable:
         raise Refused(f"{place.node} cannot be used: {why}")
     if node.node.partition != job.spec.partition:
         raise Refused(f"{place.node} is not in partition {job.spec.partition}")
@@ -268,5 +287,7 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
             resuming=False,
         )
     )
-    entry.touched[alloc.element] = replace(entry.touched[alloc.element], state=JobState.RUNNING)
+    if not alloc.slot:
+        record = replace(entry.touched[alloc.element], state=JobState.RUNNING)
+        entry.touched[alloc.element] = record
     settle(s, now, entry)

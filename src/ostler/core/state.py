@@ -18,7 +18,13 @@ from ostler.model.node import Node
 from ostler.model.orders import Order
 from ostler.model.record import Event, Write
 from ostler.model.settings import ATTRIBUTES
-from ostler.model.states import LEGAL_ALLOCATION, AllocationState, JobState
+from ostler.model.states import (
+    LEGAL_ALLOCATION,
+    AllocationState,
+    JobState,
+    NodeStatus,
+    NodeWord,
+)
 
 RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
 RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
@@ -57,6 +63,24 @@ class NodeEntry:
         self.faults = 0  # starts in a row that failed through no fault of the jobs
         self.fault = ""  # why nothing is started there before `try_at`; empty: it may
         self.try_at = 0.0  # Unix seconds
+
+    @property
+    def unusable(self) -> str:
+        """Return one phrase on why nothing new starts on the node; empty when it may."""
+        node = self.node
+        if node.gone:
+            return "it left the machine"
+        if node.word is not NodeWord.IN:
+            return f"{node.word}: {node.word_reason}" if node.word_reason else str(node.word)
+        if node.status is not NodeStatus.RUNNING:
+            return f"its status is {node.status}"
+        if not self.connected:
+            return "its agent has not greeted this manager yet"
+        if self.strays:
+            return f"it is ending {len(self.strays)} allocations that had been given up"
+        if self.fault:
+            return f"nothing could be started there: {self.fault}"
+        return ""
 
 
 class State:

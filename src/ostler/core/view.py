@@ -4,6 +4,7 @@ from typing import Any
 
 from ostler.core.entry import Entry
 from ostler.core.state import NodeEntry, State
+from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name
 from ostler.model.job import Element, Job
 from ostler.model.patterns import NULL, output_path
@@ -39,7 +40,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "array": format_ranges(list(job.spec.array)) or None,
         "array_cap": job.spec.array_cap or None,
         "elements": entry.total,
-        "elements_live": len(entry.live),
+        "elements_live": len(entry.slots),
         "elements_done": entry.ended,
         "elements_by_result": counts,
         "held_by": job.held_by,
@@ -55,7 +56,7 @@ def job_row(s: State, entry: Entry) -> Row:
 
 def nodes_of(s: State, entry: Entry) -> list[str]:
     """Return the names of the nodes on which something of the job is."""
-    return sorted({n for number in entry.live.values() for n in s.allocations[number].nodes})
+    return sorted({n for number in entry.slots for n in s.allocations[number].nodes})
 
 
 def unknown_since(s: State, entry: Entry) -> float | None:
@@ -69,11 +70,13 @@ def element_row(s: State, entry: Entry, index: int) -> Row:
     job, element = entry.job, entry.element(index)
     result = entry.result_of(index)
     alloc = s.allocations.get(entry.live.get(index, 0))
+    held = bool(element.held_by or job.held_by)
+    runs = alloc is not None and (not alloc.slot or alloc.running == index)
     state = "done"
-    if alloc is not None:
+    if alloc is not None and runs:
         state = str(s.live_state(alloc.id))
     elif not result:
-        state = "held" if element.held_by or job.held_by else "pending"
+        state = "held" if held else "pending"
     return {
         "id": element_name(job.id, index if job.is_array else None),
         "job": str(job.id),
@@ -84,9 +87,20 @@ def element_row(s: State, entry: Entry, index: int) -> Row:
         "reason": element.reason,
         "attempt": element.attempt,
         "node": element.node,
-        "started_at": alloc.started_at if alloc else element.started_at,
-        "cpus": {p.node: list(p.cpus) for p in alloc.placements} if alloc else {},
-        "gpus": {p.node: list(p.gpus) for p in alloc.placements if p.gpus} if alloc else {},
+        "started_at": element.started_at,
+        "cpus": {},
+        "gpus": {},
+    } | (_place(alloc, element) if alloc is not None and runs else {})
+
+
+def _place(alloc: Allocation, element: Element) -> Row:
+    """Return where an element runs, since when, and which start of it that is."""
+    return {
+        "attempt": element.attempt + 1 if alloc.slot else element.attempt,
+        "node": ",".join(p.node for p in alloc.placements),
+        "started_at": alloc.since if alloc.slot and alloc.started else alloc.started_at,
+        "cpus": {p.node: list(p.cpus) for p in alloc.placements},
+        "gpus": {p.node: list(p.gpus) for p in alloc.placements if p.gpus},
     }
 
 

@@ -63,8 +63,8 @@ def allocation_violations(s: State, alloc: Allocation) -> Iterator[str]:
     entry = s.jobs.get(alloc.job)
     if entry is None:
         yield f"{name} belongs to job {alloc.job}, which has ended"
-    elif entry.live.get(alloc.element) != alloc.id:
-        yield f"{name} is not the one of element {alloc.job}_{alloc.element}"
+    else:
+        yield from _elements_of(entry, alloc)
     for node in alloc.nodes:
         if node not in s.nodes or alloc.id not in s.nodes[node].allocations:
             yield f"{name} is not among those of {node}"
@@ -78,6 +78,18 @@ def allocation_violations(s: State, alloc: Allocation) -> Iterator[str]:
         yield f"{name} has started at {alloc.started_at}, and is said to have: {alloc.started}"
 
 
+def _elements_of(entry: Entry, alloc: Allocation) -> Iterator[str]:
+    name = f"allocation {alloc.id}"
+    if alloc.id not in entry.slots:
+        yield f"{name} is not among those of job {alloc.job}"
+    claimed = alloc.chunk if alloc.slot else ((alloc.element, alloc.element),)
+    mine = {i for low, high in claimed for i in range(low, high + 1)}
+    if mine != {i for i, number in entry.live.items() if number == alloc.id}:
+        yield f"{name} is not the one of elements {sorted(mine)[:5]} of job {alloc.job}"
+    if alloc.slot and alloc.running >= 0 and alloc.running not in mine:
+        yield f"{name} runs element {alloc.running}, which it does not have"
+
+
 def job_violations(s: State, entry: Entry) -> Iterator[str]:
     """Yield what is wrong with one unfinished job."""
     job, name = entry.job, f"job {entry.job.id}"
@@ -86,6 +98,8 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
     if job.state is JobState.DONE or job.result is not None:
         yield f"{name} is among the unfinished ones, {job.state} with result {job.result}"
     waiting, ended = set(entry.waiting), {i for found in entry.results.values() for i in found}
+    if entry.slots.keys() != {a.id for a in s.allocations.values() if a.job == job.id}:
+        yield f"{name} has the allocations {sorted(entry.slots)}, and others say they are its own"
     held = {e.index for e in entry.touched.values() if e.held_by and e.index not in entry.live}
     count = len(waiting) + len(entry.live) + entry.ended + len(held - waiting)
     if (waiting & entry.live.keys()) or (ended & (waiting | entry.live.keys() | held)):
@@ -97,7 +111,7 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
     for index, number in entry.live.items():
         if number not in s.allocations:
             yield f"element {job.id}_{index} holds allocation {number}, which is released"
-    wanted = {n for n in entry.live.values() if n in s.allocations and s.allocations[n].resuming}
+    wanted = {n for n in entry.slots if n in s.allocations and s.allocations[n].resuming}
     if entry.resuming != wanted:
         yield f"{name} resumes {entry.resuming}, and its allocations say {wanted}"
     for number in entry.resuming:
@@ -123,7 +137,7 @@ def _users(s: State) -> Iterator[str]:
     jobs: Counter[str] = Counter()
     for entry in s.jobs.values():
         jobs[entry.job.user] += 1
-        for number in entry.live.values():
+        for number in entry.slots:
             alloc = s.allocations.get(number)
             if alloc is not None and alloc.suspended_at is None:
                 cpus[entry.job.user] += s.cpus_of(alloc)

@@ -10,7 +10,7 @@ from msgspec import structs
 from ostler.core.effects import Acknowledge, Send, Welcomed
 from ostler.core.events import AgentGone, AgentGreeted, AgentReported, Event, NotOrdered
 from ostler.model.errors import Missing, OstlerError, UsageError
-from ostler.model.orders import Launch, Order
+from ostler.model.orders import Chunk, Feed, Launch, Order
 from ostler.wire import messages
 from ostler.wire.conn import Connection
 
@@ -183,15 +183,25 @@ class Agents:
 
     def _dressed(self, effect: Send) -> Order:
         order = effect.order
+        env, script, items = effect.blobs
+        if isinstance(order, Feed) and items:
+            return structs.replace(order, chunk=self._with_items(order.chunk, items))
         if not isinstance(order, Launch):
             return order
-        env, script, items = effect.blobs
+        chunk = order.chunk
         return structs.replace(
             order,
             env=self._blobs.get(env),
             script=self._blobs.get(script),
             item=self._blobs.line(items, order.element),
+            chunk=self._with_items(chunk, items) if chunk is not None and items else chunk,
         )
+
+    def _with_items(self, chunk: Chunk, items: str) -> Chunk:
+        """Return a chunk with its elements' lines of --each."""
+        numbers = [i for low, high in chunk.elements for i in range(low, high + 1)]
+        lines = [self._blobs.line(items, i) or b"" for i in numbers]
+        return structs.replace(chunk, items=tuple(lines))
 
 
 def _parts(given: list[Order]) -> Iterator[list[Order]]:
@@ -203,6 +213,8 @@ def _parts(given: list[Order]) -> Iterator[list[Order]]:
             yield part
             part, size = [], 0
         part.append(order)
+        if isinstance(order, Launch | Feed) and order.chunk is not None:
+            size += sum(map(len, order.chunk.items))
         if isinstance(order, Launch):
             size += len(order.env) + len(order.script) + len(order.item or b"")
             size += sum(map(len, order.argv))

@@ -40,8 +40,15 @@ class Allocation(Struct, frozen=True):
     slot: bool = False  # it runs elements of an array one after the other
     chunk: Spans = ()  # of a slot: elements handed to it and not known to have ended
     heard: int = 0  # of a slot: highest serial of its `Progress` that was taken in
+    running: int = -1  # of a slot: the element that runs, as last told; -1: none is known to
+    since: float = 0.0  # since when, Unix seconds
 
     @property
     def nodes(self) -> frozenset[str]:
         """Return the names of its nodes."""
         return frozenset(p.node for p in self.placements)
+
+    @property
+    def queued(self) -> int:
+        """Return how many elements of a slot are behind the one that runs."""
+        return max(0, sum(b - a + 1 for a, b in self.chunk) - 1) if self.slot else 0

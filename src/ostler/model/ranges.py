@@ -112,6 +112,33 @@ class RangeSet:
         parts = [(low, number - 1), (number + 1, high)]
         self.spans[at : at + 1] = [(a, b) for a, b in parts if a <= b]
 
+    def take(self, count: int) -> list[tuple[int, int]]:
+        """Take the least members out, at most so many, and return them as ranges."""
+        taken: list[tuple[int, int]] = []
+        at = 0
+        while count > 0 and at < len(self.spans):
+            low, high = self.spans[at]
+            last = min(high, low + count - 1)
+            taken.append((low, last))
+            count -= last - low + 1
+            if last < high:
+                self.spans[at] = (last + 1, high)
+                break
+            at += 1
+        del self.spans[:at]
+        return taken
+
+    def common(self, spans: list[tuple[int, int]]) -> list[int]:
+        """Return the members that are in these ranges too, however far those go."""
+        found: list[int] = []
+        for low, high in spans:
+            for at in range(self._find(low), len(self.spans)):
+                first, last = self.spans[at]
+                if first > high:
+                    break
+                found += range(max(first, low), min(last, high) + 1)
+        return found
+
     def _find(self, number: int) -> int:
         """Return the index of the first range that ends at or after `number`."""
         low, high = 0, len(self.spans)

@@ -7,6 +7,7 @@ from ostler.schedule.forecast import forecast
 from ostler.schedule.order import queue_order
 from ostler.schedule.planner import Planner
 from ostler.schedule.snapshot import Plan, Snapshot, Wait, WaitingView
+from ostler.schedule.yields import yields
 
 DEPTH = 50  # entries that are given an expected start
 STEPS = 100  # planned ends that a forecast looks at
@@ -25,11 +26,12 @@ def plan(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> Plan:
         return Plan([], {})
     planner = Planner(snapshot, now)
     waits, queue = run(planner, depth)
+    yielding = yields(snapshot, waits, planner.resumes)
     lines = list(planner.lines)  # the forecast adds its own
     wanted = {entry.job for entry, _ in queue if waits[entry.job].expected_start is None}
     for job, expected in forecast(planner, queue, wanted, STEPS).items():
         waits[job] = replace(waits[job], expected_start=expected.at)
-    return Plan(lines, waits)
+    return Plan(lines, waits, yielding)
 
 
 def run(planner: Planner, depth: int) -> tuple[dict[int, Wait], list[tuple[WaitingView, int]]]:

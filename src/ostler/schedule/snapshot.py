@@ -21,6 +21,14 @@ class NodeView(Struct):
     free_generic: dict[str, int]
 
 
+class Rank(Struct, frozen=True):
+    """Where an array whose slots go on stands in the queue."""
+
+    priority: int
+    submitted_at: float
+    partition: str
+
+
 class RunningView(Struct):
     """One allocation that holds resources."""
 
@@ -31,6 +39,8 @@ class RunningView(Struct):
     placements: tuple[Placement, ...]
     ends_at: float  # Unix seconds at which its limit ends it; inf without a limit
     suspended: bool = False  # holds nodes and memory, not CPUs
+    goes_on: Rank | None = None  # a slot: it will take element after element, unless it must yield
+    draining: bool = False  # a slot that will take no more
 
 
 class Wait(Struct, frozen=True):
@@ -95,6 +105,7 @@ class Plan(Struct):
 
     lines: list[Start | Resume]
     waits: dict[int, Wait]  # job -> why its remaining elements wait
+    yields: frozenset[int] = frozenset()  # slots that are to take no more elements
 
 
 class Explanation(Struct):

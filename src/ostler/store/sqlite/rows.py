@@ -9,7 +9,7 @@ import msgspec
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job, JobSpec, TaskExit, Usage
 from ostler.model.node import Node
-from ostler.model.ranges import format_ranges
+from ostler.model.ranges import format_ranges, parse_ranges
 from ostler.model.record import Accounting, Event
 from ostler.model.resources import NodeFacts, Placement
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
@@ -162,6 +162,11 @@ def allocation_values(alloc: Allocation) -> Values:
         alloc.end_why,
         *_usage(alloc.usage),
         _tasks(alloc.tasks),
+        alloc.slot,
+        format_ranges(list(alloc.chunk)) or None,
+        alloc.heard,
+        alloc.running if alloc.running >= 0 else None,
+        alloc.since or None,
     )
 
 
@@ -229,6 +234,11 @@ def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
         ),
         end_cause=row["end_cause"],
         end_why=row["end_why"],
+        slot=bool(row["slot"]),
+        chunk=tuple(parse_ranges(row["chunk"])) if row["chunk"] else (),
+        heard=row["heard"],
+        running=-1 if row["running"] is None else row["running"],
+        since=row["running_since"] or 0.0,
     )
 
 

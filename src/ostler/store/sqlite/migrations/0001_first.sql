@@ -70,10 +70,11 @@ CREATE TABLE elements (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE allocations (
-  -- Resources granted to one attempt of one element; kept after they were given back.
+  -- Resources granted to a job, kept after they were given back. They serve one attempt of one
+  -- element; or, as a slot of an array, one element after the other.
   id INTEGER PRIMARY KEY, -- given by Ostler, rising, never used again
   job INTEGER NOT NULL REFERENCES jobs (id), -- the job it was granted to
-  element INTEGER NOT NULL, -- and the element of it
+  element INTEGER NOT NULL, -- and the element of it; of a slot: its first
   attempt INTEGER NOT NULL, -- which start of the element
   state TEXT NOT NULL, -- granted, ready, suspended, releasing or released
   epoch INTEGER NOT NULL, -- epoch of the role that granted it
@@ -94,7 +95,12 @@ CREATE TABLE allocations (
   read_bytes INTEGER NOT NULL, -- of the nodes that are freed
   written_bytes INTEGER NOT NULL, -- of the nodes that are freed
   suspended_seconds REAL NOT NULL, -- as the freed nodes measured it
-  tasks TEXT NOT NULL -- JSON: [[rank, exit code, signal or 0], ...] of the nodes that are freed
+  tasks TEXT NOT NULL, -- JSON: [[rank, exit code, signal or 0], ...] of the nodes that are freed
+  slot INTEGER NOT NULL, -- 1: it serves one element of an array after the other
+  chunk TEXT, -- of a slot: elements handed to it that are not known to have ended; NULL: none
+  heard INTEGER NOT NULL, -- of a slot: number of the last report about its elements
+  running INTEGER, -- of a slot: the element that ran when that report was made; NULL: none
+  running_since REAL -- and since when; NULL: nothing ran there yet
 ) STRICT;
 
 CREATE INDEX allocations_held ON allocations (id) WHERE state <> 'released';

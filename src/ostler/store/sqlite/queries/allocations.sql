@@ -2,8 +2,11 @@
 INSERT INTO allocations (
   id, job, element, attempt, state, epoch, granted_at, started, started_at, time_limit_seconds,
   suspended_at, suspended_so_far_seconds, resuming, cause, why, end_cause, end_why,
-  cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds, tasks
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds, tasks,
+  slot, chunk, heard, running, running_since
+) VALUES (
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+)
 ON CONFLICT (id) DO UPDATE SET
   state = excluded.state, started = excluded.started, started_at = excluded.started_at,
   time_limit_seconds = excluded.time_limit_seconds, suspended_at = excluded.suspended_at,
@@ -13,7 +16,8 @@ ON CONFLICT (id) DO UPDATE SET
   cpu_user_seconds = excluded.cpu_user_seconds, cpu_system_seconds = excluded.cpu_system_seconds,
   max_rss = excluded.max_rss, read_bytes = excluded.read_bytes,
   written_bytes = excluded.written_bytes, suspended_seconds = excluded.suspended_seconds,
-  tasks = excluded.tasks;
+  tasks = excluded.tasks, chunk = excluded.chunk, heard = excluded.heard,
+  running = excluded.running, running_since = excluded.running_since;
 -- name: put_share
 -- What a node gives never changes; only how far it has come. Rows that stay equal are not written.
 INSERT INTO allocation_nodes (
