@@ -10,6 +10,8 @@ import sys
 import time
 import uuid
 
+import msgspec
+
 from ostler.agent import policy, probe
 from ostler.agent.hand import Hand, remove_spool
 from ostler.agent.journal import Journal
@@ -24,11 +26,13 @@ from ostler.agent.starters import Starter, Starters
 from ostler.agent.watchdog import Watchdog
 from ostler.core.agent import AgentCore
 from ostler.core.agent_words import (
+    AckProgress,
     BeginTasks,
     DropShare,
     Effect,
     EpochKept,
     Event,
+    FeedShare,
     FinishShare,
     FreezeShare,
     Keep,
@@ -43,6 +47,7 @@ from ostler.core.agent_words import (
     SignalShare,
     ThawShare,
     WindowClosed,
+    WithdrawElements,
 )
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.ids import AllocationId
@@ -56,7 +61,7 @@ from ostler.wire.watch import SupervisorWatch
 
 log = logging.getLogger("ostler.agent")
 
-WINDOW = 0.1  # seconds in which reports are gathered while much runs
+WINDOW = 0.05  # seconds in which reports are gathered while much runs
 _LOCK_SECONDS = 10.0  # in which an agent before us must have ended
 
 
@@ -182,8 +187,17 @@ class Agent:
             case BeginTasks(alloc):
                 if alloc in self.hands:
                     self.hands[alloc].begin_tasks()
-            case SignalShare(alloc, number):
-                self._tell(alloc, {"type": "signal", "signal": number})
+            case FeedShare(alloc, chunk, heard):
+                more = msgspec.to_builtins(chunk, builtin_types=(bytes,))
+                self._tell(alloc, {"type": "feed", "chunk": more, "heard": heard})
+            case WithdrawElements(alloc, elements, cause, why, grace):
+                if alloc in self.hands:
+                    self.hands[alloc].withdraw(elements, cause, why, grace)
+            case AckProgress(alloc, serial):
+                if alloc in self.hands:
+                    self.hands[alloc].acknowledged(serial)
+            case SignalShare(alloc, number, element):
+                self._tell(alloc, {"type": "signal", "signal": number, "element": element})
             case FreezeShare(alloc):
                 self._tell(alloc, {"type": "suspend"})
             case ThawShare(alloc):
@@ -246,6 +260,10 @@ class Agent:
             entry.handed is not None and entry.handed.name == starter.name
             for entry in self.journal.entries.values()
         )
+
+    def greet_anew(self, why: str) -> None:
+        """Connect to the manager again, so that it says anew what each share holds."""
+        self.manager.drop(why)
 
     def _manager_heard(self) -> None:
         for hand in self.hands.values():

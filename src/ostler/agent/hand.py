@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
-from ostler.agent import inquest, remains
+from ostler.agent import inquest, remains, spool
+from ostler.agent.elements import Elements
 from ostler.agent.journal import Handed, Journal
 from ostler.agent.left import LeftDescriptors
 from ostler.agent.reaper import Reaper
@@ -19,10 +19,11 @@ from ostler.agent.starters import Starter, Starters
 from ostler.core.agent_words import (
     Event,
     ShareEnded,
+    ShareProgress,
     ShareStarted,
 )
 from ostler.model.ids import AllocationId
-from ostler.model.orders import NODE_FAULT, Ended, Launch
+from ostler.model.orders import NODE_FAULT, ElementEnd, Ended, Launch, Progress, Spans
 from ostler.model.states import Result
 from ostler.wire.descriptors import let_go
 from ostler.wire.pack import pack
@@ -47,6 +48,9 @@ class Office(Protocol):
     def feed(self, event: Event) -> None:
         """Tell the core."""
 
+    def greet_anew(self, why: str) -> None:
+        """Have the manager say again what it wants of each share."""
+
 
 class Hand:
     """Carries out what is ordered of one share, wherever it is. See `Starter.holder`."""
@@ -61,6 +65,8 @@ class Hand:
         self._remnant: Remnant | None = None
         self._inquiry: asyncio.Task[None] | None = None
         self._queue: list[dict[str, object]] = []  # orders until somebody can take them
+        self._passed = False  # orders were passed on, so that some can be lost on their way
+        self._elements = Elements()  # of a slot
         self._end: tuple[str, str, float] | None = None
         self._stdio: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +122,7 @@ class Hand:
         starter.holder = self
         self._starter = starter
         starter.link.send(pack(order), self._stdio)
+        self._passed = True
         if self._begun:
             starter.send({"type": "start_tasks", "alloc": self.alloc})
         self._flush()
@@ -157,6 +164,22 @@ class Hand:
         elif self._inquiry is None:
             self.finish(self._never(first[0], first[1]))
 
+    def withdraw(self, elements: Spans, cause: str, why: str, grace: float) -> None:
+        """Take elements back; with a cause, end the one of them that runs wherever it is."""
+        if cause:
+            self._elements.doom(elements, (cause, why, grace))
+        order = {"type": "withdraw", "elements": elements, "cause": cause, "why": why}
+        self.tell({**order, "grace": grace, "alloc": self.alloc})
+        self._end_doomed()
+
+    def _end_doomed(self) -> None:
+        """End the element that a dead starter left, if that was ordered."""
+        if self._remnant is None or self.over:
+            return
+        doom = self._elements.doom_of(self._remnant.element)
+        if doom is not None:
+            self._remnant.end_element(*doom)
+
     def heard_manager(self) -> None:
         """Begin the lease anew, if it has one."""
         if self._starter is not None and self.launch is not None and self.launch.lease:
@@ -169,6 +192,7 @@ class Hand:
                 _apply(self._remnant, message)
         elif self._starter is not None and self._starter.link is not None:
             queue, self._queue = self._queue, []
+            self._passed = self._passed or bool(queue)
             for message in queue:
                 self._starter.send(message)
 
@@ -179,11 +203,24 @@ class Hand:
         self._close_stdio()
         self._office.feed(ShareStarted(self.alloc, at))
 
+    def progressed(self, row: Progress) -> None:
+        """Tell of its elements, in the order in which they ended."""
+        if not self.over:
+            self._elements.told(row)
+            self._office.feed(ShareProgress(row))
+
+    def acknowledged(self, serial: int) -> None:
+        """Its elements' ends up to this serial are durable: let the starter forget them too."""
+        self._elements.acknowledged(serial)
+        self.tell({"type": "acked", "alloc": self.alloc, "serial": serial})
+
     def starter_back(self) -> None:
-        """Give it what was ordered meanwhile; an end may have been lost with the connection."""
+        """Give it what was ordered meanwhile; some may have been lost with the connection."""
         if self._end is not None:
             self.end(*self._end)
         self._flush()
+        if self._is_slot and self._passed:
+            self._office.greet_anew(f"what was on its way to share {self.alloc} may be lost")
 
     def starter_died(self) -> None:
         """Find out what became of the share; before that, nothing is done about it."""
@@ -206,8 +243,8 @@ class Hand:
         self.died(path)
         log.info("inquest", extra={"alloc": self.alloc, "verdict": type(verdict).__name__})
         match verdict:
-            case inquest.Over(row):
-                self.finish(row)
+            case inquest.Over(row, ends):
+                self.finish(row, ends)
             case inquest.NeverRan():
                 self._try_again()
             case inquest.GoesOn():
@@ -224,7 +261,7 @@ class Hand:
             return
         state = remains.bare_state(path, self.alloc, entry.handed.pid, entry.handed.start_time)
         state.cause, state.why = Result.LOST, why
-        self.watch(inquest.GoesOn(state, entry.accepted_at, frozenset()))
+        self.watch(inquest.GoesOn(state, entry.accepted_at, entry.accepted_at))
 
     def died(self, path: str) -> None:
         """Note that a dead starter's spool tells of it, to be removed when it is forgotten."""
@@ -236,6 +273,7 @@ class Hand:
         self.started(found.started_at)
         self._remnant = Remnant(found, self._office.reaper, self.finish)
         self._remnant.begin()
+        self._end_doomed()
         if self._end is not None and not self.over:
             self._remnant.end(*self._end)
         self._flush()
@@ -244,6 +282,9 @@ class Hand:
         self._clean()
         if self._end is not None:
             self.finish(self._never(self._end[0], self._end[1]))
+        elif self._is_slot:
+            # Elements that it was fed may have gone with the starter: only the manager has all.
+            self.finish(self._never("", "its starter died before it began anything"))
         elif self._tries >= _TRIES or self.launch is None:
             self.finish(self._never("", f"{self._tries} starters died before they could start it"))
         else:
@@ -253,23 +294,33 @@ class Hand:
         entry = self._office.journal.entries.get(self.alloc)
         return time.time() if entry is None else entry.accepted_at
 
+    @property
+    def _is_slot(self) -> bool:
+        return self.launch is not None and self.launch.chunk is not None
+
     # -- the end ---------------------------------------------------------------------------
 
     def _never(self, cause: str, why: str) -> Ended:
         return Ended(self.alloc, time.time(), None, cause, why)
 
-    def finish(self, row: Ended) -> None:
-        """Note its end, durable before it is told; later ends of the same share are ignored."""
+    def finish(self, row: Ended, ends: tuple[ElementEnd, ...] = ()) -> None:
+        """Note its end, durable before it is told; later ends of the same share are ignored.
+
+        ends: of a slot's elements, of which its starter may not have told.
+        """
         if self.over:
             return
         self.over = True
         self._queue.clear()
         self._stop_waiting()
         self._close_stdio()
+        last = self._elements.last_word(self.alloc, ends)
         try:
-            self._office.journal.finish(row)
+            self._office.journal.finish(row, last)
         except OSError as error:
             log.error("journal not written", extra={"why": error.strerror})  # noqa: TRY400
+        if ends and last is not None:
+            self._office.feed(ShareProgress(last))
         self._office.feed(ShareEnded(row))
 
     def forget(self) -> None:
@@ -322,7 +373,9 @@ def _apply(remnant: Remnant, message: dict[str, object]) -> None:
         "end": lambda: remnant.end(
             str(message["cause"]), str(message["why"]), _number(message["grace"])
         ),
-        "signal": lambda: remnant.signal(int(_number(message["signal"]))),
+        "signal": lambda: remnant.signal(
+            int(_number(message["signal"])), int(_number(message["element"]))
+        ),
         "suspend": remnant.suspend,
         "resume": remnant.resume,
         "retime": lambda: remnant.retime(int(_number(message["time_limit"]))),
@@ -340,6 +393,6 @@ def remove_spool(path: str) -> None:
     """Remove a dead starter's control groups, script and spool, as far as they are there."""
     try:
         remains.clean(read_spool(path))
-        os.unlink(path)
+        spool.remove(path)
     except OSError:
         return

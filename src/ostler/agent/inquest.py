@@ -9,16 +9,18 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
 from ostler.agent import proc, remains
+from ostler.agent.elements import doubted, ends_of
 from ostler.agent.reaped import Reaped
 from ostler.agent.reaper import Reaper
 from ostler.agent.spool import SpoolState, TaskState, read_spool
 from ostler.model.ids import AllocationId
-from ostler.model.orders import Ended
+from ostler.model.orders import ElementEnd, Ended
 from ostler.model.states import Result
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
@@ -30,9 +32,10 @@ _STARTER = b"ostler-starter"[:15]
 
 
 class Over(Struct, frozen=True):
-    """It had ended before its starter died."""
+    """It had ended before its starter died; of a slot with the ends of its elements."""
 
     row: Ended
+    ends: tuple[ElementEnd, ...] = ()
 
 
 class NeverRan(Struct, frozen=True):
@@ -40,11 +43,13 @@ class NeverRan(Struct, frozen=True):
 
 
 class GoesOn(Struct, frozen=True):
-    """Something of it ran; what lives is to be watched. `unknown`: ranks nobody can tell of."""
+    """Something of it ran; what lives is to be watched."""
 
     state: SpoolState
-    started_at: float  # Unix seconds
-    unknown: frozenset[int]
+    started_at: float  # the share, Unix seconds
+    turn: float | None  # what is watched; None: a slot of which no element is known to run
+    unknown: frozenset[int] = frozenset()  # ranks nobody can tell of
+    ends: tuple[ElementEnd, ...] = ()  # of a slot: elements that were over
 
 
 class Unknown(Struct, frozen=True):
@@ -83,19 +88,45 @@ async def inquire(path: str, alloc: AllocationId, reaper: Reaper, *, covered: bo
     if state.alloc != alloc:
         # The order was on its way when the starter died.
         return Unknown("its starter's record is damaged") if state.damage else NeverRan()
+    ends = ends_of(state)
     row = ended_row(state)
     if row is not None:
-        return Over(row)
-    if not state.tasks and state.damage:
+        return Over(doubted(row, state), ends)
+    if not state.is_slot and not state.tasks and state.damage:
         return Unknown("its starter died and its record is damaged")
     intents = {task.rank: task.intended_at for task in state.tasks.values()}
     # What cannot be read may be the record of a spawn.
-    unknown = await _match(state, reaper, covered=covered and not state.damage)
+    folder = os.path.dirname(path)
+    unknown = await _match(folder, state, reaper, covered=covered and not state.damage)
     ran = [at for rank, at in intents.items() if rank in state.tasks or rank in unknown]
-    return GoesOn(state, min(ran), unknown) if ran else NeverRan()
+    turn = min(ran, default=None)
+    if not state.is_slot:
+        return NeverRan() if turn is None else GoesOn(state, turn, turn, unknown)
+    if turn is None and not state.damage:
+        return _stood(state, alloc, intents.values(), ends)
+    # Damage may hide an element that runs: whatever lives is looked for and ended.
+    began = state.first_start or turn or time.time()
+    return GoesOn(state, began, turn, unknown, ends)
 
 
-async def _match(state: SpoolState, reaper: Reaper, *, covered: bool) -> frozenset[int]:
+def _stood(
+    state: SpoolState,
+    alloc: AllocationId,
+    intents: Iterable[float],
+    ends: tuple[ElementEnd, ...],
+) -> Verdict:
+    """Return the verdict on a slot of which no element runs. intents: of spawns that failed."""
+    began = state.first_start
+    if began is not None and began in intents:
+        began = None
+    if began is None and not ends:
+        return NeverRan()
+    return Over(Ended(alloc, time.time(), began, state.share_cause, state.share_why), ends)
+
+
+async def _match(
+    folder: str, state: SpoolState, reaper: Reaper, *, covered: bool
+) -> frozenset[int]:
     """Find out about tasks that may or may not have been spawned; return the unknown ones.
 
     Those that were not are taken out of the state.
@@ -104,14 +135,14 @@ async def _match(state: SpoolState, reaper: Reaper, *, covered: bool) -> frozens
     if not open_tasks:
         return frozenset()
     await reaper.settle()
-    await _programs(state)
+    await _programs(folder, state)
     unknown: set[int] = set()
     for task in open_tasks:
         if _alive(state, task):
             continue
         # It may have ended between the last reaping and this look: then it is on record now.
         await reaper.settle()
-        found = _on_record(state, task, reaper.records())
+        found = _on_record(folder, state, task, reaper.records())
         if found is not None and found.starter == (state.pid, state.start_time):
             task.pid, task.start_time = found.pid, found.start_time
             task.code, task.signal, task.ended_at = found.code, found.signal, time.time()
@@ -122,28 +153,28 @@ async def _match(state: SpoolState, reaper: Reaper, *, covered: bool) -> frozens
     return frozenset(unknown)
 
 
-async def _programs(state: SpoolState) -> None:
+async def _programs(folder: str, state: SpoolState) -> None:
     """Wait until no child of the dead starter is between fork and exec."""
     deadline = time.monotonic() + _EXEC_SECONDS
     while time.monotonic() < deadline:
         near = [*remains.orphans(state), *proc.children(os.getpid())]
         near += proc.children(os.getppid())
-        if not any(_is_unborn(state, pid) for pid in near):
+        if not any(_is_unborn(folder, state, pid) for pid in near):
             return
         await asyncio.sleep(_STEP)
 
 
-def _is_unborn(state: SpoolState, pid: int) -> bool:
+def _is_unborn(folder: str, state: SpoolState, pid: int) -> bool:
     """Say whether it is still a copy of a starter, younger than the intent, and no starter."""
     if _comm(pid) != _STARTER:
         return False
     since = min(task.intended_at for task in state.tasks.values())
-    return _unix(proc.start_time(pid)) > since - _SLACK and not _has_spool(state, pid)
+    return _unix(proc.start_time(pid)) > since - _SLACK and not _has_spool(folder, pid)
 
 
-def _has_spool(state: SpoolState, pid: int) -> bool:
+def _has_spool(folder: str, pid: int) -> bool:
     """Say whether a process is a starter in its own right, with a spool of its own."""
-    return any(other.pid == pid for other in _spools(os.path.dirname(state.path)))
+    return any(other.pid == pid for other in _spools(folder))
 
 
 def _comm(pid: int) -> bytes:
@@ -171,13 +202,13 @@ def _alive(state: SpoolState, task: TaskState) -> bool:
 
 
 def _on_record(
-    state: SpoolState, task: TaskState, records: dict[tuple[int, int], Reaped]
+    folder: str, state: SpoolState, task: TaskState, records: dict[tuple[int, int], Reaped]
 ) -> Reaped | None:
     """Return a reaped process that was this task, or may have been where no group tells.
 
     Every task leads a session, is born at once after its intent, and is no task whose pid is known.
     """
-    taken = _known_tasks(os.path.dirname(state.path))
+    taken = _known_tasks(folder)
     perhaps: Reaped | None = None
     for key, one in records.items():
         age = _unix(one.start_time) - task.intended_at

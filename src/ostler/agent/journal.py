@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ostler.model.ids import AllocationId
-from ostler.model.orders import Ended, Launch
+from ostler.model.orders import Ended, Launch, Progress
 
 _BOUND = 8 << 20  # bytes, above which it is written anew with what is still held
 _HEAD = 8  # bytes: CRC-32 of the rest, and the length of the body
@@ -47,6 +47,7 @@ class Finished(Struct, tag="finished"):
     """The share has ended."""
 
     row: Ended
+    progress: Progress | None = None  # of a slot: what may not have come through before it
 
 
 class Dropped(Struct, tag="dropped"):
@@ -63,7 +64,7 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 class Entry:
     """What the journal says of one share."""
 
-    __slots__ = ("accepted_at", "boot_id", "ended", "handed", "launch")
+    __slots__ = ("accepted_at", "boot_id", "ended", "handed", "launch", "progress")
 
     def __init__(self, launch: Launch, accepted_at: float, boot_id: str) -> None:
         self.launch = launch
@@ -71,6 +72,7 @@ class Entry:
         self.boot_id = boot_id
         self.handed: Handed | None = None  # None: no starter has ever heard of it
         self.ended: Ended | None = None
+        self.progress: Progress | None = None  # to be told before its end
 
 
 class Journal:
@@ -108,11 +110,17 @@ class Journal:
         if record.alloc in self.entries:
             self.entries[record.alloc].handed = record
 
-    def finish(self, row: Ended) -> None:
-        """Record how it ended, before anybody is told."""
+    def finish(self, row: Ended, progress: Progress | None = None) -> None:
+        """Record how it ended, before anybody is told; `progress` is to be told before that."""
         if row.alloc in self.entries:
-            self.entries[row.alloc].ended = row
-            self._append(Finished(row))
+            record = Finished(row, progress)
+            self._finished(record)
+            self._append(record)
+
+    def _finished(self, record: Finished) -> None:
+        entry = self.entries.get(record.row.alloc)
+        if entry is not None:
+            entry.ended, entry.progress = record.row, record.progress
 
     def drop(self, alloc: AllocationId) -> None:
         """Forget a share."""
@@ -166,7 +174,7 @@ class Journal:
             if entry.handed is not None:
                 records.append(entry.handed)
             if entry.ended is not None:
-                records.append(Finished(entry.ended))
+                records.append(Finished(entry.ended, entry.progress))
         records.append(Boot(self._boot_id))
         return records
 
@@ -202,9 +210,8 @@ class Journal:
             case Handed(alloc):
                 if alloc in self.entries:
                     self.entries[alloc].handed = record
-            case Finished(row):
-                if row.alloc in self.entries:
-                    self.entries[row.alloc].ended = row
+            case Finished():
+                self._finished(record)
             case Dropped(alloc):
                 self.entries.pop(alloc, None)
             case Boot():

@@ -18,7 +18,7 @@ from ostler.core.agent_words import (
 )
 from ostler.model.errors import UsageError
 from ostler.model.ids import AllocationId
-from ostler.model.orders import Ended, Made, Started
+from ostler.model.orders import LAST_SERIAL, Ended, Made, Progress, Started
 from ostler.wire.address import listen
 from ostler.wire.conn import Connection, Listener
 from ostler.wire.descriptors import let_go, most_connections
@@ -28,6 +28,7 @@ log = logging.getLogger("ostler.agent")
 _FRAME = 4 << 20  # bytes; the longest is the end of a share of very many tasks
 _FIRST_SECONDS = 10.0  # in which a connection must have said who it is
 _MOST_OF_ONE_USER = 512  # connections, and
+_MOST_ELEMENTS = 4096  # in one message of a starter
 _SHARE = 8  # one in so many of our descriptors: each may bring three more
 
 
@@ -47,7 +48,7 @@ class Leave(Struct, tag="leave"):
     token: str
 
 
-_decode = msgspec.msgpack.Decoder(StarterHello | Leave | Made | Started | Ended).decode
+_decode = msgspec.msgpack.Decoder(StarterHello | Leave | Made | Started | Progress | Ended).decode
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
@@ -91,6 +92,9 @@ class Local:
                 self._nameless.pop(link, None)
                 starter = self._take(link, starter, payload)
         except (msgspec.MsgspecError, UsageError) as error:
+            if starter is not None:  # others could fill the log
+                more = {"starter": starter.name, "why": str(error)}
+                log.warning("a starter's words make no sense", extra=more)
             link.close(f"it sent what is no message: {error}")
         finally:
             first.cancel()
@@ -123,12 +127,15 @@ class Local:
             self._reported(hand, message)
         return starter
 
-    def _reported(self, hand: Hand, row: Made | Started | Ended) -> None:
+    def _reported(self, hand: Hand, row: Made | Started | Progress | Ended) -> None:
         match row:
             case Made(alloc):
                 self._office.feed(ShareMade(alloc))
             case Started(_, at):
                 hand.started(at)
+            case Progress():
+                _check(row)
+                hand.progressed(row)
             case Ended():
                 hand.finish(row)
 
@@ -194,3 +201,14 @@ class Local:
         for link, task in list(self._links.items()):
             let_go(link.take_descriptors())
             task.cancel()
+
+
+def _check(row: Progress) -> None:
+    """Raise `UsageError` unless its numbers can be what they say."""
+    if not 0 < row.serial < LAST_SERIAL:
+        raise UsageError(f"{row.serial} is no serial of a progress")
+    if len(row.ended) + len(row.returned) > _MOST_ELEMENTS:
+        raise UsageError(f"a progress tells of {_MOST_ELEMENTS} elements at most")
+    back = sum(high - low + 1 for low, high in row.returned)
+    if back > _MOST_ELEMENTS or any(low > high for low, high in row.returned):
+        raise UsageError("a progress gives back what was never handed out")

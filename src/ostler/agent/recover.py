@@ -7,20 +7,23 @@ import os
 from collections.abc import Callable, Coroutine
 
 from ostler.agent import inquest, proc, remains
+from ostler.agent.elements import doubted, ends_of, lost_turn
 from ostler.agent.hand import Hand, Office, inquire, remove_spool
 from ostler.agent.journal import Entry
-from ostler.agent.spool import SpoolState, read_spool
+from ostler.agent.spool import read_spool
 from ostler.agent.starter_protocol import SPOOL
 from ostler.core.agent_words import (
     Phase,
     Recovered,
 )
 from ostler.model.ids import AllocationId
-from ostler.model.orders import Ended, Launch
+from ostler.model.orders import ElementEnd, Ended, Launch
 
 log = logging.getLogger("ostler.agent")
 
 _NOT_STARTERS = ("agent", "supervisor")
+
+_ANEW = "this node was started anew; nobody can tell how it ended"
 
 NewHand = Callable[[AllocationId, Launch | None], Hand]
 
@@ -125,7 +128,8 @@ class Recovery:
         hand = self._new_hand(alloc, entry.launch)
         hand.over = ended is not None
         at = None if ended is None else ended.started_at
-        self._office.feed(Recovered(entry.launch, alloc, phase, at, ended))
+        found = Recovered(entry.launch, alloc, phase, at, ended, progress=entry.progress)
+        self._office.feed(found)
         return hand
 
     def _alive(self, alloc: AllocationId, entry: Entry, path: str) -> Hand:
@@ -135,8 +139,8 @@ class Recovery:
         hand = self._recovered(alloc, entry, Phase.ACCEPTED)
         with contextlib.suppress(OSError):
             state = read_spool(path)
-            if state.alloc == alloc and state.started_at is not None:
-                hand.started(state.started_at)
+            if state.alloc == alloc and state.first_start is not None:
+                hand.started(state.first_start)
         return hand
 
     def _never_ran(self, alloc: AllocationId, entry: Entry) -> None:
@@ -154,22 +158,11 @@ class Recovery:
 
     def _other_boot(self, alloc: AllocationId, entry: Entry, path: str) -> None:
         """Nothing of another boot lives; how it ended is known only if it was written down."""
-        row: Ended | None = None
-        state: SpoolState | None = None
-        if path:
-            try:
-                state = read_spool(path)
-                row = inquest.ended_row(state) if state.alloc == alloc else None
-            except OSError:
-                state = None
-        if row is None:
-            started = state.started_at if state is not None and state.alloc == alloc else None
-            why = "this node was started anew; nobody can tell how it ended"
-            row = inquest.lost(alloc, entry.accepted_at if started is None else started, why)
+        row, ends = _written(path, alloc) if path else (None, ())
         hand = self._recovered(alloc, entry, Phase.ACCEPTED)
         if path:
             hand.died(path)
-        hand.finish(row)
+        hand.finish(row or inquest.lost(alloc, entry.accepted_at, _ANEW), ends)
 
     # -- spools that no share explains -----------------------------------------------------
 
@@ -189,7 +182,7 @@ class Recovery:
             return
         log.warning("a share is not in the journal", extra={"alloc": alloc, "spool": path})
         hand = self._new_hand(alloc, None)
-        at = state.started_at
+        at = state.first_start
         phase = Phase.MADE if at is None else Phase.STARTED
         self._office.feed(Recovered(None, alloc, phase, at))
         if alive:
@@ -200,3 +193,19 @@ class Recovery:
 
     async def _stray_dead(self, hand: Hand, path: str) -> None:
         hand.judged(path, await inquire(self._office, path, hand.alloc, (0, 0)))
+
+
+def _written(path: str, alloc: AllocationId) -> tuple[Ended | None, tuple[ElementEnd, ...]]:
+    """Return what the spool of another boot tells of a share's end, and of its elements'."""
+    try:
+        state = read_spool(path)
+    except OSError:
+        return None, ()
+    if state.alloc != alloc:
+        return None, ()
+    ends, row = ends_of(state), inquest.ended_row(state)
+    if row is not None:
+        return doubted(row, state), ends
+    # It was not synced, so that it is no proof that the elements behind did not run.
+    began = None if state.first_start is None else inquest.lost(alloc, state.first_start, _ANEW)
+    return began, ends + (lost_turn(state, _ANEW) if state.is_slot else ())

@@ -1,4 +1,7 @@
-"""The agent in a dead starter's place: watches the tasks, keeps their limits, ends what is left."""
+"""The agent in a dead starter's place: watches the tasks, keeps their limits, ends what is left.
+
+Of a slot only the element that runs is brought to its end; those behind it were never begun.
+"""
 
 import asyncio
 import os
@@ -7,11 +10,12 @@ import time
 from collections.abc import Callable
 
 from ostler.agent import proc, remains, spool
+from ostler.agent.elements import doubted
 from ostler.agent.inquest import GoesOn
 from ostler.agent.reaper import Reaper
 from ostler.agent.spool import TaskState
 from ostler.model.job import TaskExit, Usage
-from ostler.model.orders import Ended
+from ostler.model.orders import ElementEnd, Ended
 from ostler.model.states import Result
 from ostler.model.units import format_duration
 
@@ -19,15 +23,20 @@ _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 _KILL_AGAIN, _KILL_AGAIN_MOST = 0.02, 0.5  # seconds between kills until nothing is left
 
 
+Done = Callable[[Ended, tuple[ElementEnd, ...]], None]
+
+
 class Remnant:
-    """One share without a starter. `done` is called once, with its end.
+    """One share without a starter. `done` is called once, with its end and its elements'.
 
     What it does is appended to the dead starter's spool, so that the next agent can go on.
     """
 
-    def __init__(self, found: GoesOn, reaper: Reaper, done: Callable[[Ended], None]) -> None:
+    def __init__(self, found: GoesOn, reaper: Reaper, done: Done) -> None:
         self._state = found.state
         self._started_at = found.started_at
+        self._turn = found.turn
+        self._ends = found.ends
         self._unknown = set(found.unknown)
         self._reaper = reaper
         self._done = done
@@ -42,6 +51,7 @@ class Remnant:
         stood = 0.0 if found.state.suspended_at is None else time.time() - found.state.suspended_at
         self._stood_at = time.monotonic() - max(0.0, stood)
         self._cause, self._why = found.state.cause, found.state.why
+        self._whole = (found.state.share_cause, found.state.share_why)  # what ends a whole slot
         user, system, *sizes = found.state.usage
         self._usage = Usage(user, system, *map(int, sizes))
         self._over = False
@@ -109,48 +119,71 @@ class Remnant:
 
     def _finish(self) -> None:
         self.close()
-        cause, why = self._cause, self._why
+        state, now = self._state, time.time()
+        cause, why = self._judged()
+        exits = sorted((t for t in state.tasks.values() if t.ended_at), key=_rank)
+        tasks = tuple(TaskExit(task.rank, task.code, task.signal) for task in exits)
+        usage = self._usage + Usage(suspended=self._suspended())
+        alloc, began = state.alloc or 0, self._started_at
+        if not state.is_slot:
+            self._done(Ended(alloc, now, began, cause, why, tasks, usage), ())
+            return
+        ends = self._ends
+        if self._turn is not None:
+            turn = (state.element, state.attempt, self._turn, now, cause, why, tasks, usage)
+            ends = (*ends, ElementEnd(*turn))
+        self._done(doubted(Ended(alloc, now, began, *self._whole), state), ends)
+
+    def _judged(self) -> tuple[str, str]:
+        """Return the cause that ended the tasks, other than themselves, and why."""
         limit = self._memory_limit()
-        if not cause and self._unknown:
+        if self._cause:
+            return self._cause, self._why
+        if self._unknown:
             ranks = ", ".join(map(str, sorted(self._unknown)))
-            cause = Result.LOST
-            why = f"its starter died, and nobody can tell how task {ranks} ended"
-        elif not cause and len(self._state.tasks) < self._number_of_tasks():
-            cause = Result.LOST
-            why = "its starter died before it had started all tasks"
-        elif not cause and 0 < limit < self._usage.max_rss:
-            cause, why = Result.MEMORY, "used more memory than it asked for"
-        exits = sorted((t for t in self._state.tasks.values() if t.ended_at), key=_rank)
-        used, suspended = self._usage, self._suspended()
-        self._done(
-            Ended(
-                alloc=self._state.alloc or 0,
-                at=time.time(),
-                started_at=self._started_at,
-                cause=cause,
-                why=why,
-                tasks=tuple(TaskExit(task.rank, task.code, task.signal) for task in exits),
-                usage=used + Usage(suspended=suspended),
-            )
-        )
+            return Result.LOST, f"its starter died, and nobody can tell how task {ranks} ended"
+        if len(self._state.tasks) < self._number_of_tasks():
+            return Result.LOST, "its starter died before it had started all tasks"
+        if 0 < limit < self._usage.max_rss:
+            return Result.MEMORY, "used more memory than it asked for"
+        return "", ""
 
     # -- orders ----------------------------------------------------------------------------
 
     def end(self, cause: str, why: str, grace: float) -> None:
         """SIGTERM, and after `grace` seconds SIGKILL; the first cause is kept."""
-        first = not self._cause
-        if first:
+        if not self._whole[0]:
+            self._whole = (cause, why)
+            self._blame(cause, why, grace, {})
+        self._end_turn(cause, why, grace)
+
+    @property
+    def element(self) -> int:
+        """Return the element that runs; -1 if none of a slot does."""
+        return self._state.element
+
+    def end_element(self, cause: str, why: str, grace: float) -> None:
+        """End what runs, of a slot's element's own cause."""
+        if not self._cause:
+            self._blame(cause, why, grace, {"element": True})
+        self._end_turn(cause, why, grace)
+
+    def _blame(self, cause: str, why: str, grace: float, more: dict[str, object]) -> None:
+        told = {"cause": cause, "why": why, "grace": int(grace), "at": time.time()}
+        self._note(spool.CAUSE, {**told, **more})
+
+    def _end_turn(self, cause: str, why: str, grace: float) -> None:
+        if not self._cause:
             self._cause, self._why = cause, why
-            told = {"cause": cause, "why": why, "grace": int(grace), "at": time.time()}
-            self._note(spool.CAUSE, told)
-        if first:
             self.resume()
             self.signal(signal.SIGTERM)
             self.signal(signal.SIGCONT)
         self._arm_kill(grace)
 
-    def signal(self, signum: int) -> None:
-        """Send a signal to the process group of each task that runs."""
+    def signal(self, signum: int, element: int = -1) -> None:
+        """Send a signal to the process group of each task that runs, if this element does."""
+        if element not in (-1, self._state.element):
+            return
         for task in self._watched.values():
             try:
                 os.killpg(task.pid, signum)
@@ -200,7 +233,11 @@ class Remnant:
 
     def _on_limit(self) -> None:
         limit = format_duration(self._state.time_limit)
-        self.end(Result.TIMEOUT, f"reached its time limit of {limit}", self._number("grace", 30))
+        why, grace = f"reached its time limit of {limit}", self._number("grace", 30)
+        if self._state.is_slot:
+            self.end_element(Result.TIMEOUT, why, grace)
+        else:
+            self.end(Result.TIMEOUT, why, grace)
 
     def _arm_kill(self, grace: float) -> None:
         at = self._loop.time() + grace
@@ -223,7 +260,7 @@ class Remnant:
         """Return the seconds since the first task's start, by a clock that nobody can set."""
         starts = [task.start_time for task in self._state.tasks.values() if task.start_time]
         if not starts:
-            return time.time() - self._started_at
+            return time.time() - (self._turn or self._started_at)
         return time.clock_gettime(time.CLOCK_BOOTTIME) - min(starts) * _TICK
 
     def _suspended(self) -> float:
