@@ -23,7 +23,7 @@ def test_the_page_on_the_kit_runs_as_it_stands() -> None:
         exec(compile(block, str(PAGE), "exec"), {})
 
 
-@pytest.mark.parametrize("module", ["clock", "cluster", "play", "starter"])
+@pytest.mark.parametrize("module", ["clock", "cluster", "play", "tasks"])
 def test_the_examples_of_its_modules_are_true(module: str) -> None:
     failed, tried = doctest.testmod(import_module(f"ostler.testing.{module}"))
     assert (failed, bool(tried)) == (0, True)
@@ -109,7 +109,7 @@ def test_the_judge_sees_tasks_that_run_on_cpus_of_others() -> None:
     (run,) = made.ledger.active["n01"]
     other = replace(run.launch, alloc=99, job=99)
     with pytest.raises(Broken, match="CPU 0 of n01 runs allocations 1 and 99 at once"):
-        made.ledger.begin("n01", other, made.now)
+        made.ledger.begin("n01", other, 0, 1, made.now)
 
 
 def test_the_judge_sees_an_element_run_twice() -> None:
@@ -117,7 +117,7 @@ def test_the_judge_sees_an_element_run_twice() -> None:
     (run,) = made.ledger.active["n01"]
     place = replace(run.launch.placement, node="n02")
     with pytest.raises(Broken, match="starts on n02 while it runs on n01"):
-        made.ledger.begin("n02", replace(run.launch, alloc=99, placement=place), made.now)
+        made.ledger.begin("n02", replace(run.launch, placement=place), 0, 2, made.now)
 
 
 def test_the_judge_sees_memory_that_the_database_does_not_have() -> None:

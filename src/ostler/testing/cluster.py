@@ -32,7 +32,8 @@ from ostler.testing.judge import Judge
 from ostler.testing.ledger import Broken, Ledger
 from ostler.testing.managers import SimManager
 from ostler.testing.net import End, FakeNet
-from ostler.testing.starter import Program
+from ostler.testing.starter import Proof
+from ostler.testing.tasks import Program
 from ostler.wire import messages
 from ostler.wire.conn import Peer
 
@@ -62,6 +63,7 @@ class SimCluster:
         self.net = FakeNet(self.clock, self.rng)
         self.store = SimStore()
         self.ledger = Ledger()
+        self.store.on_commit = self.ledger.committed
         self.judge = Judge(self.ledger, self.store)
         self.managers: list[SimManager] = []
         self.commit_seconds = 0.004
@@ -223,9 +225,12 @@ class SimCluster:
         nodes = self.core.nodes
         return all(name in nodes and nodes[name].connected for name in self.hosts)
 
-    def crash(self, node: str) -> None:
-        """Take the power from a host: all of its tasks die, and it says no word."""
-        self.hosts[node].crash()
+    def crash(self, node: str, *, spared: bool = False) -> None:
+        """Take the power from a host: all of its tasks die, and it says no word.
+
+        spared: what its agent and starters wrote is there when it comes back; else its disk is new.
+        """
+        self.hosts[node].crash(spared=spared)
         self.net.vanish(node)
 
     def boot(self, node: str) -> None:
@@ -237,6 +242,15 @@ class SimCluster:
         self.hosts[node].kill_agent()
         if back_after is not None:
             self.clock.after(back_after, self.hosts[node].start_agent)
+
+    def kill_starter(self, node: str, job: int, proof: Proof = Proof.ALL) -> None:
+        """SIGKILL of a starter that serves a job there, the first if there are several.
+
+        Its tasks go on. proof: what its node can then find out about them.
+        """
+        host = self.hosts[node]
+        mine = [n for n, s in host.starters.items() if s.launch.job == job and s.alive]
+        host.kill_starter(min(mine), proof)
 
     def freeze(self, node: str) -> None:
         """Stop a node's agent, as by SIGSTOP; its tasks go on."""
@@ -322,6 +336,8 @@ class SimCluster:
 
     def modify(self, job: int, by: Caller = ANN, **changes: Any) -> None:
         """Change a job; raise the refusal."""
+        if "array_cap" in changes:
+            self.ledger.cap_asked(job, changes["array_cap"])
         self.ask(Modified, by, parse_ref(str(job)), changes)
 
     def set(self, key: str, value: str | None) -> Asked:

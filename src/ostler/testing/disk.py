@@ -20,6 +20,7 @@ class SimStore:
         self.real = SqliteStore.open(":memory:")
         self.full = False
         self.commits = 0
+        self.on_commit: Callable[[Sequence[Write]], None] = lambda _: None
 
     def take_role(
         self, pid: int, now: float, lease_seconds: float, is_alive: Callable[[int, float], bool]
@@ -45,6 +46,7 @@ class SimStore:
         except NotNow as error:  # nothing is wrong with this disk: the rows are
             raise Broken(str(error)) from error
         self.commits += 1
+        self.on_commit(writes)
 
     def probe(self) -> None:
         """Return if writing works."""

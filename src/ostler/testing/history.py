@@ -208,10 +208,11 @@ class History:
             host = self.sim.hosts[name]
             if held := sorted(host.journal.keys() | host.starters.keys()):
                 yield f"{name} still keeps allocations {held}, which have ended"
-        closed = {row["allocation"] for row in self.sim.store.real.accounting()}
-        ran = {run.launch.alloc for runs in self.sim.ledger.runs.values() for run in runs}
-        if ran - closed:
-            yield f"allocations {sorted(ran - closed)} ran and are not accounted for"
+        rows = self.sim.store.real.accounting(limit=1_000_000)
+        closed = {(row["allocation"], row["element"], row["attempt"]) for row in rows}
+        runs = [run for found in self.sim.ledger.runs.values() for run in found]
+        for left in sorted({(r.launch.alloc, r.index, r.attempt) for r in runs} - closed)[:5]:
+            yield f"(allocation, element, attempt) {left} ran and is not accounted for"
 
 
 FAULTS = (

@@ -87,7 +87,7 @@ class Judge:
     def _succeeded(self, row: Accounting) -> Iterator[str]:
         name = f"element {row.job}_{row.element}"
         runs = self.ledger.runs.get((row.job, row.element), [])
-        mine = [r for r in runs if r.launch.alloc == row.allocation]
+        mine = [r for r in runs if r.launch.alloc == row.allocation and r.attempt == row.attempt]
         if {r.node for r in mine} != set(row.nodes.split(",")):
             yield f"{name} is a success on {row.nodes}, and did not run on all of them"
         if not all(r.succeeded for r in mine):
@@ -96,8 +96,9 @@ class Judge:
     def _ended(self, element: Element) -> Iterator[str]:
         name = f"element {element.job}_{element.index}"
         if element.result is Result.LOST:
-            nodes = element.node.split(",")
-            if not any(self.ledger.crashed.get(n) or self.ledger.fenced.get(n) for n in nodes):
+            ledger, nodes = self.ledger, element.node.split(",")
+            gone = any(ledger.crashed.get(n) or ledger.fenced.get(n) for n in nodes)
+            if not gone and not any((element.job, n) in ledger.unproven for n in nodes):
                 yield f"{name} is lost, and no host of {element.node} went down"
 
     def compare(self, s: State, now: float) -> None:
@@ -117,18 +118,34 @@ class Judge:
             for run in runs:
                 yield f"allocation {run.launch.alloc} still runs on {node}, and nobody knows"
         for job in self.ledger.promised:
-            if job not in s.ended and job not in s.jobs:
+            if job in s.ended:
+                yield from self._accounted(job)
+            elif job not in s.jobs:
                 yield f"job {job} was acknowledged, and is lost"
-        for (job, index), runs in self.ledger.runs.items():
-            spec = self.ledger.promised.get(job)
-            allocs = sorted({r.launch.alloc for r in runs})
-            may = job in self.ledger.requeues_asked or spec is None or spec.requeue or spec.retries
-            if len(allocs) > 1 and not may:
-                yield f"element {job}_{index} ran in allocations {allocs}, which nobody allowed"
+
+    def _accounted(self, number: int) -> Iterator[str]:
+        """Hold what is written of the elements of an ended job against what truly ran."""
+        job = self.store.job(number)
+        if job is None:
+            yield f"job {number} has ended, and the database does not have it"
+            return
+        ended = dict(self.store.done(number))
+        total = sum(high - low + 1 for low, high in job.spans())
+        if job.rest is None and len(ended) != total:
+            yield f"job {number} has ended, and {total - len(ended)} of its elements have no row"
+        for (other, index), runs in self.ledger.runs.items():
+            if other != number:
+                continue
+            last = max(run.attempt for run in runs)
+            well = all(run.succeeded for run in runs if run.attempt == last)
+            if index not in ended:
+                yield f"element {number}_{index} ran, and has no row"
+            elif ended[index] == Result.FAILED and well:
+                yield f"element {number}_{index} is said to have failed, and its last run did not"
 
 
 def _over_cap(entry: Entry) -> Iterator[str]:
-    live, cap = len(entry.live), entry.job.spec.array_cap
+    live, cap = len(entry.slots), entry.job.spec.array_cap
     if live > cap:
         yield f"job {entry.job.id} is given one more, has {live} at once, and may have {cap}"
 

@@ -79,6 +79,7 @@ class FakeNet:
     def __init__(
         self, clock: VirtualClock, rng: Random, delay: tuple[float, float] = (0.0002, 0.004)
     ) -> None:
+        self.frames = 0  # sent so far
         self._clock = clock
         self._rng = rng
         self._delay = delay
@@ -127,6 +128,7 @@ class FakeNet:
     def carry(self, sender: End, frame: Any) -> None:
         """Deliver a frame to the other side, or break the connection."""
         to = sender.other
+        self.frames += 1
         self._clock.at(self._arrival(to), lambda: self._arrive(sender, to, frame))
 
     def hush(self, name: str, other: str, still: Callable[[], bool]) -> None:

@@ -1,86 +1,59 @@
-"""Simulated starters and tasks: what the agent's effects do to processes, in virtual time."""
+"""Simulated starters: what the agent's effects do to processes, in virtual time.
 
-from collections.abc import Callable
-from random import Random
+A starter lives beside the agent, and tells whoever is the agent now. When it dies, its tasks go on,
+and what its spool would say is here to be read.
+"""
 
-from msgspec import Struct
+from collections.abc import Callable, Iterator
+from enum import Enum
 
-from ostler.core.agent_words import (
-    Phase,
-)
+from ostler.core import agent_words as rules
+from ostler.core.agent_words import Phase
 from ostler.model.job import TaskExit
-from ostler.model.orders import Ended, Launch
+from ostler.model.orders import NODE_FAULT, Ended, Launch
 from ostler.model.states import Result
-from ostler.testing.clock import Timer, VirtualClock
-from ostler.testing.ledger import Ledger, Run
+from ostler.testing.tasks import Program, Site, Tasks
 
-TERM, KILL = 15, 9
+FULL = "has no room for its spool"
 
 
-class Program(Struct, frozen=True):
-    """What a simulated task does; its words are the job's command.
+class Proof(Enum):
+    """What can be found out about a starter that died."""
 
-    >>> Program(30.0, exit_code=1, failures=2).argv
-    (b'simulated', b'30.0', b'1', b'2', b'0')
-    """
-
-    seconds: float
-    exit_code: int = 0
-    failures: int = 0  # attempts that end with 1 before one that ends with `exit_code`
-    ignores_term: bool = False
-
-    @property
-    def argv(self) -> tuple[bytes, ...]:
-        """Return the command of a job whose tasks do this."""
-        words = (self.seconds, self.exit_code, self.failures, int(self.ignores_term))
-        return (b"simulated", *(str(word).encode() for word in words))
-
-    @classmethod
-    def of(cls, launch: Launch) -> "Program":
-        """Return what the tasks of a launch do."""
-        seconds, code, failures, ignores = launch.argv[1:5]
-        return cls(float(seconds), int(code), int(failures), ignores == b"1")
+    ALL = "all"  # a subreaper above it lives, and will know how its tasks end
+    STARTS = "starts"  # its spool can be read, but nobody will know how its tasks end
+    NOTHING = "nothing"
 
 
 class Starter:
-    """One share: it lives beside the agent, and tells whoever is the agent now."""
+    """One share that is no slot."""
 
-    def __init__(
-        self,
-        launch: Launch,
-        clock: VirtualClock,
-        rng: Random,
-        ledger: Ledger,
-        tell: Callable[["Starter"], None],
-    ) -> None:
+    def __init__(self, launch: Launch, site: Site, tell: Callable[[rules.Event], None]) -> None:
+        """Take an order; tell: says something to the agent, if there is one that listens."""
         self.launch = launch
         self.phase = Phase.ACCEPTED
         self.row: Ended | None = None
-        self.time_limit = launch.time_limit
-        self._program = Program.of(launch)
-        self._clock = clock
-        self._rng = rng
-        self._ledger = ledger
+        self.started_at: float | None = None  # Unix seconds
+        self.alive = True
+        self.tries = 1  # starters that had the share before, and this one
+        self._site = site
         self._tell = tell
-        self._run: Run | None = None
+        self._tasks: Tasks | None = None  # those that run
+        self._time_limit = launch.time_limit
         self._begun = launch.start
-        self._cause: tuple[str, str] | None = None
-        self._worked = 0.0  # seconds of work done before `_since`
-        self._since = 0.0
-        self._work: Timer | None = None
-        self._limit: Timer | None = None
-        self._kill: Timer | None = None
-        self._frozen = False
-        self._dead = False
+        self._cause: tuple[str, str] = ("", "")
+        self._ending = False
+        self._proof = Proof.ALL
+        self._gone = False
 
-    @property
-    def started_at(self) -> float | None:
-        """Return when its tasks started, in Unix seconds; None if they have not."""
-        return self._run.began if self._run else None
+    # -- orders ----------------------------------------------------------------------------
 
-    def make(self, why_not: str = "") -> None:
+    def make(self) -> None:
         """Make the context, or tell why this node cannot."""
-        self._clock.after(self._rng.uniform(0.001, 0.02), lambda: self._made(why_not))
+        site = self._site
+        why_not = f"{site.name} {FULL}" if site.fail_contexts else ""
+        site.fail_contexts -= bool(why_not)
+        site.clock.after(site.rng.uniform(0.001, 0.02), lambda: self._made(why_not))
 
     def begin(self) -> None:
         """Start the tasks as soon as the context is there."""
@@ -89,117 +62,157 @@ class Starter:
             self._start()
 
     def finish(self, cause: str, why: str, grace: float) -> None:
-        """SIGTERM now, SIGKILL after `grace` seconds; the first cause is kept."""
+        """End the share; the first cause is kept."""
         if self.phase is Phase.ENDED:
             return
-        self._cause = self._cause or (cause, why)
-        if self._run is None:
-            self._end_at(self._rng.uniform(0.0, 0.002), 0)
-            return
-        self._run.ending = self._frozen or self.launch.alloc in self._ledger.suspended
-        self.thaw()
-        if not self._program.ignores_term:
-            self._end_at(self._rng.uniform(0.0, 0.05), TERM)
+        if not self._ending:
+            self._cause, self._ending = (cause, why), True
+        if self._tasks is not None:
+            self._tasks.finish(*self._cause, grace)
         else:
-            self._end_at(grace, KILL)
+            site = self._site
+            site.clock.after(site.rng.uniform(0.0, 0.002), self._end_empty)
 
     def freeze(self) -> None:
-        """Suspend the tasks: no work is done, and no limit comes nearer."""
-        if self._run is None or self._frozen or self.phase is Phase.ENDED:
-            return
-        self._pause()
-        self._frozen = self._run.frozen = True
+        """Suspend the tasks."""
+        if self._tasks is not None:
+            self._tasks.freeze()
 
     def thaw(self) -> None:
         """Let the tasks go on."""
-        if self._run is not None and self._frozen:
-            self._frozen = False
-            self._ledger.thaw(self._run)
-            self._go()
+        if self._tasks is not None:
+            self._tasks.thaw()
 
     def retime(self, seconds: int) -> None:
         """Replace the time limit; 0: none."""
-        self.time_limit = seconds
-        if self._run is not None and not self._frozen and self.phase is Phase.STARTED:
-            self._pause()
-            self._go()
+        self._time_limit = seconds
+        if self._tasks is not None:
+            self._tasks.retime(seconds)
 
-    def die(self) -> None:
+    # -- what happens to it ----------------------------------------------------------------
+
+    def vanish(self) -> None:
         """Go down with the host."""
-        self._dead = True
-        self._pause()
-        if self._kill is not None:
-            self._kill.cancel()
+        self.alive, self._gone = False, True
+        if self._tasks is not None:
+            self._tasks.vanish()
+
+    def kill(self, proof: Proof) -> None:
+        """SIGKILL: its tasks go on."""
+        self.alive = False
+        self._proof = proof
+        if proof is not Proof.ALL:
+            self._site.ledger.unproven.add((self.launch.job, self.launch.placement.node))
+
+    def hand_over(self, successor: "Starter") -> None:
+        """Let another take the place of this one, which died before anything ran."""
+        successor.tries = self.tries + 1
+        successor.retime(self._time_limit)
+        if self._begun:
+            successor.begin()
+
+    def give_up(self, cause: str, why: str) -> None:
+        """Let the share of a dead starter be over, of which nothing ever ran."""
+        self._end(cause, why)
+
+    def bury(self) -> None:
+        """Say what the disk tells of it after its host has come back: the rest is lost."""
+        self.vanish()
+        if self.row is None:
+            at = self._site.clock.now
+            why = "this node was started anew; nobody can tell how it ended"
+            started = at if self.started_at is None else self.started_at
+            self.phase = Phase.ENDED
+            self.row = Ended(self.launch.alloc, at, started, Result.LOST, why)
+
+    def judge(self) -> bool:
+        """Find out what became of the share of a dead starter; False: nothing of it ever ran."""
+        if self.row is not None:
+            return True
+        if self.started_at is None and self._proof is not Proof.NOTHING:
+            return False
+        if self._proof is Proof.NOTHING:
+            self._cause = (Result.LOST, "its starter died, and its spool cannot be read")
+            self._ending = True
+            self.finish(*self._cause, 0)
+        elif self._tasks is None:
+            self._end(*self._cause)
+        return True
+
+    def greeting(self) -> Iterator[rules.Event]:
+        """Yield what it tells an agent that is new: all that may not be known."""
+        alloc = self.launch.alloc
+        if self.started_at is not None:
+            yield rules.ShareStarted(alloc, self.started_at)
+        elif self.phase is Phase.MADE:
+            yield rules.ShareMade(alloc)
+        if self.row is not None:
+            yield rules.ShareEnded(self.row)
+
+    # -- its life --------------------------------------------------------------------------
 
     def _made(self, why_not: str) -> None:
-        if self._dead or self.phase is not Phase.ACCEPTED:
+        if not self.alive or self.phase is not Phase.ACCEPTED or self._ending:
             return
         if why_not:
-            self._cause = ("", why_not)
-            self._ended(0)
-            return
-        self.phase = Phase.MADE
-        self._tell(self)
-        if self._begun:
-            self._start()
+            self._end("", why_not)
+        elif Program.of(self.launch).rejected:
+            self._reject(f"{self.launch.user} is not known on {self._site.name}")
+        else:
+            self.phase = Phase.MADE
+            if self.launch.chunk is None:
+                self._tell(rules.ShareMade(self.launch.alloc))
+            if self._begun:
+                self._start()
+
+    def _reject(self, why: str) -> None:
+        self._end(Result.REJECTED, why)
 
     def _start(self) -> None:
-        if self._dead or self._cause is not None:
+        if self.alive and not self._ending:
+            self._run(self.launch.element, self.launch.attempt)
+
+    def _run(self, index: int, attempt: int) -> bool:
+        """Start the tasks of one element; False: this node could not, and the share is over."""
+        site = self._site
+        if site.fail_starts:
+            site.fail_starts -= 1
+            self._end(NODE_FAULT, f"{site.name} {FULL}")
+            return False
+        now = site.clock.now
+        run = site.ledger.begin(self.launch.placement.node, self.launch, index, attempt, now)
+        self._tasks = Tasks(site, run, self._time_limit, self._over)
+        if self.started_at is None:
+            self.phase, self.started_at = Phase.STARTED, now
+            self._tell(rules.ShareStarted(self.launch.alloc, now))
+        return True
+
+    def _over(self) -> None:
+        """The tasks have ended."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            exits, cause = tasks.exits, tasks.cause
+            if not self.alive and self._proof is Proof.STARTS:
+                exits, cause = (), unknown(cause)
+            self._end(*cause, exits)
+
+    def _end_empty(self) -> None:
+        """End what was told to end before its tasks ran."""
+        if not self._gone and self._tasks is None:
+            self._end(*self._cause)
+
+    def _end(self, cause: str, why: str, exits: tuple[TaskExit, ...] = ()) -> None:
+        if self.phase is Phase.ENDED or self._gone:
             return
-        self.phase = Phase.STARTED
-        self._run = self._ledger.begin(self.launch.placement.node, self.launch, self._clock.now)
-        self._go()
-        self._tell(self)
-
-    def _go(self) -> None:
-        self._since = self._clock.now
-        left = max(self._program.seconds - self._worked, 0.0)
-        self._work = self._clock.after(left, lambda: self._ended(0))
-        if self.time_limit:
-            until_limit = max(self.time_limit - self._worked, 0.0)
-            self._limit = self._clock.after(until_limit, self._over_limit)
-
-    def _pause(self) -> None:
-        self._worked += self._clock.now - self._since
-        self._since = self._clock.now
-        for timer in (self._work, self._limit):
-            if timer is not None:
-                timer.cancel()
-
-    def _over_limit(self) -> None:
-        why = f"it ran for longer than its limit of {self.time_limit} s"
-        self.finish(Result.TIMEOUT, why, self.launch.grace)
-
-    def _end_at(self, seconds: float, signal: int) -> None:
-        timer = self._clock.after(seconds, lambda: self._ended(signal))
-        if self._kill is None or self._kill.time > timer.time:
-            if self._kill is not None:
-                self._kill.cancel()
-            self._kill = timer
-        else:
-            timer.cancel()
-
-    def _ended(self, signal: int) -> None:
-        if self._dead or self.phase is Phase.ENDED:
-            return
-        self._pause()
-        for timer in (self._kill,):
-            if timer is not None:
-                timer.cancel()
         self.phase = Phase.ENDED
-        cause, why = self._cause or ("", "")
-        tasks: tuple[TaskExit, ...] = ()
-        if self._run is not None:
-            tasks = self._exits(signal)
-            ok = not any(t.code or t.signal for t in tasks)
-            self._ledger.end(self._run, self._clock.now, succeeded=ok and not cause)
-        self.row = Ended(
-            self.launch.alloc, self._clock.now, self.started_at, str(cause), why, tasks
-        )
-        self._tell(self)
+        at = self._site.clock.now
+        started = at if self.started_at is None and cause == Result.LOST else self.started_at
+        self.row = Ended(self.launch.alloc, at, started, str(cause), why, exits)
+        self._tell(rules.ShareEnded(self.row))
 
-    def _exits(self, signal: int) -> tuple[TaskExit, ...]:
-        place = self.launch.placement
-        code = 1 if self.launch.attempt <= self._program.failures else self._program.exit_code
-        ranks = range(place.first_rank, place.first_rank + place.tasks)
-        return tuple(TaskExit(r, 0 if signal else code, signal) for r in ranks)
+
+def unknown(cause: tuple[str, str]) -> tuple[str, str]:
+    """Return the cause of an end of which nobody knows the status."""
+    return (
+        cause if cause[0] else (Result.LOST, "its starter died, and nobody can tell how it ended")
+    )

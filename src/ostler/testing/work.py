@@ -120,6 +120,8 @@ class Work:
             )
         )
         ref = Ref(job)
+        if "array_cap" in changes:
+            self.sim.ledger.cap_asked(job, changes["array_cap"])
         client.ask(lambda to: Modified(to, client.caller, ref, changes), (ref,), patient=False)
 
     def limit(self) -> None:
