@@ -15,11 +15,22 @@ from ostler.core.events import (
     Submitted,
 )
 from ostler.core.machine import Machine
+from ostler.core.slots import attempt_of
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError
 from ostler.model.ids import parse_ref
 from ostler.model.job import Dependency, JobSpec, TaskExit
-from ostler.model.orders import Ended, Held, Launch, Made, Order, ReportRow, Started
+from ostler.model.orders import (
+    ElementEnd,
+    Ended,
+    Held,
+    Launch,
+    Made,
+    Order,
+    Progress,
+    ReportRow,
+    Started,
+)
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Loaded, Write
 from ostler.model.resources import NodeFacts, Request
@@ -122,6 +133,45 @@ class Box:
         at = self.now if ran else None
         return self.report(node, Ended(alloc, self.now, at, cause, why, tasks))
 
+    def progress(
+        self,
+        alloc: int,
+        *ended: tuple[int, int],
+        returned: tuple[tuple[int, int], ...] = (),
+        running: int = -1,
+        seconds: float = 0.01,
+        cause: str = "",
+        serial: int = 0,
+    ) -> list[Effect]:
+        """Report (element, exit code) of ended elements of a slot, and how it goes on."""
+        slot = self.machine.state.allocations[alloc]
+        entry = self.machine.state.jobs[slot.job]
+        rows = tuple(
+            ElementEnd(
+                index,
+                attempt_of(entry, index),
+                self.now - seconds,
+                self.now,
+                cause,
+                cause and f"it was {cause}",
+                (TaskExit(0, code),),
+            )
+            for index, code in ended
+        )
+        serial = serial or slot.heard + 1
+        row = Progress(alloc, serial, rows, returned, running, 1, self.now)
+        return self.report(slot.placements[0].node, row)
+
+    def finish(self, job: int, index: int, code: int = 0) -> list[Effect]:
+        """Let an element of a slot end; with its last one the slot, if no more is to come."""
+        entry = self.machine.state.jobs[job]
+        alloc = entry.live[index]
+        effects = self.progress(alloc, (index, code))
+        slot = self.machine.state.allocations[alloc]
+        if not slot.chunk and entry.slots[alloc].last:
+            effects += self.report(slot.placements[0].node, Ended(alloc, self.now, self.now))
+        return effects
+
     def made(self, alloc: int, node: str) -> list[Effect]:
         """Report that a context exists."""
         return self.report(node, Made(alloc))
@@ -138,7 +188,7 @@ class Box:
 
     def alloc(self, job: int) -> int:
         """Return the only allocation of a job."""
-        (number,) = self.machine.state.jobs[job].live.values()
+        (number,) = self.machine.state.jobs[job].slots
         return number
 
     def events(self) -> list[str]:

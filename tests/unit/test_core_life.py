@@ -243,8 +243,9 @@ def test_an_array_is_one_row_and_keeps_to_its_cap() -> None:
     entry = box.machine.state.jobs[job]
     assert sorted(entry.live) == [0, 1, 2]
     assert box.rule(job) == "array_cap"
-    box.end(entry.live[1])
+    box.finish(job, 1)
     assert sorted(entry.live) == [0, 2, 3]
+    assert len(entry.slots) == 3
 
 
 def test_an_array_ends_with_its_last_element_and_counts_results() -> None:
@@ -252,7 +253,7 @@ def test_an_array_ends_with_its_last_element_and_counts_results() -> None:
     job = box.submit(array=((0, 2),))
     entry = box.machine.state.jobs[job]
     for index in (0, 1, 2):
-        box.end(entry.live[index], code=index)
+        box.finish(job, index, code=index)
     assert box.state(job) == "failed"
     assert entry.job.exit_status == 1
     assert entry.job.reason == "2 of 3 elements did not succeed: 2 failed"
@@ -263,11 +264,11 @@ def test_one_element_can_be_held_released_and_cancelled() -> None:
     job = box.submit(array=((0, 4),))
     box.act("hold", f"{job}_[1-2]")
     entry = box.machine.state.jobs[job]
-    box.end(entry.live[0])
+    box.progress(entry.live[0], (0, 0), returned=((1, 1),))
     assert sorted(entry.live) == [3]
     box.act("cancel", f"{job}_2")
     box.act("release", f"{job}_1")
-    box.end(entry.live[3])
+    box.finish(job, 3)
     assert sorted(entry.live) == [1]
     assert entry.result_of(2) == "cancelled"
 
@@ -275,9 +276,8 @@ def test_one_element_can_be_held_released_and_cancelled() -> None:
 def test_waiting_is_answered_when_the_job_or_the_element_ends() -> None:
     box = Box()
     job = box.submit(array=((0, 1),))
-    entry = box.machine.state.jobs[job]
     assert box.ask(Awaited, ANN, (parse_ref(f"{job}_1"),)) is None
-    replies = [e for e in box.end(entry.live[1]) if isinstance(e, Reply)]
+    replies = [e for e in box.finish(job, 1) if isinstance(e, Reply)]
     assert replies[0].body["jobs"][0]["result"] == "success"
 
 

@@ -33,7 +33,11 @@ def on_progress(s: State, now: float, node: str, row: Progress) -> None:
         came_back(s, now, entry, alloc, index)
     if alloc.running not in chunk:
         alloc = replace(alloc, running=-1)
-    alloc = feed(s, now, entry, replace(alloc, chunk=tuple(chunk.spans)))
+    alloc = replace(alloc, chunk=tuple(chunk.spans))
+    if row.returned and chunk:
+        s.put(alloc)  # what came back is for somebody else; this one still has some
+    else:
+        alloc = feed(s, now, entry, alloc)
     entry.job = with_start(entry.job, alloc.started_at)
     if s.changed or entry.job.state not in (JobState.RUNNING, JobState.SUSPENDED):
         settle(s, now, entry, saved=before)
