@@ -9,6 +9,7 @@ from ostler.model.ids import element_name
 from ostler.model.job import Element, Job
 from ostler.model.patterns import NULL, output_path
 from ostler.model.ranges import format_ranges
+from ostler.model.states import JobState
 
 Row = dict[str, Any]
 
@@ -75,6 +76,8 @@ def element_row(s: State, entry: Entry, index: int) -> Row:
     state = "done"
     if alloc is not None and runs:
         state = str(s.live_state(alloc.id))
+        if element.state is JobState.FINISHING:  # in a slot that goes on
+            state = str(JobState.FINISHING)
     elif not result:
         state = "held" if held else "pending"
     return {
