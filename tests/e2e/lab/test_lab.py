@@ -1,0 +1,152 @@
+"""A lab of three nodes: what befalls a node is what the machine sees, and no work is lost by it."""
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ostler.wire.supervise import process_start
+from tests.e2e.gated import Gated
+from tests.e2e.lab.kit import InLab, lab
+from tests.e2e.machine_kit import OSTLER, eventually, names
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InLab]:
+    """Run one lab for all tests, which leave it as they found it."""
+    with lab(tmp_path_factory.mktemp("lab"), 3) as found:
+        yield found
+
+
+def test_every_task_knows_its_node_and_an_array_takes_all_cpus_of_all_nodes(three: InLab) -> None:
+    out = three.work / "array"
+    out.mkdir()
+    script = f"echo $OSTLER_NODE >{out}/$OSTLER_ELEMENT; until [ -e {out}/go ]; do sleep 0.05; done"
+    ident = three.submit("--array", "0-11", "-o", "/dev/null", "--", "sh", "-c", script)
+    eventually("all twelve run at once", lambda: len(list(out.iterdir())) == 12)
+    where = Counter(path.read_text().strip() for path in out.iterdir())
+    (out / "go").touch()
+    assert three.wait_for(ident, "done")["result"] == "success"
+    assert where == {"n01": 4, "n02": 4, "n03": 4}
+
+
+def test_a_job_of_three_nodes_runs_on_each_and_its_output_is_here(three: InLab) -> None:
+    script = "echo $OSTLER_NODE $OSTLER_RANK"
+    done = three.ostler("run", "-N", "3", "-n", "6", "sh", "-c", script)
+    ranks = sorted(done.stdout.splitlines())
+    assert ranks == ["n01 0", "n01 1", "n02 2", "n02 3", "n03 4", "n03 5"]
+
+
+def test_run_finds_its_node_from_outside_and_from_within_a_job(three: InLab) -> None:
+    assert three.ostler("run", "-w", "n03", "cat", stdin="hello\n").stdout == "hello\n"
+    inner = ["-w", "n02", "printenv", "OSTLER_NODE"]
+    assert three.ostler("run", "-w", "n01", OSTLER, "run", *inner).stdout == "n02\n"
+
+
+def test_what_runs_goes_on_when_agent_and_supervisor_are_killed(three: InLab) -> None:
+    job = Gated(three, "killed", 0, "-w", "n02").running()
+    three.verb("kill", "n02")
+    assert three.await_status("n02", "no_agent")["unknown_since"]
+    assert three.members()["n02"]["does"] == "killed"
+    job.open()
+    assert three.job(job.id)["state"] == "running"
+    three.verb("start", "n02")
+    assert job.ended() == ("success", 0)
+    assert len(job.pids) == 1
+    assert three.nodes()["n02"]["status"] == "running"
+
+
+def test_a_crash_ends_all_on_the_node_and_is_another_boot(three: InLab) -> None:
+    more = "setsid sh -c 'echo $$ >>crashed.ran; exec sleep 1000' &"
+    job = Gated(three, "crashed", 0, "-w", "n03", more=more).running()
+    eventually("its child has left the session", lambda: len(job.pids) == 2)
+    boot = three.nodes()["n03"]["boot_id"]
+    three.verb("crash", "n03")
+    assert not any(map(process_start, job.pids))
+    three.await_status("n03", "no_agent")
+    three.verb("start", "n03")
+    row = three.wait_for(job.id, "done")
+    assert (row["result"], "started anew" in row["reason"]) == ("lost", True)
+    assert three.nodes()["n03"]["boot_id"] != boot
+
+
+def test_a_node_that_is_cut_or_frozen_is_silent_and_nothing_of_it_is_lost(three: InLab) -> None:
+    cut = Gated(three, "cut", 3, "-w", "n01").running()
+    frozen = Gated(three, "frozen", 4, "-w", "n02").running()
+    three.verb("cut", "n01")
+    three.verb("freeze", "n02")
+    members = three.members()
+    assert (members["n01"]["does"], members["n01"]["line"]) == ("runs", "cut")
+    assert members["n02"]["does"] == "frozen"
+    cut.open()
+    for node in ("n01", "n02"):
+        three.await_status(node, "no_agent")
+    assert three.job(cut.id)["state"] == three.job(frozen.id)["state"] == "running"
+    frozen.open()
+    three.verb("heal", "n01")
+    three.verb("thaw", "n02")
+    assert (cut.ended(), frozen.ended()) == (("failed", 3), ("failed", 4))
+    assert (len(cut.pids), len(frozen.pids)) == (1, 1)
+    for node in ("n01", "n02"):
+        three.await_status(node, "running")
+
+
+def test_a_load_is_reported_as_told(three: InLab) -> None:
+    three.verb("load", "n[02-03]", "4.25")
+    eventually("n03 says so", lambda: three.nodes()["n03"]["load"] == 4.25)
+    eventually("n02 says so", lambda: three.nodes()["n02"]["load"] == 4.25)
+
+
+def test_the_manager_can_be_killed_and_started(three: InLab) -> None:
+    job = Gated(three, "steady").running()
+    three.verb("kill", "manager")
+    assert three.ostler("jobs", check=False).returncode == 5
+    job.open()
+    three.verb("start", "manager")
+    assert job.ended() == ("success", 0)
+
+
+def test_what_cannot_be_is_told_by_the_exit_status(three: InLab, tmp_path: Path) -> None:
+    assert three.verb("up", "-m", "2", check=False).returncode == 6
+    assert three.verb("cut", "manager", check=False).returncode == 6
+    assert three.verb("kill", "n04", check=False).returncode == 4
+    assert three.verb("load", "n01", "much", check=False).returncode == 2
+    again = three.verb("up", check=False)
+    assert (again.returncode, "a lab is up" in again.stderr) == (3, True)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "mine").touch()
+    stranger = InLab(tmp_path)
+    assert stranger.verb("status", check=False).returncode == 5
+    assert stranger.verb("up", check=False).returncode == 3
+    assert (tmp_path / "lab" / "mine").exists()
+
+
+def test_down_leaves_nothing_running_and_up_begins_anew(tmp_path: Path) -> None:
+    with lab(tmp_path, 1, "--cpus", "2", "--memory", "1G") as one:
+        # It gives up its session, its parent and its environment: only the host is above it.
+        orphan = f"env -i setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' & sleep 1000"
+        one.submit("-o", "/dev/null", "--", "sh", "-c", orphan)
+        pid = eventually("it runs", lambda: _number(tmp_path / "pid"))
+        one.verb("kill", "n01")
+        one.verb("down")
+        assert not process_start(pid)
+        left = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
+        assert not [p for p in left if names(Path("/proc") / p, Path(one.lab.folder))]
+        one.verb("up", "-n", "2")
+        lines = one.verb("env").stdout
+        told = subprocess.run(
+            ["sh", "-c", f"{lines}\n{OSTLER} nodes --format name,cpus -q; {OSTLER} jobs -q"],
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert told.stdout.split() == ["n01", "4", "n02", "4"]
+
+
+def _number(path: Path) -> int:
+    text = path.read_text() if path.exists() else ""
+    return int(text) if text.endswith("\n") else 0
