@@ -1,4 +1,4 @@
-"""What people do to jobs: cancel, hold, release, suspend, resume, requeue, signal, modify."""
+"""What people do to jobs: cancel, hold, release, suspend, resume, requeue, signal."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,23 +7,19 @@ from msgspec.structs import replace
 
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
-from ostler.core.events import Acted, Modified
+from ostler.core.events import Acted
 from ostler.core.life import end_for_good, release
 from ostler.core.moves import broken_dependency, end_waiting, settle
 from ostler.core.over import REQUEUE
 from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
-from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
-from ostler.core.view import job_row
 from ostler.model.allocation import Allocation
 from ostler.model.caller import Caller
-from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
-from ostler.model.ids import Ref, element_name
-from ostler.model.job import JobSpec
-from ostler.model.orders import Retime, SignalTasks, SuspendShare
+from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
+from ostler.model.ids import Ref
+from ostler.model.orders import SignalTasks, SuspendShare
 from ostler.model.ranges import RangeSet
 from ostler.model.states import AllocationState, JobState, Result
-from ostler.model.units import format_duration, format_size
 
 MAX_SIGNAL = 64
 
@@ -93,7 +89,8 @@ def _allocations(
     return [(s.allocations[number], found[number]) for number in sorted(found)]
 
 
-def _alive(s: State, entry: Entry, verb: str) -> None:
+def alive(s: State, entry: Entry, verb: str) -> None:
+    """Raise `NotNow` if the job has ended."""
     if entry.job.id not in s.jobs:
         raise NotNow(f"job {entry.job.id} has ended as {entry.job.result}; cannot {verb} it")
 
@@ -146,7 +143,7 @@ def _take_out(
 
 def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Keep what waits from starting."""
-    _alive(s, entry, "hold")
+    alive(s, entry, "hold")
     by, before = event.caller.user, entry.job
     why = f"held by {by}" + (f": {event.reason}" if event.reason else "")
     if ref.elements is None:
@@ -193,7 +190,7 @@ def _is_ending(entry: Entry, index: int) -> bool:
 
 def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Let what is held wait for its turn."""
-    _alive(s, entry, "release")
+    alive(s, entry, "release")
     before = entry.job
     spans = list(ref.elements or before.spans())
     known = RangeSet([(i, i) for i in entry.touched]).common(spans)
@@ -218,7 +215,7 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 
 def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
-    _alive(s, entry, "suspend")
+    alive(s, entry, "suspend")
     count = 0
     for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.id in entry.resuming:
@@ -247,7 +244,7 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 
 def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
     """Let what is suspended go on as soon as its own CPUs are free."""
-    _alive(s, entry, "resume")
+    alive(s, entry, "resume")
     count = 0
     for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.state is AllocationState.SUSPENDED:
@@ -317,7 +314,7 @@ def _succeeded(entry: Entry, index: int) -> bool:
 
 def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
     """Send a signal to the process groups of the tasks that run."""
-    _alive(s, entry, "signal")
+    alive(s, entry, "signal")
     if not 1 <= event.signal <= MAX_SIGNAL:
         raise UsageError(f"{event.signal} is no signal", expected=f"1 to {MAX_SIGNAL}")
     count = 0
@@ -340,72 +337,3 @@ VERBS: dict[str, Verb] = {
     "requeue": requeue,
     "signal": send_signal,
 }
-
-_SPEC_KEYS = frozenset(
-    {"name", "project", "priority", "time_limit", "not_before", "array_cap", "retries", "grace"}
-)
-_REQUEST_KEYS = frozenset({"tasks", "cpus", "memory", "gpus", "nodes"})
-
-
-def on_modified(s: State, now: float, event: Modified) -> None:
-    """Change what may still be changed, all or nothing."""
-    try:
-        entry = s.entry(event.ref)
-        owned(entry, event.caller, "modify")
-        _alive(s, entry, "modify")
-        if event.ref.elements is not None:
-            raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
-        spec = _changed(entry, event.changes)
-        check_fits(s, spec, entry.job.user)
-        check_priority(spec, event.caller, most=max(entry.job.priority, USUAL_PRIORITY))
-    except OstlerError as error:
-        s.effects.append(Fail(event.to, error))
-        return
-    before = entry.job
-    entry.job = replace(before, spec=spec, priority=spec.priority)
-    if spec.time_limit != before.spec.time_limit:
-        for number in entry.slots:
-            alloc = s.allocations[number]
-            s.put(replace(alloc, time_limit=spec.time_limit))
-            for node in sorted(alloc.nodes - alloc.freed):
-                s.send(node, Retime(alloc.id, spec.time_limit))
-    if spec.not_before > now:
-        s.wake(spec.not_before, before.id)
-    listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
-    s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
-    settle(s, now, entry, saved=before)
-    s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
-
-
-def _told(now: float, key: str, value: Any) -> str:
-    match key:
-        case "time_limit" | "grace":
-            return f"{key}={format_duration(value) if value else 'none'}"
-        case "memory":
-            return f"{key}={format_size(value)}"
-        case "not_before":
-            return f"{key}=in {format_duration(max(value - now, 0.0))}"
-    return f"{key}={value}"
-
-
-def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
-    spec, request = entry.job.spec, entry.job.spec.request
-    for key, value in changes.items():
-        if key not in _SPEC_KEYS | _REQUEST_KEYS:
-            known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))
-            raise Missing(f"a job has nothing named {key!r} to change", expected=known)
-        # By its very type: a bool is an int to Python, but none to whoever reads the row again.
-        wanted = {"name": (str,), "project": (str,), "not_before": (int, float)}.get(key, (int,))
-        if type(value) not in wanted:
-            raise UsageError(f"{key} cannot be {value!r}")
-        if key in _REQUEST_KEYS:
-            if entry.slots:
-                raise NotNow(f"job {_name(entry)} has started; its {key} can no longer change")
-            request = replace(request, **{key: value})
-        else:
-            spec = respec(spec, **{key: value})
-    return respec(spec, request=request)
-
-
-def _name(entry: Entry) -> str:
-    return element_name(entry.job.id, None)

@@ -5,7 +5,7 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
-from ostler.core import acts, nodes, planning, submit, waits
+from ostler.core import acts, modify, nodes, planning, submit, waits
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
@@ -54,7 +54,7 @@ class Machine:
             case Acted():
                 acts.on_acted(s, now, event)
             case Modified():
-                acts.on_modified(s, now, event)
+                modify.on_modified(s, now, event)
             case Awaited():
                 _on_awaited(s, event)
             case ClientGone():

@@ -1,0 +1,88 @@
+"""`ostler modify`: what may still be changed of a job that has not ended."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from ostler.core.acts import alive, owned
+from ostler.core.effects import Fail, Reply
+from ostler.core.entry import Entry
+from ostler.core.events import Modified
+from ostler.core.moves import settle
+from ostler.core.state import State
+from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
+from ostler.core.view import job_row
+from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
+from ostler.model.ids import element_name
+from ostler.model.job import JobSpec
+from ostler.model.orders import Retime
+from ostler.model.units import format_duration, format_size
+
+_SPEC_KEYS = frozenset(
+    {"name", "project", "priority", "time_limit", "not_before", "array_cap", "retries", "grace"}
+)
+_REQUEST_KEYS = frozenset({"tasks", "cpus", "memory", "gpus", "nodes"})
+
+
+def on_modified(s: State, now: float, event: Modified) -> None:
+    """Change what may still be changed, all or nothing."""
+    try:
+        entry = s.entry(event.ref)
+        owned(entry, event.caller, "modify")
+        alive(s, entry, "modify")
+        if event.ref.elements is not None:
+            raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
+        spec = _changed(entry, event.changes)
+        check_fits(s, spec, entry.job.user)
+        check_priority(spec, event.caller, most=max(entry.job.priority, USUAL_PRIORITY))
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    before = entry.job
+    entry.job = replace(before, spec=spec, priority=spec.priority)
+    if spec.time_limit != before.spec.time_limit:
+        for number in entry.slots:
+            alloc = s.allocations[number]
+            s.put(replace(alloc, time_limit=spec.time_limit))
+            for node in sorted(alloc.nodes - alloc.freed):
+                s.send(node, Retime(alloc.id, spec.time_limit))
+    if spec.not_before > now:
+        s.wake(spec.not_before, before.id)
+    listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
+    s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
+    settle(s, now, entry, saved=before)
+    s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
+
+
+def _told(now: float, key: str, value: Any) -> str:
+    match key:
+        case "time_limit" | "grace":
+            return f"{key}={format_duration(value) if value else 'none'}"
+        case "memory":
+            return f"{key}={format_size(value)}"
+        case "not_before":
+            return f"{key}=in {format_duration(max(value - now, 0.0))}"
+    return f"{key}={value}"
+
+
+def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
+    spec, request = entry.job.spec, entry.job.spec.request
+    for key, value in changes.items():
+        if key not in _SPEC_KEYS | _REQUEST_KEYS:
+            known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))
+            raise Missing(f"a job has nothing named {key!r} to change", expected=known)
+        # By its very type: a bool is an int to Python, but none to whoever reads the row again.
+        wanted = {"name": (str,), "project": (str,), "not_before": (int, float)}.get(key, (int,))
+        if type(value) not in wanted:
+            raise UsageError(f"{key} cannot be {value!r}")
+        if key in _REQUEST_KEYS:
+            if entry.slots:
+                raise NotNow(f"job {_name(entry)} has started; its {key} can no longer change")
+            request = replace(request, **{key: value})
+        else:
+            spec = respec(spec, **{key: value})
+    return respec(spec, request=request)
+
+
+def _name(entry: Entry) -> str:
+    return element_name(entry.job.id, None)
