@@ -7,52 +7,14 @@ import time
 
 import pytest
 
-from ostler.agent import proc, spool
-from ostler.agent.journal import Handed, Journal
-from ostler.agent.spool import Spool
+from ostler.agent import spool
 from ostler.model.job import TaskExit
 from ostler.model.orders import Ended, Held, Made, StartTasks
 from ostler.wire.supervise import process_start
-from tests.e2e.agent.kit import PATIENCE, Job, Node, eventually
+from tests.e2e.agent.disk import accepted, journal, spooled
+from tests.e2e.agent.kit import PATIENCE, Node, eventually
 
 pytestmark = pytest.mark.e2e
-
-GONE = ("s1-1-1", 4_000_000, 1)  # name, pid, start time of a starter that is no more
-
-
-def journal(node: Node, boot_id: str = "") -> Journal:
-    os.makedirs(node.state / "node" / "spool", exist_ok=True)
-    os.makedirs(node.state / "node" / "spool.b", exist_ok=True)
-    return Journal(str(node.state / "node" / "journal"), boot_id or proc.boot_id())
-
-
-def accepted(node: Node, job: Job, *, handed: bool = True, boot_id: str = "") -> None:
-    """Write that a share was accepted, and given to a starter that is gone."""
-    book = journal(node, boot_id)
-    book.accept(job.launch, 100.0)
-    if handed:
-        book.hand(Handed(job.alloc, *GONE))
-    book.close()
-
-
-def spooled(node: Node, job: Job, *records: tuple[object, ...], boot_id: str = "") -> None:
-    """Write the spool of that starter."""
-    header = {
-        "name": GONE[0],
-        "pid": GONE[1],
-        "start_time": GONE[2],
-        "boot_id": boot_id or proc.boot_id(),
-        "uid": os.getuid(),
-        "state": os.fsencode(node.state),
-        "groups": [],
-    }
-    file = Spool(os.fsencode(node.state / "node" / "spool" / GONE[0]), header)
-    placement = {"node": "n1", "tasks": 1}
-    file.add(spool.ACCEPTED, {"alloc": job.alloc, "at": 100.0, "placement": placement})
-    for kind, *values in records:
-        assert isinstance(kind, int)
-        file.add(kind, *values)
-    file.close()
 
 
 def test_a_share_that_no_starter_heard_of_is_not_held_so_that_it_is_ordered_again(
