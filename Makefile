@@ -15,11 +15,11 @@ PYTEST := $(BIN)/python3 -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt lint types imports cover soak docs changes lock clean
+.PHONY: help demo test check fmt lint types imports cover soak bench bench-check bench-peers docs changes lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
-		printf '%-10s %s\n' "$$name" "$$text"; done
+		printf '%-11s %s\n' "$$name" "$$text"; done
 
 # ── the environment ──────────────────────────────────────────────────────────────────────────
 # Three stamps: the environment, Ostler in it (enough for the demo), and the tools around it.
@@ -74,6 +74,17 @@ soak: $(VENV)/.dev ## 10,000 random histories of a whole machine; SEED=n HISTORI
 	HYPOTHESIS_PROFILE=soak OSTLER_SEED=$(SEED) OSTLER_HISTORIES=$(HISTORIES) \
 		$(PYTEST) -n auto --timeout=0 $(SOAKED) $(T)
 
+# ROW=elements measures one row. What was measured is stored in bench/results.
+BENCH = $(BIN)/python3 -m bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short)
+bench: $(VENV)/.ostler ## measure beside other systems, half an hour; ROW=x for one row, SHORT=1
+	$(BENCH)
+
+bench-check: $(VENV)/.ostler ## measure, and show what got slower since bench/results/reference.json
+	$(BENCH) --check
+
+bench-peers: $(VENV)/.ostler ## install the systems that the bench compares with; takes root
+	$(BIN)/python3 -m bench.peers
+
 docs: $(VENV)/.dev ## write the pages of the reference that are generated
 	$(BIN)/python3 -m ostler.cli.reference > $(VENV)/page && cp $(VENV)/page docs/reference/cli.md
 	$(BIN)/python3 -m ostler.store.reference > $(VENV)/page && cp $(VENV)/page docs/reference/database.md
@@ -87,4 +98,4 @@ lock: $(VENV)/.dev ## write the versions of a fresh installation to requirements
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) .moves build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find src tests demo -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench demo -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,34 @@
+"""Install the peers that are missing: `make bench-peers`. Debian's packages take root."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+from bench.peers.hq import PYTHON, VENV, VERSION
+
+PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge", "parallel": "parallel"}
+
+
+def main() -> None:
+    """Install; end with what failed."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    wanted = [name for known, name in PACKAGES.items() if not shutil.which(known, path=path)]
+    if wanted:
+        run("apt-get", "update", "-qq")
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted)
+    if not PYTHON.exists():
+        run(sys.executable, "-m", "venv", str(VENV))
+        run(str(PYTHON), "-m", "pip", "install", "--quiet", f"hyperqueue=={VERSION}")
+
+
+def run(*words: str) -> None:
+    """Run one command, seen by who waits."""
+    print(f"$ {' '.join(words)}", flush=True)
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    if code := subprocess.run(words, env=env, stdin=subprocess.DEVNULL, check=False).returncode:
+        sys.exit(f"bench: {words[0]} ended with {code}")
+
+
+if __name__ == "__main__":
+    main()

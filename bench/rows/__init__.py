@@ -1,0 +1,32 @@
+"""All rows, in the order in which they are measured."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from bench.bench import Bench
+from bench.rows import commands, during, elements, latency, submissions, upkeep, waiting
+
+
+class Row(Struct, frozen=True):
+    """One row of the bench."""
+
+    name: str
+    about: str
+    measure: Callable[[Bench], None]
+    short: bool = False  # in the short form, too
+
+
+ROWS = (
+    Row("elements", "an array of /bin/true, output discarded", elements.discarded, short=True),
+    Row("elements-output", "the same with a file for each", elements.with_output, short=True),
+    Row("latency", "from submission to the job's body", latency.measure, short=True),
+    Row("submit", "`ostler submit`, the whole process", commands.submit, short=True),
+    Row("submissions", "durable, over one connection", submissions.one_connection, short=True),
+    Row("run-latency", "`ostler run true`, one after another", commands.run, short=True),
+    Row("waiting", "an array's speed by what waits behind it", waiting.measure),
+    Row("clients", "submissions by the number of clients", submissions.many_clients),
+    Row("memory", "resident size against waiting jobs", upkeep.memory),
+    Row("idle", "what it costs to be there", upkeep.idle),
+    Row("during", "commands while a great array runs", during.measure),
+)

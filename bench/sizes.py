@@ -1,0 +1,35 @@
+"""How much of everything a run measures."""
+
+from msgspec import Struct
+
+
+class Sizes(Struct, frozen=True):
+    """Counts of one round unless said otherwise. The defaults are the whole bench."""
+
+    rounds: int = 5
+    elements: int = 10_000  # ours, xargs and the C loop
+    elements_hyperqueue: int = 1_000  # the others are slower; rates are compared
+    elements_parallel: int = 500
+    elements_slurm: int = 500
+    bodies: int = 20  # jobs whose start is timed
+    bodies_slurm: int = 5  # sbatch takes up to a second for each
+    commands: int = 20  # processes `ostler submit`
+    submissions: int = 5_000
+    runs: int = 200  # processes `ostler run true`
+    behind: tuple[int, ...] = (1_000, 10_000, 100_000)  # jobs that wait
+    great_array: int = 1_000_000
+    small_array: int = 2_000
+    clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    submissions_clients: int = 1_600  # over all clients together
+    idle_seconds: float = 10.0
+    asked: int = 100  # of each command during the great array
+
+
+SHORT = Sizes(
+    rounds=3,
+    elements=1_000,
+    bodies=10,
+    commands=10,
+    submissions=1_000,
+    runs=30,
+)
