@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python3 -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt lint types imports cover soak bench bench-check bench-peers docs changes lock clean
+.PHONY: help demo test check fmt lint types imports cover soak lab-checks bench bench-check bench-peers docs changes lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -84,6 +84,11 @@ bench-check: $(VENV)/.ostler ## measure, and show what got slower since bench/re
 
 bench-peers: $(VENV)/.ostler ## install the systems that the bench compares with; takes root
 	$(BIN)/python3 -m bench.peers
+
+ELEMENTS ?= 20000
+ONLY ?=
+lab-checks: $(VENV)/.dev ## the checks of the issues in a lab of ten nodes; SEED=n ELEMENTS=n ONLY=name
+	$(BIN)/python3 -m lab.run --seed $(SEED) --elements $(ELEMENTS) --only '$(ONLY)'
 
 docs: $(VENV)/.dev ## write the pages of the reference that are generated
 	$(BIN)/python3 -m ostler.cli.reference > $(VENV)/page && cp $(VENV)/page docs/reference/cli.md

@@ -1,0 +1,45 @@
+"""What the pages about the lab tell people to type does what they say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ostler.testing.lab import Lab
+from tests.e2e.machine_kit import kill_leftovers
+from tests.e2e.test_pages import ROOT, commands, type_all
+
+
+def typed(script: str, folder: Path) -> str:
+    """Type a script where the usual lab is below a folder; nothing of it is left afterwards."""
+    try:
+        start = f"unset OSTLER_STATE OSTLER_LAB; export XDG_STATE_HOME={folder}\n"
+        return type_all(start + script, folder / "state")
+    finally:
+        kill_leftovers(folder)
+
+
+def test_the_tutorial_of_the_lab_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    told = typed(commands("docs/tutorials/ten-nodes.md"), tmp_path)
+    lines = told.splitlines()
+    assert "n03" in lines
+    assert {f"rank {rank} is on n{rank + 1:02d}" for rank in range(10)} <= set(lines)
+    assert re.search(r"n02 +no_agent", told)
+    assert "3: success: all 200 elements succeeded" in lines
+    assert sum(int(count) for count in re.findall(r"^ +(\d+) n\d\d$", told, re.MULTILINE)) == 200
+    assert "4: lost: this node was started anew; nobody can tell how it ended" in lines
+    assert "5: success: it succeeded" in lines
+    assert lines[lines.index("attempt 1") + 1] == "attempt 2"
+    assert re.search(r"n05 +no_agent", told)
+    assert "done on n05" in lines
+    assert "new disk" in told
+    assert lines[-1] == f"down: {tmp_path}/ostler-lab"
+
+
+def test_the_python_of_the_labs_page_runs_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs/howto/lab.md").read_text()
+    [program] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "page.py").write_text(program.replace("/tmp/my-lab", f"{tmp_path}/lab"))
+    typed("python page.py", tmp_path)
+    with pytest.raises(Exception, match="crashed"):
+        Lab(f"{tmp_path}/lab").member("n02").order("look")
