@@ -26,6 +26,12 @@ class MemoryWatch:
         self._baseline = _own_peak() if limit else 0
         self._interval = _SOON
 
+    def begin(self) -> None:
+        """Begin anew with the next element."""
+        self.peak = 0
+        if self._by_kernel:
+            self._killed = self._groups.kills()
+
     @property
     def interval(self) -> float | None:
         """Return the seconds until the next look; None if none is needed."""

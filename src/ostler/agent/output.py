@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 
 from ostler.agent.share import Share
 from ostler.model.patterns import NULL, expand, output_path
@@ -25,24 +26,47 @@ def why_not(error: OSError) -> str:
     return text[:1].lower() + text[1:]
 
 
+class Nulls:
+    """/dev/null, opened once for everything that a starter runs: to read from and to write to."""
+
+    __slots__ = ("reading", "writing")
+
+    def __init__(self) -> None:
+        self.reading = os.open(NULL, os.O_RDONLY | os.O_CLOEXEC)
+        self.writing = os.open(NULL, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+
 class Files:
     """The open files of a share. Tasks that name the same file share one descriptor."""
 
-    __slots__ = ("_open", "_share")
+    __slots__ = ("_nulls", "_open", "_paths", "_share")
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: Share, nulls: Nulls) -> None:
         self._share = share
+        self._nulls = nulls
         self._open: dict[tuple[bytes, bool], int] = {}
+        self._paths: dict[int, list[list[bytes]]] = {}  # by rank: in, out and err, cut at %a
 
     def three(self, rank: int) -> tuple[int, int, int]:
-        """Return descriptors for a task's 0, 1 and 2; raise `Rejected` with a sentence."""
-        share, words = self._share, self._share.words(rank)
+        """Return descriptors for 0, 1 and 2 of the element's task; raise `Rejected`."""
+        paths = self._paths.get(rank)
+        if paths is None:
+            paths = self._paths[rank] = self._expanded(rank)
+        number = b"%d" % self._share.element
+        entry, out, err = [number.join(pieces) for pieces in paths]
+        return self._reading(entry), self._writing(out), self._writing(err)
+
+    def _expanded(self, rank: int) -> list[list[bytes]]:
+        """Return the paths with a gap where the element's number goes: the rest stays the same."""
+        share, words = self._share, {**self._share.words(rank), "a": "\0"}
         out = output_path(share.output, share.cwd, words, array=share.is_array)
         err = output_path(share.error, share.cwd, words, array=False) if share.error else out
         entry = expand(share.input, words) if share.input else NULL
-        return self._reading(entry), self._writing(out), self._writing(err)
+        return [path.split(b"\0") for path in (entry, out, err)]
 
     def _reading(self, path: bytes) -> int:
+        if path == NULL:
+            return self._nulls.reading
         if (path, False) not in self._open:
             try:
                 # Non-blocking, because opening a FIFO would wait for its writer.
@@ -57,6 +81,8 @@ class Files:
         return self._open[path, False]
 
     def _writing(self, path: bytes) -> int:
+        if path == NULL:
+            return self._nulls.writing
         if (path, True) not in self._open:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY
             # Only the first start empties the file, and only one node of those that may share it.
@@ -85,3 +111,14 @@ def _no_output(path: bytes, error: OSError) -> str:
     if error.errno == errno.ENXIO:
         return f"{told}nobody reads this FIFO; open its other end first"
     return f"{told}{why_not(error)}; choose another --output"
+
+
+def complain(fd: int, sentence: str) -> None:
+    """Write a sentence to a task's stderr, unless that would wait for a reader."""
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    if poller.poll(0):
+        try:
+            os.write(fd, f"ostler: {sentence}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            return  # nobody reads it any more; the job's reason says the same

@@ -7,6 +7,11 @@ _KEPT = (
     "alloc", "job", "element", "attempt", "uid", "time_limit", "warn_signal", "warn_before",
     "grace", "lease",
 )  # fmt: skip
+# In the environment, what an element or a task has for itself.
+_OWN = (
+    b"OSTLER_ATTEMPT", b"OSTLER_ELEMENT", b"OSTLER_ITEM", b"OSTLER_RANK", b"OSTLER_CPUS",
+    b"OSTLER_CPU_LIST",
+)  # fmt: skip
 _KEPT_PLACE = ("node", "tasks", "first_rank", "memory")
 
 
@@ -18,7 +23,7 @@ class Share:
     """
 
     __slots__ = (
-        "alloc", "argv", "attempt", "cpus", "cwd", "declared", "each_cpus", "element", "env",
+        "alloc", "argv", "attempt", "chunk", "cpus", "cwd", "declared", "each_cpus", "element", "env",
         "error", "first_rank", "gid", "gpus", "grace", "input", "is_array", "item", "job", "lease",
         "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdio",
         "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "warn_before",
@@ -48,6 +53,7 @@ class Share:
         self.start = get.flag("start", default=True)
         self.declared = get.flag("declared", default=False)
         self.is_array = get.flag("is_array", default=False)
+        self.chunk = _Fields(order["chunk"]).whole() if order.get("chunk") is not None else None
         self.argv = get.many("argv")
         self.script = get.data("script", b"")
         self.env = get.data("env", b"")
@@ -69,12 +75,25 @@ class Share:
     def for_spool(self) -> dict[str, object]:
         """Return what the next agent may need of the order."""
         kept: dict[str, object] = {key: getattr(self, key) for key in _KEPT}
+        kept["is_slot"] = self.is_slot
         kept["placement"] = {key: getattr(self, key) for key in _KEPT_PLACE}
         return kept
 
+    @property
+    def is_slot(self) -> bool:
+        """Say whether it runs the elements of chunks, one after the other."""
+        return self.chunk is not None
+
+    def turn_to(self, element: int, attempt: int, item: bytes | None) -> None:
+        """Go on with this element."""
+        self.element = element
+        self.attempt = attempt
+        self.item = item
+
     def forget_large_parts(self) -> None:
-        """Free the environment and script once the tasks have them."""
+        """Free the environment and script once a `Command` has them, and the chunk."""
         self.env = self.script = b""
+        self.chunk = {} if self.is_slot else None
 
     @property
     def ranks(self) -> range:
@@ -103,32 +122,40 @@ class Share:
         }
 
     def environment(self, state: bytes) -> dict[bytes, bytes]:
-        """Return the environment of all tasks; `variables` has what each gets beside it."""
+        """Return the environment of all tasks; `own` and `variables` have what is put beside it."""
         pairs = (entry.partition(b"=") for entry in self.env.split(b"\0"))
         env = {key: value for key, equals, value in pairs if key and equals}
+        for name in _OWN:  # of the job from which this one was submitted
+            env.pop(name, None)
         env[b"OSTLER_JOB"] = b"%d" % self.job
-        if self.is_array:
-            env[b"OSTLER_ELEMENT"] = b"%d" % self.element
-        if self.item is not None:
-            env[b"OSTLER_ITEM"] = self.item.replace(b"\0", b"")
         env[b"OSTLER_TASKS"] = b"%d" % self.total_tasks
         env[b"OSTLER_NODE"] = self.node.encode()
         env[b"OSTLER_NODES"] = ",".join(self.members).encode()
-        env[b"OSTLER_ATTEMPT"] = b"%d" % self.attempt
         env[MARKER_ALLOCATION] = b"%d" % self.alloc
         env[MARKER_STATE] = state
+        if self.task_gpus or self.gpus:
+            env.pop(b"CUDA_VISIBLE_DEVICES", None)
         return env
 
-    def variables(self, rank: int) -> dict[bytes, bytes]:
-        """Return what one task has for itself."""
-        own = {
-            b"OSTLER_RANK": b"%d" % rank,
-            b"OSTLER_CPUS": b"%d" % self.each_cpus,
-            b"OSTLER_CPU_LIST": _list(self.cpus_of(rank)),
-        }
+    def own(self) -> list[bytes]:
+        """Return the NAME=VALUE of the present element."""
+        entries = [b"OSTLER_ATTEMPT=%d" % self.attempt]
+        if self.is_array:
+            entries.append(b"OSTLER_ELEMENT=%d" % self.element)
+        if self.item is not None:
+            entries.append(b"OSTLER_ITEM=%s" % self.item.replace(b"\0", b""))
+        return entries
+
+    def variables(self, rank: int) -> list[bytes]:
+        """Return the NAME=VALUE of one task."""
+        entries = [
+            b"OSTLER_RANK=%d" % rank,
+            b"OSTLER_CPUS=%d" % self.each_cpus,
+            b"OSTLER_CPU_LIST=%s" % _list(self.cpus_of(rank)),
+        ]
         if self.task_gpus or self.gpus:
-            own[b"CUDA_VISIBLE_DEVICES"] = _list(self.gpus_of(rank))
-        return own
+            entries.append(b"CUDA_VISIBLE_DEVICES=%s" % _list(self.gpus_of(rank)))
+        return entries
 
 
 def _list(numbers: list[int]) -> bytes:
@@ -152,6 +179,9 @@ class _Fields:
             msg = f"the order's field {key!r} is {value!r}, no {kind.__name__}"
             raise ValueError(msg)
         return value
+
+    def whole(self) -> dict[str, object]:
+        return self._map
 
     def number(self, key: str, default: int | None = None) -> int:
         value = self._get(key, int, default)

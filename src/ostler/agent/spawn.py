@@ -1,21 +1,16 @@
-"""Starts one task by posix_spawn: own session, clean signals, three descriptors, pinned."""
+"""Starts tasks: finds the program, says why one cannot run, and pins before the start."""
 
 import errno
 import os
-import select
-import signal
 
 from ostler.agent.output import shown, why_not
+from ostler.agent.posix_spawn import Path, Prepared, c_path
 from ostler.agent.share import Share
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 SHELL = b"/bin/sh"
 _DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
-
-# Ignored signals pass to tasks: Python ignores SIGPIPE and SIGXFSZ, the zygote SIGINT, and whoever
-# started the daemons may ignore any other.
-_DEFAULT_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class CannotRun(Exception):
@@ -84,38 +79,60 @@ class Pinning:
             return  # taken off line meanwhile: the task runs where the kernel lets it
 
 
-def spawn(argv: list[bytes], env: dict[bytes, bytes], three: tuple[int, int, int]) -> int:
-    """Start a command, its program looked up in its own PATH; return the pid.
+class Command:
+    """What the tasks of a share run: looked up and made ready once, started for each of them.
 
-    three: what becomes its 0, 1 and 2; each must be above 2, as they are where those are open.
-    Raises `CannotRun`, or OSError when this host cannot start any process now.
+    env: what all of them have in theirs; `start` adds what each has for itself.
     """
-    program = find_program(argv[0], env.get(b"PATH"))
-    actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(three)]
-    try:
-        return _spawn(program, argv, env, actions)
-    except OSError as error:
+
+    __slots__ = ("_argv", "_env", "_is_fresh", "_path", "_prepared", "_program")
+
+    def __init__(self, argv: list[bytes], env: dict[bytes, bytes]) -> None:
+        self._argv = argv
+        self._path = env.get(b"PATH")
+        self._env = [b"%s=%s" % pair for pair in env.items()]
+        self._prepared = Prepared(argv, self._env)
+        self._program: Path | None = None
+        self._is_fresh = False  # looked up for this start
+
+    def start(self, own: list[bytes], three: tuple[int, int, int]) -> int:
+        """Start it once more; return the pid.
+
+        own: NAME=VALUE of this start. three: what becomes its 0, 1 and 2; each must be above 2, as
+        they are where those are open. Raises `CannotRun`, or OSError when this host cannot start
+        any process now.
+        """
+        prepared = self._prepared
+        prepared.set_own(own)
+        prepared.set_three(three)
+        if self._program is None:
+            self._program = c_path(find_program(self._argv[0], self._path))
+            self._is_fresh = True
+        try:
+            pid = prepared.start(self._program)
+        except OSError as error:
+            return self._start_otherwise(error, own, three)
+        self._is_fresh = False
+        return pid
+
+    def _start_otherwise(
+        self, error: OSError, own: list[bytes], three: tuple[int, int, int]
+    ) -> int:
+        """Go on after a start that failed, where that can be: else raise as `start` does."""
+        program = self._program.value if self._program is not None else b""
+        fresh, self._program = self._is_fresh, None
+        if not fresh and error.errno == errno.ENOENT:
+            return self.start(own, three)  # it was replaced, perhaps by one elsewhere in PATH
         if error.errno == errno.ENOEXEC and os.path.isfile(program):
             # A text without a first line of #!: a shell's, as execvp has it.
-            return _spawn(SHELL, [SHELL, program, *argv[1:]], env, actions)
-        raise _told(argv[0], program, error) from None
-
-
-def _spawn(
-    program: bytes,
-    argv: list[bytes],
-    env: dict[bytes, bytes],
-    actions: list[tuple[int, int, int]],
-) -> int:
-    return os.posix_spawn(
-        program,
-        argv,
-        env,
-        file_actions=actions,
-        setsid=True,
-        setsigmask=(),
-        setsigdef=_DEFAULT_SIGNALS,
-    )
+            shell = Prepared([SHELL, program, *self._argv[1:]], self._env)
+            shell.set_own(own)
+            shell.set_three(three)
+            try:
+                return shell.start(c_path(SHELL))
+            except OSError as other:
+                error = other
+        raise _told(self._argv[0], program, error) from None
 
 
 def _told(name: bytes, program: bytes, error: OSError) -> Exception:
@@ -135,14 +152,3 @@ def _told(name: bytes, program: bytes, error: OSError) -> Exception:
         hint = "is it executable, and is its file system mounted with exec?"
         return CannotRun(NOT_EXECUTABLE, f"{what}{why_not(error)}; {hint}")
     return CannotRun(NOT_EXECUTABLE, f"{what}{why_not(error)}")
-
-
-def complain(fd: int, sentence: str) -> None:
-    """Write a sentence to a task's stderr, unless that would wait for a reader."""
-    poller = select.poll()
-    poller.register(fd, select.POLLOUT)
-    if poller.poll(0):
-        try:
-            os.write(fd, f"ostler: {sentence}\n".encode("utf-8", "backslashreplace"))
-        except OSError:
-            return  # nobody reads it any more; the job's reason says the same

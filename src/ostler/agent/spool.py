@@ -20,6 +20,7 @@ import os
 import struct
 from collections.abc import Callable
 
+from ostler.agent.output import complain
 from ostler.agent.spool_state import Row, SpoolState, TaskState, add_usage
 from ostler.agent.starter_protocol import TWIN, VERSION
 from ostler.wire.pack import pack, unpack
@@ -95,7 +96,16 @@ def remove(path: str) -> None:
 class Spool:
     """A spool being written; `header` is its first record."""
 
-    __slots__ = ("_fd", "_generation", "_header", "_kept", "_limit", "_other", "_size")
+    __slots__ = (
+        "_complained",
+        "_fd",
+        "_generation",
+        "_header",
+        "_kept",
+        "_limit",
+        "_other",
+        "_size",
+    )
 
     def __init__(self, path: bytes, header: dict[str, object]) -> None:
         self._header = header
@@ -103,6 +113,7 @@ class Spool:
         self._size = 0  # bytes of the file that is written to
         self._limit = LONG
         self._kept = b""  # records that go with the next write
+        self._complained = False
         self._fd = _open(path)
         try:
             self._other = _open(os.fsencode(twin_of(os.fsdecode(path))))
@@ -131,11 +142,34 @@ class Spool:
         """Keep a record of what has happened, to be written together with the next one."""
         self._kept += encode(kind, *values)
 
+    def note(self, kind: int, *values: object) -> None:
+        """Append a record of what has happened; a full disk must not stop the share.
+
+        Then it is kept until there is room.
+        """
+        try:
+            self.add(kind, *values)
+        except OSError as error:
+            self._complain(error)
+            self.keep(kind, *values)
+
     def flush(self) -> None:
-        """Write what was kept; raise OSError."""
-        if self._kept:
+        """Write what was kept, if there is room."""
+        if not self._kept:
+            return
+        try:
             self._append(self._kept)
+        except OSError as error:
+            self._complain(error)
+        else:
             self._kept = b""
+
+    def _complain(self, error: OSError) -> None:
+        """Tell the log, once: it is likely to be on the same disk."""
+        if not self._complained:
+            self._complained = True
+            why = os.strerror(error.errno or 0)
+            complain(2, f"starter {os.getpid()}: spool not written: {why}")
 
     @property
     def is_long(self) -> bool:

@@ -167,9 +167,11 @@ class SpoolState:
         add_usage(self.usage, usage)
 
     def blame(self, told: dict[str, object]) -> None:
-        self.cause, self.why = str(told.get("cause", "")), str(told.get("why", ""))
+        cause, why = str(told.get("cause", "")), str(told.get("why", ""))
         if told.get("element") is not True:
-            self.share_cause, self.share_why = self.cause, self.why
+            self.share_cause, self.share_why = cause, why
+        if not self.cause:  # the first keeps the credit
+            self.cause, self.why = cause, why
 
     def suspend(self, at: float) -> None:
         self.suspended_at = at

@@ -5,14 +5,15 @@ import os
 import select
 import signal
 import time
+from math import inf
 
 from ostler.agent import linux, proc
 from ostler.agent.cgroup import Base, Groups, name_of
+from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
-from ostler.agent.output import why_not
-from ostler.agent.runner import Host, Message, Runner
+from ostler.agent.output import complain, why_not
+from ostler.agent.runner import Message, Runner
 from ostler.agent.share import Share
-from ostler.agent.spawn import complain
 from ostler.agent.spool import Spool, remove
 from ostler.agent.starter_protocol import (
     ENDED,
@@ -99,20 +100,17 @@ class Starter:
         """Return the descriptors that are ready, after the next deadline at the latest."""
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
-        due = self._runner.deadline() if self._runner is not None else None
+        due = self._runner.deadline() if self._runner is not None else inf
         if self._link is not None:
             more = select.POLLOUT if self._link.wants_to_write else 0
             poller.register(self._link.fileno(), select.POLLIN | more)
         else:
-            due = self._try_at if due is None else min(due, self._try_at)
+            due = min(due, self._try_at)
             if self._watch >= 0:
                 poller.register(self._watch, select.POLLIN)
-        timeout = None if due is None else max(0.0, due - time.monotonic()) * 1000
-        if timeout is not None:
-            timeout = min(timeout, _LONGEST_WAIT)
         # Rounded up: waking a moment early would only mean to wait again.
-        found = poller.poll(None if timeout is None else int(timeout) + 1)
-        return {fd for fd, _ in found}
+        wait = min(max(0.0, due - time.monotonic()) * 1000 + 1, _LONGEST_WAIT)
+        return {fd for fd, _ in poller.poll(None if due == inf else wait)}
 
     # ── the agent ────────────────────────────────────────────────────────────────────────────
     def _is_try_due(self) -> bool:
@@ -138,7 +136,7 @@ class Starter:
         self._link = Link(sock)
         self._greet()
         if self._runner is not None:
-            self._tell(self._runner.report())
+            self._runner.tell_all()
 
     def _greet(self) -> None:
         runner = self._runner
@@ -179,8 +177,16 @@ class Starter:
         elif kind == "end":
             grace = _number(message, "grace", runner.share.grace)
             runner.end(_words(message, "cause"), _words(message, "why"), grace)
+        elif kind == "feed":
+            runner.feed(message.get("chunk"), _number(message, "heard", 0))
+        elif kind == "withdraw":
+            grace = _number(message, "grace", runner.share.grace)
+            cause, why = _words(message, "cause"), _words(message, "why")
+            runner.withdraw(message.get("elements"), cause, why, grace)
+        elif kind == "acked":
+            runner.acknowledge(_number(message, "serial", 0))
         elif kind == "signal":
-            runner.signal(_number(message, "signal", 0))
+            runner.signal(_number(message, "signal", 0), _number(message, "element", -1))
         elif kind == "suspend":
             runner.suspend()
         elif kind == "resume":
@@ -198,7 +204,7 @@ class Starter:
             for fd in stdio:
                 os.close(fd)
             if order.get("alloc") == self._runner.share.alloc:
-                self._tell(self._runner.report())
+                self._runner.tell_all()
             return
         try:
             share = Share(order)

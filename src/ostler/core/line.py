@@ -65,10 +65,10 @@ class Line:
         self._returned += gone + sorted(wanted - known)
         return self.running is not None and self.running.index in wanted
 
-    def acknowledge(self, serial: int) -> None:
-        """Forget what was told up to this serial: it is durable."""
-        for number in [number for number in self._told if number <= serial]:
-            del self._told[number]
+    def acknowledge(self, serial: int) -> int:
+        """Forget what was told up to this serial, as it is durable; return how many rows."""
+        gone = [number for number in self._told if number <= serial]
+        return sum(len(_rows(self._told.pop(number).get("ended"))) for number in gone)
 
     def _held(self) -> set[int]:
         held = {turn.index for turn in self.queue}

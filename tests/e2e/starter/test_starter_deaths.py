@@ -29,17 +29,23 @@ def start(agent: Agent, work: Path, script: str, **fields: Any) -> Line:
     return line
 
 
-def die_at(kind: int, when: str) -> str:
-    """Code for a zygote whose starters die before or after they write a record of this kind."""
+def die_at(kind: int, when: str, nth: int = 1) -> str:
+    """Code for a zygote whose starters die before or after they write a record of this kind.
+
+    nth: the how many-th of its kind. One that is kept to be written later counts as written.
+    """
     return f"""
 import os
 from ostler.agent.spool import Spool
-whole = Spool.add
-def add(self, kind, *values):
-    if kind == {kind} and {when!r} == "before": os.kill(os.getpid(), 9)
-    whole(self, kind, *values)
-    if kind == {kind}: os.kill(os.getpid(), 9)
-Spool.add = add
+left = [{nth}]
+def deadly(whole):
+    def write(self, kind, *values):
+        if kind == {kind}: left[0] -= 1
+        if kind == {kind} and not left[0] and {when!r} == "before": os.kill(os.getpid(), 9)
+        whole(self, kind, *values)
+        if kind == {kind} and not left[0]: os.kill(os.getpid(), 9)
+    return write
+Spool.add, Spool.keep = deadly(Spool.add), deadly(Spool.keep)
 """
 
 
