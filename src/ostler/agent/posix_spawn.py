@@ -62,8 +62,12 @@ class Prepared:
         self._three = (-1, -1, -1)
         _libc.posix_spawn_file_actions_init(self._actions)
         # The numbers stay valid, as the objects stay where they are while this one lives.
-        parts = (self._actions, self._attributes, self._argv, self._env)
-        self._calls = tuple(map(ctypes.addressof, parts))
+        self._calls = (
+            ctypes.addressof(self._actions),
+            ctypes.addressof(self._attributes),
+            ctypes.addressof(self._argv),
+            ctypes.addressof(self._env),
+        )
 
     def set_own(self, entries: list[bytes]) -> None:
         """Put the NAME=VALUE of the next start behind the fixed ones: at most 8."""
