@@ -97,7 +97,7 @@ def _cause(alloc: Allocation) -> tuple[str, str]:
         return alloc.end_cause, alloc.end_why
     if alloc.cause == Result.CANCELLED and alloc.end_cause:
         return alloc.cause, alloc.why
-    if alloc.cause == UNDONE or not alloc.started:
+    if alloc.cause == UNDONE or not alloc.started or alloc.end_cause == NODE_FAULT:
         if alloc.cause not in ("", UNDONE):
             return alloc.cause, alloc.why
         return UNDONE, alloc.end_why or alloc.why

@@ -67,6 +67,9 @@ def _running(s: State, alloc: Allocation) -> RunningView:
     entry = s.jobs[alloc.job]
     job = entry.job
     ends = _begun(alloc) + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
+    draining = entry.slots[alloc.id].draining
+    if draining:  # so that what waits for it is not overtaken by what it gives back
+        ends = min(ends, _begun(alloc) + entry.mean)
     element = alloc.running if alloc.slot and alloc.running >= 0 else alloc.element
     goes_on = alloc.slot and not alloc.cause and alloc.suspended_at is None
     return RunningView(
@@ -78,7 +81,7 @@ def _running(s: State, alloc: Allocation) -> RunningView:
         ends,
         suspended=alloc.suspended_at is not None,
         goes_on=_rank(entry) if goes_on else None,
-        draining=entry.slots[alloc.id].draining,
+        draining=draining,
     )
 
 
@@ -90,8 +93,9 @@ def _begun(alloc: Allocation) -> float:
 
 
 def _rank(entry: Entry) -> Rank:
-    job = entry.job
-    return Rank(job.priority, job.submitted_at, job.spec.partition)
+    job, spec = entry.job, entry.job.spec
+    duration = float(spec.time_limit) or inf
+    return Rank(job.priority, job.submitted_at, spec.partition, spec.request, duration)
 
 
 def _resuming(alloc: Allocation, now: float) -> ResumeView:

@@ -26,12 +26,16 @@ def plan(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> Plan:
         return Plan([], {})
     planner = Planner(snapshot, now)
     waits, queue = run(planner, depth)
-    yielding = yields(snapshot, waits, planner.resumes)
+    yielding = yields(planner, waits, _try)
     lines = list(planner.lines)  # the forecast adds its own
     wanted = {entry.job for entry, _ in queue if waits[entry.job].expected_start is None}
     for job, expected in forecast(planner, queue, wanted, STEPS).items():
         waits[job] = replace(waits[job], expected_start=expected.at)
     return Plan(lines, waits, yielding)
+
+
+def _try(planner: Planner) -> None:
+    run(planner, 0)
 
 
 def run(planner: Planner, depth: int) -> tuple[dict[int, Wait], list[tuple[WaitingView, int]]]:

@@ -22,11 +22,13 @@ class NodeView(Struct):
 
 
 class Rank(Struct, frozen=True):
-    """Where an array whose slots go on stands in the queue."""
+    """Where an array whose slots go on stands in the queue, and what each of its elements asks for."""
 
     priority: int
     submitted_at: float
     partition: str
+    request: Request
+    duration: float  # seconds an element may take; inf without a limit
 
 
 class RunningView(Struct):
