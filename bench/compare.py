@@ -9,7 +9,7 @@ from bench.stats import spread
 
 LEAST_TOLERANCE = 0.10  # runs on one machine differ by so much with nothing changed
 SIGMAS = 3  # of the reference's own rounds
-HALF = 0.5  # a change that no noise explains
+HALF = 0.5  # the most that noise takes from a whole run on a quiet host
 
 
 class Change(Struct, frozen=True):
@@ -35,14 +35,16 @@ def tolerance(then: Figure) -> float:
 def changes(then: Record, now: Record, *, rough: bool = False) -> Iterator[Change]:
     """Yield each figure that both runs have, in the order of the second.
 
-    rough: as for a short run on a noisy host: ratios only, and half may be lost.
+    rough: as for a short run on a noisy host: ratios only, and half may be lost, or more where
+    the rounds of either run differ so much among themselves.
     """
     known = {(figure.row, figure.name): figure for figure in then.figures}
     for figure in now.figures:
         old = known.get((figure.row, figure.name))
         if old is None or (rough and figure.unit != RATIO):
             continue
-        limit = HALF if rough else tolerance(old)
+        noise = SIGMAS * max(spread(old.values), spread(figure.values))
+        limit = max(HALF, noise) if rough else tolerance(old)
         yield Change(figure, old.median, figure.median, _worse(old, figure), limit)
 
 

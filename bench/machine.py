@@ -9,10 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from bench.processes import Timed, cpu_of, cpu_of_tree, resident_mb, timed
+from bench.processes import PATIENCE, Timed, cpu_of, cpu_of_tree, resident_mb, timed
 
 OSTLER = Path(sys.executable).parent / "ostler"
-PATIENCE = 600.0  # seconds: bounds hanging, never a measure
 
 
 class Cpu(NamedTuple):

@@ -1,7 +1,9 @@
 """Processes from outside: start one and account for it, add up the CPU of a tree."""
 
 import os
+import select
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psutil
+
+PATIENCE = 600.0  # seconds: bounds hanging, never a measure
 
 
 class Unavailable(Exception):
@@ -37,7 +41,7 @@ def timed(
     stdin: str | Path = os.devnull,
     stdout: str | Path = os.devnull,
 ) -> Timed:
-    """Run a program; raise `CalledProcessError` if it fails."""
+    """Run a program; raise `CalledProcessError` if it fails, or takes longer than `PATIENCE`."""
     write = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, str(stdin), os.O_RDONLY, 0),
@@ -46,6 +50,10 @@ def timed(
     argv = [str(word) for word in words]
     began = time.perf_counter()
     pid = os.posix_spawn(argv[0], argv, env or os.environ, file_actions=actions)
+    ended = os.pidfd_open(pid)
+    if not select.select([ended], [], [], PATIENCE)[0]:
+        os.kill(pid, signal.SIGKILL)
+    os.close(ended)
     _, status, usage = os.wait4(pid, 0)
     seconds = time.perf_counter() - began
     if status:
@@ -77,24 +85,28 @@ def _times(root: int) -> Iterator[tuple[float, ...]]:
 
 
 def cpu_of(pid: int) -> float:
-    """Return CPU seconds of one process alone."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Return CPU seconds of one living process alone, to the nanosecond."""
+    return _scheduled(pid)[0]
 
 
 def scheduled(*roots: int) -> tuple[float, int]:
-    """Return CPU seconds, and how often they got a CPU, of the living below some and themselves.
+    """Return CPU seconds, and how often they got a CPU, of some processes and the living below.
 
     Finer than `cpu_of_tree`, but blind to who has ended.
     """
-    seconds, turns = 0.0, 0
-    for process in (process for root in roots for process in tree(root)):
-        for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat"):
-            with suppress(OSError):
-                ran_ns, _, times = map(int, path.read_text(encoding="ascii").split())
-                seconds += ran_ns / 1e9
-                turns += times
-    return seconds, turns
+    each = [_scheduled(process.pid) for root in roots for process in tree(root)]
+    return sum(seconds for seconds, _ in each), sum(turns for _, turns in each)
+
+
+def _scheduled(pid: int) -> tuple[float, int]:
+    """Return the same of the threads of one process."""
+    ran_ns, turns = 0, 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with suppress(OSError):
+            ran, _, times = map(int, path.read_text(encoding="ascii").split())
+            ran_ns += ran
+            turns += times
+    return ran_ns / 1e9, turns
 
 
 def resident_mb(pid: int) -> float:

@@ -6,39 +6,46 @@ from functools import partial
 from bench.bench import Bench, Contender
 from bench.machine import Machine
 from bench.record import Sample
+from bench.rows.upkeep import GROWTH
 from bench.stats import median, quantile
 
 P99 = "p99 ms"
+ARRAY = "the array until then"
+JOB = "JOB"  # stands for a job's id
+COMMANDS = {
+    "jobs": ["jobs"],
+    "explain": ["explain", JOB],
+    "run": ["run", "--priority", "100", "true"],
+}
 
 
 def measure(bench: Bench) -> None:
-    """The same commands on two machines, of which one is idle. The array is not run to its end."""
+    """The same commands before and during. The array is not run to its end."""
     row, sizes = "during", bench.sizes
-    with bench.machine() as idle, bench.machine() as working:
-        waits = idle.submit("--hold", "--", "/bin/true")
-        array = working.submit(
-            "--array", f"0-{sizes.great_array - 1}", "-o", "/dev/null", "--", "/bin/true"
-        )
-        asked = [
-            ("jobs", idle, ["jobs"]),
-            ("explain", idle, ["explain", waits]),
-            ("run", idle, ["run", "--priority", "100", "true"]),
-            ("jobs, during", working, ["jobs"]),
-            ("explain, during", working, ["explain", array]),
-            ("run, during", working, ["run", "--priority", "100", "true"]),
-        ]
-        bench.interleave(
-            row,
-            [
-                Contender(name, partial(_ask, machine, words, sizes.asked))
-                for name, machine, words in asked
-            ],
-        )
-        row_of_array = working.json("job", array)["jobs"][0]
-        done = {"elements": float(row_of_array["elements_done"]), **working.resident_mb()}
-        bench.record.add(row, "the array until then", done)
-    for name in ("jobs", "explain", "run"):
+    with bench.machine() as machine:
+        held = machine.submit("--hold", "--", "/bin/true")
+        bench.interleave(row, _commands(machine, held, sizes.asked, "before"))
+        before = machine.resident_mb()["manager MB"]
+        elements = f"0-{sizes.great_array - 1}"
+        array = machine.submit("--array", elements, "-o", "/dev/null", "--", "/bin/true")
+        bench.interleave(row, _commands(machine, array, sizes.asked, "during"))
+        now = machine.resident_mb()
+        done = float(machine.json("job", array)["jobs"][0]["elements_done"])
+        growth = {GROWTH: now["manager MB"] - before}
+        bench.record.add(row, ARRAY, {"elements": done, **now, **growth})
+    for name in COMMANDS:
         bench.record.count(row, f"{name}, during", P99, aim=100)
+    bench.record.count(row, ARRAY, GROWTH, aim=50)
+
+
+def _commands(machine: Machine, job: str, count: int, when: str) -> list[Contender]:
+    return [
+        Contender(
+            f"{name}, {when}",
+            partial(_ask, machine, [job if word == JOB else word for word in words], count),
+        )
+        for name, words in COMMANDS.items()
+    ]
 
 
 def _ask(machine: Machine, words: Sequence[str], count: int) -> Sample:

@@ -1,5 +1,6 @@
 """Durable submissions per second: over one connection, and of many clients."""
 
+import os
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ def one_connection(bench: Bench) -> None:
             Contender("on the wire, pipelined", lambda: _wire(bench, count, count)),
             Contender("on the wire, one by one", lambda: _wire(bench, count // 10, 1)),
             Contender("client, submit_many", lambda: _client(bench, count)),
+            Contender("a file, one by one", lambda: _syncs(bench, count // 10)),
         ],
     )
     bench.record.count(row, "on the wire, pipelined", RATE, less=False, aim=5_000)
@@ -31,6 +33,7 @@ def one_connection(bench: Bench) -> None:
     bench.record.count(row, "on the wire, pipelined", "manager µs")
     for other in ("on the wire, one by one", "client, submit_many"):
         bench.record.ratio(row, RATE, (other, "on the wire, pipelined"))
+    bench.record.ratio(row, RATE, ("on the wire, one by one", "a file, one by one"))
 
 
 def many_clients(bench: Bench) -> None:
@@ -75,6 +78,16 @@ def _client(bench: Bench, count: int) -> Sample:
         used = time.process_time() - used
         sample = _rates(machine.cpu().since(before).manager, len(answered), seconds)
         return {**sample, "client µs": 1e6 * used / count}
+
+
+def _syncs(bench: Bench, count: int) -> Sample:
+    """Make as many pieces of a bare file durable: what the disk alone allows."""
+    with (bench.new_folder("file") / "file").open("wb", buffering=0) as file:
+        began = time.perf_counter()
+        for _ in range(count):
+            file.write(bytes(4096))
+            os.fdatasync(file.fileno())
+        return {RATE: count / (time.perf_counter() - began)}
 
 
 def _rates(manager: float, count: int, seconds: float) -> Sample:

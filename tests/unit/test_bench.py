@@ -166,6 +166,13 @@ def test_a_rough_check_judges_ratios_only_and_forgives_half() -> None:
     assert [c.slower for c in changes(then, record_of(figure(0.99), slow), rough=True)] == [True]
 
 
+def test_a_rough_check_takes_no_noise_for_a_loss() -> None:
+    then = record_of(figure(2.0, 2.0, 2.0))
+    steady, noisy = figure(0.8, 0.8, 0.8), figure(0.6, 0.8, 1.0)
+    assert [c.slower for c in changes(then, record_of(steady), rough=True)] == [True]
+    assert [c.slower for c in changes(then, record_of(noisy), rough=True)] == [False]
+
+
 def test_a_figure_that_is_gone_is_named_if_its_row_was_run() -> None:
     elsewhere = Figure("latency", "ours / sbatch", RATIO, [0.1], less=True)
     then = record_of(figure(2.0), elsewhere)
