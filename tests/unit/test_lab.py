@@ -78,11 +78,27 @@ def test_a_cut_line_holds_bytes_and_ends_back_until_it_is_healed(tmp_path: Path)
         writer.write(b"meanwhile")
         writer.write_eof()
         far_writer.write(b"orders")
-        late = [asyncio.ensure_future(reader.read()), asyncio.ensure_future(far_reader.read())]
+        late = [asyncio.ensure_future(one.read(99)) for one in (reader, far_reader)]
         await turns()
         assert not any(one.done() for one in late)
         ends.line.heal()
         assert [await one for one in late] == [b"orders", b"meanwhile"]
+        assert [await one.read() for one in (reader, far_reader)] == [b"", b""]
+
+    play(tmp_path, story)
+
+
+def test_the_end_of_a_connection_waits_for_the_line_too(tmp_path: Path) -> None:
+    async def story(ends: Ends) -> None:
+        _, writer = await ends.connect()
+        far_reader, _ = await ends.accepted.get()
+        ends.line.cut()
+        writer.close()
+        late = asyncio.ensure_future(far_reader.read())
+        await turns()
+        assert not late.done()
+        ends.line.heal()
+        assert await late == b""
 
     play(tmp_path, story)
 
