@@ -44,6 +44,21 @@ def eventually(what: str, condition: Callable[[], object]) -> None:
         select.select([], [], [], 0.01)
 
 
+def open_gate(path: str | Path) -> None:
+    """Let a task go on that waits on this pipe, as soon as it has come there."""
+
+    def opened() -> bool:
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        os.write(fd, b"go\n")
+        os.close(fd)
+        return True
+
+    eventually(f"a task waits at {path}", opened)
+
+
 class Manager:
     """A manager on STATE/sock: greets the agent, takes reports, gives orders."""
 
@@ -86,6 +101,10 @@ class Manager:
 
         self._pump(f"{kind.__name__} of {alloc}", found)
         return found()[0]
+
+    def until(self, what: str, condition: Callable[[], object]) -> None:
+        """Take what comes until the condition holds."""
+        self._pump(what, condition)
 
     def quiet(self) -> None:
         """Take what comes for a moment in which something wrong would have come."""
@@ -265,17 +284,7 @@ class Job:
 
     def release(self) -> None:
         """Let the task go on to its end."""
-
-        def opened() -> bool:
-            try:
-                fd = os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:
-                return False  # the task has not come to its gate yet
-            os.write(fd, b"go\n")
-            os.close(fd)
-            return True
-
-        eventually(f"the task of {self.alloc} waits at its gate", opened)
+        open_gate(self._gate)
 
     def times_run(self) -> int:
         """How often the task was started."""
