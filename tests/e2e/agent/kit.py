@@ -214,12 +214,12 @@ class Node:
         return process
 
     def spools(self) -> list[SpoolState]:
-        """What all starters have written."""
+        """What all starters have written, but for one that has not said yet who it is."""
         found = []
         for path in (self.state / "node" / "spool").glob("s[0-9]*"):
             with suppress(OSError):
                 found.append(read_spool(str(path)))
-        return found
+        return [state for state in found if state.pid]
 
     def spool_of(self, alloc: int) -> SpoolState:
         """What the starter of an allocation has written."""
