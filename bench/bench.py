@@ -23,8 +23,8 @@ class Contender(NamedTuple):
 
 def rotated(contenders: Sequence[Contender], by: int) -> list[Contender]:
     """Return them in another order for each round, so that nobody always follows the same one."""
-    by %= len(contenders)
-    return [*contenders[by:], *contenders[:by]]
+    first = by % max(len(contenders), 1)  # there may be none left
+    return [*contenders[first:], *contenders[:first]]
 
 
 class Bench:

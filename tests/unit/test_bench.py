@@ -44,6 +44,7 @@ def test_each_contender_is_first_once_in_as_many_rounds() -> None:
     contenders = [Contender(name, dict) for name in ("a", "b", "c")]
     orders = ["".join(c.name for c in rotated(contenders, turn)) for turn in range(4)]
     assert orders == ["abc", "bca", "cab", "abc"]
+    assert rotated([], 1) == []
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:
@@ -88,6 +89,7 @@ def test_who_cannot_go_on_leaves_and_is_named_with_the_reason(
     record.ratio("elements", "elements/s", ("ours", "peer"))
     assert [(s.contender, s.values) for s in record.series] == [("ours", [5.0, 5.0, 5.0])]
     assert record.figures == []
+    assert [gap.contender for gap in record.gaps] == ["peer"]
     text = row_text(record, "elements", "many of them")
     assert "peer: NOT MEASURED: it ended without an answer" in text
     assert "NOT MEASURED" in capsys.readouterr().err
