@@ -27,8 +27,8 @@ class Accounted:
 
     def ended(self) -> bool:
         """Say whether it is done; a manager that is away has not said so."""
-        status, _ = self._at.status("status")
-        return not status and bool(self._at.lab.job(self.id)["state"] == "done")
+        unfinished = self._at.unfinished()
+        return unfinished is not None and self.id not in unfinished
 
     def await_end(self) -> None:
         """Wait until it is done; fail when it is stuck."""

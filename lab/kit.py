@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ostler.client.link import Link
+from ostler.model.errors import NotNow
 from tests.e2e.gated import Gated
 from tests.e2e.lab.kit import InLab
 from tests.e2e.machine_kit import eventually
@@ -52,6 +54,22 @@ class Ground:
         """Return the exit status of a command, and what it said."""
         done = self.lab.ostler(*words, check=False)
         return done.returncode, done.stdout + done.stderr
+
+    def unfinished(self) -> set[str] | None:
+        """Return the jobs that have not ended; None while no manager answers.
+
+        Not by a command, which would take longer than what is looked at.
+        """
+        try:
+            link = Link(str(self.lab.state), patience=1.0)
+        except NotNow:
+            return None
+        try:
+            return {str(row["id"]) for row in link.call("read", what="jobs")["jobs"]}
+        except NotNow:
+            return None
+        finally:
+            link.close()
 
     def sql(self, statement: str) -> list[list[Any]]:
         """Return the rows of a query."""

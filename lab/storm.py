@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,8 +13,9 @@ from lab.kit import Check, Ground
 from ostler.agent import proc
 from ostler.model.errors import OstlerError
 
-MOST_AWAY = 6  # nodes that are not in order at the same time
+MOST_AWAY = 7  # nodes that are not in order at the same time
 PAUSE = 0.05, 0.5  # seconds between two harms
+NEWBORN = 0.2  # seconds
 
 
 class Weather:
@@ -52,13 +54,15 @@ class Weather:
         self._harms[harm][0](nodes)
 
     def _some(self, most: int) -> int:
-        return self._rng.randint(1, min(2, most))
+        return self._rng.randint(1, min(3, most))
 
     def relent(self, nodes: list[str] | None = None) -> None:
         """Let these nodes return, or all."""
+        back: dict[str, list[str]] = {}
         for node in nodes if nodes is not None else sorted(self._away):
-            if harm := self._away.pop(node, ""):
-                self._harms[harm][1]([node])
+            back.setdefault(self._away.pop(node), []).append(node)
+        for harm, some in back.items():
+            self._harms[harm][1](some)
 
 
 def nodes_come_and_go(at: Ground) -> str:
@@ -94,12 +98,17 @@ def kills(at: Ground) -> str:
 
 
 def _processes(at: Ground) -> list[int]:
-    """Return what of ours runs below the hosts: all that names its state folder."""
+    """Return what of ours runs below the hosts: all that names its state folder.
+
+    A task looks like its starter until its exec, and is none of ours after: the newborn are spared.
+    """
+    born_before = (time.clock_gettime(time.CLOCK_BOOTTIME) - NEWBORN) * os.sysconf("SC_CLK_TCK")
     found: list[int] = []
     for member in at.lab.lab.members():
         state = os.fsencode(member.state)
         below = proc.descendants(member.host_pid)
-        found += [pid for pid in below if state in proc.arguments(pid)]
+        ours = [pid for pid in below if state in proc.arguments(pid)]
+        found += [pid for pid in ours if 0 < proc.start_time(pid) < born_before]
     return found
 
 

@@ -5,7 +5,8 @@ reaper of orphans; so a crash is the end of this process and of all below it. It
 Whatever the node says to the manager passes through here, from STATE/sock of the node to that of
 the manager, so that the line can be cut: then bytes stand still, and neither side hears a reset.
 
-Orders come on STATE/host, one line each: `start`, `cut`, `heal`, `look`. The answer is one line.
+Orders come on STATE/host, one line each: `start`, `cut`, `heal`, `look`, and after the end of all
+that ran, `sweep PID-START ...` for what the kernel keeps of it. The answer is one line.
 Started by its file's name, not as a module, because the package around it loads the whole kit.
 """
 
@@ -16,6 +17,7 @@ import secrets
 import signal
 import sys
 
+from ostler.agent.cgroup import groups_of, remove
 from ostler.agent.linux import become_subreaper, set_name
 from ostler.agent.proc import LAB_BOOT
 from ostler.model.errors import OstlerError
@@ -112,8 +114,13 @@ class Host:
         finally:
             writer.close()
 
-    def _answer(self, word: str) -> str:
+    def _answer(self, order: str) -> str:
+        word, *ended = order.split()
         match word:
+            case "sweep":
+                _reap()  # a zombie still is a member of its group
+                for pid, _, began in (one.partition("-") for one in ended):
+                    remove(groups_of(int(pid), int(began)))
             case "start":
                 try:
                     self.start()

@@ -183,7 +183,16 @@ class Member:
         host = self.host_pid
         if not host:
             return
-        self._end(self._below)
+        ended: dict[int, int] = {}  # process id -> start time
+
+        def below() -> list[int]:
+            found = self._below()
+            ended.update((pid, proc.start_time(pid)) for pid in found)
+            return found
+
+        self._end(below)
+        with suppress(NotNow, OSError):  # a host that does not answer is ended all the same
+            self.order(" ".join(["sweep", *(f"{pid}-{began}" for pid, began in ended.items())]))
         with suppress(ProcessLookupError):
             os.kill(host, signal.SIGKILL)
         until(f"{self.name} lives on", lambda: str(self.host_pid or ""), _PATIENCE)
