@@ -22,6 +22,7 @@ from ostler.model.orders import LAST_SERIAL, Ended, Made, Progress, Started
 from ostler.wire.address import listen
 from ostler.wire.conn import Connection, Listener
 from ostler.wire.descriptors import let_go, most_connections
+from ostler.wire.messages import NO_MESSAGE
 
 log = logging.getLogger("ostler.agent")
 
@@ -91,7 +92,7 @@ class Local:
                 first.cancel()
                 self._nameless.pop(link, None)
                 starter = self._take(link, starter, payload)
-        except (msgspec.MsgspecError, UsageError) as error:
+        except (*NO_MESSAGE, UsageError) as error:
             if starter is not None:  # others could fill the log
                 more = {"starter": starter.name, "why": str(error)}
                 log.warning("a starter's words make no sense", extra=more)

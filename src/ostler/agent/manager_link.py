@@ -6,8 +6,6 @@ import os
 import time
 from collections.abc import Callable
 
-import msgspec
-
 from ostler.agent.probe import load
 from ostler.core.agent_words import (
     Acked,
@@ -71,7 +69,7 @@ class ManagerLink:
                 message = messages.decode_to_agent(payload)
                 welcomed = welcomed or isinstance(message, messages.Welcome)
                 self._take(message)
-        except (msgspec.MsgspecError, UsageError) as error:
+        except (*messages.NO_MESSAGE, UsageError) as error:
             link.close(f"it sent what is no message: {error}")
         finally:
             link.close("the agent ends")

@@ -5,8 +5,6 @@ import contextlib
 import os
 from collections.abc import Callable
 
-import msgspec
-
 from ostler.manager.session import failure
 from ostler.model.errors import NotNow, OstlerError
 from ostler.wire import messages
@@ -94,5 +92,5 @@ def _answers(path: str) -> bool:
 def _number(payload: bytes) -> int:
     try:
         return getattr(messages.decode_request(payload), "id", 0)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except messages.NO_MESSAGE:
         return 0

@@ -366,7 +366,7 @@ def _veiled(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
 def _decode(payload: bytes) -> messages.Request | messages.FromAgent:
     try:
         message: messages.Request | messages.FromAgent = messages.decode_request(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except messages.NO_MESSAGE as error:
         raise UsageError(f"the message makes no sense: {error}") from None
     return message
 

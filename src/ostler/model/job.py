@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from ostler.model.bounded import Amount, Count, Whole
 from ostler.model.ids import JobId
 from ostler.model.limits import MAX_COMMAND
 from ostler.model.resources import Request
@@ -97,12 +98,12 @@ class Job(Struct, frozen=True):
 class Usage(Struct, frozen=True, array_like=True):
     """What the kernel counted for the processes of an element."""
 
-    cpu_user: float = 0.0  # seconds
-    cpu_system: float = 0.0
-    max_rss: int = 0  # bytes
-    read_bytes: int = 0
-    written_bytes: int = 0
-    suspended: float = 0.0  # seconds, not counted against the time limit
+    cpu_user: Amount = 0.0  # seconds
+    cpu_system: Amount = 0.0
+    max_rss: Count = 0  # bytes
+    read_bytes: Count = 0
+    written_bytes: Count = 0
+    suspended: Amount = 0.0  # seconds, not counted against the time limit
 
     def __add__(self, other: "Usage") -> "Usage":
         """Return both together; the memory is the greater of the two."""
@@ -119,9 +120,9 @@ class Usage(Struct, frozen=True, array_like=True):
 class TaskExit(Struct, frozen=True, array_like=True):
     """How one task ended."""
 
-    rank: int
-    code: int = 0
-    signal: int = 0  # the signal that ended it; 0: it exited by itself
+    rank: Count
+    code: Whole = 0
+    signal: Whole = 0  # the signal that ended it; 0: it exited by itself
 
 
 class Element(Struct, frozen=True):

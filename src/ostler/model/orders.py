@@ -6,11 +6,12 @@ with what it knows. Reports are repeated until the manager has acknowledged them
 
 from msgspec import Struct
 
+from ostler.model.bounded import Amount, Count, Index, Whole
 from ostler.model.ids import AllocationId, JobId
 from ostler.model.job import TaskExit, Usage
 from ostler.model.resources import Placement, Request
 
-Spans = tuple[tuple[int, int], ...]  # element numbers as inclusive ranges
+Spans = tuple[tuple[Index, Index], ...]  # element numbers as inclusive ranges
 
 
 class Chunk(Struct, frozen=True, omit_defaults=True):
@@ -149,23 +150,23 @@ NODE_FAULT = "node"  # cause of an end without a start: the node could not, what
 class Made(Struct, frozen=True, tag="made"):
     """The context exists here; nothing has started."""
 
-    alloc: AllocationId
+    alloc: Count
 
 
 class Started(Struct, frozen=True, tag="started"):
     """The tasks of this share run since `at` (Unix seconds)."""
 
-    alloc: AllocationId
-    at: float
+    alloc: Count
+    at: Amount
 
 
 class ElementEnd(Struct, frozen=True, array_like=True):
     """How one element of a chunk ended; nothing of it is left."""
 
-    index: int
-    attempt: int
-    started_at: float | None  # None: no task ran, which is proof
-    at: float
+    index: Index
+    attempt: Count
+    started_at: Amount | None  # None: no task ran, which is proof
+    at: Amount
     cause: str = ""  # as in `Ended`
     why: str = ""
     tasks: tuple[TaskExit, ...] = ()
@@ -178,14 +179,14 @@ LAST_SERIAL = 1 << 53  # of what is told in the place of a share's dead starter
 class Progress(Struct, frozen=True, tag="progress", omit_defaults=True):
     """How far a share is with its elements. Serials rise; one that was heard counts for nothing."""
 
-    alloc: AllocationId
-    serial: int
+    alloc: Count
+    serial: Count
     ended: tuple[ElementEnd, ...] = ()
     returned: Spans = ()  # given back: they have not run here
-    running: int = -1  # the element that runs; -1: none
-    attempt: int = 1  # of that one
-    since: float = 0.0  # when it started, Unix seconds
-    left: int = 0  # elements behind it
+    running: Whole = -1  # the element that runs; -1: none
+    attempt: Count = 1  # of that one
+    since: Amount = 0.0  # when it started, Unix seconds
+    left: Count = 0  # elements behind it
 
 
 class Ended(Struct, frozen=True, tag="ended", omit_defaults=True):
@@ -194,9 +195,9 @@ class Ended(Struct, frozen=True, tag="ended", omit_defaults=True):
     Elements of a chunk that no `Progress` before it told of did not run, unless the cause is lost.
     """
 
-    alloc: AllocationId
-    at: float
-    started_at: float | None = None  # None: no task ran here, which is proof
+    alloc: Count
+    at: Amount
+    started_at: Amount | None = None  # None: no task ran here, which is proof
     cause: str = ""  # a Result when something other than the tasks ended it, or NODE_FAULT
     why: str = ""  # one sentence; always set with a cause
     tasks: tuple[TaskExit, ...] = ()
@@ -209,6 +210,6 @@ ReportRow = Made | Started | Progress | Ended
 class Held(Struct, frozen=True, array_like=True):
     """One allocation that an agent holds, told at each greeting."""
 
-    alloc: AllocationId
+    alloc: Count
     phase: str  # made, started, ended
-    started_at: float | None = None
+    started_at: Amount | None = None

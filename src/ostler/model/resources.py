@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from ostler.model.bounded import Count, Name
+
 
 class Request(Struct, frozen=True, omit_defaults=True):
     """What one job or one array element needs. CPUs, memory and GPUs are for each task."""
@@ -19,12 +21,12 @@ class Request(Struct, frozen=True, omit_defaults=True):
 class NodeFacts(Struct, frozen=True, omit_defaults=True):
     """What a node has to give. CPUs and GPUs are named by number."""
 
-    cpus: tuple[int, ...] = ()
-    memory: int = 0  # bytes
-    gpus: tuple[int, ...] = ()
-    generic: dict[str, int] = {}
+    cpus: tuple[Count, ...] = ()
+    memory: Count = 0  # bytes
+    gpus: tuple[Count, ...] = ()
+    generic: dict[Name, Count] = {}
     declared: bool = False  # sizes were given, not probed
-    features: tuple[str, ...] = ()
+    features: tuple[Name, ...] = ()
 
 
 class Placement(Struct, frozen=True, omit_defaults=True):

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
+from ostler.model.bounded import Count, Name
 from ostler.model.job import JobSpec
 from ostler.model.orders import Held, Order, ReportRow
 from ostler.model.resources import NodeFacts
@@ -127,12 +128,12 @@ class Shutdown(Struct, tag="shutdown", omit_defaults=True):
 class AgentHello(Struct, tag="agent_hello", omit_defaults=True):
     """First message of an agent on a new connection. Reply: `Welcome`."""
 
-    node: str
+    node: Name
     version: int
     facts: NodeFacts
-    boot_id: str
-    incarnation: str  # new with each agent process
-    epoch: int  # highest seen
+    boot_id: Name
+    incarnation: Name  # new with each agent process
+    epoch: Count  # highest seen
     holds: list[Held] = []
     shortcomings: list[str] = []  # what this node cannot enforce, and why
 
@@ -199,6 +200,9 @@ Request = Submit | Act | Modify | Wait | Read | Query | Follow | NodeWordSet | C
 FromAgent = AgentHello | Heartbeat | Report
 ToAgent = Welcome | Heartbeat | Orders | Ack | Failure
 ToClient = Reply | Failure | News
+
+# What decoding raises at bytes that are no message: also text that is none, and too deep a nest.
+NO_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 decode_request = msgspec.msgpack.Decoder(Request | FromAgent).decode
 decode_to_agent = msgspec.msgpack.Decoder(ToAgent).decode
