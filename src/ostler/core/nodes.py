@@ -28,6 +28,7 @@ from ostler.model.states import AllocationState, NodeStatus, NodeWord, Result
 from ostler.schedule.words import counted
 
 NOT_OURS = "the machine knows of no such allocation"
+_MOST_LOST = 1 << 32  # allocations
 
 
 def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
@@ -58,8 +59,10 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         alloc = s.allocations[number]
         if event.node not in alloc.freed:  # else it was fenced, and what it still holds is stray
             _reconcile(s, now, entry, alloc, held.pop(number, None), rebooted=rebooted)
-    # A database that lost its last commits would give these numbers out again.
-    s.next_allocation = max([s.next_allocation, *(number + 1 for number in held)])
+    # A database that lost its last commits would give these numbers out again. One that lies
+    # further ahead than commits can be lost was never ours, and must not use the numbers up.
+    near = [number for number in held if number - s.next_allocation < _MOST_LOST]
+    s.next_allocation = max([s.next_allocation, *(number + 1 for number in near)])
     # One that has ended is only waiting to be acknowledged.
     entry.strays = {stray.alloc for stray in held.values() if stray.phase != "ended"}
     for number in sorted(entry.strays):
