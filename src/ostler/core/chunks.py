@@ -158,8 +158,10 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
     s.changed = True
     record = entry.touched.get(index)
     cause = cause_of(record)[0] if record is not None else ""
-    if cause == Result.CANCELLED and record is not None:
-        s.save(replace(record, state=JobState.DONE, ended_at=now))
+    if record is not None and Result.CANCELLED in (cause, alloc.cause):
+        why = record.reason if cause else alloc.why
+        over = replace(record, state=JobState.DONE, result=Result.CANCELLED, reason=why)
+        s.save(replace(over, ended_at=now))
         entry.finish(index, Result.CANCELLED, None)
     elif alloc.cause == Result.CANCELLED:
         _with_the_rest(entry, index)

@@ -112,7 +112,7 @@ def _reconcile(
     elif alloc.suspended or alloc.slot:
         s.send(node, ResumeShare(alloc.id))
     if alloc.slot:
-        resend(s, s.jobs[alloc.job], alloc)
+        resend(s, now, s.jobs[alloc.job], alloc)
     elif held.phase != "started" and alloc.state is AllocationState.READY:
         s.send(node, StartTasks(alloc.id))
 
@@ -131,9 +131,11 @@ def _absent(s: State, now: float, node: str, alloc: Allocation, *, rebooted: boo
         life.on_ended(s, now, node, Ended(alloc.id, now, None, alloc.cause, alloc.why or why))
     else:
         entry = s.jobs[alloc.job]
+        if alloc.heard:  # another starter will count its reports from the beginning
+            alloc = s.put(replace(alloc, heard=0))
         life.order_launch(s, entry, alloc, node, start=not several)
         if alloc.slot:
-            resend(s, entry, alloc)
+            resend(s, now, entry, alloc)
 
 
 def on_reported(s: State, now: float, event: AgentReported) -> None:

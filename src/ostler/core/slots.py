@@ -170,7 +170,7 @@ def worth_taking(entry: Entry, alloc: Allocation, now: float) -> bool:
     return alloc.queued * entry.mean > IDLE_SECONDS or now - since > IDLE_SECONDS
 
 
-def resend(s: State, entry: Entry, alloc: Allocation) -> None:
+def resend(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     """Tell a node that greets all that its slot should hold; it takes what it does not have."""
     slot = entry.slots[alloc.id]
     slot.last = slot.draining or not entry.waiting
@@ -185,6 +185,8 @@ def resend(s: State, entry: Entry, alloc: Allocation) -> None:
         marks.setdefault(("", ""), []).extend(plain)
     for (cause, why), indices in marks.items():
         withdraw(s, entry, alloc, indices, cause, why)
+    if not alloc.chunk:  # nothing more will be told of it that could lead to its next feed
+        feed(s, now, entry, alloc)
 
 
 def cause_of(record: Element) -> tuple[str, str]:
