@@ -93,11 +93,10 @@ class Process:
         self.frozen = True
 
     def thaw(self) -> None:
-        """Go on with what should have happened meanwhile."""
+        """Go on with what should have happened meanwhile, and what that leads to, in order."""
+        while self.alive and self._thawed:
+            self._run(self._thawed.pop(0))
         self.frozen = False
-        pending, self._thawed = self._thawed, []
-        for action in pending:
-            self.call(action)
 
     def call(self, action: Callable[[], object]) -> None:
         """Run something in this process: now, when it is thawed, or never."""

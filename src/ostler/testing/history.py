@@ -11,6 +11,7 @@ from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref
 from ostler.model.states import Rule
 from ostler.testing.cluster import SimCluster
+from ostler.testing.fate import FAULTS, Fate
 from ostler.testing.judge import blame
 from ostler.testing.ledger import Broken
 from ostler.testing.work import Work
@@ -56,13 +57,14 @@ class History:
         self.faults = True
         self.aimed = rng.choice((0.0, 0.0, 0.0, 0.02, 0.1))  # chance of a fault as something moves
         self.sim.judge.on_move = self._aim
+        self.fate = Fate(self.sim, rng, self.names, self.clients)
 
     def run(self) -> None:
         """Let work and faults happen, then heal everything, and wait for the end of all."""
         sim, rng = self.sim, self.rng
         for _ in range(rng.randint(3, 25)):
             self._some_time(self.work.submit)
-        for _ in range(rng.randint(0, 15)):
+        for _ in range(rng.choice((0, 5, 15, 40))):
             self._some_time(self.work.act)
         for _ in range(rng.choice((0, 1, 3, 6, 10, 15))):
             self._some_time(self._fault)
@@ -99,55 +101,10 @@ class History:
     def _fault(self, aimed_at: str = "") -> None:
         if not self.faults:
             return
-        rng, sim = self.rng, self.sim
-        node = aimed_at or rng.choice(self.names)
-        if node not in self.names:
-            return
-        back = rng.choice((0.1, 2.0, 15.0, 60.0)) * rng.uniform(0.5, 1.5)
-        match rng.choice(FAULTS):
-            case "kill manager":
-                sim.kill_manager(after_messages=rng.choice((None, 0, 1, 2, 5, 20)))
-            case "replace manager" if not sim.manager.loop.frozen:
-                old = sim.replace_manager()
-                sim.clock.after(rng.uniform(5.0, 40.0), old.loop.thaw)
-            case "kill agent":
-                sim.kill_agent(node, back_after=back)
-            case "crash":
-                sim.crash(node)
-                sim.clock.after(back, lambda: self._boot(node))
-            case "freeze":
-                sim.freeze(node)
-                sim.clock.after(back, lambda: sim.thaw(node))
-            case "cut":
-                sim.cut(node)
-                sim.clock.after(back, lambda: sim.heal(node))
-            case "reset":
-                sim.net.reset(node, "manager")
-            case "reset clients":
-                for client in self.clients:
-                    sim.net.reset(client.name, "manager")
-            case "bad context":
-                sim.hosts[node].fail_contexts += rng.randint(1, 3)
-            case "full disk":
-                sim.store.full = True
-                sim.clock.after(back / 4, lambda: setattr(sim.store, "full", False))
-            case "fence":
-                sim.cut(node)
-                sim.clock.after(15.0, lambda: sim.say("fence", node))
-                sim.clock.after(15.0 + back, lambda: sim.heal(node))
-            case "leave" if len(self.names) > 1:
-                self.names.remove(node)
-                sim.crash(node)
-                sim.clock.after(15.0, lambda: sim.say("separate", node))
-            case "drain":
-                sim.say("drain", node)
-                sim.clock.after(back, lambda: sim.say("undrain", node))
-            case _:
-                pass
-
-    def _boot(self, node: str) -> None:
+        node = aimed_at or self.rng.choice(self.names)
         if node in self.names:
-            self.sim.boot(node)
+            back = self.rng.choice((0.1, 2.0, 15.0, 60.0)) * self.rng.uniform(0.5, 1.5)
+            self.fate.strike(self.rng.choice(FAULTS), node, back)
 
     # -- the end ---------------------------------------------------------------------------
 
@@ -164,7 +121,7 @@ class History:
             sim.boot(name)
             host.start_agent()
             sim.thaw(name)
-            host.fail_contexts = 0
+            host.fail_contexts = host.fail_starts = 0
 
     def _free(self) -> None:
         """Let everything go on that somebody holds back."""
@@ -213,24 +170,6 @@ class History:
         runs = [run for found in self.sim.ledger.runs.values() for run in found]
         for left in sorted({(r.launch.alloc, r.index, r.attempt) for r in runs} - closed)[:5]:
             yield f"(allocation, element, attempt) {left} ran and is not accounted for"
-
-
-FAULTS = (
-    "kill manager",
-    "kill manager",
-    "replace manager",
-    "kill agent",
-    "crash",
-    "freeze",
-    "cut",
-    "reset",
-    "reset clients",
-    "bad context",
-    "full disk",
-    "drain",
-    "fence",
-    "leave",
-)
 
 
 def main(first: int, count: int) -> int:

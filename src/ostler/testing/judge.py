@@ -31,6 +31,7 @@ class Judge:
         self.on_move: Callable[[Allocation], None] = lambda _: None  # told of each allocation's row
         self._state: State | None = None
         self._last: dict[tuple[str, int], StrEnum] = {}
+        self._gave: dict[int, set[int]] = {}  # allocation -> elements that it had when last seen
 
     def watch(self, s: State, writes: list[Write], event: Event) -> None:
         """Check what one event has changed."""
@@ -48,6 +49,7 @@ class Judge:
             self._state = s
             self._last = {("job", n): e.job.state for n, e in s.jobs.items()}
             self._last |= {("allocation", n): a.state for n, a in s.allocations.items()}
+            self._gave = {n: _elements(a) for n, a in s.allocations.items()}
             return
         for write in writes:
             if not isinstance(write, Job | Allocation):
@@ -70,9 +72,10 @@ class Judge:
                 if write.state is AllocationState.SUSPENDED:
                     self.ledger.suspended.add(write.id)
                 if write.state is AllocationState.GRANTED and not write.made:
-                    self.ledger.granted(write.job, write.id)
-                    if (entry := s.jobs[write.job]).job.spec.array_cap:
+                    entry = s.jobs.get(write.job)
+                    if entry is not None and entry.job.spec.array_cap:
                         yield from _over_cap(entry)
+                yield from self._given(s, write)
                 if write.state is not AllocationState.RELEASED and write.id in s.allocations:
                     yield from rules.allocation_violations(s, s.allocations[write.id])
             elif isinstance(write, Job) and write.id in s.jobs:
@@ -83,6 +86,19 @@ class Judge:
                 yield from self._succeeded(write)
         for name in sorted(nodes):
             yield from rules.node_violations(s, name, s.nodes[name])
+
+    def _given(self, s: State, alloc: Allocation) -> Iterator[str]:
+        """Check what an allocation is newly to run."""
+        now = _elements(alloc)
+        new = now - self._gave.get(alloc.id, set())
+        self._gave[alloc.id] = now
+        entry = s.jobs.get(alloc.job)
+        if not new or entry is None:
+            return
+        self.ledger.granted(alloc.job, alloc.id)
+        for index in sorted(new & entry.touched.keys()):
+            if entry.touched[index].held_by:
+                yield f"element {alloc.job}_{index} is held, and given to allocation {alloc.id}"
 
     def _succeeded(self, row: Accounting) -> Iterator[str]:
         name = f"element {row.job}_{row.element}"
@@ -136,12 +152,17 @@ class Judge:
         for (other, index), runs in self.ledger.runs.items():
             if other != number:
                 continue
-            last = max(run.attempt for run in runs)
-            well = all(run.succeeded for run in runs if run.attempt == last)
+            last = max(runs, key=lambda run: run.began).launch.alloc, runs[-1].attempt
+            well = all(r.succeeded for r in runs if (r.launch.alloc, r.attempt) == last)
             if index not in ended:
                 yield f"element {number}_{index} ran, and has no row"
             elif ended[index] == Result.FAILED and well:
                 yield f"element {number}_{index} is said to have failed, and its last run did not"
+
+
+def _elements(alloc: Allocation) -> set[int]:
+    mine = alloc.chunk if alloc.slot else ((alloc.element, alloc.element),)
+    return {i for low, high in mine for i in range(low, high + 1)}
 
 
 def _over_cap(entry: Entry) -> Iterator[str]:

@@ -9,7 +9,8 @@ from ostler.model.job import Dependency
 from ostler.testing.clients import Asked, Client
 from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster, make_spec
 
-VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "modify", "wait")
+VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "signal", "modify", "wait")
+USER1 = 10  # a signal that changes nothing
 
 
 class Work:
@@ -28,7 +29,11 @@ class Work:
         named = self._wishes()
         self._number += 1
         seconds = rng.choice((0.05, 1.0, 8.0, 30.0, 90.0)) * rng.uniform(0.5, 1.5)
+        if rng.random() < 0.35:
+            seconds = self._array(named)
         client = rng.choice(self.clients)
+        if rng.random() < 0.1:
+            client, named["priority"] = self.root, 80  # it goes before all others
         asked = client.submit(make_spec(seconds, **named), f"request-{self._number}")
         if "kind" in named and rng.random() < 0.8:
             self._attach(client, asked)
@@ -46,16 +51,13 @@ class Work:
             "grace": rng.choice((0, 5, 30)),
             "memory": rng.choice((0, 0, 1 << 30, 3 << 30)),
             "hold": rng.random() < 0.08,
+            "rejected": rng.random() < 0.03,
         }
         if rng.random() < 0.4:
             named["time_limit"] = rng.choice((3, 20, 60, 200))
         if rng.random() < 0.3:
             named |= {"retries": rng.randint(1, 3), "failures": rng.randint(0, 3)}
             named["retry_on"] = rng.choice(((), ("lost", "1"), ("failed",), ("timeout", "3")))
-        if rng.random() < 0.25:
-            low = rng.randint(0, 3)
-            named["array"] = ((low, low + rng.randint(0, 12)),)
-            named["array_cap"] = rng.choice((0, 0, 1, 3))
         if len(sim.hosts) > 1 and rng.random() < 0.35:
             count = rng.randint(2, min(4, len(sim.hosts)))
             named |= {"nodes": count, "tasks": count + rng.choice((0, 0, 1, 2))}
@@ -75,6 +77,19 @@ class Work:
         if rng.random() < 0.1:
             named["kind"] = "run"
         return named
+
+    def _array(self, named: dict[str, Any]) -> float:
+        """Make it an array; return the seconds of an element: the more, the shorter they are."""
+        rng = self.rng
+        count, seconds = rng.choice(((5, 20.0), (13, 8.0), (60, 0.5), (200, 0.1), (500, 0.01)))
+        low, count = rng.randint(0, 3), rng.randint(1, count)
+        named["array"] = ((low, low + count - 1),)
+        named["array_cap"] = rng.choice((0, 0, 0, 1, 3, 6))
+        if count > 12:  # one launch for each element is dear to simulate
+            named |= {"nodes": 0, "tasks": 1}
+        if rng.random() < 0.7:
+            named["cpus"] = 1
+        return seconds * rng.uniform(0.2, 1.5)
 
     def _attach(self, client: Client, submitted: Asked) -> None:
         """Wait for the end of a `run`, as its client does as soon as it knows the job."""
@@ -96,15 +111,18 @@ class Work:
         client = rng.choice((*self.clients, self.root))
         ref = Ref(job)
         spec = self.sim.ledger.promised[job]
-        if spec.array and rng.random() < 0.5:
+        if spec.array and rng.random() < 0.7:
             low, high = spec.array[0]
             first = rng.randint(low, high)
-            ref = Ref(job, ((first, rng.randint(first, high)),))
+            last = rng.choice((first, min(first + 5, high), rng.randint(first, high)))
+            ref = Ref(job, ((first, last),))
         verb = rng.choice(VERBS)
         if verb == "modify":
             self._modify(client, job)
         elif verb == "wait":
             client.ask(lambda to: Awaited(to, client.caller, (ref,)), (ref,), patient=False)
+        elif verb == "signal":
+            client.act(verb, (ref,), signal=USER1)
         else:
             client.act(verb, (ref,), failed=verb == "requeue" and rng.random() < 0.5)
 
