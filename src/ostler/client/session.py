@@ -93,6 +93,16 @@ class JobHandle:
 Ref = JobHandle | str | int
 
 
+def _surroundings() -> dict[str, object]:
+    """Return what a job takes over from this process unless its options say otherwise."""
+    return {
+        "cwd": os.getcwdb(),
+        "umask": _umask(),
+        "rlimits": own_limits(),
+        "env": join_environment(os.environb),
+    }
+
+
 class Client:
     """A connection to one machine. Not for several threads at once.
 
@@ -143,14 +153,16 @@ class Client:
         each=["a", "b"], after=[job], ...; `ostler.client.JobOptions` lists all with their types.
         Any number may be under way. Raises `UsageError` for what makes no sense.
         """
-        values = {
-            "cwd": os.getcwdb(),
-            "umask": _umask(),
-            "rlimits": own_limits(),
-            **values_of(options),
-        }
-        if "env" not in values:
-            values["env"] = join_environment(os.environb)
+        return self._send(_surroundings(), argv, script, options)
+
+    def _send(
+        self,
+        surroundings: dict[str, object],
+        argv: Sequence[Word],
+        script: bytes | str | None,
+        options: JobOptions,
+    ) -> JobHandle:
+        values = {**surroundings, **values_of(options)}
         if script is not None:
             text = script.encode() if isinstance(script, str) else script
             if not text.startswith(b"#!"):
@@ -168,9 +180,13 @@ class Client:
         return JobHandle(self, request)
 
     def submit_many(self, jobs: Iterable[Submission]) -> list[JobHandle]:
-        """Send many jobs without waiting for answers in between; return handles in order."""
+        """Send many jobs without waiting for answers in between; return handles in order.
+
+        They all take this process's environment, folder and limits as they are at the call.
+        """
+        here = _surroundings()
         return [
-            self.submit(job.get("argv", ()), script=job.get("script"), **job.get("options", {}))
+            self._send(here, job.get("argv", ()), job.get("script"), job.get("options", {}))
             for job in jobs
         ]
 
