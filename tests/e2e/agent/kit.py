@@ -44,6 +44,12 @@ def eventually(what: str, condition: Callable[[], object]) -> None:
         select.select([], [], [], 0.01)
 
 
+def children(pid: int) -> list[int]:
+    """Return the children of a process."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
 def open_gate(path: str | Path) -> None:
     """Let a task go on that waits on this pipe, as soon as it has come there."""
 

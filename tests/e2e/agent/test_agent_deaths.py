@@ -9,14 +9,9 @@ import pytest
 from ostler.model.job import TaskExit
 from ostler.model.orders import Held, ResumeShare, Started, SuspendShare
 from ostler.wire.supervise import process_start
-from tests.e2e.agent.kit import Node, eventually
+from tests.e2e.agent.kit import Node, children, eventually
 
 pytestmark = pytest.mark.e2e
-
-
-def children(pid: int) -> list[int]:
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(word) for word in file.read().split()]
 
 
 def test_the_next_agent_goes_on_with_what_runs(alone: Node) -> None:

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from ostler.model.job import TaskExit
-from ostler.model.orders import Held, Progress, SignalTasks, Started, Withdraw
+from ostler.model.orders import Ended, EndShare, Held, Progress, SignalTasks, Started, Withdraw
 from ostler.wire.supervise import process_start
-from tests.e2e.agent.kit import Node, eventually
+from tests.e2e.agent.kit import Node, children, eventually
 from tests.e2e.agent.slots import Slot, codes_of
 
 pytestmark = pytest.mark.e2e
@@ -35,6 +35,7 @@ def test_what_is_fed_is_run_once_however_often_it_is_fed(alone: Node) -> None:
         slot.feed(((0, 5),), last=False)
     slot.release(1)
     alone.manager.until("all were told", lambda: len(slot.told()) == 6)
+    eventually("its starter knows that it is heard", lambda: not alone.spool_of(slot.alloc).ends)
     slot.feed((), last=True)
     assert slot.ended().cause == ""
     assert slot.codes() == codes_of(range(6))
@@ -50,6 +51,43 @@ def test_what_is_withdrawn_does_not_run_and_is_given_back(alone: Node) -> None:
     assert slot.ended().cause == ""
     assert slot.codes() == {0: 0, 1: "cancelled", 2: 2, 5: 2}
     assert slot.runs().keys() == {0, 1, 2, 5}
+
+
+LOSES_A_FEED = """
+from ostler.agent import hand
+tell = hand.Hand.tell
+def lose(self, message):
+    if message["type"] == "feed" and not hasattr(hand, "lost"):
+        hand.lost = True
+        self.starter.link.close("the test cuts it")
+    tell(self, message)
+hand.Hand.tell = lose
+"""
+
+
+def test_a_starter_that_had_to_connect_again_is_fed_anew(idle: Node) -> None:
+    idle.start(LOSES_A_FEED)
+    idle.manager.greeting()
+    slot = Slot(idle, ((0, 2),), gates=(1,), last=False).order().is_at(1)
+    slot.feed(((3, 5),))
+    idle.manager.greeting()  # asks to be told what each share holds
+    slot.release(1)
+    slot.feed(((0, 5),))
+    assert slot.ended().cause == ""
+    assert slot.runs() == dict.fromkeys(range(6), 1)
+
+
+def test_a_cancellation_that_died_with_its_starter_reaches_the_element(alone: Node) -> None:
+    slot = Slot(alone, ((0, 9),), gates=(1,)).order().is_at(1)
+    os.kill(alone.spool_of(slot.alloc).pid, signal.SIGSTOP)
+    why = "somebody cancelled it"
+    alone.manager.order(
+        Withdraw(slot.alloc, ((1, 1),), "cancelled", why, 5), EndShare(999, "cancelled", why)
+    )
+    alone.manager.row(Ended, 999)  # so the starter was told
+    alone.kill_starter(slot.alloc)
+    assert slot.ended().cause == ""
+    assert slot.codes() == {0: 0, 1: "cancelled"}
 
 
 def test_the_next_agent_goes_on_with_a_slot_and_tells_what_was_not_acknowledged(
@@ -109,16 +147,22 @@ def test_a_dead_starters_time_limit_is_the_elements_own(alone: Node) -> None:
 
 
 def test_a_slot_whose_starter_dies_before_it_began_is_over_and_did_not_run(alone: Node) -> None:
-    alone.manager.greeting()
-    eventually("there are idle starters", alone.spools)
-    for state in alone.spools():
-        os.kill(state.pid, signal.SIGSTOP)
+    first = alone.job().run()
+    first.release()
+    first.ended()
+    eventually("its starter is idle", lambda: all(s.alloc is None for s in alone.spools()))
+    [zygote] = children(alone.agent)
+    for pid in (zygote, *children(zygote)):
+        os.kill(pid, signal.SIGSTOP)
+    journal = alone.state / "node" / "journal"
+    before = journal.read_bytes().count(b"handed")
     slot = Slot(alone, ((0, 9),))
     alone.manager.order(slot.launch)
     slot.feed(((10, 12),))
-    alone.manager.quiet()
-    for state in alone.spools():
-        os.kill(state.pid, signal.SIGKILL)
+    eventually("it is handed out", lambda: journal.read_bytes().count(b"handed") > before)
+    for pid in children(zygote):
+        os.kill(pid, signal.SIGKILL)
+    os.kill(zygote, signal.SIGCONT)
     row = slot.ended()
     assert (row.started_at, row.cause, slot.told(), slot.runs()) == (None, "", {}, {})
 
