@@ -1,6 +1,7 @@
 """One allocation's share on this node, as the starter was ordered to run it."""
 
 from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
+from ostler.model.limits import MAX_TASKS
 
 # What an agent that takes a dead starter's place needs to know of the order.
 _KEPT = (
@@ -12,6 +13,8 @@ _OWN = (
     b"OSTLER_ATTEMPT", b"OSTLER_ELEMENT", b"OSTLER_ITEM", b"OSTLER_RANK", b"OSTLER_CPUS",
     b"OSTLER_CPU_LIST",
 )  # fmt: skip
+MOST = 1 << 62  # of any number that comes over the wire
+_LAST_ID = (1 << 32) - 2  # the one after it means "unchanged" to the kernel
 _KEPT_PLACE = ("node", "tasks", "first_rank", "memory")
 
 
@@ -38,10 +41,10 @@ class Share:
         self.element = get.number("element")
         self.attempt = get.number("attempt")
         self.user = get.text("user")
-        self.uid = get.number("uid")
-        self.gid = get.number("gid")
+        self.uid = get.number("uid", most=_LAST_ID)
+        self.gid = get.number("gid", most=_LAST_ID)
         self.node = place.text("node")
-        self.tasks = place.number("tasks", 1)
+        self.tasks = place.number("tasks", 1, MAX_TASKS)
         self.first_rank = place.number("first_rank", 0)
         self.cpus = place.numbers("cpus")
         self.memory = place.number("memory", 0)  # bytes, all tasks of this share together
@@ -183,9 +186,12 @@ class _Fields:
     def whole(self) -> dict[str, object]:
         return self._map
 
-    def number(self, key: str, default: int | None = None) -> int:
+    def number(self, key: str, default: int | None = None, most: int = MOST) -> int:
         value = self._get(key, int, default)
-        return value if isinstance(value, int) else 0
+        if not isinstance(value, int) or not 0 <= value <= most:
+            msg = f"the order's field {key!r} is {value!r}, not from 0 to {most}"
+            raise ValueError(msg)
+        return value
 
     def text(self, key: str, default: str | None = None) -> str:
         return str(self._get(key, str, default))
@@ -200,7 +206,11 @@ class _Fields:
     def counts(self, key: str) -> dict[str, int]:
         found = self._get(key, dict, {})
         pairs = found.items() if isinstance(found, dict) else ()
-        return {str(name): count for name, count in pairs if type(count) is int}
+        return {
+            str(name): count
+            for name, count in pairs
+            if type(count) is int and -1 <= count < 1 << 63
+        }
 
     def _list(self, key: str, kind: type) -> list[object]:
         values = self._get(key, list, [])

@@ -13,7 +13,7 @@ from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
 from ostler.agent.output import complain, why_not
 from ostler.agent.runner import Message, Runner
-from ostler.agent.share import Share
+from ostler.agent.share import MOST, Share
 from ostler.agent.spool import Spool, remove
 from ostler.agent.starter_protocol import (
     ENDED,
@@ -186,7 +186,9 @@ class Starter:
         elif kind == "acked":
             runner.acknowledge(_number(message, "serial", 0))
         elif kind == "signal":
-            runner.signal(_number(message, "signal", 0), _number(message, "element", -1))
+            number = _number(message, "signal", 0)
+            if number < signal.NSIG:
+                runner.signal(number, _number(message, "element", -1))
         elif kind == "suspend":
             runner.suspend()
         elif kind == "resume":
@@ -251,8 +253,9 @@ class Starter:
 
 
 def _number(message: Message, key: str, default: int) -> int:
+    """Return a number of an order; the default where it is none, or cannot be meant."""
     value = message.get(key, default)
-    return value if isinstance(value, int) else default
+    return value if type(value) is int and min(default, 0) <= value <= MOST else default
 
 
 def _words(message: Message, key: str) -> str:
