@@ -15,6 +15,7 @@ from ostler.model.ranges import RangeSet
 from ostler.model.states import AllocationState, JobState, Result
 
 _WEIGHT = 0.3  # of the newest report in the mean duration of elements
+_LONG = 1e9  # seconds that no element takes
 _WELL = "it succeeded"
 
 
@@ -60,8 +61,9 @@ def _noted(entry: Entry, alloc: Allocation, node: str, row: Progress) -> Allocat
         alloc = replace(alloc, suspended=0.0)
     if row.ended:
         spent = sum(end.at - end.started_at for end in row.ended if end.started_at is not None)
-        mean = max(spent, 0.0) / len(row.ended)
-        entry.mean += _WEIGHT * (mean - entry.mean) if entry.mean else mean
+        mean = spent / len(row.ended)
+        if 0 < mean < _LONG:  # a node's clock may say anything
+            entry.mean += _WEIGHT * (mean - entry.mean) if entry.mean else mean
     return replace(
         alloc,
         heard=row.serial,
@@ -115,8 +117,7 @@ def _succeeded(s: State, entry: Entry, alloc: Allocation, end: ElementEnd) -> No
         end.tasks,
     )
     s.save(element)
-    own = replace(alloc, element=end.index, attempt=1, usage=end.usage, granted_at=_from(end))
-    s.save(accounting(job, replace(own, started_at=end.started_at), element, Result.SUCCESS))
+    s.save(accounting(job, alloc, element, Result.SUCCESS, _from(end)))
     entry.finish(end.index, Result.SUCCESS, 0)
 
 

@@ -110,11 +110,14 @@ class Entry:
 
     def finish(self, index: int, result: str, status: int | None) -> None:
         """Count an element as ended."""
-        self.waiting.discard(index)
+        if self.live.pop(index, None) is None:
+            self.waiting.discard(index)
         self.touched.pop(index, None)
-        self.live.pop(index, None)
         self.failures.pop(index, None)
-        self.results.setdefault(result, RangeSet()).add(index)
+        found = self.results.get(result)
+        if found is None:
+            found = self.results[result] = RangeSet()
+        found.add(index)
         self.statuses |= status or 0
 
     def finish_waiting(self, result: str) -> None:

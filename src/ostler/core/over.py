@@ -62,7 +62,8 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
         tasks=alloc.tasks,
     )
     if alloc.started:
-        s.save(accounting(entry.job, alloc, element, "requeued" if again else str(result)))
+        closed = "requeued" if again else str(result)
+        s.save(accounting(entry.job, alloc, element, closed, alloc.granted_at))
     entry.job = with_start(entry.job, alloc.started_at)
     entry.live.pop(alloc.element, None)
     if again:
@@ -167,13 +168,15 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
         entry.job = replace(entry.job, requeues=entry.job.requeues + 1)
 
 
-def accounting(job: Job, alloc: Allocation, element: Element, result: str) -> Accounting:
-    """Return the row of one closed attempt."""
+def accounting(
+    job: Job, alloc: Allocation, element: Element, result: str, since: float
+) -> Accounting:
+    """Return the row of one closed attempt. since: from when on it held the allocation."""
     return Accounting(
         alloc.id,
         job.id,
-        alloc.element,
-        alloc.attempt,
+        element.index,
+        element.attempt,
         job.user,
         job.spec.project,
         job.spec.partition,
@@ -181,10 +184,10 @@ def accounting(job: Job, alloc: Allocation, element: Element, result: str) -> Ac
         sum(len(p.cpus) for p in alloc.placements),
         sum(p.memory for p in alloc.placements),
         sum(len(p.gpus) for p in alloc.placements),
-        alloc.granted_at,
-        alloc.started_at,
-        element.ended_at or alloc.granted_at,
+        since,
+        element.started_at,
+        element.ended_at or since,
         result,
         element.exit_status,
-        alloc.usage,
+        element.usage,
     )

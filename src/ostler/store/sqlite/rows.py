@@ -28,6 +28,8 @@ _RESULTS: dict[str | None, Result | None] = {None: None, **{str(r): r for r in R
 
 
 def _tasks(tasks: Sequence[TaskExit]) -> str:
+    if len(tasks) == 1:  # as nearly always
+        return f"[[{tasks[0].rank}, {tasks[0].code}, {tasks[0].signal}]]"
     return dumps([[t.rank, t.code, t.signal] for t in tasks]) if tasks else "[]"
 
 
