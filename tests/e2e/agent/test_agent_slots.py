@@ -109,6 +109,17 @@ def test_the_next_agent_goes_on_with_a_slot_and_tells_what_was_not_acknowledged(
     assert slot.runs() == dict.fromkeys(range(10), 1)
 
 
+def test_the_next_agent_tells_all_elements_of_a_slot_that_is_over(alone: Node) -> None:
+    alone.manager.acknowledges = False
+    slot = Slot(alone, ((0, 9),)).order()
+    slot.ended()
+    alone.kill_agent()
+    alone.manager.rows.clear()
+    alone.start()
+    slot.ended()
+    assert slot.codes() == codes_of(range(10))
+
+
 def test_a_dead_starters_element_goes_on_and_those_behind_it_are_left_to_the_manager(
     alone: Node,
 ) -> None:
