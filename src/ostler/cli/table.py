@@ -291,7 +291,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "lab env", "A lab", "lab:env",
             "Print what a shell must eval, so that all other commands mean the lab.", "",
-            example='eval "$(ostler lab env)"',
+            example="ostler lab env",
         ),
         Command(
             "lab status", "A lab", "lab:status", "Say what each member of the lab does.", "",
