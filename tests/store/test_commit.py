@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ostler.model.errors import NotNow, StaleEpoch
 from ostler.model.job import Dependency, JobSpec, TaskExit, Usage
-from ostler.model.record import Blob, Setting
+from ostler.model.record import Blob, EndedElement, Setting
 from ostler.model.resources import Request
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
 from ostler.store.sqlite.store import SqliteStore
@@ -104,7 +104,7 @@ def test_of_what_has_ended_only_results_are_loaded(held: Held) -> None:
     assert loaded.ended == {1: "lost"}
     assert [job.id for job in loaded.jobs] == [2]
     assert loaded.elements == []
-    assert loaded.done == {2: [(0, "success"), (3, "failed")]}
+    assert loaded.done == {2: [EndedElement(0, "success", 0), EndedElement(3, "failed", 0)]}
     assert loaded.allocations == []
     assert loaded.next_allocation == 2
 

@@ -28,7 +28,7 @@ from ostler.model.orders import (
     SuspendShare,
     Withdraw,
 )
-from ostler.model.record import Accounting, Loaded
+from ostler.model.record import Accounting, EndedElement, Loaded
 from ostler.model.record import Event as EventRow
 from ostler.model.resources import Request
 from ostler.model.states import JobState
@@ -423,10 +423,12 @@ def reloaded(box: Box) -> Box:
         elif isinstance(write, Allocation) or type(write).__name__ in ("Job", "Node"):
             kept[type(write).__name__, getattr(write, "id", getattr(write, "name", 0))] = write
     elements = [w for k, w in kept.items() if k[0] == "element"]
-    done: dict[int, list[tuple[int, str]]] = {}
+    done: dict[int, list[EndedElement]] = {}
     for element in elements:
         if element.state is JobState.DONE:
-            done.setdefault(element.job, []).append((element.index, str(element.result)))
+            done.setdefault(element.job, []).append(
+                EndedElement(element.index, str(element.result), element.attempt)
+            )
     loaded = Loaded(
         [w for k, w in kept.items() if k[0] == "Job" and w.state is not JobState.DONE],
         [e for e in elements if e.state is not JobState.DONE],

@@ -118,7 +118,7 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
                 ended_at=now,
             )
             s.save(element)
-            entry.finish(index, Result.CANCELLED, None)
+            entry.finish(index, Result.CANCELLED, None, element.attempt)
         settle(s, now, entry, why=why)
     return "is being cancelled" if _allocations(s, entry, ref) else "cancelled"
 
@@ -289,8 +289,9 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             s.wake(entry.job.spec.not_before, entry.job.id)
     for index in again:
         entry.reopen(index)
-        old = entry.element(index)
-        entry.touched[index] = replace(old, attempt=max(old.attempt, 1), reason=why)
+        # A start has one number for ever: by it nodes and the accounting tell starts apart.
+        attempt = entry.attempts.pop(index, 1)
+        entry.touched[index] = replace(entry.element(index), attempt=attempt, reason=why)
         s.save(entry.touched[index])
     settle(s, now, entry, why=why, saved=before)
     return "waits to run again"

@@ -163,7 +163,7 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
         why = record.reason if cause else alloc.why
         over = replace(record, state=JobState.DONE, result=Result.CANCELLED, reason=why)
         s.save(replace(over, ended_at=now))
-        entry.finish(index, Result.CANCELLED, None)
+        entry.finish(index, Result.CANCELLED, None, record.attempt)
     elif alloc.cause == Result.CANCELLED:
         _with_the_rest(entry, index)
     elif record is None or not record.held_by:

@@ -25,6 +25,7 @@ class Entry:
 
     __slots__ = (
         "abandoned_at",
+        "attempts",
         "failures",
         "job",
         "live",
@@ -52,6 +53,7 @@ class Entry:
         self.mean = 0.0  # seconds that an element takes, of late; 0: not known
         self.returned: list[int] = []  # elements to start first: their last start was undone
         self.results: dict[str, RangeSet] = {}  # ended elements by result
+        self.attempts: dict[int, int] = {}  # starts of ended elements, if there were several
         self.statuses = 0  # OR of the exit statuses of ended elements
         self.unmet: set[int] = set()  # jobs that must end first
         self.resuming: set[AllocationId] = set()
@@ -108,17 +110,23 @@ class Entry:
             self.returned.pop(0)
         return self.waiting.first()
 
-    def finish(self, index: int, result: str, status: int | None) -> None:
-        """Count an element as ended."""
+    def finish(self, index: int, result: str, status: int | None, attempt: int = 1) -> None:
+        """Count an element as ended at that start."""
         if self.live.pop(index, None) is None:
             self.waiting.discard(index)
         self.touched.pop(index, None)
         self.failures.pop(index, None)
+        self.ended_as(index, result, attempt)
+        self.statuses |= status or 0
+
+    def ended_as(self, index: int, result: str, attempt: int) -> None:
+        """Note how an element ended, and at which start."""
         found = self.results.get(result)
         if found is None:
             found = self.results[result] = RangeSet()
         found.add(index)
-        self.statuses |= status or 0
+        if attempt > 1:
+            self.attempts[index] = attempt
 
     def finish_waiting(self, result: str) -> None:
         """Count all untouched elements as ended; they leave no row of their own."""

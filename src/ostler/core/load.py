@@ -7,7 +7,7 @@ from ostler.core.state import NodeEntry, State
 from ostler.model.job import Job
 from ostler.model.node import Node
 from ostler.model.ranges import RangeSet
-from ostler.model.record import Loaded
+from ostler.model.record import EndedElement, Loaded
 from ostler.model.resources import NodeFacts
 from ostler.model.states import JobState
 
@@ -39,10 +39,10 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     return s
 
 
-def _add_job(s: State, job: Job, done: list[tuple[int, str]], now: float) -> None:
+def _add_job(s: State, job: Job, done: list[EndedElement], now: float) -> None:
     entry = Entry(job)
-    for index, result in done:
-        entry.results.setdefault(result, RangeSet()).add(index)
+    for index, result, attempt in done:
+        entry.ended_as(index, result, attempt)
         entry.waiting.discard(index)
     s.add(entry)
     if job.spec.not_before > now:
@@ -93,14 +93,14 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
             node.books.force(place, cpus=holds)
 
 
-def recall(s: State, job: Job, done: list[tuple[int, str]]) -> None:
+def recall(s: State, job: Job, done: list[EndedElement]) -> None:
     """Bring an ended job back into view, so that it can be shown or run again."""
     if job.id in s.jobs or job.state is not JobState.DONE:
         return
     entry = Entry(job)
     entry.waiting = RangeSet()
-    for index, result in done:
-        entry.results.setdefault(result, RangeSet()).add(index)
+    for index, result, attempt in done:
+        entry.ended_as(index, result, attempt)
     ended = RangeSet([span for found in entry.results.values() for span in found.spans])
     rest = RangeSet(list(job.spans()))
     for index in ended:

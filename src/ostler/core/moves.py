@@ -115,7 +115,7 @@ def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) ->
     """End every element that waits or is held; those that run are not touched."""
     for element in [e for e in entry.touched.values() if e.index not in entry.live]:
         s.save(replace(element, state=JobState.DONE, result=result, reason=why, ended_at=now))
-        entry.finish(element.index, result, None)
+        entry.finish(element.index, result, None, element.attempt)
     before = entry.job
     entry.job = replace(before, held_by="", rest=result if entry.waiting else before.rest)
     entry.finish_waiting(result)

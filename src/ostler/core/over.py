@@ -70,7 +70,7 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
         _wait_again(s, now, alloc, element, reason)
         return reason
     s.save(replace(element, state=JobState.DONE))
-    entry.finish(alloc.element, str(result), status)
+    entry.finish(alloc.element, str(result), status, alloc.attempt)
     return element.reason
 
 

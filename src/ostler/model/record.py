@@ -1,5 +1,7 @@
 """What the core asks the store to write, one transaction for each turn of the manager's loop."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from ostler.model.allocation import Allocation
@@ -63,12 +65,20 @@ class Blob(Struct, frozen=True):
 Write = Job | Element | Allocation | Node | Event | Accounting | Setting | Blob
 
 
+class EndedElement(NamedTuple):
+    """What is needed of an element that has ended."""
+
+    element: int
+    result: str
+    attempt: int = 1  # starts so far
+
+
 class Loaded(Struct):
     """Everything the core needs to go on after a restart."""
 
     jobs: list[Job]  # unfinished
     elements: list[Element]  # rows of unfinished jobs that are not done
-    done: dict[int, list[tuple[int, str]]]  # unfinished job -> (element, result) of ended elements
+    done: dict[int, list[EndedElement]]  # by unfinished job
     allocations: list[Allocation]  # not released
     nodes: list[Node]
     settings: dict[str, str]

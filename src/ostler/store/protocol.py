@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from ostler.model.ids import JobId
 from ostler.model.job import Job
-from ostler.model.record import Loaded, Write
+from ostler.model.record import EndedElement, Loaded, Write
 
 Row = dict[str, Any]
 
@@ -67,8 +67,8 @@ class Store(Protocol):
     def job(self, ident: JobId) -> Job | None:
         """Return one job, whatever its state."""
 
-    def done(self, ident: JobId) -> list[tuple[int, str]]:
-        """Return (element, result) of each ended element of a job that has a row."""
+    def done(self, ident: JobId) -> list[EndedElement]:
+        """Return each ended element of a job that has a row."""
 
     def elements(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from ostler.model.errors import NotNow
 from ostler.model.ids import JobId
 from ostler.model.job import Job
-from ostler.model.record import Loaded, Write
+from ostler.model.record import EndedElement, Loaded, Write
 from ostler.store.sqlite.store import SqliteStore
 from ostler.testing.ledger import Broken
 
@@ -65,8 +65,8 @@ class SimStore:
         """Return one job, whatever its state."""
         return self.real.job(ident)
 
-    def done(self, ident: JobId) -> list[tuple[int, str]]:
-        """Return (element, result) of each ended element that has a row."""
+    def done(self, ident: JobId) -> list[EndedElement]:
+        """Return each ended element that has a row."""
         return self.real.done(ident)
 
     def close(self) -> None:

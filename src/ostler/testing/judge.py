@@ -73,7 +73,8 @@ class Judge:
                     self.ledger.suspended.add(write.id)
                 if write.state is AllocationState.GRANTED and not write.made:
                     entry = s.jobs.get(write.job)
-                    if entry is not None and entry.job.spec.array_cap:
+                    new = write.id not in self._gave
+                    if new and entry is not None and entry.job.spec.array_cap:
                         yield from _over_cap(entry)
                 yield from self._given(s, write)
                 if write.state is not AllocationState.RELEASED and write.id in s.allocations:
@@ -145,7 +146,7 @@ class Judge:
         if job is None:
             yield f"job {number} has ended, and the database does not have it"
             return
-        ended = dict(self.store.done(number))
+        ended = {row.element: row.result for row in self.store.done(number)}
         total = sum(high - low + 1 for low, high in job.spans())
         if job.rest is None and len(ended) != total:
             yield f"job {number} has ended, and {total - len(ended)} of its elements have no row"

@@ -9,6 +9,7 @@ from typing import Any
 from ostler.model.ids import JobId
 from ostler.model.job import Job
 from ostler.model.limits import MAX_ELEMENT
+from ostler.model.record import EndedElement
 from ostler.model.states import JobState
 from ostler.store.sqlite import rows
 from ostler.store.sqlite.connection import SQL, as_dict
@@ -73,9 +74,9 @@ class Reads:
         with sensible(self._path):
             return rows.job_of(found[0]) if found else None
 
-    def done(self, ident: JobId) -> list[tuple[int, str]]:
-        """Return (element, result) of each ended element of a job that has a row."""
-        return self._values("done_of_job", job=ident)
+    def done(self, ident: JobId) -> list[EndedElement]:
+        """Return each ended element of a job that has a row."""
+        return [EndedElement(*row) for row in self._values("done_of_job", job=ident)]
 
     def elements(
         self,

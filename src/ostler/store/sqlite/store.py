@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
-from ostler.model.record import Loaded, Write
+from ostler.model.record import EndedElement, Loaded, Write
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
 from ostler.store.sqlite.connection import (
@@ -184,9 +184,9 @@ class SqliteStore(Reads):
         shares: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for share in self._dicts("load_shares"):
             shares[share["allocation"]].append(share)
-        done: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for job, element, result in self._writer.execute(SQL["load_done"]):
-            done[job].append((element, result))
+        done: dict[int, list[EndedElement]] = defaultdict(list)
+        for job, *ended in self._writer.execute(SQL["load_done"]):
+            done[job].append(EndedElement(*ended))
         return Loaded(
             jobs=[rows.job_of(row) for row in self._writer.execute(SQL["load_jobs"])],
             elements=[rows.element_of(row) for row in self._writer.execute(SQL["load_elements"])],

@@ -17,12 +17,12 @@ SELECT e.*
   FROM jobs j INDEXED BY jobs_unfinished CROSS JOIN elements e ON e.job = j.id
  WHERE j.state <> 'done' AND e.state <> 'done';
 -- name: load_done
--- Ended elements of unfinished jobs: of these only the result is needed.
-SELECT e.job, e.element, e.result
+-- Ended elements of unfinished jobs: of these only this is needed.
+SELECT e.job, e.element, e.result, e.attempt
   FROM jobs j INDEXED BY jobs_unfinished CROSS JOIN elements e ON e.job = j.id
  WHERE j.state <> 'done' AND e.state = 'done';
 -- name: done_of_job
-SELECT element, result FROM elements WHERE job = :job AND state = 'done';
+SELECT element, result, attempt FROM elements WHERE job = :job AND state = 'done';
 -- name: elements_of_job
 -- spans: JSON [[first, last], ...], disjoint.
 SELECT e.*
