@@ -1,7 +1,6 @@
 """After a restart: what the journal and the spools say of shares, before any manager is greeted."""
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -10,7 +9,7 @@ from ostler.agent import inquest, proc, remains
 from ostler.agent.elements import doubted, ends_of, lost_turn
 from ostler.agent.hand import Hand, Office, inquire, remove_spool
 from ostler.agent.journal import Entry
-from ostler.agent.spool import read_spool
+from ostler.agent.spool import SpoolState, read_spool
 from ostler.agent.starter_protocol import SPOOL
 from ostler.core.agent_words import (
     Phase,
@@ -36,6 +35,7 @@ class Recovery:
         self._folder = os.path.join(state, SPOOL)
         self._new_hand = new_hand
         self._inquiries: list[asyncio.Task[None]] = []
+        self._spools: dict[str, SpoolState] = {}  # by path, as far as they can be read
         self._seen: set[str] = set()  # names of spools that a share of the journal explains
 
     async def run(self) -> None:
@@ -61,9 +61,10 @@ class Recovery:
         return {name for name in names if name.partition(".")[0] not in _NOT_STARTERS}
 
     def _look(self, path: str) -> None:
-        """Say what is damaged in a spool; the rest of it is used."""
+        """Read a spool, once, as it may be long; say what is damaged, the rest of it is used."""
         try:
-            damage = read_spool(path).damage
+            self._spools[path] = read_spool(path)
+            damage = self._spools[path].damage
         except OSError as error:
             damage = [f"{path}: {error.strerror}"]
         for sentence in damage:
@@ -103,10 +104,8 @@ class Recovery:
             return entry.boot_id == self._office.boot_id
         if proc.is_alive(entry.handed.pid, entry.handed.start_time):
             return True
-        try:
-            return read_spool(path).boot_id == self._office.boot_id
-        except OSError:
-            return False
+        state = self._spools.get(path)
+        return state is not None and state.boot_id == self._office.boot_id
 
     def _later(self, inquiry: Coroutine[None, None, None]) -> None:
         self._inquiries.append(asyncio.get_running_loop().create_task(inquiry))
@@ -137,10 +136,9 @@ class Recovery:
         if entry.ended is not None:
             return self._recovered(alloc, entry, Phase.ENDED, entry.ended)
         hand = self._recovered(alloc, entry, Phase.ACCEPTED)
-        with contextlib.suppress(OSError):
-            state = read_spool(path)
-            if state.alloc == alloc and state.first_start is not None:
-                hand.started(state.first_start)
+        state = self._spools.get(path)
+        if state is not None and state.alloc == alloc and state.first_start is not None:
+            hand.started(state.first_start)
         return hand
 
     def _never_ran(self, alloc: AllocationId, entry: Entry) -> None:
@@ -158,7 +156,7 @@ class Recovery:
 
     def _other_boot(self, alloc: AllocationId, entry: Entry, path: str) -> None:
         """Nothing of another boot lives; how it ended is known only if it was written down."""
-        row, ends = _written(path, alloc) if path else (None, ())
+        row, ends = _written(self._spools.get(path), alloc)
         hand = self._recovered(alloc, entry, Phase.ACCEPTED)
         if path:
             hand.died(path)
@@ -168,9 +166,8 @@ class Recovery:
 
     def _stray(self, path: str) -> None:
         """Adopt what runs although the journal does not know it, for a person to end or keep."""
-        try:
-            state = read_spool(path)
-        except OSError:
+        state = self._spools.get(path)
+        if state is None:
             return
         alive = state.boot_id == self._office.boot_id and proc.is_alive(state.pid, state.start_time)
         alloc = state.alloc
@@ -195,13 +192,11 @@ class Recovery:
         hand.judged(path, await inquire(self._office, path, hand.alloc, (0, 0)))
 
 
-def _written(path: str, alloc: AllocationId) -> tuple[Ended | None, tuple[ElementEnd, ...]]:
+def _written(
+    state: SpoolState | None, alloc: AllocationId
+) -> tuple[Ended | None, tuple[ElementEnd, ...]]:
     """Return what the spool of another boot tells of a share's end, and of its elements'."""
-    try:
-        state = read_spool(path)
-    except OSError:
-        return None, ()
-    if state.alloc != alloc:
+    if state is None or state.alloc != alloc:
         return None, ()
     ends, row = ends_of(state), inquest.ended_row(state)
     if row is not None:
