@@ -28,8 +28,17 @@ from ostler.core.machine import Machine
 from ostler.core.violations import unexplained, violations
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref
-from ostler.model.job import Dependency, JobSpec, TaskExit
-from ostler.model.orders import Ended, Held, Made, ReportRow, Started
+from ostler.model.job import Dependency, Element, JobSpec, TaskExit
+from ostler.model.orders import (
+    LAST_SERIAL,
+    ElementEnd,
+    Ended,
+    Held,
+    Made,
+    Progress,
+    ReportRow,
+    Started,
+)
 from ostler.model.record import Accounting, Write
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Result
@@ -47,6 +56,25 @@ CAUSES = st.sampled_from(["", "", "", *map(str, Result), "requeue", "undone", "n
 TASKS = st.lists(
     st.builds(TaskExit, st.integers(0, 3), st.sampled_from([0, 0, 1, 75]), st.sampled_from([0, 9]))
 ).map(tuple)
+ENDS = st.builds(
+    ElementEnd,
+    st.integers(-1, 6),
+    st.sampled_from([1, 1, 1, 2, 3]),
+    st.sampled_from([None, 95.0, 95.0]),
+    st.just(120.0),
+    CAUSES,
+    st.just("told so"),
+    TASKS,
+)
+GIVEN_BACK = st.lists(st.integers(-1, 6), max_size=3).map(lambda many: tuple((i, i) for i in many))
+PROGRESS = st.builds(
+    Progress,
+    NUMBERS,
+    st.sampled_from([0, 1, 2, 3, LAST_SERIAL]),
+    st.lists(ENDS, max_size=3).map(tuple),
+    GIVEN_BACK,
+    st.integers(-1, 6),
+)
 REQUESTS = st.sampled_from(
     [
         *(Request(cpus=cpus) for cpus in (1, 2, 3, 4)),
@@ -74,14 +102,16 @@ SPECS = st.builds(
 KINDS = st.sampled_from([None, None, None, "ok", "any", "fail"])
 
 
-def check_successes(rows: list[Write]) -> None:
+def check_successes(rows: list[Write], slots: set[int]) -> None:
     """Nothing succeeds unless each of its tasks has said so."""
     ended = {a.id: a for a in rows if isinstance(a, Allocation)}
+    done = {(e.job, e.index): e for e in rows if isinstance(e, Element)}
     for row in rows:
         if isinstance(row, Accounting) and row.result == Result.SUCCESS:
             alloc = ended[row.allocation]
-            assert len(alloc.tasks) >= sum(p.tasks for p in alloc.placements)
-            assert not any(t.code or t.signal for t in alloc.tasks)
+            tasks = done[row.job, row.element].tasks if row.allocation in slots else alloc.tasks
+            assert len(tasks) >= sum(p.tasks for p in alloc.placements)
+            assert not any(t.code or t.signal for t in tasks)
 
 
 class Events(RuleBasedStateMachine):
@@ -93,6 +123,8 @@ class Events(RuleBasedStateMachine):
         self.epoch = self.store.take_role(1, 0.0, 1e9, lambda _pid, _start: True)
         self.now = 100.0
         self.to = 0
+        self.slots: set[int] = set()
+        self.numbers: set[tuple[int, int, int]] = set()  # (job, element, attempt) accounted for
         self.machine = Machine(self.store.load(), epoch=self.epoch, now=self.now)
 
     def teardown(self) -> None:
@@ -106,9 +138,19 @@ class Events(RuleBasedStateMachine):
             effects += self.machine.handle(self.now, Planned(proposal))
         assert not list(unexplained(self.machine.state))
         rows = [e.write for e in effects if isinstance(e, Save)]
-        check_successes(rows)
+        self.slots |= {a.id for a in rows if isinstance(a, Allocation) and a.slot}
+        check_successes(rows, self.slots)
+        self.check_numbers(rows)
         self.store.commit(rows, self.epoch)
         return effects
+
+    def check_numbers(self, rows: list[Write]) -> None:
+        """No start is accounted for twice."""
+        for row in rows:
+            if isinstance(row, Accounting):
+                number = (row.job, row.element, row.attempt)
+                assert number not in self.numbers, number
+                self.numbers.add(number)
 
     def ask(self, make: Any, *parts: Any, answered: bool = True) -> None:
         """Handle a client's request: it is answered exactly once, unless it is to wait."""
@@ -191,6 +233,7 @@ class Events(RuleBasedStateMachine):
             st.one_of(
                 st.builds(Made, NUMBERS),
                 st.builds(Started, NUMBERS, st.just(95.0)),
+                PROGRESS,
                 st.builds(
                     Ended,
                     NUMBERS,
@@ -210,7 +253,7 @@ class Events(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.state.allocations)
     @rule(
         data=st.data(),
-        kind=st.sampled_from(["made", "started", "ended", "ended"]),
+        kind=st.sampled_from(["made", "started", "ended", "ended", "progress", "progress"]),
         cause=CAUSES,
         tasks=TASKS,
     )
@@ -221,7 +264,15 @@ class Events(RuleBasedStateMachine):
         alloc = live[data.draw(st.sampled_from(sorted(live)))]
         node = data.draw(st.sampled_from(sorted(alloc.nodes)))
         started = data.draw(st.sampled_from([None, self.now, self.now]))
+        held = [i for low, high in alloc.chunk for i in range(low, high + 1)] or [alloc.element]
+        index = data.draw(st.sampled_from(held))
+        attempt = self.machine.state.jobs[alloc.job].element(index).attempt + 1
+        end = ElementEnd(index, attempt, started, self.now, cause, "told so", tasks)
+        back = tuple((i, i) for i in data.draw(st.sets(st.sampled_from(held))) if i != index)
+        runs = data.draw(st.sampled_from([-1, *held]))
+        serial = alloc.heard + data.draw(st.sampled_from([0, 1, 1, 2]))
         rows: dict[str, ReportRow] = {
+            "progress": Progress(alloc.id, serial, (end,), back, runs, attempt, self.now),
             "made": Made(alloc.id),
             "started": Started(alloc.id, self.now),
             "ended": Ended(alloc.id, self.now, started, cause, "told so", tasks),

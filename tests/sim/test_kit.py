@@ -11,7 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from ostler.core.violations import violations
+from ostler.model.job import Element
+from ostler.model.states import JobState
 from ostler.testing import Broken, FakeNet, SimCluster, VirtualClock
+from ostler.testing.clock import Process
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "simulate.md"
 
@@ -139,3 +142,58 @@ def test_the_judge_sees_one_request_become_two_jobs() -> None:
     spec = made.ledger.promised[1]
     with pytest.raises(Broken, match="became jobs"):
         made.ledger.promise(1001, "request-1", 2, spec)
+
+
+def slot() -> SimCluster:
+    """Return a machine with a slot that runs element 0, and has others behind it."""
+    made = SimCluster(1, nodes=1, cpus=2)
+    job = made.submit(array=((0, 9),), array_cap=1, seconds=600)
+    made.run_until(lambda: made.started(job) and made.quiet())
+    return made
+
+
+def test_the_judge_sees_an_element_that_starts_in_a_slot_that_does_not_have_it() -> None:
+    made = slot()
+    (run,) = made.ledger.active["n01"]
+    made.ledger.end(run, made.now, succeeded=True)
+    with pytest.raises(Broken, match="element 1_9 starts in slot 1, which does not have it"):
+        made.ledger.begin("n01", run.launch, 9, 1, made.now)
+
+
+def test_the_judge_sees_two_elements_of_one_slot_at_once() -> None:
+    made = slot()
+    (run,) = made.ledger.active["n01"]
+    with pytest.raises(Broken, match="CPU 0 of n01 runs allocations 1 and 1 at once"):
+        made.ledger.begin("n01", run.launch, 1, 1, made.now)
+
+
+def test_the_judge_sees_more_elements_at_once_than_the_cap() -> None:
+    made = slot()
+    (run,) = made.ledger.active["n01"]
+    place = replace(run.launch.placement, cpus=(1,))
+    with pytest.raises(Broken, match="job 1 runs 2 elements at once, and may 1"):
+        made.ledger.begin("n01", replace(run.launch, placement=place), 1, 1, made.now)
+
+
+def test_the_judge_sees_an_element_that_starts_although_it_has_ended() -> None:
+    made = slot()
+    (run,) = made.ledger.active["n01"]
+    made.ledger.end(run, made.now, succeeded=True)
+    made.ledger.committed([Element(1, 1, JobState.DONE)])
+    with pytest.raises(Broken, match="element 1_1 starts on n01, and has ended"):
+        made.ledger.begin("n01", run.launch, 1, 1, made.now)
+
+
+def test_what_a_frozen_process_missed_happens_in_order_with_what_follows_from_it() -> None:
+    process = Process(VirtualClock())
+    said: list[str] = []
+
+    def first() -> None:
+        process.call(lambda: said.append("third"))
+        said.append("first")
+
+    process.freeze()
+    process.call(first)
+    process.call(lambda: said.append("second"))
+    process.thaw()
+    assert said == ["first", "second", "third"]
