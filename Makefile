@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 LOCK := requirements/dev.txt
 T ?=
 SEED ?= 0
-HISTORIES ?= 10000
+HISTORIES ?=
 
 # The lock holds for the packages and for what builds ours.
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK) \
@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python3 -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt lint types imports cover soak lab-checks bench bench-check bench-peers docs changes lock clean
+.PHONY: help demo test check fmt lint types imports cover soak soak-short fuzz lab-checks bench bench-check bench-peers docs changes lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -69,10 +69,22 @@ cover: $(VENV)/.dev ## legal moves of jobs and allocations that no test makes
 	@$(BIN)/python3 -m tests.moves
 
 # A failing history prints the line that replays it alone: make soak SEED=n HISTORIES=1
+MINUTES ?= 30
+PART ?=
 SOAKED = tests/sim $(if $(filter 1,$(HISTORIES)),,tests/property)
-soak: $(VENV)/.dev ## 10,000 random histories of a whole machine; SEED=n HISTORIES=1 replays one
+soak: $(VENV)/.dev ## look for trouble for MINUTES=30; PART=name for one; SEED=n HISTORIES=n for histories
+ifdef HISTORIES
 	HYPOTHESIS_PROFILE=soak OSTLER_SEED=$(SEED) OSTLER_HISTORIES=$(HISTORIES) \
 		$(PYTEST) -n auto --timeout=0 $(SOAKED) $(T)
+else
+	$(BIN)/python3 -m tests.soak --minutes $(MINUTES) --seed $(SEED) $(if $(PART),--part $(PART))
+endif
+
+soak-short: $(VENV)/.dev ## a little of everything that soak does, four minutes
+	$(BIN)/python3 -m tests.soak --minutes 3.5 --seed $(SEED)
+
+fuzz: $(VENV)/.dev ## hostile bursts against real daemons, for MINUTES=30
+	$(BIN)/python3 -m tests.soak --part fuzz --minutes $(MINUTES) --seed $(SEED)
 
 # ROW=elements measures one row. What was measured is stored in bench/results.
 BENCH = $(BIN)/python3 -m bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short)

@@ -13,4 +13,4 @@ from tests.e2e.machine_kit import machine
 @pytest.mark.parametrize("seed", [1, 2])
 def test_an_array_survives_random_kills(tmp_path: Path, seed: int) -> None:
     with machine(tmp_path, "--cpus", "4") as host:
-        array_under_kills(host, 200, random.Random(seed), kills=6)
+        array_under_kills(host, 300, random.Random(seed), kills=6)
