@@ -19,11 +19,11 @@ from ostler.agent.share import Share
 from ostler.agent.spawn import SHELL, CannotRun, Command
 from ostler.agent.spool import Row, add_usage
 from ostler.agent.tree import kill_below, stop_below
+from ostler.agent.waits import next_exit, reap
 from ostler.model.units import format_duration
 
 _KILL_AGAIN = 0.02  # seconds until what is left is killed again, doubling
 _KILL_AGAIN_MOST = 0.5
-_WAIT = os.WEXITED | os.WNOHANG | os.WNOWAIT
 _TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds
 _CLOCKS = 1_000  # nanoseconds by which two readings of a clock may differ
 
@@ -43,15 +43,18 @@ class Attempt:
         self.suspended = 0.0  # seconds, closed spans
         self.time_limit = share.time_limit
         self.exits: list[list[int]] = []  # [rank, code, signal]
-        self.usage: list[float] = [0.0, 0.0, 0, 0, 0]
+        self.usage: list[float] = []  # of what was reaped; in the end also `suspended`
+        self.due = inf  # monotonic seconds of the next `tick`
         self._share = share
         self._host = host
-        self._stdio = stdio  # a waiting client's 0, 1, 2
-        self._files = Files(share, host.nulls)
-        self._limits = SoftLimits(share.rlimits)
+        self._files = Files(share, host.nulls, stdio)
+        self._limits = SoftLimits(share.rlimits) if share.rlimits else None
         self._memory = MemoryWatch(host.groups, share.memory)
         self._command, self._own = _command(share, host.state, script)
-        self._running: dict[int, int] = {}  # pid -> rank
+        self._ranks = tuple(share.ranks)
+        self._pinned = -1  # for this rank the process is on its CPUs
+        self.running: dict[int, int] = {}  # pid -> rank, of tasks that have not ended
+        self._unwritten: list[tuple[float, ...]] = []  # rank and usage of what was just reaped
         self._began = 0.0  # monotonic seconds
         self._warned = False
         self._suspended_at: float | None = None
@@ -67,41 +70,45 @@ class Attempt:
         """
         self.cause = self.why = ""
         self.started_at, self.suspended = None, 0.0
-        self.exits, self.usage = [], [0.0, 0.0, 0, 0, 0]
-        self._running.clear()
+        self.exits, self.usage = [], []
+        self.running.clear()
         self._warned = False
-        self._kill_at, self._killing = inf, 0.0
-        share = self._share
+        self._kill_at, self._killing, self._look_at = inf, 0.0, inf
+        ranks = self._ranks
         try:
-            threes = [self._three(rank) for rank in share.ranks]
+            threes = [self._files.three(rank) for rank in ranks]
             self._host.groups.enter()  # a kill or a freeze may have led out
-            self._memory.begin()
-            own = share.own()
-            for rank, three in zip(share.ranks, threes, strict=True):
+            if self._memory.limit:
+                self._memory.begin()
+            own = self._share.own()
+            for rank, three in zip(ranks, threes, strict=True):
                 if not self._start(rank, own, three):
                     return
         finally:
             self._files.close()
-            if share.tasks > 1:
+            if len(ranks) > 1:
                 self._host.pinning.release()
-
-    def _three(self, rank: int) -> tuple[int, int, int]:
-        if self._stdio:
-            return self._stdio[0], self._stdio[1], self._stdio[2]
-        return self._files.three(rank)
+                self._pinned = -1
 
     def _start(self, rank: int, own: list[bytes], three: tuple[int, int, int]) -> bool:
         """Start one task; return whether the others may be."""
         share, spooled = self._share, self._host.spool
-        self._host.pinning.pin(share, rank)
+        if rank != self._pinned:
+            self._host.pinning.pin(share, rank)
+            self._pinned = rank
         now = time.time()
         try:
             spooled.add(spool.INTENT, rank, share.element, share.attempt, now)
             before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            with self._limits:
-                pid = self._command.start(own + self._own.get(rank, []), three)
+            if self._own:
+                own = own + self._own[rank]
+            if self._limits is None:
+                pid = self._command.start(own, three)
+            else:
+                with self._limits:
+                    pid = self._command.start(own, three)
+                self._limits.on_child(pid)
             after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            self._limits.on_child(pid)
         except CannotRun as error:
             complain(three[2], error.why + error.more)
             self.why = self.why or error.why
@@ -113,11 +120,14 @@ class Attempt:
             self.end("failed", why, share.grace)
             return False
         else:
-            self._running[pid] = rank
+            self.running[pid] = rank
             spooled.note(spool.PID, rank, pid, _start_time(pid, before, after))
         if self.started_at is None:
             self.is_on, self.started_at, self._began = True, now, time.monotonic()
-            self._look_soon()
+            if self._memory.limit:
+                self._look_soon()
+            if self.time_limit or self._memory.limit:
+                self._arm()
         return True
 
     def reject(self, why: str) -> None:
@@ -125,41 +135,39 @@ class Attempt:
         self.cause, self.why = "rejected", why
         self._sum_up()
 
-    @property
-    def has_tasks(self) -> bool:
-        """Say whether a task of it may still run."""
-        return bool(self._running)
-
     # ── children ─────────────────────────────────────────────────────────────────────────────
     def is_over(self) -> bool:
         """Reap what has ended; return whether nothing is left."""
-        try:
-            while (info := os.waitid(os.P_ALL, 0, _WAIT)) is not None:
-                self._reap(info.si_pid, info.si_code, info.si_status)
-        except ChildProcessError:
+        pid, code, status = next_exit()
+        while pid > 0:
+            self._reap(pid, code, status)
+            pid, code, status = next_exit()
+        if pid < 0:
             self._sum_up()
             return True
-        self._host.spool.flush()
-        if not self._running and not self._killing:
+        for used in self._unwritten:
+            self._host.spool.note(spool.USAGE, *used)
+        self._unwritten.clear()
+        if not self.running and not self._killing:
             self._kill()
         return False
 
     def _reap(self, pid: int, code: int, status: int) -> None:
-        rank = self._running.pop(pid, None)
+        rank = self.running.pop(pid, None)
         if rank is not None:
             exited = code == os.CLD_EXITED
             self._note_exit(rank, status if exited else 0, 0 if exited else status)
         # Only now, with its status in the spool, may the kernel forget it.
-        _, _, used = os.wait4(pid, 0)
-        peak = used.ru_maxrss * 1024
-        row = (
-            used.ru_utime, used.ru_stime, peak, used.ru_inblock * 512, used.ru_oublock * 512,
-        )  # fmt: skip
-        add_usage(self.usage, row)
-        self._host.spool.keep(spool.USAGE, -1 if rank is None else rank, *row)
-        why = self._memory.ended(peak)
-        if why and not self.cause:
-            self.end("memory", why, self._share.grace)
+        row = reap(pid)
+        if self.usage:
+            add_usage(self.usage, row)
+        else:
+            self.usage = [*row]
+        self._unwritten.append((-1 if rank is None else rank, *row))
+        if self._memory.limit:
+            why = self._memory.ended(row[2])
+            if why and not self.cause:
+                self.end("memory", why, self._share.grace)
 
     def _note_exit(self, rank: int, code: int, signum: int) -> None:
         self.exits.append([rank, code, signum])
@@ -172,10 +180,15 @@ class Attempt:
             self.suspended += time.monotonic() - self._suspended_at
             self._suspended_at = None
             self._host.groups.freeze(on=False)
-        self._look_at = inf
-        self.usage[2] = max(self.usage[2], self._memory.peak)
-        self.usage.append(self.suspended)
-        self.exits.sort()
+        self.due = inf
+        self._unwritten.clear()  # the sum goes with the end
+        usage = self.usage or [0.0, 0.0, 0, 0, 0]
+        if self._memory.limit:
+            usage[2] = max(usage[2], self._memory.peak)
+        usage.append(self.suspended)
+        self.usage = usage
+        if len(self.exits) > 1:
+            self.exits.sort()
 
     def row(self, at: float) -> Row:
         """Return how the element ended, as `ElementEnd`."""
@@ -206,10 +219,11 @@ class Attempt:
             self.signal(signal.SIGCONT)
         if grace <= 0:
             self._kill()
+        self._arm()
 
     def signal(self, signum: int) -> None:
         """Send a signal to the process group of each task that has not ended."""
-        for pid in self._running:
+        for pid in self.running:
             try:
                 os.killpg(pid, signum)
             except OSError:
@@ -219,6 +233,7 @@ class Attempt:
         """SIGKILL everything below this process; repeated by `tick` until nothing is left."""
         self._killing = min(self._killing * 2 or _KILL_AGAIN, _KILL_AGAIN_MOST)
         self._kill_at = time.monotonic() + self._killing
+        self._arm()
         self._host.groups.kill()
         kill_below(os.getpid())
 
@@ -228,6 +243,7 @@ class Attempt:
         if not self.is_on or self._suspended_at is not None or self._kill_at != inf:
             return False
         self._suspended_at = time.monotonic()
+        self._arm()
         self._host.spool.note(spool.SUSPENDED, time.time())
         if not self._host.groups.freeze(on=True):
             stop_below(os.getpid(), signal.SIGSTOP)
@@ -239,6 +255,7 @@ class Attempt:
             return False
         self.suspended += time.monotonic() - self._suspended_at
         self._suspended_at = None
+        self._arm()
         self._host.spool.note(spool.RESUMED, time.time(), self.suspended)
         if not self._host.groups.freeze(on=False):
             stop_below(os.getpid(), signal.SIGCONT)
@@ -249,17 +266,17 @@ class Attempt:
         """Replace the time limit; it counts from the start, without suspended time."""
         self.time_limit = time_limit
         self._warned = False
+        self._arm()
 
-    def due(self) -> float:
-        """Return the monotonic time of the next `tick`; inf: nothing is due by itself."""
+    def _arm(self) -> None:
+        """Say anew when the next `tick` is due."""
         if not self.is_on:
-            return inf
-        due = min(self._kill_at, self._look_at)
+            return
+        self.due = min(self._kill_at, self._look_at)
         if self.time_limit and self._suspended_at is None and self._kill_at == inf:
             limit = self._limit_at()
             warn = self._share.warn_signal and not self._warned
-            due = min(due, limit - self._share.warn_before if warn else limit)
-        return due
+            self.due = min(self.due, limit - self._share.warn_before if warn else limit)
 
     def tick(self, now: float) -> None:
         """Do what is due; then `is_over` may have something to find."""
@@ -278,6 +295,7 @@ class Attempt:
             why = self._memory.look() if not self.cause else ""
             if why:
                 self.end("memory", why, share.grace)
+        self._arm()
 
     def _limit_at(self) -> float:
         return self._began + self.suspended + self.time_limit

@@ -7,6 +7,7 @@ import _socket
 import os
 import struct
 
+from ostler.agent.rows import pack_progress
 from ostler.wire.frames import Splitter, frame
 from ostler.wire.pack import pack, unpack
 
@@ -69,7 +70,8 @@ class Link:
     def send(self, message: dict[str, object]) -> None:
         """Queue a message and send what goes at once; never blocks, never raises."""
         if self.open:
-            self._unsent += frame(pack(message))
+            packed = pack_progress(message) if "ended" in message else pack(message)
+            self._unsent += frame(packed)
             self.flush()
 
     def flush(self) -> None:

@@ -1,18 +1,17 @@
 """Calls of the Linux kernel that Python does not offer, through ctypes."""
 
 import ctypes
+import fcntl
 import os
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
-_libc.signalfd.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
 _libc.inotify_init1.argtypes = (ctypes.c_int,)
 _libc.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
-_SIGSET_BYTES = 128  # sizeof(sigset_t) of glibc and musl
 _CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 _IN_ATTRIB, _IN_MOVED_TO, _IN_CREATE = 0x4, 0x80, 0x100
 
@@ -43,10 +42,10 @@ def set_name(name: bytes) -> None:
     _check(_libc.prctl(_PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0))
 
 
-def signalfd(signum: int) -> int:
-    """Return a non-blocking descriptor that is readable while the signal, blocked, is pending."""
-    mask = (1 << (signum - 1)).to_bytes(_SIGSET_BYTES, "little")
-    return _check(_libc.signalfd(-1, mask, _CLOEXEC_NONBLOCK))
+def signal_when_ready(fd: int) -> None:
+    """Let SIGIO come to this process whenever there is news of a descriptor, non-blocking too."""
+    fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
 
 
 def watch_folder(path: bytes) -> int:

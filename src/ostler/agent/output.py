@@ -39,19 +39,29 @@ class Nulls:
 class Files:
     """The open files of a share. Tasks that name the same file share one descriptor."""
 
-    __slots__ = ("_nulls", "_open", "_paths", "_share")
+    __slots__ = ("_fixed", "_nulls", "_open", "_paths", "_share")
 
-    def __init__(self, share: Share, nulls: Nulls) -> None:
+    def __init__(self, share: Share, nulls: Nulls, stdio: list[int]) -> None:
         self._share = share
         self._nulls = nulls
         self._open: dict[tuple[bytes, bool], int] = {}
         self._paths: dict[int, list[list[bytes]]] = {}  # by rank: in, out and err, cut at %a
+        # By rank: what is the same for all elements, as a waiting client's own and /dev/null.
+        self._fixed: dict[int, tuple[int, int, int]] = {}
+        if len(stdio) == 3:
+            self._fixed = dict.fromkeys(share.ranks, (stdio[0], stdio[1], stdio[2]))
 
     def three(self, rank: int) -> tuple[int, int, int]:
         """Return descriptors for 0, 1 and 2 of the element's task; raise `Rejected`."""
+        if rank in self._fixed:
+            return self._fixed[rank]
         paths = self._paths.get(rank)
         if paths is None:
             paths = self._paths[rank] = self._expanded(rank)
+            if all(pieces == [NULL] for pieces in paths):
+                nulls = self._nulls
+                self._fixed[rank] = nulls.reading, nulls.writing, nulls.writing
+                return self._fixed[rank]
         number = b"%d" % self._share.element
         entry, out, err = [number.join(pieces) for pieces in paths]
         return self._reading(entry), self._writing(out), self._writing(err)
@@ -98,9 +108,10 @@ class Files:
 
     def close(self) -> None:
         """Close all; the tasks have their own."""
-        for fd in self._open.values():
-            os.close(fd)
-        self._open.clear()
+        if self._open:
+            for fd in self._open.values():
+                os.close(fd)
+            self._open.clear()
 
 
 def _no_output(path: bytes, error: OSError) -> str:

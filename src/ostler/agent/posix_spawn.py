@@ -49,7 +49,7 @@ class Prepared:
     """
 
     __slots__ = (
-        "_actions", "_argv", "_attributes", "_calls", "_env", "_fixed", "_pid", "_three",
+        "_actions", "_argv", "_attributes", "_calls", "_env", "_fixed", "_pid", "_pid_at", "three",
     )  # fmt: skip
 
     def __init__(self, argv: list[bytes], fixed: list[bytes]) -> None:
@@ -57,9 +57,10 @@ class Prepared:
         self._env = (ctypes.c_char_p * (len(fixed) + _MOST_OWN + 1))(*fixed)
         self._fixed = len(fixed)
         self._pid = ctypes.c_int()
+        self._pid_at = ctypes.addressof(self._pid)
         self._attributes = _attributes()
         self._actions = ctypes.create_string_buffer(_ROOM)
-        self._three = (-1, -1, -1)
+        self.three = (-1, -1, -1)
         _libc.posix_spawn_file_actions_init(self._actions)
         # The numbers stay valid, as the objects stay where they are while this one lives.
         self._calls = (
@@ -79,17 +80,15 @@ class Prepared:
 
     def set_three(self, three: tuple[int, int, int]) -> None:
         """Say what becomes 0, 1 and 2; each must be above 2."""
-        if three == self._three:
-            return
         _libc.posix_spawn_file_actions_destroy(self._actions)
         _libc.posix_spawn_file_actions_init(self._actions)
         for number, fd in enumerate(three):
             _add_dup2(ctypes.addressof(self._actions), fd, number)
-        self._three = three
+        self.three = three
 
     def start(self, program: Path) -> int:
         """Start it; return the pid. Raises OSError."""
-        error = _spawn(ctypes.addressof(self._pid), ctypes.addressof(program), *self._calls)
+        error = _spawn(self._pid_at, ctypes.addressof(program), *self._calls)
         if error:
             raise OSError(error, os.strerror(error))
         return self._pid.value

@@ -52,6 +52,7 @@ class Runner:
         self._low = 0  # queued elements at which more is wanted at once
         self._is_low_told = False
         self._is_standing = False  # suspended: nothing is started
+        self._is_spool_long = False  # to be written anew before the next element
         self._lease_from = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._ended: Message = {}
         if share.chunk is not None:
@@ -116,7 +117,7 @@ class Runner:
         else:
             self._started(self._attempt)
             self._close_stdio()
-            if not self._attempt.has_tasks:
+            if not self._attempt.running:
                 self.children_changed()
 
     def _started(self, attempt: Attempt) -> None:
@@ -154,7 +155,7 @@ class Runner:
 
     def _begin(self, attempt: Attempt) -> None:
         """Start the element whose turn it is; it may be over at once."""
-        if self._host.spool.is_long:
+        if self._is_spool_long:
             self._renew_spool()
         try:
             attempt.begin()
@@ -168,12 +169,13 @@ class Runner:
             return
         self._line.since = attempt.started_at or 0.0
         self._started(attempt)
-        if not attempt.has_tasks and attempt.is_over():
+        if not attempt.running and attempt.is_over():
             self._note_end(attempt)
         elif not self._line.last and not self._is_low_told and len(self._line.queue) <= self._low:
             self._is_low_told = True
             self._report()
-        self._tell_soon()
+        if self._tell_at == inf:
+            self._tell_at = time.monotonic() + WINDOW
 
     def _note_end(self, attempt: Attempt) -> None:
         """Note how the element ended, to be written before the next one begins."""
@@ -184,14 +186,15 @@ class Runner:
         if attempt.cause or attempt.why or attempt.started_at is None:
             self._host.spool.keep(spool.ENDS, {"rows": [row], "last": self._ends})
         else:
-            self._host.spool.keep(spool.OVER, self._ends, now, attempt.suspended)
+            self._host.spool.keep(spool.OVER, self._ends, now, *attempt.usage)
         if self._is_standing:
             self._host.spool.note(spool.SUSPENDED, now)
-        self._tell_soon()
+        if self._tell_at == inf:
+            self._tell_at = time.monotonic() + WINDOW
 
-    def feed(self, chunk: object, heard: int) -> None:
+    def feed(self, chunk: Message, heard: int) -> None:
         """Take more elements in, behind what there is."""
-        if self.phase == ENDED or self._attempt is None or not isinstance(chunk, dict):
+        if self.phase == ENDED or self._attempt is None:
             return  # `ended` gives back what was not told of
         self.acknowledge(heard)
         self._line.feed(chunk)
@@ -217,6 +220,7 @@ class Runner:
 
     def _renew_spool(self) -> None:
         """Write anew what the share is, between two elements."""
+        self._is_spool_long = False
         try:
             self._host.spool.renew(
                 {
@@ -333,7 +337,7 @@ class Runner:
         """Return the monotonic time of the next `tick`; inf: nothing is due by itself."""
         if self.phase == ENDED or self._attempt is None:
             return inf
-        due = min(self._tell_at, self._attempt.due())
+        due = min(self._tell_at, self._attempt.due)
         if self.share.lease and not self.cause:
             due = min(due, time.monotonic() + min(max(self._lease_left(), 0.0), _LEASE_LOOK))
         return due
@@ -344,7 +348,7 @@ class Runner:
         if self.phase == ENDED or attempt is None:
             return
         now = time.monotonic()
-        if now >= attempt.due():
+        if now >= attempt.due:
             attempt.tick(now)
             self.children_changed()
         if now >= self._tell_at:
@@ -364,15 +368,12 @@ class Runner:
         if self._line.running is None and not self._line.untold:
             return
         self._host.spool.flush()
+        self._is_spool_long = self._host.spool.is_long
         now = time.monotonic()
         ended = self._ends - self._told
         self._low = int(_SOON * ended / (now - self._told_at)) if ended else 0
         self._told, self._told_at = self._ends, now
         self._tell(self._line.report(self.share.alloc))
-
-    def _tell_soon(self) -> None:
-        if self._tell_at == inf:
-            self._tell_at = time.monotonic() + WINDOW
 
     def _report_of_start(self) -> Message:
         return {"type": "started", "alloc": self.share.alloc, "at": self.started_at}

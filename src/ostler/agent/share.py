@@ -14,6 +14,8 @@ _OWN = (
     b"OSTLER_CPU_LIST",
 )  # fmt: skip
 MOST = 1 << 62  # of any number that comes over the wire
+_MOST_INDEX = (1 << 32) - 1  # of an element or an attempt, as the spool holds it
+_MOST_ELEMENTS = 1 << 16  # of one chunk or withdrawal
 _LAST_ID = (1 << 32) - 2  # the one after it means "unchanged" to the kernel
 _KEPT_PLACE = ("node", "tasks", "first_rank", "memory")
 
@@ -38,8 +40,8 @@ class Share:
         get = _Fields(order)
         self.alloc = get.number("alloc")
         self.job = get.number("job")
-        self.element = get.number("element")
-        self.attempt = get.number("attempt")
+        self.element = get.number("element", most=_MOST_INDEX)
+        self.attempt = get.number("attempt", most=_MOST_INDEX)
         self.user = get.text("user")
         self.uid = get.number("uid", most=_LAST_ID)
         self.gid = get.number("gid", most=_LAST_ID)
@@ -56,7 +58,7 @@ class Share:
         self.start = get.flag("start", default=True)
         self.declared = get.flag("declared", default=False)
         self.is_array = get.flag("is_array", default=False)
-        self.chunk = _Fields(order["chunk"]).whole() if order.get("chunk") is not None else None
+        self.chunk = checked_chunk(order["chunk"]) if order.get("chunk") is not None else None
         self.argv = get.many("argv")
         self.script = get.data("script", b"")
         self.env = get.data("env", b"")
@@ -165,6 +167,37 @@ def _list(numbers: list[int]) -> bytes:
     return ",".join(map(str, numbers)).encode()
 
 
+def checked_chunk(value: object) -> dict[str, object]:
+    """Return a `Chunk` as `core.line` takes it; raise ValueError if it cannot be meant."""
+    get = _Fields(value)
+    return {
+        "elements": checked_spans(get.values("elements", list)),
+        "attempts": _pairs(get.values("attempts", list)),
+        "items": get.many("items"),
+        "last": get.flag("last", default=True),
+    }
+
+
+def checked_spans(value: object) -> list[tuple[int, int]]:
+    """Return ranges of elements; raise ValueError if they cannot be meant."""
+    spans = _pairs(value)
+    if sum(max(0, high - low + 1) for low, high in spans) > _MOST_ELEMENTS:
+        msg = f"the order names more than {_MOST_ELEMENTS} elements"
+        raise ValueError(msg)
+    return spans
+
+
+def _pairs(value: object) -> list[tuple[int, int]]:
+    pairs = []
+    for pair in value if isinstance(value, list) else ():
+        numbers = pair if isinstance(pair, list) and len(pair) == 2 else ()
+        if not numbers or not all(type(n) is int and 0 <= n <= _MOST_INDEX for n in numbers):
+            msg = f"the order has {pair!r} where two numbers are wanted"
+            raise ValueError(msg)
+        pairs.append((numbers[0], numbers[1]))
+    return pairs
+
+
 class _Fields:
     """Typed reading of a map that came over the wire."""
 
@@ -182,9 +215,6 @@ class _Fields:
             msg = f"the order's field {key!r} is {value!r}, no {kind.__name__}"
             raise ValueError(msg)
         return value
-
-    def whole(self) -> dict[str, object]:
-        return self._map
 
     def number(self, key: str, default: int | None = None, most: int = MOST) -> int:
         value = self._get(key, int, default)
@@ -212,7 +242,7 @@ class _Fields:
             if type(count) is int and -1 <= count < 1 << 63
         }
 
-    def _list(self, key: str, kind: type) -> list[object]:
+    def values(self, key: str, kind: type) -> list[object]:
         values = self._get(key, list, [])
         wanted = isinstance(values, list) and all(type(value) is kind for value in values)
         if not wanted or not isinstance(values, list):
@@ -221,10 +251,10 @@ class _Fields:
         return values
 
     def numbers(self, key: str) -> list[int]:
-        return [value for value in self._list(key, int) if isinstance(value, int)]
+        return [value for value in self.values(key, int) if isinstance(value, int)]
 
     def texts(self, key: str) -> list[str]:
-        return [str(value) for value in self._list(key, str)]
+        return [str(value) for value in self.values(key, str)]
 
     def many(self, key: str) -> list[bytes]:
-        return [value for value in self._list(key, bytes) if isinstance(value, bytes)]
+        return [value for value in self.values(key, bytes) if isinstance(value, bytes)]

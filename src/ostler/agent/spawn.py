@@ -104,7 +104,8 @@ class Command:
         """
         prepared = self._prepared
         prepared.set_own(own)
-        prepared.set_three(three)
+        if three != prepared.three:
+            prepared.set_three(three)
         if self._program is None:
             self._program = c_path(find_program(self._argv[0], self._path))
             self._is_fresh = True

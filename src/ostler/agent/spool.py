@@ -4,7 +4,8 @@ A record is written by one write(), some together with the next: CRC-32 of the r
 body, kind, version, body. It is not synced: the file outlives every process of ours, and a power
 cut ends the tasks too.
 The order is the proof: `INTENT` before a spawn, `PID` after it, `STATUS` when the task is seen to
-have ended but is not yet reaped, `USAGE` after that. So a task without `INTENT` never ran.
+have ended but is not yet reaped. So a task without `INTENT` never ran. `USAGE` is of a process
+that was reaped while others were left; where none was, the sum comes with the end.
 A slot's elements follow one another: `OVER` (or `ENDS`, with a reason) says that nothing is left of
 the one that ran, `HEARD` that such ends need not be told any more.
 
@@ -52,7 +53,7 @@ _BODIES = {
     SUSPENDED: struct.Struct("<d"),  # Unix seconds
     RESUMED: struct.Struct("<dd"),  # Unix seconds, seconds suspended so far
     RETIMED: struct.Struct("<Q"),  # seconds
-    OVER: struct.Struct("<Qdd"),  # number of this end in the share, Unix seconds, s suspended
+    OVER: struct.Struct("<QdddQQQd"),  # number in the share, Unix s, usage as in USAGE, s suspended
     HEARD: struct.Struct("<Q"),  # number of the last end that is durable at the manager
 }
 _APPLY: dict[int, Callable[..., None]] = {
@@ -70,11 +71,12 @@ _TRIES = 3  # to read two files that a living starter may be changing
 
 def encode(kind: int, *values: object) -> bytes:
     """Return one record."""
-    if kind in _MAPS:
+    form = _BODIES.get(kind)
+    if form is not None:
+        rest = _TAILS[kind] + form.pack(*values)
+    else:
         body = pack(values[0])
         rest = _TAIL.pack(len(body), kind, VERSION) + body
-    else:
-        rest = _TAILS[kind] + _BODIES[kind].pack(*values)
     return binascii.crc32(rest).to_bytes(4, "little") + rest
 
 
@@ -135,7 +137,10 @@ class Spool:
 
         Raises OSError; then nothing of it is left behind, and those that were kept still are.
         """
-        self._append(self._kept + encode(kind, *values))
+        records = encode(kind, *values)
+        if self._kept:
+            records = self._kept + records
+        self._append(records)
         self._kept = b""
 
     def keep(self, kind: int, *values: object) -> None:

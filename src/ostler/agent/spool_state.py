@@ -185,8 +185,9 @@ class SpoolState:
     def end(self, report: dict[str, object]) -> None:
         self.ended = report
 
-    def end_of_turn(self, number: int, at: float, suspended: float) -> None:
+    def end_of_turn(self, number: int, at: float, *usage: float) -> None:
         """Nothing is left of the element that ran, and nothing but its tasks ended it."""
+        *self.usage, suspended = usage
         if self._element >= 0:
             self._ends[number] = self._row(at, suspended)
         self._number = max(self._number, number)

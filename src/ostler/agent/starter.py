@@ -2,7 +2,6 @@
 
 import gc
 import os
-import select
 import signal
 import time
 from math import inf
@@ -13,7 +12,7 @@ from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
 from ostler.agent.output import complain, why_not
 from ostler.agent.runner import Message, Runner
-from ostler.agent.share import MOST, Share
+from ostler.agent.share import MOST, Share, checked_chunk, checked_spans
 from ostler.agent.spool import Spool, remove
 from ostler.agent.starter_protocol import (
     ENDED,
@@ -24,8 +23,7 @@ from ostler.agent.starter_protocol import (
     SOCKET,
     SPOOL,
 )
-
-_LONGEST_WAIT = 86_400_000.0  # milliseconds; the kernel takes no more than 24 days
+from ostler.agent.waits import SIGNALS, next_signal
 
 
 class Starter:
@@ -56,7 +54,6 @@ class Starter:
         except OSError:
             groups.remove()
             raise
-        self._signals = linux.signalfd(signal.SIGCHLD)
         self._runner: Runner | None = None
         self._link: Link | None = None
         self._watch = -1  # inotify of the state folder while there is no agent
@@ -67,55 +64,47 @@ class Starter:
     def run(self) -> None:
         """Serve until there is nothing left to do."""
         self._connect()
-        while self._is_wanted():
-            ready = self._wait()
-            if self._signals in ready:
-                os.read(self._signals, 4096)
-                if self._runner is not None:
-                    self._runner.children_changed()
-            if self._link is not None and self._link.fileno() in ready:
-                self._serve(self._link)
-            if self._watch in ready:
-                os.read(self._watch, 65536)
-                self._try_at, self._pause = 0.0, RETRY_FIRST
-            if self._runner is not None:
-                self._runner.tick()
-            if self._link is None and self._runner is not None and self._is_try_due():
-                self._connect()
+        # Asked for only where the answer is not plain: this loop runs for each short task.
+        while (self._link is not None and self._link.open) or self._is_wanted():
+            runner = self._runner
+            due = inf if runner is None else runner.deadline()
+            if self._link is None:
+                due = min(due, self._try_at)
+            signum = next_signal(due)
+            if signum == signal.SIGCHLD and runner is not None:
+                runner.children_changed()
+            is_due = time.monotonic() >= due
+            # SIGCHLD, where one always waits, would hide SIGIO: so look when a window ends, too.
+            if signum == signal.SIGIO or is_due:
+                self._look_around()
+            if is_due:
+                self._tick()
         self._leave()
 
     def _is_wanted(self) -> bool:
-        if self._link is not None and not self._link.open:
+        if self._link is not None:
             self._link = None
             self._alone_since = time.monotonic()
             self._try_at, self._pause = 0.0, RETRY_FIRST
-        if self._link is not None:
-            return True
         if self._runner is None:
             return False
         alone = time.monotonic() - self._alone_since
         return self._runner.phase != ENDED or alone < LINGER
 
-    def _wait(self) -> set[int]:
-        """Return the descriptors that are ready, after the next deadline at the latest."""
-        poller = select.poll()
-        poller.register(self._signals, select.POLLIN)
-        due = self._runner.deadline() if self._runner is not None else inf
+    def _look_around(self) -> None:
+        """Take what came over the connection, or note that an agent may be there."""
         if self._link is not None:
-            more = select.POLLOUT if self._link.wants_to_write else 0
-            poller.register(self._link.fileno(), select.POLLIN | more)
-        else:
-            due = min(due, self._try_at)
-            if self._watch >= 0:
-                poller.register(self._watch, select.POLLIN)
-        # Rounded up: waking a moment early would only mean to wait again.
-        wait = min(max(0.0, due - time.monotonic()) * 1000 + 1, _LONGEST_WAIT)
-        return {fd for fd, _ in poller.poll(None if due == inf else wait)}
+            self._serve(self._link)
+        elif self._watch >= 0 and _drain(self._watch):
+            self._try_at, self._pause = 0.0, RETRY_FIRST
+
+    def _tick(self) -> None:
+        if self._runner is not None:
+            self._runner.tick()
+            if self._link is None and time.monotonic() >= self._try_at:
+                self._connect()
 
     # ── the agent ────────────────────────────────────────────────────────────────────────────
-    def _is_try_due(self) -> bool:
-        return time.monotonic() >= self._try_at
-
     def _connect(self) -> None:
         """Try once to reach the agent; on failure say when to try again."""
         try:
@@ -137,6 +126,8 @@ class Starter:
         self._greet()
         if self._runner is not None:
             self._runner.tell_all()
+        linux.signal_when_ready(sock.fileno())
+        self._serve(self._link)  # what came before is not told of by a signal
 
     def _greet(self) -> None:
         runner = self._runner
@@ -178,11 +169,9 @@ class Starter:
             grace = _number(message, "grace", runner.share.grace)
             runner.end(_words(message, "cause"), _words(message, "why"), grace)
         elif kind == "feed":
-            runner.feed(message.get("chunk"), _number(message, "heard", 0))
+            _feed(runner, message)
         elif kind == "withdraw":
-            grace = _number(message, "grace", runner.share.grace)
-            cause, why = _words(message, "cause"), _words(message, "why")
-            runner.withdraw(message.get("elements"), cause, why, grace)
+            _withdraw(runner, message)
         elif kind == "acked":
             runner.acknowledge(_number(message, "serial", 0))
         elif kind == "signal":
@@ -263,11 +252,39 @@ def _words(message: Message, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _feed(runner: Runner, order: Message) -> None:
+    try:
+        chunk = checked_chunk(order.get("chunk"))
+    except ValueError as error:
+        complain(2, f"starter {os.getpid()}: {error}")
+        return
+    runner.feed(chunk, _number(order, "heard", 0))
+
+
+def _withdraw(runner: Runner, order: Message) -> None:
+    try:
+        elements = checked_spans(order.get("elements"))
+    except ValueError as error:
+        complain(2, f"starter {os.getpid()}: {error}")
+        return
+    grace = _number(order, "grace", runner.share.grace)
+    runner.withdraw(elements, _words(order, "cause"), _words(order, "why"), grace)
+
+
+def _drain(fd: int) -> bool:
+    try:
+        return bool(os.read(fd, 65536))
+    except BlockingIOError:
+        return False
+
+
 def _watch(folder: int) -> int:
     try:
-        return linux.watch_folder(b"/proc/self/fd/%d" % folder)
+        fd = linux.watch_folder(b"/proc/self/fd/%d" % folder)
     except OSError:
         return -1  # too many watches of this user: the tries at intervals are enough
+    linux.signal_when_ready(fd)
+    return fd
 
 
 def main(state: bytes, name: str, bases: list[Base]) -> None:
@@ -275,7 +292,7 @@ def main(state: bytes, name: str, bases: list[Base]) -> None:
     linux.become_subreaper()
     linux.set_name(b"ostler-starter")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     gc.freeze()
     try:
         starter = Starter(state, name, bases)

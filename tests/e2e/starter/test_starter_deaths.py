@@ -254,7 +254,6 @@ def test_processes_of_another_allocation_are_no_orphans(
         (spool.PID, "after", "running"),
         (spool.STATUS, "before", "running"),
         (spool.STATUS, "after", "ended"),
-        (spool.USAGE, "before", "ended"),
         (spool.ENDED, "before", "ended"),
     ],
 )
