@@ -7,6 +7,7 @@ a living reaper, alive or on record.
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ from ostler.agent.spool import SpoolState, TaskState, read_spool
 from ostler.model.ids import AllocationId
 from ostler.model.orders import ElementEnd, Ended
 from ostler.model.states import Result
+
+log = logging.getLogger("ostler.agent")
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 _SLACK = 3 * _TICK  # start times are cut to ticks, and clocks are not read at once
@@ -89,6 +92,8 @@ async def inquire(path: str, alloc: AllocationId, reaper: Reaper, *, covered: bo
         # The order was on its way when the starter died.
         return Unknown("its starter's record is damaged") if state.damage else NeverRan()
     ends = ends_of(state)
+    for sentence in state.damage:
+        log.warning("a spool is damaged", extra={"what": sentence})
     row = ended_row(state)
     if row is not None:
         return Over(doubted(row, state), ends)

@@ -33,14 +33,13 @@ FOUR = (
     (spool.INTENT, 0, 4, 1, 8.0),
     (spool.PID, 0, 4_000_001, 1),
     (spool.STATUS, 0, 0, 0, 9.0),
-    (spool.USAGE, 0, 0.5, 0.0, 0, 0, 0),
-    (spool.OVER, 1, 9.0, 0.0),
+    (spool.OVER, 1, 9.0, 0.5, 0.0, 0, 0, 0, 0.0),
 )
 FIVE = (
     (spool.INTENT, 0, 5, 2, 9.0),
     (spool.PID, 0, 4_000_002, 1),
     (spool.STATUS, 0, 3, 0, 9.5),
-    (spool.OVER, 2, 9.5, 0.0),
+    (spool.OVER, 2, 9.5, 0.0, 0.0, 0, 0, 0, 0.0),
 )
 TOLD = [(4, 1, 8.0, "", (TaskExit(0, 0),)), (5, 2, 9.0, "", (TaskExit(0, 3),))]
 
