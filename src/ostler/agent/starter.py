@@ -122,11 +122,11 @@ class Starter:
             os.close(self._watch)
             self._watch = -1
         self._pause = RETRY_FIRST
+        linux.signal_when_ready(sock.fileno())  # before a word, which may already find it closed
         self._link = Link(sock)
         self._greet()
         if self._runner is not None:
             self._runner.tell_all()
-        linux.signal_when_ready(sock.fileno())
         self._serve(self._link)  # what came before is not told of by a signal
 
     def _greet(self) -> None:
