@@ -175,4 +175,4 @@ class Books(RuleBasedStateMachine):
 
 
 TestBooks = Books.TestCase
-TestBooks.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+TestBooks.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

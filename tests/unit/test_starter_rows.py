@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ostler.agent.rows import pack_progress
+from ostler.model.limits import MAX_ELEMENT
 from ostler.model.orders import Progress
 from ostler.wire.pack import pack, unpack
 
-NUMBERS = st.integers(0, 2**32 - 1)
+NUMBERS = st.integers(0, MAX_ELEMENT)
 TIMES = st.floats(0, 2e9)
 SIZES = st.integers(0, 2**50)
 USAGE = st.tuples(TIMES, TIMES, SIZES, SIZES, SIZES, TIMES).map(list)

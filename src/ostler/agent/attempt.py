@@ -76,7 +76,7 @@ class Attempt:
         self._kill_at, self._killing, self._look_at = inf, 0.0, inf
         ranks = self._ranks
         try:
-            threes = [self._files.three(rank) for rank in ranks]
+            threes = [*map(self._files.three, ranks)]
             self._host.groups.enter()  # a kill or a freeze may have led out
             if self._memory.limit:
                 self._memory.begin()

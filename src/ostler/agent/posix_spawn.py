@@ -70,14 +70,6 @@ class Prepared:
             ctypes.addressof(self._env),
         )
 
-    def set_own(self, entries: list[bytes]) -> None:
-        """Put the NAME=VALUE of the next start behind the fixed ones: at most 8."""
-        env, index = self._env, self._fixed
-        for entry in entries:
-            env[index] = entry
-            index += 1
-        env[index] = None
-
     def set_three(self, three: tuple[int, int, int]) -> None:
         """Say what becomes 0, 1 and 2; each must be above 2."""
         _libc.posix_spawn_file_actions_destroy(self._actions)
@@ -86,8 +78,16 @@ class Prepared:
             _add_dup2(ctypes.addressof(self._actions), fd, number)
         self.three = three
 
-    def start(self, program: Path) -> int:
-        """Start it; return the pid. Raises OSError."""
+    def start(self, program: Path, own: list[bytes]) -> int:
+        """Start it, with more NAME=VALUE behind the fixed ones; return the pid. Raises OSError.
+
+        own: at most 8.
+        """
+        env, index = self._env, self._fixed
+        for entry in own:
+            env[index] = entry
+            index += 1
+        env[index] = None
         error = _spawn(self._pid_at, ctypes.addressof(program), *self._calls)
         if error:
             raise OSError(error, os.strerror(error))

@@ -1,7 +1,7 @@
 """One allocation's share on this node, as the starter was ordered to run it."""
 
 from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
-from ostler.model.limits import MAX_TASKS
+from ostler.model.limits import MAX_ELEMENT, MAX_NAMED, MAX_TASKS
 
 # What an agent that takes a dead starter's place needs to know of the order.
 _KEPT = (
@@ -14,8 +14,7 @@ _OWN = (
     b"OSTLER_CPU_LIST",
 )  # fmt: skip
 MOST = 1 << 62  # of any number that comes over the wire
-_MOST_INDEX = (1 << 32) - 1  # of an element or an attempt, as the spool holds it
-_MOST_ELEMENTS = 1 << 16  # of one chunk or withdrawal
+_MOST_ATTEMPTS = (1 << 32) - 1  # as the spool holds it
 _LAST_ID = (1 << 32) - 2  # the one after it means "unchanged" to the kernel
 _KEPT_PLACE = ("node", "tasks", "first_rank", "memory")
 
@@ -40,8 +39,8 @@ class Share:
         get = _Fields(order)
         self.alloc = get.number("alloc")
         self.job = get.number("job")
-        self.element = get.number("element", most=_MOST_INDEX)
-        self.attempt = get.number("attempt", most=_MOST_INDEX)
+        self.element = get.number("element", most=MAX_ELEMENT)
+        self.attempt = get.number("attempt", most=_MOST_ATTEMPTS)
         self.user = get.text("user")
         self.uid = get.number("uid", most=_LAST_ID)
         self.gid = get.number("gid", most=_LAST_ID)
@@ -172,7 +171,7 @@ def checked_chunk(value: object) -> dict[str, object]:
     get = _Fields(value)
     return {
         "elements": checked_spans(get.values("elements", list)),
-        "attempts": _pairs(get.values("attempts", list)),
+        "attempts": _pairs(get.values("attempts", list), _MOST_ATTEMPTS),
         "items": get.many("items"),
         "last": get.flag("last", default=True),
     }
@@ -180,18 +179,18 @@ def checked_chunk(value: object) -> dict[str, object]:
 
 def checked_spans(value: object) -> list[tuple[int, int]]:
     """Return ranges of elements; raise ValueError if they cannot be meant."""
-    spans = _pairs(value)
-    if sum(max(0, high - low + 1) for low, high in spans) > _MOST_ELEMENTS:
-        msg = f"the order names more than {_MOST_ELEMENTS} elements"
+    spans = _pairs(value, MAX_ELEMENT)
+    if sum(max(0, high - low + 1) for low, high in spans) > MAX_NAMED:
+        msg = f"the order names more than {MAX_NAMED} elements"
         raise ValueError(msg)
     return spans
 
 
-def _pairs(value: object) -> list[tuple[int, int]]:
+def _pairs(value: object, most: int) -> list[tuple[int, int]]:
     pairs = []
     for pair in value if isinstance(value, list) else ():
         numbers = pair if isinstance(pair, list) and len(pair) == 2 else ()
-        if not numbers or not all(type(n) is int and 0 <= n <= _MOST_INDEX for n in numbers):
+        if not numbers or not all(type(n) is int and 0 <= n <= most for n in numbers):
             msg = f"the order has {pair!r} where two numbers are wanted"
             raise ValueError(msg)
         pairs.append((numbers[0], numbers[1]))

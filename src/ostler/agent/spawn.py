@@ -103,14 +103,13 @@ class Command:
         any process now.
         """
         prepared = self._prepared
-        prepared.set_own(own)
         if three != prepared.three:
             prepared.set_three(three)
         if self._program is None:
             self._program = c_path(find_program(self._argv[0], self._path))
             self._is_fresh = True
         try:
-            pid = prepared.start(self._program)
+            pid = prepared.start(self._program, own)
         except OSError as error:
             return self._start_otherwise(error, own, three)
         self._is_fresh = False
@@ -127,10 +126,9 @@ class Command:
         if error.errno == errno.ENOEXEC and os.path.isfile(program):
             # A text without a first line of #!: a shell's, as execvp has it.
             shell = Prepared([SHELL, program, *self._argv[1:]], self._env)
-            shell.set_own(own)
             shell.set_three(three)
             try:
-                return shell.start(c_path(SHELL))
+                return shell.start(c_path(SHELL), own)
             except OSError as other:
                 error = other
         raise _told(self._argv[0], program, error) from None

@@ -25,10 +25,16 @@ Agent -> starter. All but `quit` name the allocation and do nothing if it is not
     launch       the fields of `model.orders.Launch` as a map, as msgspec encodes them (defaults may
                  be left out); with "stdio", the client's descriptors 0, 1, 2 as SCM_RIGHTS of the
                  same sendmsg. May carry "declared": true (CPU numbers are names). Repeated: answered
-                 by the report of the present phase. With "start": false answered by `made`.
+                 by all that a new connection is told. With "start": false answered by `made`. With
+                 "chunk" (a `Chunk`) the share is a slot.
     start_tasks  {"alloc"}
     end          {"alloc", "cause", "why", "grace"}; the first cause is kept, a shorter grace counts
-    signal       {"alloc", "signal"}: to the process group of each task
+    feed         {"alloc", "chunk", "heard"}: more elements for a slot, as `model.orders.Feed`
+    withdraw     {"alloc", "elements", "cause", "why", "grace"}: as `model.orders.Withdraw`; answered
+                 by `progress`
+    acked        {"alloc", "serial"}: `progress` up to this serial is durable at the manager
+    signal       {"alloc", "signal"}: to the process group of each task; with "element" only if that
+                 one runs
     suspend      {"alloc"}, resume {"alloc"}
     retime       {"alloc", "time_limit"}: seconds from the start without suspended time; 0: none
     lease        {"alloc"}: a manager was heard; ends the wait of `Launch.lease` seconds anew
@@ -37,16 +43,20 @@ Agent -> starter. All but `quit` name the allocation and do nothing if it is not
                  idle again if it still has its first uid, else it exits
     quit         {}: exit if idle
 
-Starter -> agent. Repeated at each new connection until `forget`.
+Starter -> agent. Repeated at each new connection until `forget`, in the order of this list.
     made     {"alloc"}
-    started  {"alloc", "at"}                     Unix seconds
+    started  {"alloc", "at"}                     Unix seconds; of a slot the first element's
+    progress `model.orders.Progress`, rows as lists: how elements of a slot ended, and which runs.
+             Told 100 ms after the first news, at once when the queue runs low, when something was
+             given back, and before `ended`. Repeated until `acked`
     ended    {"alloc", "at", "started_at", "cause", "why", "tasks": [[rank, code, signal], ...],
               "usage": [cpu_user, cpu_system, max_rss, read_bytes, written_bytes, suspended]}
              Nothing of the allocation is left below this starter. started_at None: no task ran.
              Cause `rejected`: the job asks for what cannot be (why says what). Cause `node`,
              started_at None: this node is at fault (spool not writable), it may start elsewhere. A
              program that is not found or not executable is a task that exited with 127 or 126; why
-             says so and cause is empty.
+             says so and cause is empty. Of a slot: tasks and usage are empty, for its rows have
+             them, and elements that no row tells of did not run
 
 Death of a starter. Its tasks go on, as children of the next subreaper above. Watch the pidfd, not
 the connection: the kernel closes sockets before it hands the children over. Then:

@@ -19,7 +19,8 @@ _LONGEST = 86_400  # seconds of one wait
 
 # siginfo_t: si_signo, si_errno, si_code, then, aligned as a pointer, si_pid, si_uid, si_status.
 _CHILD = struct.Struct("@3i0P3i")
-_RUSAGE = struct.Struct("@16l")  # user and system time in s and µs each, maxrss, ...
+# struct rusage: user and system time in s and µs each, maxrss, then, six longs on, inblock, oublock.
+_RUSAGE = struct.Struct(f"@5l{6 * struct.calcsize('l')}x2l")
 _TIMESPEC = struct.Struct("@ll")
 
 SIGNALS = frozenset({signal.SIGCHLD, signal.SIGIO})
@@ -71,6 +72,5 @@ def next_exit() -> tuple[int, int, int]:
 def reap(pid: int) -> Usage:
     """Let the kernel forget a child that has ended; return what it counted for it."""
     _wait4(pid, None, 0, _wait4_usage)
-    found = _RUSAGE.unpack_from(_usage)
-    user, system = found[0] + found[1] / 1e6, found[2] + found[3] / 1e6
-    return user, system, found[4] * 1024, found[11] * 512, found[12] * 512
+    user, user_us, system, system_us, peak, read, written = _RUSAGE.unpack_from(_usage)
+    return user + user_us / 1e6, system + system_us / 1e6, peak * 1024, read * 512, written * 512
