@@ -497,6 +497,39 @@ def test_the_queue_of_a_fenced_node_runs_elsewhere_if_it_may() -> None:
     done(sim, job)
 
 
+def test_an_empty_slot_that_nobody_told_of_its_end_takes_what_waits_when_its_node_greets() -> None:
+    sim = SimCluster(1, nodes=2, cpus=1)
+    job = sim.submit(array=((0, 4),), seconds=20)
+    sim.run_until(lambda: sim.core.jobs[job].ended == 4)
+    (idle,) = (a for a in sim.core.allocations.values() if not a.chunk)
+    (node,) = idle.nodes
+    sim.cut(node)  # the word that it may end is lost
+    sim.run_until(sim.quiet)
+    sim.kill_manager()
+    (other,) = sim.hosts.keys() - {node}
+    sim.run_until(lambda: sim.manager.serving and sim.core.nodes[other].connected)
+    sim.run_for(1)
+    sim.act("requeue", f"{job}_0")
+    sim.heal(node)
+    sim.run_until(lambda: len(sim.ledger.runs[job, 0]) == 2)
+    assert sim.ledger.runs[job, 0][-1].node == node
+    done(sim, job)
+
+
+def test_a_suspended_slot_whose_elements_ended_unheard_goes_on_with_others() -> None:
+    sim, job = one_slot(seconds=0.9)
+    sim.run_for(0.2)
+    sim.cut("n01")
+    sim.act("suspend", job)
+    sim.kill_manager()
+    sim.run_for(30)
+    sim.heal("n01")
+    sim.run_until(lambda: all(not a.chunk for a in sim.core.allocations.values()))
+    assert sim.state(job) == "suspended"
+    sim.act("resume", job)
+    done(sim, job)
+
+
 def test_a_slot_with_nothing_left_ends_although_its_node_was_away_meanwhile() -> None:
     sim = SimCluster(1, nodes=2, cpus=1)
     job = begun(sim, 30, seconds=0.3)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ostler.core.entry import Entry
 from ostler.core.life import grant
 from ostler.core.moves import settle
-from ostler.core.slots import drain, take_back, worth_taking
+from ostler.core.slots import drain, feed, take_back, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
@@ -282,7 +282,7 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     s.count_cpus(entry.job.user, s.cpus_of(alloc))
     entry.resuming.discard(alloc.id)
     paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
-    s.put(
+    alloc = s.put(
         replace(
             alloc,
             state=AllocationState.READY,
@@ -291,7 +291,9 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
             resuming=False,
         )
     )
-    if not alloc.slot:
+    if alloc.slot and not alloc.chunk:  # all that it held ended unheard of, before it stood still
+        feed(s, now, entry, alloc)
+    elif not alloc.slot:
         record = replace(entry.touched[alloc.element], state=JobState.RUNNING)
         entry.touched[alloc.element] = record
     settle(s, now, entry)
