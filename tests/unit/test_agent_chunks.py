@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec.structs import replace
 
+from ostler.agent.local import check
 from ostler.core.agent import AgentCore
 from ostler.core.agent_words import (
     Acked,
@@ -30,6 +31,7 @@ from ostler.core.agent_words import (
     WindowClosed,
     WithdrawElements,
 )
+from ostler.model.errors import UsageError
 from ostler.model.job import TaskExit
 from ostler.model.orders import (
     LAST_SERIAL,
@@ -198,3 +200,25 @@ def test_reports_are_cut_by_what_their_rows_hold() -> None:
         [4],
         [5],
     ]
+
+
+def test_what_a_starter_can_mean_is_taken() -> None:
+    check(Progress(1, 1, tuple(end(index) for index in range(4000)), returned=((5000, 5095),)))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        progress(0),
+        progress(-1),
+        progress(LAST_SERIAL),
+        progress(1, *(end(index) for index in range(4097))),
+        replace(progress(1), returned=((0, 4096),)),
+        replace(progress(1), returned=((7, 6),)),
+        replace(progress(1), returned=((0, 0),) * 4097),
+    ],
+    ids=["0", "below 0", "the last", "ends", "given back", "backwards", "spans"],
+)
+def test_what_no_starter_can_mean_is_refused(row: Progress) -> None:
+    with pytest.raises(UsageError):
+        check(row)

@@ -135,7 +135,7 @@ class Local:
             case Started(_, at):
                 hand.started(at)
             case Progress():
-                _check(row)
+                check(row)
                 hand.progressed(row)
             case Ended():
                 hand.finish(row)
@@ -204,7 +204,7 @@ class Local:
             task.cancel()
 
 
-def _check(row: Progress) -> None:
+def check(row: Progress) -> None:
     """Raise `UsageError` unless its numbers can be what they say."""
     if not 0 < row.serial < LAST_SERIAL:
         raise UsageError(f"{row.serial} is no serial of a progress")

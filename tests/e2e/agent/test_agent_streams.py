@@ -105,6 +105,7 @@ def test_a_run_that_waits_for_its_client_can_be_cancelled(alone: Node) -> None:
         frame(pack({"type": "nonsense"})),
         frame(pack({"type": "leave", "token": "no descriptors"})),
         frame(pack({"type": "started", "alloc": 1, "at": 1.0})),
+        frame(pack({"type": "progress", "alloc": 1, "serial": 1, "ended": [[0, 1]]})),
         frame(pack({"type": "starter", "name": "../../etc/passwd", "pid": 1, "start_time": 1,
                     "alloc": None, "phase": "idle"})),
         frame(pack({"type": "starter", "name": "s1-1-1", "pid": os.getpid(), "start_time": 1,
