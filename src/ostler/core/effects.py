@@ -11,7 +11,7 @@ from ostler.model.record import Write
 Address = int  # of one request of one client; chosen by the manager
 
 
-class Save(Struct, frozen=True):
+class Save(Struct, frozen=True, gc=False):
     """Put this row into the transaction of the turn."""
 
     write: Write

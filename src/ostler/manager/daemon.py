@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -262,5 +263,7 @@ def main(state: Path) -> int:
     """Run a manager in this process."""
     log_to_stderr()
     raise_limit()
+    gc.freeze()  # what is loaded by now stays, and need not be looked at again
+    gc.set_threshold(20_000, 10, 100)  # records of a batch go by themselves, not by the collector
     sys.setswitchinterval(0.0005)  # else a commit waits up to 5 ms for the busy loop
     return asyncio.run(Manager(state).run())

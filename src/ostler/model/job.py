@@ -95,7 +95,7 @@ class Job(Struct, frozen=True):
         return self.spec.array or ((0, 0),)
 
 
-class Usage(Struct, frozen=True, array_like=True):
+class Usage(Struct, frozen=True, array_like=True, gc=False):
     """What the kernel counted for the processes of an element."""
 
     cpu_user: Amount = 0.0  # seconds
@@ -117,7 +117,7 @@ class Usage(Struct, frozen=True, array_like=True):
         )
 
 
-class TaskExit(Struct, frozen=True, array_like=True):
+class TaskExit(Struct, frozen=True, array_like=True, gc=False):
     """How one task ended."""
 
     rank: Count
@@ -125,7 +125,7 @@ class TaskExit(Struct, frozen=True, array_like=True):
     signal: Whole = 0  # the signal that ended it; 0: it exited by itself
 
 
-class Element(Struct, frozen=True):
+class Element(Struct, frozen=True, gc=False):
     """One element that is no longer untouched: it has a row of its own."""
 
     job: JobId

@@ -160,7 +160,7 @@ class Started(Struct, frozen=True, tag="started"):
     at: Amount
 
 
-class ElementEnd(Struct, frozen=True, array_like=True):
+class ElementEnd(Struct, frozen=True, array_like=True, gc=False):
     """How one element of a chunk ended; nothing of it is left."""
 
     index: Index
