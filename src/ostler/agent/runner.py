@@ -7,7 +7,6 @@ told.
 
 import os
 import time
-from collections.abc import Callable
 from math import inf
 
 from ostler.agent import context, spool
@@ -17,13 +16,9 @@ from ostler.agent.output import Rejected, why_not
 from ostler.agent.share import Share
 from ostler.agent.spool import Row
 from ostler.agent.starter_protocol import ENDED, MADE, NODE_FAULT, STARTED
+from ostler.agent.telling import Message, Tell, Telling
 from ostler.core.line import Line
 
-Message = dict[str, object]
-Tell = Callable[[Message], None]
-
-WINDOW = 0.1  # seconds from what is to be told until it is
-_SOON = 0.02  # seconds of work left in the queue at which more is wanted at once
 _LEASE_LOOK = 5.0  # seconds; while the host sleeps only the lease's clock goes on
 _NO_USAGE = [0.0, 0.0, 0, 0, 0, 0.0]
 
@@ -43,16 +38,9 @@ class Runner:
         self._script = b""
         self._attempt: Attempt | None = None  # once there is a context
         self._line = Line()
+        self._telling = Telling(share.alloc, self._line, host.spool, tell)
         self._accepted: Message = {}
-        self._ends = 0  # elements of the slot that ended here
-        self._heard = 0  # how many of those need not be told any more
-        self._told = 0  # of those, how many were told
-        self._told_at = 0.0  # monotonic seconds of the last `progress`
-        self._tell_at = inf  # monotonic seconds of the next `progress`
-        self._low = 0  # queued elements at which more is wanted at once
-        self._is_low_told = False
         self._is_standing = False  # suspended: nothing is started
-        self._is_spool_long = False  # to be written anew before the next element
         self._lease_from = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._ended: Message = {}
         if share.chunk is not None:
@@ -95,10 +83,8 @@ class Runner:
         rows: list[Row] = []
         while (turn := self._line.next()) is not None:
             rows.append([turn.index, turn.attempt, None, now, "rejected", why, [], _NO_USAGE])
-            self._line.ended(rows[-1])
         if rows:
-            self._ends += len(rows)
-            self._host.spool.note(spool.ENDS, {"rows": rows, "last": self._ends})
+            self._telling.ended_all(rows)
         self._finish("rejected", why)
 
     def start_tasks(self) -> None:
@@ -124,7 +110,6 @@ class Runner:
         """Tell, once, that something runs."""
         if self.phase == MADE:
             self.phase, self.started_at = STARTED, attempt.started_at
-            self._told_at = time.monotonic()
             self._tell(self._report_of_start())
 
     # ── one element after the other ──────────────────────────────────────────────────────────
@@ -150,13 +135,13 @@ class Runner:
             elif self._line.last:
                 self._finish("", "")
             else:
-                self._report()  # more comes, when this is known
+                self._telling.report()  # more comes, when this is known
                 return
 
     def _begin(self, attempt: Attempt) -> None:
         """Start the element whose turn it is; it may be over at once."""
-        if self._is_spool_long:
-            self._renew_spool()
+        if self._telling.is_spool_long:
+            self._telling.renew_spool(self._state(attempt))
         try:
             attempt.begin()
         except Rejected as error:
@@ -171,26 +156,14 @@ class Runner:
         self._started(attempt)
         if not attempt.running and attempt.is_over():
             self._note_end(attempt)
-        elif not self._line.last and not self._is_low_told and len(self._line.queue) <= self._low:
-            self._is_low_told = True
-            self._report()
-        if self._tell_at == inf:
-            self._tell_at = time.monotonic() + WINDOW
+        else:
+            self._telling.begun()
 
     def _note_end(self, attempt: Attempt) -> None:
-        """Note how the element ended, to be written before the next one begins."""
         now = time.time()
-        row = attempt.row(now)
-        self._line.ended(row)
-        self._ends += 1
-        if attempt.cause or attempt.why or attempt.started_at is None:
-            self._host.spool.keep(spool.ENDS, {"rows": [row], "last": self._ends})
-        else:
-            self._host.spool.keep(spool.OVER, self._ends, now, *attempt.usage)
+        self._telling.ended(attempt.row(now))
         if self._is_standing:
             self._host.spool.note(spool.SUSPENDED, now)
-        if self._tell_at == inf:
-            self._tell_at = time.monotonic() + WINDOW
 
     def feed(self, chunk: Message, heard: int) -> None:
         """Take more elements in, behind what there is."""
@@ -198,7 +171,7 @@ class Runner:
             return  # `ended` gives back what was not told of
         self.acknowledge(heard)
         self._line.feed(chunk)
-        self._is_low_told = False
+        self._telling.fed()
         self._go_on(self._attempt)
 
     def withdraw(self, elements: object, cause: str, why: str, grace: float) -> None:
@@ -206,40 +179,25 @@ class Runner:
         if self.phase == ENDED or self._attempt is None:
             return
         runs = self._line.withdraw(elements)
-        self._report()
+        self._telling.report()
         if runs and cause:
             self._attempt.end(cause, why, grace)
         self._go_on(self._attempt)
 
     def acknowledge(self, serial: int) -> None:
         """Forget what was told up to this serial."""
-        gone = self._line.acknowledge(serial)
-        if gone:
-            self._heard += gone
-            self._host.spool.note(spool.HEARD, self._heard)
+        self._telling.acknowledge(serial)
 
-    def _renew_spool(self) -> None:
-        """Write anew what the share is, between two elements."""
-        self._is_spool_long = False
-        try:
-            self._host.spool.renew(
-                {
-                    "accepted": self._accepted,
-                    "time_limit": self._time_limit,
-                    "first_start": self.started_at,
-                    "suspended_at": None,
-                    "cause": self.cause,
-                    "why": self.why,
-                    "rows": self._line.unacknowledged,
-                    "last": self._ends,
-                }
-            )
-        except OSError:
-            return  # no room for it: the old one serves on
-
-    @property
-    def _time_limit(self) -> int:
-        return self.share.time_limit if self._attempt is None else self._attempt.time_limit
+    def _state(self, attempt: Attempt) -> Message:
+        """Return what the share is between two elements, for its spool."""
+        return {
+            "accepted": self._accepted,
+            "time_limit": attempt.time_limit,
+            "first_start": self.started_at,
+            "suspended_at": None,
+            "cause": self.cause,
+            "why": self.why,
+        }
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────
     def end(self, cause: str, why: str, grace: float) -> None:
@@ -292,7 +250,7 @@ class Runner:
         }
         self._host.spool.note(spool.ENDED, self._ended)
         if self._line.untold:
-            self._report()
+            self._telling.report()
         self._tell(self._ended)
 
     def _close_stdio(self) -> None:
@@ -337,7 +295,7 @@ class Runner:
         """Return the monotonic time of the next `tick`; inf: nothing is due by itself."""
         if self.phase == ENDED or self._attempt is None:
             return inf
-        due = min(self._tell_at, self._attempt.due)
+        due = min(self._telling.due, self._attempt.due)
         if self.share.lease and not self.cause:
             due = min(due, time.monotonic() + min(max(self._lease_left(), 0.0), _LEASE_LOOK))
         return due
@@ -351,8 +309,8 @@ class Runner:
         if now >= attempt.due:
             attempt.tick(now)
             self.children_changed()
-        if now >= self._tell_at:
-            self._report()
+        if now >= self._telling.due:
+            self._telling.report()
         if self.share.lease and not self.cause and self._lease_left() <= 0:
             why = f"no manager was heard of for {duration(self.share.lease)}"
             self.end("lost", why, self.share.grace)
@@ -362,19 +320,6 @@ class Runner:
         return self.share.lease - gone
 
     # ── reports ──────────────────────────────────────────────────────────────────────────────
-    def _report(self) -> None:
-        """Tell how far the elements are, if that is news."""
-        self._tell_at = inf
-        if self._line.running is None and not self._line.untold:
-            return
-        self._host.spool.flush()
-        self._is_spool_long = self._host.spool.is_long
-        now = time.monotonic()
-        ended = self._ends - self._told
-        self._low = int(_SOON * ended / (now - self._told_at)) if ended else 0
-        self._told, self._told_at = self._ends, now
-        self._tell(self._line.report(self.share.alloc))
-
     def _report_of_start(self) -> Message:
         return {"type": "started", "alloc": self.share.alloc, "at": self.started_at}
 

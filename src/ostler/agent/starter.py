@@ -11,7 +11,7 @@ from ostler.agent.cgroup import Base, Groups, name_of
 from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
 from ostler.agent.output import complain, why_not
-from ostler.agent.runner import Message, Runner
+from ostler.agent.runner import Runner
 from ostler.agent.share import MOST, Share, checked_chunk, checked_spans
 from ostler.agent.spool import Spool, remove
 from ostler.agent.starter_protocol import (
@@ -23,6 +23,7 @@ from ostler.agent.starter_protocol import (
     SOCKET,
     SPOOL,
 )
+from ostler.agent.telling import Message
 from ostler.agent.waits import SIGNALS, next_signal
 
 

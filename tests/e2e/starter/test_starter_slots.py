@@ -12,7 +12,7 @@ from tests.e2e.starter.kit import Agent, Line, Message, order
 
 pytestmark = pytest.mark.e2e
 
-LONG_WINDOW = "import ostler.agent.runner as r; r.WINDOW = 1000.0"
+LONG_WINDOW = "import ostler.agent.telling as t; t.WINDOW = 1000.0"
 
 
 def chunk(low: int, high: int, *, last: bool = True, **fields: Any) -> Message:
@@ -145,8 +145,10 @@ def test_a_memory_limit_ends_one_element_only(agent: Agent, work: Path) -> None:
 def test_the_end_of_a_slot_ends_what_runs_and_says_nothing_of_the_queue(
     agent: Agent, work: Path
 ) -> None:
-    line = launch(agent, work, "echo $OSTLER_ELEMENT >> all; exec sleep 1000", chunk(0, 9))
-    line.hear_until("started")
+    os.mkfifo(work / "fifo")
+    script = "echo $OSTLER_ELEMENT >> all; echo > fifo; exec sleep 1000"
+    line = launch(agent, work, script, chunk(0, 9))
+    (work / "fifo").read_text()
     line.say("end", alloc=1, cause="cancelled", why="by eve", grace=5)
     rows, messages = told(line)
     assert {index: (row[4], row[5], row[6]) for index, row in rows.items()} == {
