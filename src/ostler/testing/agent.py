@@ -76,7 +76,7 @@ class SimAgent:
         phase = Phase.ACCEPTED if starter.started_at is None else Phase.STARTED
         self.do(rules.Recovered(launch, alloc, phase, starter.started_at))
         if starter.alive:
-            self.process.later(host.rng.uniform(0.0, 0.05), lambda: self._meet(alloc))
+            self.process.later(host.rng.uniform(0.0, 0.05), lambda: self._find(alloc))
         else:
             self._meet(alloc)
 
@@ -100,6 +100,14 @@ class SimAgent:
             self.do(event)
         for effect in self._waiting.pop(alloc, ()):
             _move(starter, effect)
+
+    def _find(self, alloc: int) -> None:
+        """Hear of a starter that lived when this agent began; it may have died since."""
+        starter = self.host.starters.get(alloc)
+        if starter is not None and not starter.alive:
+            self._inquire(alloc)
+        else:
+            self._meet(alloc)
 
     def starter_died(self, alloc: int) -> None:
         """Notice it by its pidfd, and find out what became of its share."""
