@@ -3,6 +3,7 @@
 import ctypes
 import fcntl
 import os
+import signal
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.prctl.argtypes = (ctypes.c_int,) + (ctypes.c_ulong,) * 4
@@ -14,6 +15,10 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 _IN_ATTRIB, _IN_MOVED_TO, _IN_CREATE = 0x4, 0x80, 0x100
+
+# Says that a descriptor has something. Of several signals the lowest number is served first, and
+# where one short task follows the other SIGCHLD always waits: SIGIO would starve behind it.
+NEWS = signal.SIGUSR1
 
 
 def _check(result: int) -> int:
@@ -43,8 +48,9 @@ def set_name(name: bytes) -> None:
 
 
 def signal_when_ready(fd: int) -> None:
-    """Let SIGIO come to this process whenever there is news of a descriptor, non-blocking too."""
+    """Let `NEWS` come to this process whenever there is some of a descriptor; non-blocking too."""
     fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(fd, fcntl.F_SETSIG, NEWS)
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC | os.O_NONBLOCK)
 
 

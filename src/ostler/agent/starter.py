@@ -75,8 +75,7 @@ class Starter:
             if signum == signal.SIGCHLD and runner is not None:
                 runner.children_changed()
             is_due = time.monotonic() >= due
-            # SIGCHLD, where one always waits, would hide SIGIO: so look when a window ends, too.
-            if signum == signal.SIGIO or is_due:
+            if signum == linux.NEWS:
                 self._look_around()
             if is_due:
                 self._tick()

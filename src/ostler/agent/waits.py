@@ -10,6 +10,8 @@ import signal
 import struct
 import time
 
+from ostler.agent.linux import NEWS
+
 _libc = ctypes.CDLL(None)
 _SIGSET_BYTES = 128  # sizeof(sigset_t) and of siginfo_t, of glibc and musl
 _RUSAGE_BYTES = 512  # more than sizeof(struct rusage)
@@ -23,7 +25,7 @@ _CHILD = struct.Struct("@3i0P3i")
 _RUSAGE = struct.Struct(f"@5l{6 * struct.calcsize('l')}x2l")
 _TIMESPEC = struct.Struct("@ll")
 
-SIGNALS = frozenset({signal.SIGCHLD, signal.SIGIO})
+SIGNALS = frozenset({signal.SIGCHLD, NEWS})
 
 _set = ctypes.create_string_buffer(
     sum(1 << (signum - 1) for signum in SIGNALS).to_bytes(_SIGSET_BYTES, "little"), _SIGSET_BYTES
