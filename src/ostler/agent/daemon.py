@@ -62,6 +62,7 @@ from ostler.wire.watch import SupervisorWatch
 log = logging.getLogger("ostler.agent")
 
 WINDOW = 0.05  # seconds in which reports are gathered while much runs
+_DIGITS = 15  # of an epoch, at most
 _LOCK_SECONDS = 10.0  # in which an agent before us must have ended
 
 
@@ -273,11 +274,12 @@ class Agent:
 def read_epoch(path: str) -> int:
     """Return the highest epoch obeyed on this node; 0 if none is stored. Raises OSError."""
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, "rb") as file:
             text = file.read().strip()
     except FileNotFoundError:
         return 0
-    return int(text) if text.isdigit() else 0
+    # Anything else is damage. The manager, who reads it too, begins above what can be read.
+    return int(text) if text.isdigit() and len(text) <= _DIGITS else 0
 
 
 def write_epoch(path: str, epoch: int) -> None:

@@ -242,9 +242,10 @@ def _obeyed(state: Path) -> int:
     A database that lost its last commits would begin below it, and never be obeyed.
     """
     try:
-        return int((state / "node" / "epoch").read_text())
-    except (OSError, ValueError):
+        text = (state / "node" / "epoch").read_bytes().strip()
+    except OSError:
         return 0
+    return int(text) if text.isdigit() and len(text) <= 15 else 0  # as the agent reads it
 
 
 def _told(state: Path) -> dict[str, Any]:
