@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import pairwise
@@ -17,6 +18,7 @@ from tests.fuzz.values import Value
 
 SEED = int(os.environ.get("OSTLER_SEED", "0"))
 QUIET = 0.1  # seconds without an answer after which we have heard all
+ENOUGH = 0.5  # seconds of answers that do not end: news of other people's jobs, say
 PATIENCE = 20.0  # seconds in which a door must be done with a peer that has ended
 
 
@@ -139,9 +141,10 @@ def read_to_end(sock: socket.socket) -> bytes:
     Not at once: a door drops the questions of somebody who has gone before it looks at them.
     """
     parts: list[bytes] = []
+    began = time.monotonic()
     with suppress(TimeoutError, ConnectionResetError):
         sock.settimeout(QUIET)
-        while data := sock.recv(1 << 18):
+        while (data := sock.recv(1 << 18)) and time.monotonic() - began < ENOUGH:
             parts.append(data)
     sock.settimeout(PATIENCE)
     with suppress(OSError):

@@ -39,7 +39,20 @@ def known(work: bytes) -> dict[str, Value]:
         "refs": st.lists(REFS, max_size=4) | st.lists(REFS, min_size=1, max_size=1) | _many(),
         "ref": REFS,
         "what": st.sampled_from(
-            ["status", "jobs", "job", "nodes", "node", "explain", "history", "events", "acct", "config", "settings", "x"]
+            [
+                "status",
+                "jobs",
+                "job",
+                "nodes",
+                "node",
+                "explain",
+                "history",
+                "events",
+                "acct",
+                "config",
+                "settings",
+                "x",
+            ]
         ),
         "sql": st.sampled_from(SQL),
         "job": REFS | st.integers(0, PREY),
@@ -75,7 +88,19 @@ def known(work: bytes) -> dict[str, Value]:
 
 
 CHANGES = st.sampled_from(
-    ["name", "priority", "time_limit", "not_before", "array_cap", "cpus", "memory", "nodelist", "partition", "after", "x"]
+    [
+        "name",
+        "priority",
+        "time_limit",
+        "not_before",
+        "array_cap",
+        "cpus",
+        "memory",
+        "nodelist",
+        "partition",
+        "after",
+        "x",
+    ]
 )
 
 
