@@ -56,12 +56,13 @@ from ostler.model.states import Result
 from ostler.wire import messages
 from ostler.wire.descriptors import raise_limit
 from ostler.wire.logs import log_to_stderr
+from ostler.wire.slices import take_short_slices
 from ostler.wire.supervise import process_start, take_lock, terminate
 from ostler.wire.watch import SupervisorWatch
 
 log = logging.getLogger("ostler.agent")
 
-WINDOW = 0.05  # seconds in which reports are gathered while much runs
+WINDOW = 0.1  # seconds in which reports are gathered while much runs
 _DIGITS = 15  # of an epoch, at most
 _LOCK_SECONDS = 10.0  # in which an agent before us must have ended
 
@@ -329,6 +330,7 @@ def main(state: str) -> int:
     """Run an agent in this process; return its exit status."""
     log_to_stderr()
     raise_limit()
+    take_short_slices()
     set_name(b"ostler-agent")
     become_subreaper()
     os.umask(0o077)

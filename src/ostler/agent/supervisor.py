@@ -83,6 +83,7 @@ class Daemon:
             argv,
             os.environ,
             file_actions=actions,
+            setsid=True,  # a share of the CPUs of its own, beside those of the starters
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGINT),
         )

@@ -15,6 +15,7 @@ from ostler.agent import starter
 from ostler.agent.cgroup import Base, find_bases
 from ostler.agent.starter_protocol import SCRIPTS, SPOOL, TWIN
 from ostler.wire.pack import pack, unpack
+from ostler.wire.slices import take_usual_slices
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _PACKET = 4096  # bytes, more than any request
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     _detach()
+    take_usual_slices()  # the agent's are not for tasks
     os.umask(0o077)
     for folder in (SPOOL, SPOOL + TWIN, SCRIPTS):
         _make_folder(os.path.join(state, folder.encode()))

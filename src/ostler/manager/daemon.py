@@ -26,6 +26,7 @@ from ostler.model.states import NodeStatus
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire.descriptors import raise_limit
 from ostler.wire.logs import log_to_stderr
+from ostler.wire.slices import take_short_slices
 from ostler.wire.supervise import process_start
 from ostler.wire.watch import SupervisorWatch
 
@@ -264,6 +265,7 @@ def main(state: Path) -> int:
     """Run a manager in this process."""
     log_to_stderr()
     raise_limit()
+    take_short_slices()
     gc.freeze()  # what is loaded by now stays, and need not be looked at again
     gc.set_threshold(20_000, 10, 100)  # records of a batch go by themselves, not by the collector
     sys.setswitchinterval(0.0005)  # else a commit waits up to 5 ms for the busy loop
