@@ -4,7 +4,8 @@ import pytest
 
 from ostler.model.errors import OstlerError
 from ostler.model.ids import Ref
-from ostler.testing.cluster import SimCluster, make_spec
+from ostler.testing.cluster import SimCluster
+from ostler.testing.tasks import make_spec
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ import pytest
 
 from ostler.model.errors import OstlerError
 from ostler.model.ids import Ref
-from ostler.testing.cluster import ANN, ROOT, SimCluster, make_spec
+from ostler.testing.cluster import ANN, ROOT, SimCluster
 from ostler.testing.slot import GAP
 from ostler.testing.starter import Proof
+from ostler.testing.tasks import make_spec
 
 
 def one_slot(**named: Any) -> tuple[SimCluster, int]:

@@ -4,7 +4,8 @@ import pytest
 
 from ostler.model.errors import Refused
 from ostler.model.job import Dependency
-from ostler.testing.cluster import BOB, SimCluster, make_spec
+from ostler.testing.cluster import BOB, SimCluster
+from ostler.testing.tasks import make_spec
 
 
 def test_four_jobs_of_four_cpus_share_sixteen_and_the_fifth_waits() -> None:

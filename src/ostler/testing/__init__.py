@@ -8,11 +8,12 @@ play         events through the core alone
 """
 
 from ostler.testing.clock import VirtualClock
-from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster, make_spec
+from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
 from ostler.testing.history import run_history
 from ostler.testing.ledger import Broken
 from ostler.testing.net import FakeNet
 from ostler.testing.play import play
+from ostler.testing.tasks import make_spec
 
 __all__ = [
     "ANN",

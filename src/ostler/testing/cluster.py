@@ -21,9 +21,8 @@ from ostler.core.view import element_row
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError
 from ostler.model.ids import Ref, parse_ref
-from ostler.model.job import Dependency, JobSpec
 from ostler.model.orders import EndShare
-from ostler.model.resources import NodeFacts, Request
+from ostler.model.resources import NodeFacts
 from ostler.testing.clients import Asked, Client
 from ostler.testing.clock import VirtualClock
 from ostler.testing.disk import SimStore
@@ -33,7 +32,7 @@ from ostler.testing.ledger import Broken, Ledger
 from ostler.testing.managers import SimManager
 from ostler.testing.net import End, FakeNet
 from ostler.testing.starter import Proof
-from ostler.testing.tasks import Program
+from ostler.testing.tasks import make_spec
 from ostler.wire import messages
 from ostler.wire.conn import Peer
 
@@ -393,12 +392,3 @@ class SimCluster:
     def events(self, kind: str) -> list[str]:
         """Return the sentences of all durable events of a kind, oldest first."""
         return [row["text"] for row in self.store.real.events() if row["kind"] == kind]
-
-
-def make_spec(seconds: float = 10.0, **named: Any) -> JobSpec:
-    """Return the specification of a simulated job; see `SimCluster.submit`."""
-    program = {k: named.pop(k) for k in Program.__struct_fields__ if k in named}
-    request = {k: named.pop(k) for k in Request.__struct_fields__ if k in named}
-    after = tuple(d if isinstance(d, Dependency) else Dependency(d) for d in named.pop("after", ()))
-    argv = Program(seconds, **program).argv
-    return JobSpec(argv=argv, request=Request(**request), after=after, **named)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from msgspec import Struct
 
-from ostler.model.job import TaskExit
+from ostler.model.job import Dependency, JobSpec, TaskExit
 from ostler.model.orders import Launch
+from ostler.model.resources import Request
 from ostler.model.states import Result
 from ostler.testing.clock import Timer, VirtualClock
 from ostler.testing.ledger import Ledger, Run
@@ -159,3 +161,12 @@ class Tasks:
         bad = self.cause[0] or any(t.code or t.signal for t in self.exits)
         self._site.ledger.end(self.run, self._site.clock.now, succeeded=not bad)
         self._over()
+
+
+def make_spec(seconds: float = 10.0, **named: Any) -> JobSpec:
+    """Return the specification of a simulated job; see `SimCluster.submit`."""
+    program = {k: named.pop(k) for k in Program.__struct_fields__ if k in named}
+    request = {k: named.pop(k) for k in Request.__struct_fields__ if k in named}
+    after = tuple(d if isinstance(d, Dependency) else Dependency(d) for d in named.pop("after", ()))
+    argv = Program(seconds, **program).argv
+    return JobSpec(argv=argv, request=Request(**request), after=after, **named)

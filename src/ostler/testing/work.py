@@ -7,7 +7,8 @@ from ostler.core.events import Awaited, Modified
 from ostler.model.ids import Ref
 from ostler.model.job import Dependency
 from ostler.testing.clients import Asked, Client
-from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster, make_spec
+from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
+from ostler.testing.tasks import make_spec
 
 VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "signal", "modify", "wait")
 USER1 = 10  # a signal that changes nothing
