@@ -205,10 +205,12 @@ def test_what_is_found_after_a_restart_is_held_and_only_what_did_not_run_is_made
     assert [held.phase for held in hello.holds] == [hold]
 
 
-def test_rows_are_urgent_while_little_runs_or_other_nodes_wait() -> None:
+def test_rows_are_urgent_while_little_runs_or_somebody_waits_for_nodes_or_cpus() -> None:
     def after(*more: Event) -> bool:
         return agent(*RUN, *more).urgent
 
     second: list[Event] = [WindowClosed(), ordered(launch(2)), ShareKept(2), ShareStarted(2, 102.0)]
     third: list[Event] = [ordered(launch(3, start=False)), ShareKept(3), ShareMade(3)]
     assert [after(), after(*second), after(*second, *third)] == [True, False, True]
+    many = [*second, *third, ShareStarted(3, 103.0), WindowClosed()]
+    assert [after(*many), after(*many, ShareEnded(DONE))] == [False, True]

@@ -11,7 +11,7 @@ from ostler.agent.reaped import ReapedLog, read_reaped
 
 def orphan(end: str) -> int:
     """Return the pid of a child that has ended and was not waited for."""
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", end], {}, setsid=True)
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", end], {}, setpgroup=0)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     return pid
 

@@ -62,7 +62,7 @@ from ostler.wire.watch import SupervisorWatch
 
 log = logging.getLogger("ostler.agent")
 
-WINDOW = 0.1  # seconds in which reports are gathered while much runs
+WINDOW = 0.1  # seconds between two reports while much runs
 _DIGITS = 15  # of an epoch, at most
 _LOCK_SECONDS = 10.0  # in which an agent before us must have ended
 
@@ -81,6 +81,7 @@ class Agent:
         self._incarnation = uuid.uuid4().hex
         self._loop = asyncio.get_running_loop()
         self._window: asyncio.Handle | None = None
+        self._reported_at = 0.0  # by the loop's clock
         self._stopped = asyncio.Event()
         self._epoch_path = os.path.join(state, "node", "epoch")
         self.core = AgentCore(read_epoch(self._epoch_path))
@@ -132,20 +133,21 @@ class Agent:
             self._soon(urgent=self.core.urgent)
 
     def _soon(self, *, urgent: bool) -> None:
-        """Let the window close at the end of this turn, or in a while if much runs."""
+        """Let the window close at the end of this turn, or later if a report has just gone."""
         if isinstance(self._window, asyncio.TimerHandle) and urgent:
             self._window.cancel()
             self._window = None
         if self._window is None:
-            later = self._loop.call_later
+            at = self._reported_at + WINDOW
             self._window = (
                 self._loop.call_soon(self._close_window)
-                if urgent
-                else later(WINDOW, self._close_window)
+                if urgent or at <= self._loop.time()
+                else self._loop.call_at(at, self._close_window)
             )
 
     def _close_window(self) -> None:
         self._window = None
+        self._reported_at = self._loop.time()
         self.feed(WindowClosed())
 
     def _do(self, effect: Effect) -> None:

@@ -200,7 +200,7 @@ def _alive(state: SpoolState, task: TaskState) -> bool:
     taken = {other.pid for other in state.tasks.values()}
     for pid in remains.orphans(state):
         rank = proc.environment(pid).get(b"OSTLER_RANK", b"")
-        if pid not in taken and rank == b"%d" % task.rank and proc.session(pid) == pid:
+        if pid not in taken and rank == b"%d" % task.rank and proc.group(pid) == pid:
             task.pid, task.start_time = pid, proc.start_time(pid)
             return True
     return False
@@ -211,19 +211,25 @@ def _on_record(
 ) -> Reaped | None:
     """Return a reaped process that was this task, or may have been where no group tells.
 
-    Every task leads a session, is born at once after its intent, and is no task whose pid is known.
+    Every task leads a process group, is born at once after its intent, and is no task whose pid is
+    known. What it started itself may lead a group as well, but came later.
     """
     taken = _known_tasks(folder)
     perhaps: Reaped | None = None
-    for key, one in records.items():
+    for key, one in sorted(records.items(), key=_by_birth):
         age = _unix(one.start_time) - task.intended_at
         if not one.leader or key in taken or not -_SLACK <= age < _SPAWN_SECONDS:
             continue
         if one.starter == (state.pid, state.start_time):
             return one
         if one.starter == (0, 0):
-            perhaps = one
+            perhaps = perhaps or one
     return perhaps
+
+
+def _by_birth(item: tuple[tuple[int, int], Reaped]) -> tuple[int, int]:
+    (pid, began), _ = item
+    return began, pid
 
 
 def _known_tasks(folder: str) -> set[tuple[int, int]]:

@@ -12,7 +12,7 @@ _libc = ctypes.CDLL(None)
 _ROOM = 1024  # bytes, more than either opaque structure of glibc (80, 336) and musl (80, 336)
 _MOST_OWN = 8  # entries of the environment that change from start to start
 _SIGSET_BYTES = 128  # sizeof(sigset_t) of both
-_SETSIGDEF, _SETSIGMASK, _SETSID = 0x04, 0x08, 0x80  # of both
+_SETPGROUP, _SETSIGDEF, _SETSIGMASK, _SETSID = 0x02, 0x04, 0x08, 0x80  # of both
 
 _spawn = _libc.posix_spawn
 _spawn.argtypes = (ctypes.c_void_p,) * 6
@@ -28,8 +28,8 @@ Path = ctypes.Array[ctypes.c_char]
 c_path = ctypes.create_string_buffer  # a path as C reads it, at an address of its own
 
 
-def _attributes() -> ctypes.Array[ctypes.c_char]:
-    """Return attributes for a session of its own, no blocked and no ignored signal."""
+def _attributes(*, session: bool) -> ctypes.Array[ctypes.c_char]:
+    """Return attributes for a group or session of its own, no blocked and no ignored signal."""
     attributes = ctypes.create_string_buffer(_ROOM)
     _libc.posix_spawnattr_init(attributes)
     none = ctypes.create_string_buffer(_SIGSET_BYTES)
@@ -37,28 +37,28 @@ def _attributes() -> ctypes.Array[ctypes.c_char]:
     bits = sum(1 << (signum - 1) for signum in _DEFAULT_SIGNALS)
     every = ctypes.create_string_buffer(bits.to_bytes(_SIGSET_BYTES, "little"), _SIGSET_BYTES)
     _libc.posix_spawnattr_setsigdefault(attributes, every)
-    flags = _SETSIGDEF | _SETSIGMASK | _SETSID
+    flags = _SETSIGDEF | _SETSIGMASK | (_SETSID if session else _SETPGROUP)
     _libc.posix_spawnattr_setflags(attributes, ctypes.c_short(flags))
     return attributes
 
 
 class Prepared:
-    """A command that can be started again and again, in a session of its own.
+    """A command that can be started again and again, each time as leader of a process group.
 
-    argv, fixed: arguments, and the NAME=VALUE of all its starts.
+    argv, fixed: arguments, and the NAME=VALUE of all its starts. session: it leads a session too.
     """
 
     __slots__ = (
         "_actions", "_argv", "_attributes", "_calls", "_env", "_fixed", "_pid", "_pid_at", "three",
     )  # fmt: skip
 
-    def __init__(self, argv: list[bytes], fixed: list[bytes]) -> None:
+    def __init__(self, argv: list[bytes], fixed: list[bytes], *, session: bool) -> None:
         self._argv = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
         self._env = (ctypes.c_char_p * (len(fixed) + _MOST_OWN + 1))(*fixed)
         self._fixed = len(fixed)
         self._pid = ctypes.c_int()
         self._pid_at = ctypes.addressof(self._pid)
-        self._attributes = _attributes()
+        self._attributes = _attributes(session=session)
         self._actions = ctypes.create_string_buffer(_ROOM)
         self.three = (-1, -1, -1)
         _libc.posix_spawn_file_actions_init(self._actions)

@@ -106,6 +106,12 @@ def parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def group(pid: int) -> int:
+    """Return the process group of a process, or 0."""
+    fields = _stat(pid)
+    return int(fields[2]) if fields else 0
+
+
 def session(pid: int) -> int:
     """Return the session of a process, or 0."""
     fields = _stat(pid)

@@ -26,7 +26,7 @@ class Reaped:
 
     def __init__(self, pid: int, start_time: int, code: int, signal: int) -> None:
         self.pid = pid
-        self.leader = False  # of a session, as every task is
+        self.leader = False  # of a process group, as every task is
         self.starter = (0, 0)  # pid and start time, by the control group; zeros: not known
         self.start_time = start_time  # clock ticks since boot
         self.code = code
@@ -90,7 +90,7 @@ class ReapedLog:
         code, signum = (info.si_status, 0) if exited else (0, info.si_status)
         fields = _stat(pid)
         one = Reaped(pid, int(fields[19]) if fields else 0, code, signum)
-        one.leader = bool(fields) and int(fields[3]) == pid
+        one.leader = bool(fields) and int(fields[2]) == pid
         if record:
             one.starter = _starter_of(pid)
             self._try(_STATUS, one)

@@ -52,7 +52,7 @@ def orphans(state: SpoolState) -> list[int]:
     """Return the living processes of the spool's allocation, parents before children.
 
     Found by control group, as everything was born in it; where there was none by the tasks' pids,
-    by their sessions, and by the mark in the environment; and what is below those.
+    by their sessions and the starter's, and by the mark in the environment; and what is below those.
     """
     if state.boot_id != proc.boot_id() or state.alloc is None:
         return []
@@ -77,11 +77,13 @@ def _is_root(state: SpoolState, pid: int, roots: set[int]) -> bool:
     if pid in roots:
         started = {task.start_time for task in state.tasks.values() if task.pid == pid}
         return proc.start_time(pid) in started
-    leader = proc.session(pid)
     # While a session has members its number is not given to another process.
-    return leader in roots and (
-        not os.path.exists(f"/proc/{leader}") or _is_root(state, leader, roots)
-    )
+    leader = proc.session(pid)
+    if not os.path.exists(f"/proc/{leader}"):
+        return leader in roots or leader == state.pid
+    if leader == state.pid:
+        return proc.start_time(leader) == state.start_time
+    return leader in roots and _is_root(state, leader, roots)
 
 
 def _mark(pid: int, *, settle: bool) -> tuple[bytes, bytes]:

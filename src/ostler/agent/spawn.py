@@ -82,16 +82,18 @@ class Pinning:
 class Command:
     """What the tasks of a share run: looked up and made ready once, started for each of them.
 
-    env: what all of them have in theirs; `start` adds what each has for itself.
+    env: what all of them have in theirs; `start` adds what each has for itself. session: each leads
+    a session of its own; else it leads a process group in the starter's.
     """
 
-    __slots__ = ("_argv", "_env", "_is_fresh", "_path", "_prepared", "_program")
+    __slots__ = ("_argv", "_env", "_is_fresh", "_path", "_prepared", "_program", "_session")
 
-    def __init__(self, argv: list[bytes], env: dict[bytes, bytes]) -> None:
+    def __init__(self, argv: list[bytes], env: dict[bytes, bytes], *, session: bool) -> None:
         self._argv = argv
+        self._session = session
         self._path = env.get(b"PATH")
         self._env = [b"%s=%s" % pair for pair in env.items()]
-        self._prepared = Prepared(argv, self._env)
+        self._prepared = Prepared(argv, self._env, session=session)
         self._program: Path | None = None
         self._is_fresh = False  # looked up for this start
 
@@ -125,7 +127,8 @@ class Command:
             return self.start(own, three)  # it was replaced, perhaps by one elsewhere in PATH
         if error.errno == errno.ENOEXEC and os.path.isfile(program):
             # A text without a first line of #!: a shell's, as execvp has it.
-            shell = Prepared([SHELL, program, *self._argv[1:]], self._env)
+            argv = [SHELL, program, *self._argv[1:]]
+            shell = Prepared(argv, self._env, session=self._session)
             shell.set_three(three)
             try:
                 return shell.start(c_path(SHELL), own)

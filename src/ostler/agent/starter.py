@@ -289,6 +289,7 @@ def _watch(folder: int) -> int:
 
 def main(state: bytes, name: str, bases: list[Base]) -> None:
     """Be a starter, in a process that was just forked for it."""
+    os.setsid()  # one share of the CPUs, for it and the elements of its slot together
     linux.become_subreaper()
     linux.set_name(b"ostler-starter")
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -11,7 +11,7 @@ from ostler.core.line import Line
 Message = dict[str, object]
 Tell = Callable[[Message], None]
 
-WINDOW = 0.1  # seconds from what is to be told until it is
+WINDOW = 0.1  # seconds between two messages, unless more work is wanted
 _SOON = 0.02  # seconds of work left in the queue at which more is wanted at once
 
 
@@ -39,7 +39,7 @@ class Telling:
             self._is_low_told = True
             self.report()
         if self.due == inf:
-            self.due = time.monotonic() + WINDOW
+            self.due = self._told_at + WINDOW  # at once, unless a message has just gone
 
     def fed(self) -> None:
         """Note that more has come, so that its end is worth a message again."""
@@ -55,7 +55,7 @@ class Telling:
         else:
             self._spool.keep(spool.OVER, self.ends, at, *usage)
         if self.due == inf:
-            self.due = time.monotonic() + WINDOW
+            self.due = self._told_at + WINDOW  # at once, unless a message has just gone
 
     def ended_all(self, rows: list[Row]) -> None:
         """Note how all elements ended, none of which has begun."""

@@ -97,9 +97,9 @@ def _weight(row: ReportRow) -> int:
 
 
 def _hurries(row: ReportRow) -> bool:
-    """Say whether somebody waits: other nodes, or a share that will soon have nothing to do."""
+    """Say whether somebody waits: other nodes, a job for these CPUs, a share without more to do."""
     match row:
-        case Made():
+        case Made() | Ended():
             return True
         case Progress():
             # What it did since its last word tells how soon the rest will be done.

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -188,6 +189,30 @@ def test_an_orphan_that_left_its_session_is_found(
     os.kill(task.pid, signal.SIGKILL)
     os.waitpid(task.pid, 0)
     stray = int((work / "pid").read_text())
+    assert remains.orphans(state) == [stray]
+    assert set(exits_until_gone(state)) == {stray}
+
+
+@WAYS
+def test_an_orphan_of_a_slot_that_left_its_group_is_found(
+    agent: Agent, work: Path, code: str, nothing_left: None
+) -> None:
+    os.mkfifo(work / "fifo")
+    agent.start_zygote(code)
+    alone = (
+        f"env -i {sys.executable} -c 'import os; os.setpgid(0, 0); os.execl(*3 * [\"./stray\"])'"
+    )
+    (work / "stray").write_text("#!/bin/sh\necho $$ > pid; echo > fifo; exec sleep 999")
+    (work / "stray").chmod(0o755)
+    script = f"({alone} &); exec sleep 998"
+    start(agent, work, script, is_array=True, chunk={"elements": [[0, 0]], "last": True})
+    (work / "fifo").read_text()
+    state = bury(agent)
+    task = state.tasks[0]
+    os.kill(task.pid, signal.SIGKILL)
+    os.waitpid(task.pid, 0)
+    stray = int((work / "pid").read_text())
+    assert proc.group(stray) != task.pid
     assert remains.orphans(state) == [stray]
     assert set(exits_until_gone(state)) == {stray}
 

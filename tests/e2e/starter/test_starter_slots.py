@@ -88,6 +88,16 @@ def test_elements_of_several_tasks_run_too(agent: Agent, work: Path) -> None:
     ]  # fmt: skip
 
 
+def test_elements_are_process_groups_in_the_session_of_their_starter(
+    agent: Agent, work: Path
+) -> None:
+    script = "read pid name state parent group session rest < /proc/$$/stat; echo $((pid - group))"
+    line = launch(agent, work, script + " $session $parent", chunk(0, 2))
+    told(line)
+    seen = [(work / f"{n}.out").read_text().split() for n in range(3)]
+    assert seen == [["0", str(agent.pid), str(agent.pid)]] * 3
+
+
 def test_nothing_of_an_element_is_left_when_the_next_one_begins(agent: Agent, work: Path) -> None:
     script = "cat leader >> seen 2>&1; setsid sleep 1000 & echo $! > leader"
     script += "; grep -q State /proc/$(cat old)/status && echo alive; cp leader old"
