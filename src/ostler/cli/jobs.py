@@ -4,7 +4,20 @@ import time
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, cell, chosen, fields, json_text, rows_of, say, table
+from ostler.cli.output import (
+    Column,
+    Row,
+    cell,
+    chosen,
+    cut,
+    fields,
+    json_text,
+    rows_of,
+    say,
+    table,
+    width,
+)
+from ostler.client.link import Link
 from ostler.model.errors import UsageError
 
 COLUMNS: list[Column] = [
@@ -43,19 +56,42 @@ def main(given: Given) -> int:
     """List jobs: one's own unfinished ones unless told otherwise."""
     options = _options(given)
     link = link_to(given)
+    if given.flag("watch"):
+        return _watch(given, link, options)
     document = link.call("read", what="jobs", options=options)
     link.close()
-    if given.flag("json"):
-        say(json_text(document))
-        return 0
-    rows, quiet = rows_of(document, "jobs"), given.flag("quiet")
-    if (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    elif rows:
-        say(table([_shown(row) for row in rows], COLUMNS, heading=not quiet))
-    elif not quiet:
-        say("no jobs")
+    text = json_text(document) if given.flag("json") else _text(given, rows_of(document, "jobs"))
+    if text:
+        say(text)
     return 0
+
+
+def _text(given: Given, rows: list[Row]) -> str:
+    quiet = given.flag("quiet")
+    if (keys := given.text("format")) is not None:
+        return chosen(rows, keys, heading=not quiet)
+    if rows:
+        return table([_shown(row) for row in rows], COLUMNS, heading=not quiet)
+    return "" if quiet else "no jobs"
+
+
+def _watch(given: Given, link: Link, options: dict[str, object]) -> int:
+    """Show the table until Ctrl-C."""
+    if given.flag("json"):
+        raise UsageError("--watch draws tables", hint="for a program: `ostler events -f --json`")
+    from ostler.cli.watch import watch
+
+    def draw() -> str:
+        rows = rows_of(link.call("read", what="jobs", options=options), "jobs")
+        counts: dict[str, int] = {}
+        for row in rows:
+            state = str(row.get("result") or row.get("state"))
+            counts[state] = counts.get(state, 0) + 1
+        told = ", ".join(f"{count} {state}" for state, count in counts.items())
+        head = f"{time.strftime('%H:%M:%S')}  {told or 'no jobs'}; Ctrl-C ends this"
+        return cut(head, width() or 80) + (f"\n\n{_text(given, rows)}" if rows else "")
+
+    return watch(link, draw)
 
 
 def _options(given: Given) -> dict[str, object]:

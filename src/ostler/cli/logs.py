@@ -1,112 +1,222 @@
 """`ostler logs`: what a job has written, from its files; -f goes on until it ends."""
 
 import os
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import complain, json_text, rows_of, say, write_all
+from ostler.cli.output import complain, json_text, rows_of, write_all
+from ostler.cli.tail import Files, Printer
 from ostler.client.link import Link
 from ostler.client.place import encode
-from ostler.model.errors import Missing
+from ostler.model.errors import Missing, NotNow, Refused
+from ostler.model.ids import Ref, parse_ref
+from ostler.model.ranges import RangeSet, parse_ranges
 
-_CHUNK = 1 << 20
+PAGE = 1_000  # elements looked at together: what one answer tells at most
 _LOOK = 0.1  # seconds between looks at files that grow on whatever file system
+_ASK = 1.0  # seconds between questions which elements of an array have ended
+_AGAIN = 1.0  # seconds until the end is asked for again, after the manager could not answer
 
-
-class File:
-    """One output file, read as far as it goes."""
-
-    def __init__(self, ident: str, path: bytes) -> None:
-        self.ident = ident
-        self.path = path
-        self.at = 0
-
-    def more(self) -> bytes:
-        """Return what came since; empty if nothing, or if the file is not there (yet)."""
-        try:
-            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return b""
-        try:
-            if os.fstat(fd).st_size < self.at:
-                self.at = 0  # it was begun anew: the job was requeued
-            data = os.pread(fd, _CHUNK, self.at)
-        finally:
-            os.close(fd)
-        self.at += len(data)
-        return data
+Row = dict[str, Any]
 
 
 def main(given: Given) -> int:
     """Print the files of a job, one after the other, or as they grow."""
     link = link_to(given)
-    ref = given.words[0]
-    found = files(link, ref, "error_path" if given.flag("errors") else "output_path")
+    elements = Elements(
+        link, given.words[0], "error_path" if given.flag("errors") else "output_path"
+    )
     if given.flag("json"):
-        say(json_text({"files": [{"id": f.ident, "path": f.path} for f in found]}))
+        _print_json(elements)
         return 0
-    if not found:
-        raise Missing(f"job {ref} writes to no file", hint="it was a `run`, or goes to /dev/null")
-    headed = len(found) > 1 and not given.flag("quiet")
-    printer = Printer(headed=headed)
+    elements.need_files()
+    many = elements.many
+    label = given.flag("label") or (many and given.flag("follow") and not given.flag("quiet"))
+    headed = many and not label and not given.flag("quiet")
+    printer = Printer(headed=headed, labelled=label)
     if given.flag("follow"):
-        _follow(link, ref, found, printer)
+        _follow(elements, printer)
     else:
-        printer.copy(found)
-        if not printer.printed and not any(os.path.exists(f.path) for f in found):
-            complain(_nothing(link, ref, os.fsdecode(found[0].path)))
+        _print(elements, printer)
     link.close()
     return 0
 
 
-def _nothing(link: Link, ref: str, path: str) -> str:
+class Elements:
+    """The elements of a job that were named, read a page at a time."""
+
+    def __init__(self, link: Link, ref: str, key: str) -> None:
+        self.link = link
+        self.ref = ref
+        self._key = key
+        parsed = parse_ref(ref)
+        job = rows_of(link.call("read", what="job", ref=ref, options={"brief": True}), "jobs")[0]
+        self.job = parsed.job
+        self._user = "" if "command" in job else str(job.get("user"))  # if it is somebody else's
+        self.is_array = job.get("array") is not None
+        spans = list(parsed.elements) if parsed.elements else [(0, 0)]
+        if self.is_array and not parsed.elements:
+            spans = parse_ranges(str(job["array"]))
+        self.spans = spans
+        self.many = len(RangeSet(spans)) > 1
+        self.first: Row = self.page(RangeSet(spans).take(1))[0]
+
+    def page(self, numbers: list[tuple[int, int]]) -> list[Row]:
+        """Return the present rows of some elements, PAGE at most."""
+        named = str(Ref(self.job, tuple(numbers) if self.is_array else None))
+        document = self.link.call("read", what="job", ref=named)
+        return [
+            element for row in rows_of(document, "jobs") for element in rows_of(row, "element_rows")
+        ]
+
+    def pages(self) -> Iterator[list[Row]]:
+        """Return all rows, page after page."""
+        left = RangeSet(self.spans)
+        while left:
+            yield self.page(left.take(PAGE))
+
+    def need_files(self) -> None:
+        """Raise `Missing` or `Refused` unless there are files to read."""
+        if self.path(self.first):
+            return
+        if self._user:
+            raise Refused(
+                f"job {self.ref} belongs to {self._user}: what it writes is not yours to read"
+            )
+        raise Missing(
+            f"job {self.ref} writes to no file", hint="it was a `run`, or goes to /dev/null"
+        )
+
+    def path(self, row: Row) -> bytes:
+        """Return the path of an element's file; empty if it has none."""
+        path = row.get(self._key) or b""
+        return path if isinstance(path, bytes) else encode(str(path))
+
+
+def _print(elements: Elements, printer: Printer) -> None:
+    """Print what there is, element after element."""
+    files = Files()
+    missing = b""
+    for page in elements.pages():
+        for row in page:
+            path = elements.path(row)
+            if path:
+                printer.finish(files.get(str(row.get("id")), path))
+                files.close(path)
+                missing = missing or (b"" if os.path.exists(path) else path)
+    if missing and not printer.printed:
+        complain(_nothing(elements, os.fsdecode(missing)))
+
+
+def _nothing(elements: Elements, path: str) -> str:
     """Return why there is nothing to read: not yet, or never, with the reason."""
-    job = link.call("read", what="explain", ref=ref)
+    job = elements.link.call("read", what="explain", ref=elements.ref)
     if job.get("result"):
-        return f"there is no {path}: job {ref} has ended as {job['result']}: {job.get('reason')}"
-    return f"nothing is there yet: {path}"
+        return f"there is no {path}: job {elements.ref} has ended as {job['result']}: {job.get('reason')}"
+    return f"nothing is there yet: {path}: job {elements.ref} is {job.get('state')}: {job.get('reason')}"
 
 
-def files(link: Link, ref: str, key: str) -> list[File]:
-    """Return the files of a job's elements that have run or may."""
-    document = link.call("read", what="job", ref=ref)
-    rows: list[dict[str, Any]] = rows_of(document, "jobs")
-    elements = [element for row in rows for element in rows_of(row, "element_rows")]
-    found: dict[bytes, File] = {}
-    for element in elements:
-        path = element.get(key)
-        if path:
-            raw = path if isinstance(path, bytes) else encode(str(path))
-            found.setdefault(raw, File(str(element.get("id")), raw))
-    return list(found.values())
+def _print_json(elements: Elements) -> None:
+    """Print the document, page after page: an array may have a million files."""
+    mark = '{"files": ['
+    files = Files()  # elements may share one: it is told once
+    for page in elements.pages():
+        for row in page:
+            path = elements.path(row)
+            if path and files.new(path):
+                write_all(1, f"{mark}{json_text({'id': row.get('id'), 'path': path})}".encode())
+                mark = ", "
+    write_all(1, b'{"files": []}\n' if mark[0] == "{" else b"]}\n")
 
 
-class Printer:
-    """Copies files to standard output, with a heading where the file changes."""
-
-    def __init__(self, *, headed: bool) -> None:
-        self.printed = False
-        self._headed = headed
-        self._last: File | None = None
-
-    def copy(self, found: list[File]) -> None:
-        """Print all that is new."""
-        for file in found:
-            while data := file.more():
-                if self._headed and self._last is not file:
-                    gap = "\n" if self.printed else ""
-                    say(f"{gap}==> {file.ident}: {os.fsdecode(file.path)} <==")
-                self._last = file
-                self.printed = True
-                write_all(1, data)
-
-
-def _follow(link: Link, ref: str, found: list[File], printer: Printer) -> None:
+def _follow(elements: Elements, printer: Printer) -> None:
     """Print what comes until the job has ended and all of it is printed."""
-    request = link.send("wait", refs=[ref])
-    while not link.answered(request):
-        printer.copy(found)
-        link.pump(_LOOK)
-    link.result(request)
-    printer.copy(found)
+    window = Window(elements, printer)
+    link = elements.link
+    request = link.send("wait", refs=[elements.ref])
+    told = False
+    while True:
+        full = window.look()
+        if link.answered(request):
+            try:
+                link.result(request)
+            except NotNow as error:  # its disk is full, say; the job itself goes on
+                if not told:
+                    complain(f"{error}; still waiting")
+                told = True
+                time.sleep(_AGAIN)
+                request = link.send("wait", refs=[elements.ref])
+                continue
+            break
+        if not full:
+            link.pump(_LOOK)
+    while window.left:
+        window.ask()
+        window.finish()
+
+
+class Window:
+    """The files of the first elements that have not ended: as many as one answer tells.
+
+    Elements start in about the order of their numbers, so that those that run are among them.
+    """
+
+    def __init__(self, elements: Elements, printer: Printer) -> None:
+        self._elements = elements
+        self._printer = printer
+        self._files = Files()
+        self._todo = RangeSet(elements.spans)  # not looked at yet
+        self._live = RangeSet()  # in the window
+        self._ended: set[bytes] = set()  # files of the window in which nothing more is written
+        self._asked = 0.0
+
+    @property
+    def left(self) -> bool:
+        """Say whether there are elements whose files are not printed to the end."""
+        return bool(self._live or self._todo or self._files.open)
+
+    def look(self) -> bool:
+        """Print what is new; say whether there is reason to look again at once."""
+        full = False
+        if time.monotonic() - self._asked >= _ASK:
+            full = self.ask()
+            self._asked = 0.0 if full else time.monotonic()
+        for file in list(self._files.open.values()):
+            if file.path in self._ended:
+                self._printer.finish(file)
+                self._files.close(file.path)
+            else:
+                self._printer.copy(file)
+        self._ended.clear()
+        return full
+
+    def ask(self) -> bool:
+        """Learn how the elements of the window stand; say whether most of them have ended."""
+        numbers = list(self._live.spans)
+        numbers += self._todo.take(PAGE - len(self._live))
+        if not numbers:
+            return False
+        writing: set[bytes] = set()
+        live = []
+        for row in self._elements.page(numbers):
+            path = self._elements.path(row)
+            if path:
+                self._files.get(str(row.get("id")), path)
+            if row.get("state") == "done":
+                self._ended.add(path)
+            else:
+                live.append(int(row.get("element") or 0))
+                writing.add(path)
+        self._ended -= writing
+        self._live = RangeSet([(number, number) for number in live])
+        return bool(self._todo) and len(live) < PAGE // 2
+
+    def finish(self) -> None:
+        """Print the window's files to their ends: the job has ended."""
+        for file in list(self._files.open.values()):
+            self._printer.finish(file)
+            self._files.close(file.path)
+        self._live = RangeSet()

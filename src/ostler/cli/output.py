@@ -115,15 +115,70 @@ def table(
     lines += [[cell(key, row.get(key)) for key, _ in columns] for row in rows]
     right = [bool(rows) and all(_is_number(row.get(key)) for row in rows) for key, _ in columns]
     sizes = [max((_room(line[i]) for line in lines), default=0) for i in range(len(columns))]
+    painted = room is None and paints(1)
     room = width() if room is None else room
     if room >= _NARROWEST:
         sizes = _fitting(sizes, room)
     text = []
-    for line in lines:
+    for number, line in enumerate(lines):
         cells = [_padded(c, size, right=r) for c, size, r in zip(line, sizes, right, strict=True)]
-        joined = "  ".join(cells).rstrip()
-        text.append(_padded(joined, room, right=False).rstrip() if room >= _NARROWEST else joined)
+        if room >= _NARROWEST:
+            cells = _within(cells, room)
+        cells[-1:] = [cells[-1].rstrip()] if cells else []
+        if painted and number >= heading:
+            keys = [key for key, _ in columns]
+            cells = [_paint(key, text) for key, text in zip(keys, cells, strict=False)]
+        text.append("  ".join(cells).rstrip())
     return "\n".join(text)
+
+
+def _within(cells: list[str], room: int) -> list[str]:
+    """Return the cells that there is room for; the last one is cut."""
+    kept = []
+    for each in cells:
+        if room < 1:
+            break
+        kept.append(cut(each, room))
+        room -= _room(each) + 2
+    return kept
+
+
+def cut(text: str, room: int) -> str:
+    """Return the text in so many columns of a terminal at most."""
+    return text if _room(text) <= room else _padded(text, room, right=False)
+
+
+_STATES = ("state", "result", "status", "word")
+_PAINT: dict[str, str] = {
+    # The word says all; its colour only makes it easier to find.
+    "running": "32",
+    "success": "32",
+    "pending": "33",
+    "held": "33",
+    "suspended": "33",
+    "draining": "33",
+    "failed": "31",
+    "timeout": "31",
+    "memory": "31",
+    "lost": "31",
+    "rejected": "31",
+    "dependency": "31",
+    "cancelled": "35",
+    "no_agent": "31",
+    "unreachable": "31",
+}
+
+
+def paints(fd: int) -> bool:
+    """Say whether colours may be written there: on a terminal, unless NO_COLOR forbids it."""
+    if not posix.isatty(fd) or posix.environ.get(b"NO_COLOR"):
+        return False
+    return posix.environ.get(b"TERM", b"dumb") != b"dumb"
+
+
+def _paint(key: str, text: str) -> str:
+    colour = _PAINT.get(text.strip()) if key in _STATES else None
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
 def _fitting(sizes: list[int], room: int) -> list[int]:

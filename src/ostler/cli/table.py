@@ -124,6 +124,8 @@ OPTIONS: dict[str, Option] = {
         Option("failed", "--failed", "", "only elements that did not succeed"),
         Option("follow", "-f/--follow", "", "go on until it ends, or until interrupted"),
         Option("errors", "-e/--error", "", "the error file instead of the output"),
+        Option("label", "-l/--label", "", "begin each line with the element's id"),
+        Option("watch", "--watch", "", "show it anew each second, until Ctrl-C"),
         Option("array_cap", "--array", "%N", "at most N elements at once"),
         Option("job", "--job", "ID", "of this job"),
         Option("limit", "--limit", "N", "at most the last N"),
@@ -165,7 +167,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user in_state since all format", example="ostler jobs --all --since 2h",
+            "user in_state since all format watch", example="ostler jobs --all --since 2h",
         ),
         Command(
             "job", "Jobs", "jobs:one", "Show all that is known of one job.", "", _ID,
@@ -206,7 +208,8 @@ COMMANDS: dict[str, Command] = {
             _ID, example="ostler modify 12 -t 4h --priority 60",
         ),
         Command(
-            "logs", "Jobs", "logs:main", "Print what a job has written.", "follow errors", _ID,
+            "logs", "Jobs", "logs:main", "Print what a job has written.", "follow errors label",
+            _ID,
             example="ostler logs -f 12",
         ),
         Command(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ostler.core.entry import Entry
 from ostler.core.explain import explain
 from ostler.core.load import recall
 from ostler.core.machine import Machine
@@ -103,6 +104,9 @@ class Reads:
         state = self._machine().state
         entry = state.entry(wanted)
         row = job_row(state, entry)
+        if asked.options.brief:
+            _veil(row, asked.caller)
+            return {"jobs": [row if wanted.elements is None else row | _counts(entry, wanted)]}
         spans = wanted.elements or entry.job.spans()
         stored = self._store.elements(wanted.job, spans=spans, limit=ELEMENTS_SHOWN)
         known = {int(r["element"]): r for r in stored}
@@ -181,6 +185,21 @@ class Reads:
             for a in known
         ]
         return {"settings": rows}
+
+
+def _counts(entry: Entry, wanted: Ref) -> Row:
+    """Return how the named elements stand, in the keys that count all of a job's."""
+    spans = wanted.elements or ()
+    ended = {
+        result: sum(found.between(low, high) for low, high in spans)
+        for result, found in entry.results.items()
+    }
+    return {
+        "id": str(wanted),
+        "elements": sum(high - low + 1 for low, high in spans),
+        "elements_done": sum(ended.values()),
+        "elements_by_result": {result: count for result, count in ended.items() if count},
+    }
 
 
 _PRIVATE = ("spec", "request_id", "uid", "gid", "rest")

@@ -71,6 +71,7 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
     states: list[str] = []  # states or results
     since: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds, or a serial
     until: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds
+    brief: bool = False  # a job without its elements; of named elements the counts alone
     limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
 
 

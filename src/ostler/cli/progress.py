@@ -1,0 +1,94 @@
+"""The line that `ostler wait` keeps on a terminal: how far an array is, how fast, until when."""
+
+import posix
+import time
+
+from ostler.cli.output import Row, cut, rows_of, write_all
+from ostler.client.link import Link
+from ostler.model.errors import OstlerError
+from ostler.model.units import format_duration
+
+EVERY = 1.0  # seconds between looks
+_MEASURED = 10  # looks over which the rate is taken
+
+
+class Progress:
+    """Asks for counts and writes them over one another, on standard error.
+
+    fd: a terminal. refs: what is waited for; at most _MOST of them are looked at.
+    """
+
+    _MOST = 20
+
+    def __init__(self, link: Link, refs: list[str], fd: int = 2) -> None:
+        self._link = link
+        self._refs = refs
+        self._fd = fd
+        self._shown = 0  # columns of the line that stands there
+        self._looks: list[tuple[float, int]] = []  # when, and how many elements had ended
+        self._useful = len(refs) <= self._MOST
+
+    def look(self) -> None:
+        """Write the line as it is now; nothing if no array is waited for."""
+        if not self._useful:
+            return
+        try:
+            rows = [self._row(ref) for ref in self._refs]
+        except OstlerError:
+            return  # `wait` itself tells what is wrong
+        total = sum(_number(row, "elements") for row in rows)
+        if total <= len(rows):
+            self._useful = False
+            return
+        self._write(self._text(rows, total, time.monotonic()))
+
+    def _row(self, ref: str) -> Row:
+        answer = self._link.call("read", what="job", ref=ref, options={"brief": True})
+        return rows_of(answer, "jobs")[0]
+
+    def _text(self, rows: list[Row], total: int, now: float) -> str:
+        """Return the line. now: seconds of a clock that only goes on."""
+        ended = sum(_number(row, "elements_done") for row in rows)
+        self._looks = [*self._looks[-_MEASURED:], (now, ended)]
+        then, before = self._looks[0]
+        rate = (ended - before) / (now - then) if now > then else 0.0
+        text = f"{', '.join(self._refs)}: {ended} of {total} ended, {_failed(rows)}"
+        if rate > 0:
+            text += f", {rate:.3g}/s"
+            text += (
+                f", {format_duration(round((total - ended) / rate))} left" if ended < total else ""
+            )
+        return text
+
+    def _write(self, text: str) -> None:
+        try:
+            room = posix.get_terminal_size(self._fd).columns
+        except OSError:
+            room = 80
+        # Blanks and a return instead of escape sequences: any terminal knows them.
+        text = cut(text, max(room - 1, 1))
+        size = len(text)
+        write_all(self._fd, f"\r{text}{' ' * (self._shown - size)}".encode())
+        self._shown = size
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            write_all(self._fd, f"\r{' ' * self._shown}\r".encode())
+        self._shown = 0
+
+
+def _failed(rows: list[Row]) -> str:
+    """Return how many did not succeed, by result."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        found = row.get("elements_by_result")
+        for result, count in found.items() if isinstance(found, dict) else ():
+            if result != "success":
+                counts[result] = counts.get(result, 0) + count
+    return ", ".join(f"{count} {result}" for result, count in sorted(counts.items())) or "0 failed"
+
+
+def _number(row: object, key: str) -> int:
+    value = row.get(key) if isinstance(row, dict) else None
+    return value if isinstance(value, int) else 0

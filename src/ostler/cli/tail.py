@@ -1,0 +1,143 @@
+"""Files that grow, copied to standard output: with headings where the file changes, or with labels.
+
+What is held in memory does not grow with the files, nor with their number.
+"""
+
+import os
+import stat
+
+from ostler.cli.output import complain, say, write_all
+
+_CHUNK = 1 << 20  # bytes read at once
+_LONGEST = 1 << 16  # bytes of a line without its end that are kept back to be printed whole
+_REMEMBERED = 10_000  # files that were closed: how far they were printed, if they come again
+
+
+class File:
+    """One output file, read as far as it goes. It may be absent, cut, or put in another's place."""
+
+    __slots__ = ("_inode", "at", "complained", "ident", "path", "rest")
+
+    def __init__(self, ident: str, path: bytes, at: int = 0) -> None:
+        self.ident = ident
+        self.path = path
+        self.at = at  # bytes that were read
+        self.rest = b""  # of a line whose end has not been written yet
+        self.complained = False
+        self._inode = 0
+
+    def more(self) -> bytes:
+        """Return what came since; empty if nothing, or if the file is not there (yet).
+
+        Raises OSError if it cannot be read, `NotAFileError` if there is no end to reading it.
+        """
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+        try:
+            fd = os.open(self.path, flags)
+        except FileNotFoundError:
+            return b""
+        try:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise NotAFileError
+            if found.st_size < self.at or (self._inode and found.st_ino != self._inode):
+                self.at = 0  # somebody has emptied it, or put another in its place
+            self._inode = found.st_ino
+            data = os.pread(fd, _CHUNK, self.at)
+        finally:
+            os.close(fd)
+        self.at += len(data)
+        return data
+
+
+class NotAFileError(OSError):
+    """The output went to a terminal, a pipe or another device: nothing of it was kept."""
+
+    strerror = "no file: what was written there was not kept"
+
+
+class Printer:
+    """Copies files to standard output.
+
+    headed: a heading wherever the file changes. labelled: each line begins with the element's id,
+    and is printed when its end is there.
+    """
+
+    def __init__(self, *, headed: bool, labelled: bool) -> None:
+        self.printed = False
+        self._headed = headed
+        self._labelled = labelled
+        self._last: File | None = None
+
+    def copy(self, file: File) -> bool:
+        """Print all that is new of a file; say whether there was anything."""
+        before = self.printed, file.at
+        try:
+            while data := file.more():
+                self._print(file, data)
+        except OSError as error:
+            if not file.complained:
+                complain(
+                    f"{file.ident}: {os.fsdecode(file.path)!r} cannot be read: {error.strerror}"
+                )
+            file.complained = True
+        return before != (self.printed, file.at)
+
+    def finish(self, file: File) -> None:
+        """Print what is left of a file that grows no further."""
+        self.copy(file)
+        if file.rest:
+            write_all(1, b"%s: %s\n" % (file.ident.encode(), file.rest))
+            file.rest = b""
+
+    def _print(self, file: File, data: bytes) -> None:
+        self.printed = True
+        if self._labelled:
+            write_all(1, self._lines(file, data))
+            return
+        if self._headed and self._last is not file:
+            gap = "\n" if self._last is not None else ""
+            say(f"{gap}==> {file.ident}: {os.fsdecode(file.path)} <==")
+        self._last = file
+        write_all(1, data)
+
+    def _lines(self, file: File, data: bytes) -> bytes:
+        """Return the whole lines that there are now, each with its label."""
+        lines = (file.rest + data).split(b"\n")
+        file.rest = lines.pop()
+        while len(file.rest) > _LONGEST:
+            lines.append(file.rest[:_LONGEST])  # rather cut than kept without end
+            file.rest = file.rest[_LONGEST:]
+        label = file.ident.encode() + b": "
+        return b"".join(label + line + b"\n" for line in lines)
+
+
+class Files:
+    """The files that are open, by path: several elements may share one."""
+
+    def __init__(self) -> None:
+        self.open: dict[bytes, File] = {}
+        self._closed: dict[bytes, int] = {}  # how far each was read, the last one closed at the end
+
+    def get(self, ident: str, path: bytes) -> File:
+        """Return the file; one that was closed before goes on where it was."""
+        file = self.open.get(path)
+        if file is None:
+            file = self.open[path] = File(ident, path, self._closed.pop(path, 0))
+        return file
+
+    def new(self, path: bytes) -> bool:
+        """Say whether the path was not met before."""
+        new = path not in self.open and path not in self._closed
+        self.get("", path)
+        self.close(path)
+        return new
+
+    def close(self, path: bytes) -> None:
+        """Forget the file, but not how far it was printed."""
+        file = self.open.pop(path, None)
+        if file is None:
+            return
+        self._closed[path] = file.at
+        if len(self._closed) > _REMEMBERED:
+            del self._closed[next(iter(self._closed))]
