@@ -26,6 +26,7 @@ ROW: dict[str, Any] = {
     "exit_status": None,
     "reason": "",
     "rule": "",
+    "command": "fit --all",
     "cpus": 2,
     "tasks": 3,
     "submitted_at": 1e9,
@@ -469,7 +470,7 @@ def test_logs_of_an_array_have_headings(tmp_path: Path) -> None:
     for i in range(2):
         (tmp_path / f"{i}").write_text(f"text {i}\n")
         rows.append({"id": f"12_{i}", "output_path": str(tmp_path / f"{i}")})
-    with answering(tmp_path, job={"jobs": [ROW | {"element_rows": rows}]}):
+    with answering(tmp_path, job={"jobs": [ROW | {"array": "0-1", "element_rows": rows}]}):
         text = ostler(tmp_path, "logs", "12").out
         bare = ostler(tmp_path, "logs", "-q", "12").out
     heads = [f"==> 12_{i}: {tmp_path}/{i} <==" for i in range(2)]

@@ -12,6 +12,25 @@ EVERY = 1.0  # seconds between looks
 _MEASURED = 10  # looks over which the rate is taken
 
 
+class Pace:
+    """How far it is and how fast it has gone of late. total: what there is to do."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._looks: list[tuple[float, int]] = []  # when, and how much was done
+
+    def text(self, now: float, done: int) -> str:
+        """Note how much is done, and return it in words. now: seconds of a clock that only goes on."""
+        self._looks = [*self._looks[-_MEASURED:], (now, done)]
+        then, before = self._looks[0]
+        rate = (done - before) / (now - then) if now > then else 0.0
+        text = f"{done} of {self._total} ended"
+        if rate <= 0:
+            return text
+        left = format_duration(round((self._total - done) / rate))
+        return f"{text}, {rate:.3g}/s" + (f", {left} left" if done < self._total else "")
+
+
 class Progress:
     """Asks for counts and writes them over one another, on standard error.
 
@@ -25,7 +44,7 @@ class Progress:
         self._refs = refs
         self._fd = fd
         self._shown = 0  # columns of the line that stands there
-        self._looks: list[tuple[float, int]] = []  # when, and how many elements had ended
+        self._pace: Pace | None = None
         self._useful = len(refs) <= self._MOST
 
     def look(self) -> None:
@@ -40,33 +59,23 @@ class Progress:
         if total <= len(rows):
             self._useful = False
             return
-        self._write(self._text(rows, total, time.monotonic()))
+        if self._pace is None:
+            self._pace = Pace(total)
+        ended = sum(_number(row, "elements_done") for row in rows)
+        how = self._pace.text(time.monotonic(), ended)
+        self._write(f"{', '.join(self._refs)}: {_failed(rows)}, {how}")
 
     def _row(self, ref: str) -> Row:
         answer = self._link.call("read", what="job", ref=ref, options={"brief": True})
         return rows_of(answer, "jobs")[0]
 
-    def _text(self, rows: list[Row], total: int, now: float) -> str:
-        """Return the line. now: seconds of a clock that only goes on."""
-        ended = sum(_number(row, "elements_done") for row in rows)
-        self._looks = [*self._looks[-_MEASURED:], (now, ended)]
-        then, before = self._looks[0]
-        rate = (ended - before) / (now - then) if now > then else 0.0
-        text = f"{', '.join(self._refs)}: {ended} of {total} ended, {_failed(rows)}"
-        if rate > 0:
-            text += f", {rate:.3g}/s"
-            text += (
-                f", {format_duration(round((total - ended) / rate))} left" if ended < total else ""
-            )
-        return text
-
     def _write(self, text: str) -> None:
         try:
-            room = posix.get_terminal_size(self._fd).columns
+            room = posix.get_terminal_size(self._fd).columns or 80
         except OSError:
-            room = 80
+            return  # it has gone
         # Blanks and a return instead of escape sequences: any terminal knows them.
-        text = cut(text, max(room - 1, 1))
+        text = cut(text, max(room - 1, 1))  # the last column would wrap
         size = len(text)
         write_all(self._fd, f"\r{text}{' ' * (self._shown - size)}".encode())
         self._shown = size
