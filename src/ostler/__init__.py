@@ -5,23 +5,22 @@ Importing this package costs next to nothing: everyday commands pay for every mo
 
 TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
-    from ostler.client import connect
+    from ostler.client import connect, connect_async
     from ostler.model.errors import OstlerError
 
 __version__ = "0.1.0"
-__all__ = ("OstlerError", "connect")
+__all__ = ("OstlerError", "connect", "connect_async")
 
 
 def __getattr__(name: str) -> object:
-    """Load the client at the first use of `ostler.connect`, and what its methods raise."""
+    """Load the client at the first use of it, and what its methods raise."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from ostler.client import connect
+    from ostler import client
     from ostler.model.errors import OstlerError
 
-    globals().update(connect=connect, OstlerError=OstlerError)
-    return globals()[name]
+    return OstlerError if name == "OstlerError" else getattr(client, name)
 
 
 def __dir__() -> list[str]:

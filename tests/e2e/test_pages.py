@@ -66,12 +66,19 @@ def test_the_tour_of_the_readme_can_be_typed_as_it_stands(state: Path) -> None:
 
 def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     page = (ROOT / "docs/howto/python.md").read_text()
-    [program] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    (state.parent / "page.py").write_text(program)
-    told = type_all("ostler up -q --cpus 2\npython page.py\nostler logs 2\nostler down -q", state)
+    first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (state.parent / "page.py").write_text(first)
+    (state.parent / "second.py").write_text(second)
+    told = type_all(
+        "ostler up -q --cpus 2\npython page.py\nostler logs 2\npython second.py\nostler down -q",
+        state,
+    )
     lines = told.splitlines()
     assert lines[0] == "1 success all 10 elements succeeded"
     assert lines[1] == "2 success it succeeded"
     assert lines[2].startswith("not taken: it asks for 100000 CPUs on one node (most: 2 on")
     assert lines[3] == "[{'result': 'success', 'jobs': 2}]"
     assert lines[4] == "10"
+    assert lines[5:8] == ["1", "2", "3"]
+    assert lines[8].startswith("job-submitted ")
+    assert lines[-1].startswith("job-ended ")

@@ -5,20 +5,41 @@ Importing this package loads nothing more: everyday commands use its light modul
 
 TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
-    from ostler.client.session import Client, JobHandle, JobInfo, connect
+    from ostler.client.aio import AsyncClient, AsyncJobHandle, connect_async
+    from ostler.client.asks import Event, JobInfo
+    from ostler.client.session import Client, JobHandle, connect
     from ostler.client.values import JobOptions
 
-__all__ = ("Client", "JobHandle", "JobInfo", "JobOptions", "connect")
+__all__ = (
+    "AsyncClient",
+    "AsyncJobHandle",
+    "Client",
+    "Event",
+    "JobHandle",
+    "JobInfo",
+    "JobOptions",
+    "connect",
+    "connect_async",
+)
+_HOMES = {
+    "aio": ("AsyncClient", "AsyncJobHandle", "connect_async"),
+    "asks": ("Event", "JobInfo"),
+    "session": ("Client", "JobHandle", "connect"),
+    "values": ("JobOptions",),
+}
 
 
 def __getattr__(name: str) -> object:
-    """Load the client at the first use."""
-    if name not in __all__:
-        msg = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(msg)
-    from ostler.client import session
+    """Load what is asked for at its first use."""
+    from importlib import import_module
 
-    return getattr(session, name)
+    for home, names in _HOMES.items():
+        if name in names:
+            found = getattr(import_module(f"ostler.client.{home}"), name)
+            globals()[name] = found
+            return found
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
 
 
 def __dir__() -> list[str]:

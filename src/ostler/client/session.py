@@ -3,57 +3,37 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import msgspec
-from msgspec import Struct
 
-from ostler.client.link import PATIENCE, Link, error_from
+from ostler.client import asks
+from ostler.client.asks import Ask, Event, Following, JobInfo, Ref, Submission, ref_of, refs_of
+from ostler.client.link import PATIENCE, Link
+from ostler.client.outputs import LOOK
 from ostler.client.place import find_state
-from ostler.client.spec import join_environment, make_spec, new_request_id, own_limits
-from ostler.client.values import JobOptions, Word, values_of
-from ostler.model.errors import NotNow, OstlerError, UsageError
+from ostler.client.values import JobOptions, Word
+from ostler.model.errors import OstlerError
 
-
-class JobInfo(Struct, frozen=True):
-    """How a job stands: the columns of `ostler jobs --json` that programs need most."""
-
-    id: str
-    state: str
-    result: str | None = None
-    exit_status: int | None = None
-    reason: str = ""
-    rule: str = ""
-    name: str = ""
-    user: str = ""
-    submitted_at: float | None = None  # Unix seconds
-    started_at: float | None = None
-    ended_at: float | None = None
-    elements: int = 1
-    elements_done: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Say whether it has ended and succeeded."""
-        return self.result == "success"
-
-
-class Submission(TypedDict, total=False):
-    """What `submit_many` takes for one job: the words of a command or a script, and options."""
-
-    argv: Sequence[Word]
-    script: bytes | str
-    options: JobOptions
+T = TypeVar("T")
 
 
 class JobHandle:
-    """One submitted job. The submission may still be under way: `id` waits for it."""
+    """One submitted job. The submission may still be under way: `id` waits for it.
 
-    __slots__ = ("_client", "_id", "_refused", "_request")
+    >>> job = machine.submit(["sh", "-c", "printf made; exit 3"], output="told", name="three")
+    >>> job.wait().exit_status
+    3
+    >>> b"".join(job.logs())
+    b'made'
+    """
 
-    def __init__(self, client: "Client", request: int) -> None:
+    __slots__ = ("_ask", "_client", "_id", "_refused", "_request")
+
+    def __init__(self, client: "Client", ask: Ask[str]) -> None:
         self._client = client
-        self._request = request
+        self._ask = ask
+        self._request = client.link.send(ask.type, **ask.fields)
         self._id = ""
         self._refused: OstlerError | None = None
 
@@ -64,7 +44,7 @@ class JobHandle:
             raise self._refused
         if not self._id:
             try:
-                self._id = str(self._client.link.result(self._request)["job"])
+                self._id = self._ask.read(self._client.link.result(self._request))
             except OstlerError as error:
                 self._refused = error
                 raise
@@ -86,21 +66,12 @@ class JobHandle:
         """Return why it waits: the document of `ostler explain --json`."""
         return self._client.explain(self)
 
+    def logs(self, *, follow: bool = False, errors: bool = False) -> Iterator[bytes]:
+        """Yield what it has written, as `Client.logs` does."""
+        return self._client.logs(self, follow=follow, errors=errors)
+
     def __repr__(self) -> str:
         return f"<JobHandle {self._id or 'under way'}>"
-
-
-Ref = JobHandle | str | int
-
-
-def _surroundings() -> dict[str, object]:
-    """Return what a job takes over from this process unless its options say otherwise."""
-    return {
-        "cwd": os.getcwdb(),
-        "umask": _umask(),
-        "rlimits": own_limits(),
-        "env": join_environment(os.environb),
-    }
 
 
 class Client:
@@ -137,6 +108,9 @@ class Client:
     ) -> None:
         self.close()
 
+    def _do(self, ask: Ask[T]) -> T:
+        return ask.read(self.link.call(ask.type, **ask.fields))
+
     # -- submitting ------------------------------------------------------------------------
 
     def submit(
@@ -152,41 +126,30 @@ class Client:
         options: as for `ostler submit`: cpus=2, memory="4G", time="1h", array="0-99%10",
         each=["a", "b"], after=[job], ...; `ostler.client.JobOptions` lists all with their types.
         Any number may be under way. Raises `UsageError` for what makes no sense.
-        """
-        return self._send(_surroundings(), argv, script, options)
 
-    def _send(
-        self,
-        surroundings: dict[str, object],
-        argv: Sequence[Word],
-        script: bytes | str | None,
-        options: JobOptions,
-    ) -> JobHandle:
-        values = {**surroundings, **values_of(options)}
-        if script is not None:
-            text = script.encode() if isinstance(script, str) else script
-            if not text.startswith(b"#!"):
-                raise UsageError("the script's first line does not begin with #!")
-            values["script"] = text
-        elif not argv:
-            raise UsageError("there is nothing to run", expected="argv or script")
-        if isinstance(argv, str | bytes):
-            raise UsageError("argv is one string", expected="a list of words")
-        if argv:
-            values["argv"] = [os.fsencode(word) for word in argv]
-            values.setdefault("name", _name(os.fsencode(argv[0])))
-        spec, blobs = make_spec(values)
-        request = self.link.send("submit", request_id=new_request_id(), spec=spec, blobs=blobs)
-        return JobHandle(self, request)
+        >>> first = machine.submit(["true"], time="1m", output="/dev/null")
+        >>> second = machine.submit(["true"], after=[first], output="/dev/null")
+        >>> [info.result for info in machine.wait([first, second])]
+        ['success', 'success']
+        """
+        return JobHandle(self, asks.submit(asks.surroundings(), argv, script, options))
 
     def submit_many(self, jobs: Iterable[Submission]) -> list[JobHandle]:
         """Send many jobs without waiting for answers in between; return handles in order.
 
         They all take this process's environment, folder and limits as they are at the call.
+
+        >>> quiet = {"output": "/dev/null"}
+        >>> many = machine.submit_many({"argv": ["test", n], "options": quiet} for n in ("", "1"))
+        >>> [info.ok for info in machine.wait(many)]
+        [False, True]
         """
-        here = _surroundings()
+        here = asks.surroundings()
         return [
-            self._send(here, job.get("argv", ()), job.get("script"), job.get("options", {}))
+            JobHandle(
+                self,
+                asks.submit(here, job.get("argv", ()), job.get("script"), job.get("options", {})),
+            )
             for job in jobs
         ]
 
@@ -194,28 +157,37 @@ class Client:
 
     def wait(self, jobs: Iterable[Ref] | Ref) -> list[JobInfo]:
         """Wait until all have ended; return how, in order."""
-        return _infos(self.link.call("wait", refs=_refs(jobs)))
+        return self._do(asks.wait(jobs))
 
     def as_completed(self, jobs: Iterable[Ref] | Ref) -> Iterator[JobInfo]:
-        """Yield each job's end as it comes."""
-        waiting = [self.link.send("wait", refs=[ref]) for ref in _refs(jobs)]
+        """Yield each job's end as it comes.
+
+        >>> slow = machine.submit(["sleep", "0.2"], name="slow", output="/dev/null")
+        >>> fast = machine.submit(["true"], name="fast", output="/dev/null")
+        >>> [info.name for info in machine.as_completed([slow, fast])]
+        ['fast', 'slow']
+        """
+        waiting = [self.link.send("wait", refs=[ref]) for ref in refs_of(jobs)]
         while waiting:
             done = [number for number in waiting if self.link.answered(number)]
             for number in done:
-                yield from _infos(self.link.result(number))
+                yield from asks.infos(self.link.result(number))
             waiting = [number for number in waiting if number not in done]
             if waiting and not done:
                 self.link.pump(None)
 
     def act(self, verb: str, jobs: Iterable[Ref] | Ref, *, reason: str = "", **more: Any) -> None:
         """Do one of cancel, hold, release, suspend, resume, requeue; raise the first refusal."""
-        answer = self.link.call("act", verb=verb, refs=_refs(jobs), reason=reason, **more)
-        for row in answer["jobs"]:
-            if not row.get("ok"):
-                raise error_from(row)
+        self._do(asks.act(verb, jobs, reason, **more))
 
     def cancel(self, *jobs: Ref, reason: str = "") -> None:
-        """End jobs; nothing happens to those that have ended."""
+        """End jobs; nothing happens to those that have ended.
+
+        >>> job = machine.submit(["sleep", "1000"], output="/dev/null")
+        >>> machine.cancel(job)
+        >>> job.wait().result
+        'cancelled'
+        """
         self.act("cancel", jobs, reason=reason)
 
     def signal(self, *jobs: Ref, number: int) -> None:
@@ -230,34 +202,80 @@ class Client:
         since: float | None = None,
         all: bool = False,  # noqa: A002 - as the option of `ostler jobs`
     ) -> list[JobInfo]:
-        """Return one's own unfinished jobs unless asked otherwise. since: Unix seconds."""
-        options: dict[str, Any] = {"all": all} if all else {}
-        options |= {"user": user} if user is not None else {}
-        options |= {"states": list(states)} if states else {}
-        options |= {"since": since} if since is not None else {}
-        return _infos(self.link.call("read", what="jobs", options=options))
+        """Return one's own unfinished jobs unless asked otherwise. since: Unix seconds.
+
+        >>> held = machine.submit(["true"], hold=True, name="later", output="/dev/null")
+        >>> [info.state for info in machine.jobs() if info.id == held.id]
+        ['held']
+        >>> held.cancel()
+        """
+        return self._do(asks.jobs(user=user, states=states, since=since, everything=all))
 
     def job(self, job: Ref) -> JobInfo:
         """Return how one job stands."""
-        return _infos(self.link.call("read", what="job", ref=_ref(job)))[0]
+        return self._do(asks.job(job))
+
+    def logs(self, job: Ref, *, follow: bool = False, errors: bool = False) -> Iterator[bytes]:
+        """Yield what a job has written to its output files, one file after the other.
+
+        follow: go on until it has ended. errors: the files of standard error instead.
+        Raises `Missing` if it writes to no file.
+        """
+        files = self._do(asks.outputs(job, errors=errors))
+        ended = self.link.send("wait", refs=[ref_of(job)]) if follow else None
+        while ended is not None and not self.link.answered(ended):
+            for file in files:
+                yield from file.all()
+            self.link.pump(LOOK)
+        if ended is not None:
+            self.link.result(ended)
+        for file in files:
+            yield from file.all()
+
+    def events(self, job: Ref | None = None, *, since: int | None = None) -> Iterator[Event]:
+        """Yield what happens, for ever: to one job, or to all of the machine.
+
+        since: a serial, behind which it begins; 0 for the beginning, None for now.
+
+        >>> job = machine.submit(["true"], output="/dev/null")
+        >>> next(event.kind for event in machine.events(job, since=0))
+        'job-submitted'
+        """
+        following = Following(job, since)
+        while True:
+            ask, generation = following.ask(), self.link.generation
+            request = self.link.send(ask.type, **ask.fields)
+            while self.link.generation == generation:
+                yield from following.fresh(self.link.news(request))
+                if self.link.answered(request):
+                    self.link.result(request)  # raises what was refused
+                self.link.pump(None)
 
     def read(self, what: str, ref: str = "", **options: Any) -> dict[str, Any]:
         """Return the document that `ostler WHAT --json` prints."""
-        document: dict[str, Any] = self.link.call("read", what=what, ref=ref, options=options)
-        return document
+        return self._do(asks.read(what, ref, options))
 
     def explain(self, job: Ref) -> dict[str, Any]:
-        """Return why a job waits, what is ahead, and when it should start."""
-        return self.read("explain", _ref(job))
+        """Return why a job waits, what is ahead, and when it should start.
+
+        >>> held = machine.submit(["true"], hold=True, output="/dev/null")
+        >>> machine.explain(held)["rule"]
+        'hold'
+        >>> held.cancel()
+        """
+        return self.read("explain", ref_of(job))
 
     def status(self) -> dict[str, Any]:
         """Return what the machine has and does."""
         return self.read("status")
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows of one SQL statement over the tables."""
-        found = self.link.call("query", sql=sql)
-        return [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+        """Return the rows of one SQL statement over the tables.
+
+        >>> machine.query("SELECT 6 * 7 AS answer")
+        [{'answer': 42}]
+        """
+        return self._do(asks.query(sql))
 
 
 def connect(state: str | None = None, *, patience: float = PATIENCE) -> Client:
@@ -265,38 +283,9 @@ def connect(state: str | None = None, *, patience: float = PATIENCE) -> Client:
 
     Raises `NotNow` where no machine is up.
 
-    with ostler.connect() as machine:
-        job = machine.submit(["make", "-j2"], cpus=2, time="1h")
-        print(job.wait().result)
+    >>> with ostler.connect() as machine:
+    ...     job = machine.submit(["sort", "--version"], cpus=2, time="1h", output="/dev/null")
+    ...     print(job.wait().result)
+    success
     """
     return Client(state, patience=patience)
-
-
-def _ref(job: Ref) -> str:
-    return job.id if isinstance(job, JobHandle) else str(job)
-
-
-def _refs(jobs: Iterable[Ref] | Ref) -> list[str]:
-    if isinstance(jobs, str | int | JobHandle):
-        return [_ref(jobs)]  # a word is an id, not a row of letters
-    refs = [_ref(job) for job in jobs]
-    if not refs:
-        raise UsageError("no job is named")
-    return refs
-
-
-def _infos(document: Any) -> list[JobInfo]:
-    try:
-        return msgspec.convert(document["jobs"], list[JobInfo])
-    except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise NotNow(f"the manager's answer makes no sense: {error}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _name(path: bytes) -> str:
-    return path.rpartition(b"/")[2].decode(errors="replace")[:200]
