@@ -22,24 +22,28 @@ __all__ = (
     "connect_async",
 )
 _HOMES = {
-    "aio": ("AsyncClient", "AsyncJobHandle", "connect_async"),
-    "asks": ("Event", "JobInfo"),
-    "session": ("Client", "JobHandle", "connect"),
-    "values": ("JobOptions",),
+    "AsyncClient": "aio",
+    "AsyncJobHandle": "aio",
+    "Client": "session",
+    "Event": "asks",
+    "JobHandle": "session",
+    "JobInfo": "asks",
+    "JobOptions": "values",
+    "connect": "session",
+    "connect_async": "aio",
 }
 
 
 def __getattr__(name: str) -> object:
     """Load what is asked for at its first use."""
+    home = _HOMES.get(name)
+    if home is None:  # also where the import system looks for a module of that name
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
     from importlib import import_module
 
-    for home, names in _HOMES.items():
-        if name in names:
-            found = getattr(import_module(f"ostler.client.{home}"), name)
-            globals()[name] = found
-            return found
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    found = globals()[name] = getattr(import_module(f"ostler.client.{home}"), name)
+    return found
 
 
 def __dir__() -> list[str]:
