@@ -64,6 +64,18 @@ def test_the_tour_of_the_readme_can_be_typed_as_it_stands(state: Path) -> None:
     assert told.rstrip().endswith(f"down: {state}")
 
 
+def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/workflows.md")
+    told = type_all(f"ostler up -q --cpus 2\n{script}\nls part-* || true\nostler down -q", state)
+    lines = told.splitlines()
+    assert "count         4      1     1    0  dependency  split" in lines
+    assert lines[lines.index("1  split") :][:4] == ["1  split", "2  count", "3  sum", "4  clean"]
+    assert "└─ 2  count  success  4/4  all 4 elements succeeded" in lines
+    assert "      └─ 4  clean  success  (any)  after 1  it succeeded" in lines
+    assert "40" in lines
+    assert "part-*" in lines[-1]
+
+
 def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     page = (ROOT / "docs/howto/python.md").read_text()
     first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

@@ -38,6 +38,7 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
         array=((0, 3), (7, 7)),
         array_cap=2,
         not_before=1.5,
+        after=(Dependency(3), Dependency(4, "any")),
     )
     held.commit(a_job(12, spec=spec, rule="array_cap", held_by="bob", started_at=5.0))
     assert held.store.jobs() == [
@@ -66,6 +67,7 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
             "array": "0-3,7",
             "array_cap": 2,
             "elements": 5,
+            "after": "3,4:any",
             "held_by": "bob",
             "not_before": 1.5,
             "submitted_at": 112.0,

@@ -60,6 +60,10 @@ def main(given: Given) -> int:
         return _watch(given, link, options)
     document = link.call("read", what="jobs", options=options)
     link.close()
+    if given.flag("json") and given.flag("tree"):
+        from ostler.cli.tree import edges
+
+        document["edges"] = edges(rows_of(document, "jobs"))
     text = json_text(document) if given.flag("json") else _text(given, rows_of(document, "jobs"))
     if text:
         say(text)
@@ -70,6 +74,10 @@ def _text(given: Given, rows: list[Row]) -> str:
     quiet = given.flag("quiet")
     if (keys := given.text("format")) is not None:
         return chosen(rows, keys, heading=not quiet)
+    if rows and given.flag("tree"):
+        from ostler.cli.tree import drawn
+
+        return drawn([_shown(row) for row in rows])
     if rows:
         return table([_shown(row) for row in rows], COLUMNS, heading=not quiet)
     return "" if quiet else "no jobs"

@@ -21,6 +21,19 @@ from ostler.model.limits import MAX_SCRIPT
 def main(given: Given) -> int:
     """Queue the job and print its id."""
     words = given.words
+    if given.text("file") is not None:
+        from ostler.cli.main import slow_road
+
+        slow_road()
+        from ostler.cli.file import main as submit_file
+
+        return submit_file(given)
+    if not words:
+        raise UsageError(
+            "there is nothing to submit",
+            expected="a script, or -- and a command, or --file and a file of jobs",
+            hint="see `ostler submit --help`",
+        )
     if given.separated:
         values = job_values(given)
         values["argv"] = command_bytes(words)
@@ -56,7 +69,7 @@ def _script(given: Given, words: list[str]) -> Values:
     from ostler.cli.script import with_options
 
     name = words[0]
-    data = _read(name)
+    data = read_script(name)
     values = job_values(with_options(given, name, data))
     values["script"] = data
     if len(words) > 1:
@@ -64,7 +77,7 @@ def _script(given: Given, words: list[str]) -> Values:
     return values
 
 
-def _read(name: str) -> bytes:
+def read_script(name: str) -> bytes:
     """Return the script; raise `UsageError` if it is none, with what to type instead."""
     instead = f"to run a command: ostler submit -- {name}"
     if name != "-":

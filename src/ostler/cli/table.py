@@ -100,6 +100,7 @@ OPTIONS: dict[str, Option] = {
         Option("output", "-o/--output", "FILE", "pattern: %j job, %a element, %t task, %n node, …"),
         Option("error", "-e/--error", "FILE", "pattern; where the output goes unless told"),
         Option("input", "-i/--input", "FILE", "standard input; /dev/null unless told"),
+        Option("file", "--file", "FILE", "all jobs of a TOML file, or none; - is stdin"),
         Option("dry_run", "--dry-run", "", "only say what would be asked and when it would start"),
         # of single commands
         Option("up", "--up", "", "start a machine on this host if none is up"),
@@ -118,6 +119,7 @@ OPTIONS: dict[str, Option] = {
         ),
         Option("since", "--since", "WHEN", "what happened since: 2h (ago), 08:00, a date"),
         Option("all", "--all", "", "of all users, ended ones too"),
+        Option("tree", "--tree", "", "each below what it waits for"),
         Option("everybody", "--all", "", "of all users"),
         Option("format", "--format", "KEYS", "these columns, named as in --json: id,state"),
         Option("reason", "--reason", "TEXT", "kept in the story of the job or node"),
@@ -162,12 +164,12 @@ COMMANDS: dict[str, Command] = {
         Command(
             "submit", "Jobs", "submit:main",
             "Queue SCRIPT (- is stdin), or CMD after --; print the job's id.",
-            _REQUEST + _WHEN + "dry_run", ("SCRIPT | -- CMD", 1, None), rest=True,
+            _REQUEST + _WHEN + "file dry_run", ("SCRIPT | -- CMD", 0, None), rest=True,
             example="ostler submit -t 2h --array 0-99%10 -- sh -c 'work $OSTLER_ELEMENT'",
         ),
         Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user in_state since all format watch", example="ostler jobs --all --since 2h",
+            "user in_state since all tree format watch", example="ostler jobs --all --since 2h",
         ),
         Command(
             "job", "Jobs", "jobs:one", "Show all that is known of one job.", "", _ID,

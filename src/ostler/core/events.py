@@ -7,7 +7,7 @@ from msgspec import Struct
 from ostler.core.effects import Address
 from ostler.model.caller import Caller
 from ostler.model.ids import AllocationId, Ref
-from ostler.model.job import JobSpec
+from ostler.model.job import JobSpec, Link
 from ostler.model.orders import Held, ReportRow
 from ostler.model.resources import NodeFacts
 from ostler.schedule.snapshot import Plan
@@ -20,6 +20,18 @@ class Submitted(Struct, frozen=True):
     caller: Caller
     request_id: str
     spec: JobSpec
+    blobs: dict[str, bytes]
+    dry: bool = False
+
+
+class SubmittedAll(Struct, frozen=True):
+    """A client asks for several jobs, all or none. links: what each waits for among them."""
+
+    to: Address
+    caller: Caller
+    request_id: str
+    specs: tuple[JobSpec, ...]
+    links: tuple[tuple[Link, ...], ...]
     blobs: dict[str, bytes]
     dry: bool = False
 
@@ -132,6 +144,7 @@ class Tick(Struct, frozen=True):
 
 Event = (
     Submitted
+    | SubmittedAll
     | Acted
     | Modified
     | Awaited

@@ -1,5 +1,6 @@
 """`ostler explain`: why it waits, what is ahead, what would let it start; or how it is and ended."""
 
+from collections import Counter
 from typing import Any
 
 from ostler.core.entry import Entry
@@ -8,11 +9,12 @@ from ostler.core.state import State
 from ostler.core.view import job_row, nodes_of, unknown_since
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name
-from ostler.model.job import Job
+from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
 from ostler.schedule import explain as schedule_explain
 from ostler.schedule.backfill import plan
+from ostler.schedule.snapshot import Start
 from ostler.schedule.words import counted
 
 Row = dict[str, Any]
@@ -157,3 +159,33 @@ def preview(s: State, now: float, job: Job) -> Row:
         del s.jobs[job.id]
         s.effects.clear()
     return row
+
+
+def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
+    """Return what `submit --file --dry-run` shows: rows without ids, from one planning pass.
+
+    Jobs of the same submission are named in `after` instead of having ids.
+    """
+    names = {job.id: job.spec.name or f"number {at + 1}" for at, job in enumerate(jobs)}
+    entries = [Entry(job) for job in jobs]
+    for entry in entries:
+        entry.unmet = s.unmet(entry.job)
+        s.jobs[entry.job.id] = entry
+    try:
+        would = plan(snapshot(s, now), now)
+        starts = Counter(line.job for line in would.lines if isinstance(line, Start))
+        rows = []
+        for entry in entries:
+            job = entry.job
+            row: Row = {"name": names[job.id], "after": format_after(job.spec.after, names) or None}
+            row |= {k: v for k, v in job_row(s, entry).items() if k not in ("id", *row)}
+            if wait := would.waits.get(job.id):
+                row |= {"rule": str(wait.rule), "expected_start": wait.expected_start}
+            if starts[job.id]:
+                row |= {"rule": "", "expected_start": now}
+            rows.append(row | {"starts_now": starts[job.id]})
+    finally:
+        for entry in entries:
+            del s.jobs[entry.job.id]
+        s.effects.clear()
+    return rows

@@ -5,7 +5,7 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
-from ostler.core import acts, modify, nodes, planning, submit, waits
+from ostler.core import acts, modify, nodes, planning, submit, waits, workflow
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
@@ -22,6 +22,7 @@ from ostler.core.events import (
     Planned,
     ShutdownAsked,
     Submitted,
+    SubmittedAll,
     Tick,
 )
 from ostler.core.life import end_for_good
@@ -51,6 +52,8 @@ class Machine:
         match event:
             case Submitted():
                 submit.on_submitted(s, now, event)
+            case SubmittedAll():
+                workflow.on_submitted_all(s, now, event)
             case Acted():
                 acts.on_acted(s, now, event)
             case Modified():

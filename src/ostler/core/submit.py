@@ -14,7 +14,7 @@ from ostler.core.state import State
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
-from ostler.model.job import Job, JobSpec
+from ostler.model.job import KINDS, Job, JobSpec
 from ostler.model.record import Blob
 from ostler.model.resources import Request
 from ostler.model.states import JobState
@@ -31,21 +31,31 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
     if known is not None and not event.dry:
         s.effects.append(Reply(event.to, {"job": str(known)}))
         return
+    job = make_job(s, now, event.caller, event.spec, event.request_id)
     try:
-        if s.stopping:
-            raise NotNow("the machine is being stopped", hint="start it again with `ostler up`")
-        check(s, event)
+        check_open(s)
+        check(s, event.caller, job, event.blobs, Beside())
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return
-    job = _make(s, now, event)
     if event.dry:
         s.effects.append(Reply(event.to, {"would": preview(s, now, job)}))
         return
-    s.next_job += 1
-    for digest, data in event.blobs.items():
-        s.save(Blob(digest, event.caller.uid, data))
-    entry = Entry(job)
+    keep_blobs(s, event.caller, event.blobs)
+    admit(s, now, Entry(job))
+    s.effects.append(Reply(event.to, {"job": str(job.id)}))
+
+
+def keep_blobs(s: State, caller: Caller, blobs: Mapping[str, bytes]) -> None:
+    """Save what the digests of a submission stand for."""
+    for digest, data in blobs.items():
+        s.save(Blob(digest, caller.uid, data))
+
+
+def admit(s: State, now: float, entry: Entry) -> None:
+    """Take a checked job into the queue."""
+    job = entry.job
+    s.next_job = job.id + 1
     s.add(entry)
     s.save(job)
     s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
@@ -55,21 +65,22 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
         entry.abandoned_at = now
         s.wake(now + s.setting("client-grace"), job.id)
     settle(s, now, entry)
-    s.effects.append(Reply(event.to, {"job": str(job.id)}))
 
 
-def _make(s: State, now: float, event: Submitted) -> Job:
-    spec, caller = event.spec, event.caller
+def make_job(
+    s: State, now: float, caller: Caller, spec: JobSpec, request_id: str, *, later: int = 0
+) -> Job:
+    """Return the job of a specification. later: how many others get their ids before it."""
     held = spec.hold and caller.user
-    if spec.grace < 0:
+    if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     return Job(
-        s.next_job,
+        s.next_job + later,
         spec,
         caller.user,
         caller.uid,
         caller.gid,
-        event.request_id,
+        request_id,
         now,
         state=JobState.HELD if held else JobState.PENDING,
         held_by=caller.user if held else "",
@@ -89,10 +100,28 @@ def _told(job: Job) -> str:
     return f"{job.user} asked for {what}"
 
 
-def check(s: State, event: Submitted) -> None:
+class Beside:
+    """What a job is submitted together with, and what the check of those has found."""
+
+    __slots__ = ("count", "fitting", "ids", "weight")
+
+    def __init__(self, ids: range = range(0)) -> None:
+        self.ids = ids  # of all jobs of the submission; empty for a job alone
+        self.count = 0  # of those that were checked
+        self.weight = 0  # and their bytes
+        self.fitting: set[tuple[object, ...]] = set()  # shapes that fit
+
+
+def check_open(s: State) -> None:
+    """Raise `NotNow` while no jobs are taken."""
+    if s.stopping:
+        raise NotNow("the machine is being stopped", hint="start it again with `ostler up`")
+
+
+def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside: Beside) -> None:
     """Raise the error that refuses this submission, if there is one."""
-    spec = event.spec
-    _check_sizes(spec, event.blobs)
+    spec = job.spec
+    _check_sizes(spec, blobs)
     check_words(spec)
     check_request(spec.request)
     check_ranges(spec)
@@ -100,22 +129,31 @@ def check(s: State, event: Submitted) -> None:
         known = ", ".join(s.partitions)
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
     for dep in spec.after:
-        if dep.job not in s.jobs and dep.job not in s.ended:
+        if not (dep.job in s.jobs or dep.job in s.ended or dep.job in beside.ids):
             raise Missing(f"there is no job {dep.job} to wait for", hint="see `ostler jobs --all`")
-    job = _make(s, 0.0, event)
     if broken := broken_dependency(s, job):
         raise Refused(f"it could never start: {broken}")
-    check_priority(spec, event.caller)
-    check_fits(s, spec, event.caller.user)
-    if s.user_weight.get(event.caller.user, 0) + spec.weight > limits.MAX_WAITING_BYTES:
+    check_priority(spec, caller)
+    shape = (spec.partition, spec.request.shape)
+    if shape not in beside.fitting:
+        check_fits(s, spec, caller.user)
+        beside.fitting.add(shape)
+    _check_room(s, caller.user, spec.weight, beside)
+
+
+def _check_room(s: State, user: str, weight: int, beside: Beside) -> None:
+    """Raise `Refused` if the user has too much in the queue for one job more."""
+    beside.count += 1
+    beside.weight += weight
+    if s.user_weight.get(user, 0) + beside.weight > limits.MAX_WAITING_BYTES:
         raise Refused(
-            f"the commands and lists of {event.caller.user}'s unfinished jobs take too much memory",
+            f"the commands and lists of {user}'s unfinished jobs take too much memory",
             expected=f"most: {format_size(limits.MAX_WAITING_BYTES)}",
             hint="wait for some to end, or put what is long into files",
         )
-    if s.user_jobs.get(event.caller.user, 0) >= limits.MAX_WAITING:
+    if s.user_jobs.get(user, 0) + beside.count > limits.MAX_WAITING:
         raise Refused(
-            f"{event.caller.user} has {limits.MAX_WAITING} unfinished jobs, the most allowed",
+            f"{user} would have over {limits.MAX_WAITING} unfinished jobs, the most allowed",
             hint="wait for some to end, or submit an array",
         )
 
@@ -240,8 +278,8 @@ def check_ranges(spec: JobSpec) -> None:
         raise UsageError("a limit of processes is out of range", expected="-1 or more")
     if spec.kind not in ("batch", "run"):
         raise UsageError(f"{spec.kind!r} is no kind of job", expected="batch or run")
-    if any(d.kind not in ("ok", "any", "fail") for d in spec.after):
-        raise UsageError("a dependency is of no known kind", expected="ok, any or fail")
+    if any(d.kind not in KINDS for d in spec.after):
+        raise UsageError("a dependency is of no known kind", expected=", ".join(KINDS))
     last = -1
     for low, high in spec.array:
         if not last < low <= high <= limits.MAX_ELEMENT:

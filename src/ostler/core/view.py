@@ -6,7 +6,7 @@ from ostler.core.entry import Entry
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name
-from ostler.model.job import Element, Job
+from ostler.model.job import Element, Job, format_after
 from ostler.model.patterns import NULL, output_path
 from ostler.model.ranges import format_ranges
 from ostler.model.states import JobState
@@ -44,6 +44,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "elements_live": len(entry.slots),
         "elements_done": entry.ended,
         "elements_by_result": counts,
+        "after": format_after(job.spec.after) or None,
         "held_by": job.held_by,
         "not_before": job.spec.not_before or None,
         "submitted_at": job.submitted_at,

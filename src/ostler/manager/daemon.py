@@ -20,6 +20,7 @@ from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
 from ostler.manager.server import Server
+from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.states import NodeStatus
@@ -115,8 +116,9 @@ class Manager:
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
         server.turns = turns = Turns(store, server, epoch, time.time)
-        server.blobs = Blobs(store.blob)
-        server.agents = Agents(turns.put, epoch, server.blobs, self.heartbeat)
+        blobs = Blobs(store.blob)
+        server.submissions = Submissions(store, turns, blobs, system=self.system)
+        server.agents = Agents(turns.put, epoch, blobs, self.heartbeat)
         server.reads = Reads(
             store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents.loads
         )

@@ -1,7 +1,6 @@
 """The manager's socket: who asks, what for, and the answers on their way back."""
 
 import asyncio
-import hashlib
 import logging
 import pwd
 from collections import Counter, defaultdict
@@ -20,11 +19,11 @@ from ostler.core.events import (
     Modified,
     NodesWorded,
     ShutdownAsked,
-    Submitted,
 )
-from ostler.manager.native import Agents, Blobs
+from ostler.manager.native import Agents
 from ostler.manager.reads import Reads, named
 from ostler.manager.session import WAITING, Client, failure
+from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
@@ -61,7 +60,7 @@ class Server:
         self.turns: Turns
         self.agents: Agents
         self.reads: Reads
-        self.blobs: Blobs
+        self.submissions: Submissions
         self.query: Callable[[str, Caller], Coroutine[Any, Any, dict[str, Any]]]
         self.clock: Callable[[], float]
 
@@ -187,7 +186,9 @@ class Server:
         caller = client.caller
         match message:
             case messages.Submit():
-                return self._submission(client, message, to)
+                return self.submissions.one(client, message, to)
+            case messages.SubmitAll():
+                return self.submissions.several(client, message, to)
             case messages.Act(verb=verb, refs=refs, signal=number, failed=failed, reason=reason):
                 parsed = self._refs(refs)
                 return Acted(to, caller, verb, parsed, number, failed, reason[:1000])
@@ -203,27 +204,6 @@ class Server:
                 return ShutdownAsked(to, caller, how)
             case _:
                 raise UsageError(f"{type(message).__name__} is no request of a client")
-
-    def _submission(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
-        if not 1 <= len(message.request_id) <= limits.MAX_NAME:
-            raise UsageError("a submission needs a request_id", expected="1 to 200 characters")
-        caller = client.caller
-        if self._system and caller.uid < limits.UID_MIN:
-            raise Refused(
-                f"tasks of {caller.user} are not run on a system machine",
-                expected=f"a user number of {limits.UID_MIN} or more",
-                hint="submit as an ordinary user, or start a machine of your own: ostler up",
-            )
-        known = (caller.uid, message.request_id) in self.turns.machine.state.requests
-        if not known and not message.dry:
-            found = self._store.find_request(message.request_id, caller.uid)
-            if found is not None:
-                client.say(messages.Reply(message.id, {"job": str(found)}))
-                return None
-        blobs = {hashlib.sha256(data).hexdigest(): data for data in message.blobs}
-        for digest, data in blobs.items():
-            self.blobs.put(digest, data)
-        return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
 
     def _refs(self, texts: list[str]) -> tuple[Any, ...]:
         if not 1 <= len(texts) <= limits.MAX_REFS:

@@ -1,12 +1,17 @@
 """Jobs and their elements. A job that is no array has one element, number 0."""
 
+from collections.abc import Mapping, Sequence
+
 from msgspec import Struct
 
-from ostler.model.bounded import Amount, Count, Whole
+from ostler.model.bounded import Amount, Count, Name, Whole
 from ostler.model.ids import JobId
 from ostler.model.limits import MAX_COMMAND
 from ostler.model.resources import Request
 from ostler.model.states import JobState, Result
+
+# What another job has to do first, and how that is written behind its id.
+KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail"}
 
 
 class Dependency(Struct, frozen=True):
@@ -14,6 +19,20 @@ class Dependency(Struct, frozen=True):
 
     job: JobId
     kind: str = "ok"  # ok: it succeeded; fail: it did not; any: it ended
+
+
+def format_after(after: Sequence[Dependency], names: Mapping[int, str] | None = None) -> str:
+    """Return dependencies as `--after` takes them: `12,13:any`. names: of jobs without an id."""
+    known = names or {}
+    words = [known.get(dep.job, str(dep.job)) + KINDS[dep.kind] for dep in after]
+    return ",".join(words)
+
+
+class Link(Struct, frozen=True, array_like=True):
+    """Another job of the same submission that must end first."""
+
+    at: Count  # its place in the submission, from 0
+    kind: Name = "ok"
 
 
 class JobSpec(Struct, frozen=True, omit_defaults=True):

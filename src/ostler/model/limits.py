@@ -3,6 +3,7 @@
 MAX_FRAME = 32 << 20  # bytes of one message
 MAX_ENVIRONMENT = 2 << 20  # bytes of one job's environment
 MAX_SCRIPT = 8 << 20  # bytes
+MAX_JOBS_FILE = 16 << 20  # bytes of a file with several jobs
 MAX_ITEMS = 24 << 20  # bytes of the lines of --each
 MAX_ARGV = 1 << 20  # bytes of a command with all its arguments
 MAX_ARGUMENTS = 32_768
@@ -14,6 +15,8 @@ MAX_CPUS = 1_000_000
 MAX_NAME = 200  # characters of a name, project or partition
 MAX_PATH = 4_095  # bytes
 MAX_DEPENDENCIES = 1_000
+MAX_TOGETHER = 10_000  # jobs of one submission
+MAX_LINKS = 100_000  # dependencies among the jobs of one submission
 MAX_GENERIC = 32  # kinds of named resources
 MAX_RETRIES = 1_000
 MAX_REFS = 2_000  # jobs named in one request

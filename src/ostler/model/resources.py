@@ -17,6 +17,21 @@ class Request(Struct, frozen=True, omit_defaults=True):
     nodelist: tuple[str, ...] = ()  # only these
     exclude: tuple[str, ...] = ()  # none of these
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Return a key that requests have in common which fit in the same places."""
+        generic = tuple(sorted(self.generic.items())) if self.generic else ()
+        return (
+            self.tasks,
+            self.cpus,
+            self.memory,
+            self.gpus,
+            self.nodes,
+            generic,
+            self.nodelist,
+            self.exclude,
+        )
+
 
 class NodeFacts(Struct, frozen=True, omit_defaults=True):
     """What a node has to give. CPUs and GPUs are named by number."""

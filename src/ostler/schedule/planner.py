@@ -166,19 +166,7 @@ class Planner:
         return self.resumes.withheld.get(node, 0) | self.resumes.taken.get(node, 0)
 
     def _shape(self, entry: WaitingView) -> int:
-        r = entry.request
-        generic = tuple(sorted(r.generic.items())) if r.generic else ()
-        key: Shape = (
-            entry.partition,
-            r.tasks,
-            r.cpus,
-            r.memory,
-            r.gpus,
-            r.nodes,
-            generic,
-            r.nodelist,
-            r.exclude,
-        )
+        key: Shape = (entry.partition, entry.request.shape)
         return self._shapes.setdefault(key, len(self._shapes))
 
     def _over_limit(self, user: str, held: int, asked: int) -> Wait:

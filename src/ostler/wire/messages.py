@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ostler.model.bounded import Count, Name
-from ostler.model.job import JobSpec
+from ostler.model.job import JobSpec, Link
+from ostler.model.limits import MAX_DEPENDENCIES, MAX_TOGETHER
 from ostler.model.orders import Held, Order, ReportRow
 from ostler.model.resources import NodeFacts
 
@@ -26,6 +27,26 @@ class Submit(Struct, tag="submit", omit_defaults=True):
     request_id: str
     spec: JobSpec
     blobs: list[bytes] = []  # what the digests in the spec stand for (SHA-256, hex)
+    dry: bool = False
+
+
+class Part(Struct, omit_defaults=True):
+    """One job of a submission of several. links: what it waits for among the others."""
+
+    spec: JobSpec
+    links: Annotated[list[Link], Meta(max_length=MAX_DEPENDENCIES)] = []
+
+
+class SubmitAll(Struct, tag="submit_all", omit_defaults=True):
+    """Queue several jobs, all or none, in one transaction. The same request_id: the same jobs.
+
+    Reply: {jobs: [{id, name}]} in order; dry: {would: [{...}]}.
+    """
+
+    id: int
+    request_id: str
+    jobs: Annotated[list[Part], Meta(max_length=MAX_TOGETHER)]
+    blobs: list[bytes] = []  # what the digests in the specs stand for, each once
     dry: bool = False
 
 
@@ -197,7 +218,19 @@ class News(Struct, tag="news"):
     body: Any
 
 
-Request = Submit | Act | Modify | Wait | Read | Query | Follow | NodeWordSet | Configure | Shutdown
+Request = (
+    Submit
+    | SubmitAll
+    | Act
+    | Modify
+    | Wait
+    | Read
+    | Query
+    | Follow
+    | NodeWordSet
+    | Configure
+    | Shutdown
+)
 FromAgent = AgentHello | Heartbeat | Report
 ToAgent = Welcome | Heartbeat | Orders | Ack | Failure
 ToClient = Reply | Failure | News

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ostler.model.allocation import Allocation
-from ostler.model.job import Element, Job, JobSpec, TaskExit, Usage
+from ostler.model.job import Element, Job, JobSpec, TaskExit, Usage, format_after
 from ostler.model.node import Node
 from ostler.model.ranges import format_ranges, parse_ranges
 from ostler.model.record import Accounting, Event
@@ -65,6 +65,7 @@ def job_values(job: Job) -> Values:
         format_ranges(list(spec.array)) or None,
         spec.array_cap or None,
         sum(high - low + 1 for low, high in job.spans()),
+        format_after(spec.after) or None,
         job.held_by,
         spec.not_before or None,
         job.submitted_at,

@@ -29,6 +29,7 @@ CREATE TABLE jobs (
   "array" TEXT, -- element numbers as 0-99 or 1,3,5-9; NULL when it is no array
   array_cap INTEGER, -- elements at once; NULL: as many as fit
   elements INTEGER NOT NULL, -- how many elements it has; 1 when it is no array
+  "after" TEXT, -- jobs that must end before it starts, as 12,13:any; NULL: none
   held_by TEXT NOT NULL, -- who holds it; empty: nobody
   not_before REAL, -- earliest start; NULL: at once
   submitted_at REAL NOT NULL, -- when it was acknowledged

@@ -3,10 +3,11 @@
 INSERT INTO jobs (
   id, name, user, uid, gid, project, partition, state, result, exit_status, reason, rule, priority,
   kind, command, tasks, cpus, memory, gpus, nodes, time_limit_seconds, "array", array_cap, elements,
-  held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
+  "after", held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
   rest
 ) VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+  ?
 ) ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, project = excluded.project, partition = excluded.partition,
   state = excluded.state, result = excluded.result, exit_status = excluded.exit_status,

@@ -1,0 +1,90 @@
+"""Submissions from the wire to events; one that was answered before is answered from the database."""
+
+import hashlib
+
+from ostler.core.events import Submitted, SubmittedAll
+from ostler.core.workflow import part_id
+from ostler.manager.native import Blobs
+from ostler.manager.session import Client
+from ostler.manager.turns import Turns
+from ostler.model import limits
+from ostler.model.caller import Caller
+from ostler.model.errors import Refused, UsageError
+from ostler.store.protocol import Store
+from ostler.wire import messages
+
+_PART = 10  # characters that the request id of one of several jobs has more
+
+
+class Submissions:
+    """What comes before the core: who may submit at all, repetitions, and the blobs."""
+
+    def __init__(self, store: Store, turns: Turns, blobs: Blobs, *, system: bool) -> None:
+        self._store = store
+        self._turns = turns
+        self._blobs = blobs
+        self._system = system
+
+    def one(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
+        """Return the event, or None if the answer was known; raise what refuses it."""
+        caller = client.caller
+        self._check(caller, message.request_id, limits.MAX_NAME)
+        if not message.dry and (found := self._forgotten(caller, message.request_id)) is not None:
+            client.say(messages.Reply(message.id, {"job": str(found)}))
+            return None
+        blobs = self._taken(message.blobs)
+        return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
+
+    def several(self, client: Client, message: messages.SubmitAll, to: int) -> SubmittedAll | None:
+        """Return the event, or None if the answer was known; raise what refuses it."""
+        caller = client.caller
+        self._check(caller, message.request_id, limits.MAX_NAME - _PART)
+        names = [part_id(message.request_id, at) for at in range(len(message.jobs))]
+        known = self._turns.machine.state.requests
+        if not message.dry and not all((caller.uid, name) in known for name in names):
+            ids = [self._number(caller, name) for name in names[:1]]
+            if None not in ids:  # they were written together: where one is, all are
+                ids += [self._number(caller, name) for name in names[1:]]
+            if ids and None not in ids:
+                rows = [
+                    {"id": str(number), "name": part.spec.name}
+                    for number, part in zip(ids, message.jobs, strict=True)
+                ]
+                client.say(messages.Reply(message.id, {"jobs": rows}))
+                return None
+        return SubmittedAll(
+            to,
+            caller,
+            message.request_id,
+            tuple(part.spec for part in message.jobs),
+            tuple(tuple(part.links) for part in message.jobs),
+            self._taken(message.blobs),
+            message.dry,
+        )
+
+    def _check(self, caller: Caller, request_id: str, most: int) -> None:
+        if not 1 <= len(request_id) <= most:
+            raise UsageError("a submission needs a request_id", expected=f"1 to {most} characters")
+        if self._system and caller.uid < limits.UID_MIN:
+            raise Refused(
+                f"tasks of {caller.user} are not run on a system machine",
+                expected=f"a user number of {limits.UID_MIN} or more",
+                hint="submit as an ordinary user, or start a machine of your own: ostler up",
+            )
+
+    def _forgotten(self, caller: Caller, name: str) -> int | None:
+        """Return a job of this request that memory has forgotten."""
+        if (caller.uid, name) in self._turns.machine.state.requests:
+            return None
+        return self._store.find_request(name, caller.uid)
+
+    def _number(self, caller: Caller, name: str) -> int | None:
+        """Return the job of this request, wherever it is known."""
+        found = self._turns.machine.state.requests.get((caller.uid, name))
+        return self._store.find_request(name, caller.uid) if found is None else found
+
+    def _taken(self, found: list[bytes]) -> dict[str, bytes]:
+        blobs = {hashlib.sha256(data).hexdigest(): data for data in found}
+        for digest, data in blobs.items():
+            self._blobs.put(digest, data)
+        return blobs
