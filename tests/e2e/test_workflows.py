@@ -43,4 +43,4 @@ def test_a_thousand_jobs_are_queued_and_run_in_their_order(host: Host) -> None:
     host.ostler("wait", last, check=False)
     told = host.job(last)
     assert (told["result"], told["after"]) == ("dependency", f"{rows[499]['id']},{first}")
-    assert f"job {first} ended as cancelled, and was to succeed first" in told["reason"]
+    assert "and was to succeed first" in told["reason"]

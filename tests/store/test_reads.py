@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostler.model.job import Job, JobSpec, TaskExit, Usage
+from ostler.model.job import Dependency, Job, JobSpec, TaskExit, Usage
 from ostler.model.record import Blob, Event
 from ostler.model.resources import Request
 from ostler.model.states import JobState, Result

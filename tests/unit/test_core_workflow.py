@@ -152,6 +152,16 @@ def test_a_dry_one_tells_of_each_and_leaves_nothing() -> None:
     assert box.submit() == 1
 
 
+def test_a_long_chain_ends_with_its_first_job() -> None:
+    box = Box()
+    specs = [spec(f"j{at}", hold=not at) for at in range(3000)]
+    submit(box, *specs, links={at: (Link(at - 1),) for at in range(1, 3000)})
+    box.act("cancel", "1")
+    assert box.state(3000) == "dependency"
+    assert not box.machine.state.jobs
+    assert not list(violations(box.machine.state))
+
+
 def test_the_work_of_a_submission_grows_with_its_size_and_no_faster(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

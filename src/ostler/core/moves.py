@@ -86,17 +86,26 @@ def _close(entry: Entry, job: Job, now: float, why: str) -> Job:
 
 
 def _tell_dependents(s: State, now: float, entry: Entry) -> None:
-    """Let the jobs go on that waited for this one, or end those that now never can."""
-    ended = entry.job
-    for number in sorted(s.dependents.get(ended.id, ())):
-        waiting = s.jobs.get(number)
-        if waiting is None:  # what it waited for, too, has just ended it
-            continue
-        waiting.unmet.discard(ended.id)
-        waiting.view = None
-        broken = broken_dependency(s, waiting.job)
-        if broken:
-            end_waiting(s, now, waiting, Result.DEPENDENCY, broken)
+    """Let the jobs go on that waited for this one, or end those that now never can.
+
+    Those that it ends have dependents of their own, in a chain of any length: so they queue here
+    instead of calling this within itself.
+    """
+    s.to_tell.append(entry.job.id)
+    if len(s.to_tell) > 1:
+        return  # whoever is about it goes on with this one
+    while s.to_tell:
+        ended = s.to_tell[0]
+        for number in sorted(s.dependents.get(ended, ())):
+            waiting = s.jobs.get(number)
+            if waiting is None:  # what it waited for, too, has just ended it
+                continue
+            waiting.unmet.discard(ended)
+            waiting.view = None
+            broken = broken_dependency(s, waiting.job)
+            if broken:
+                end_waiting(s, now, waiting, Result.DEPENDENCY, broken)
+        s.to_tell.popleft()
 
 
 def broken_dependency(s: State, job: Job) -> str:

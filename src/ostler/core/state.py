@@ -96,6 +96,7 @@ class State:
         self.allocations: dict[int, Allocation] = {}  # not released
         self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
+        self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
         self.user_cpus: dict[str, int] = {}
         self.user_jobs: dict[str, int] = {}
