@@ -32,6 +32,7 @@ COMMAND_LINES = {
     "resume": "12",
     "requeue": "12",
     "explain": "12",
+    "completion": "bash wait 1",
 }
 PRINT_MODULES = """
 import posix, sys

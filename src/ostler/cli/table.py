@@ -284,6 +284,12 @@ COMMANDS: dict[str, Command] = {
             example="ostler doctor",
         ),
         Command(
+            "completion", "Here", "completion:main",
+            "Print what bash, zsh or fish must read to complete commands, options and ids.", "",
+            ("SHELL", 1, None), rest=True,
+            example='eval "$(ostler completion bash)"',
+        ),
+        Command(
             "lab up", "A lab", "lab:up",
             "Start a lab: many nodes and a manager as processes of yours, to learn and to break.",
             "lab_nodes lab_cpus lab_memory managers", example="ostler lab up -n 10",
