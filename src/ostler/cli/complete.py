@@ -44,11 +44,14 @@ class Answer:
         self.found = found or []
 
 
-def complete(words: list[str]) -> Answer:
-    """Return what could stand in the place of the last word. words: those after `ostler`."""
+def complete(words: list[str], state: str | None = None) -> Answer:
+    """Return what could stand in the place of the last word.
+
+    words: those after `ostler`. state: the folder of the machine, unless the words name one.
+    """
     *before, current = words or [""]
     at = 0
-    values: dict[str, Value] = {}
+    values: dict[str, Value] = {} if state is None else {"state": state}
     while at < len(before) and before[at].startswith("-"):
         if before[at] == "--state":
             at += 1

@@ -103,7 +103,7 @@ def main(given: Given) -> int:
         return 0
     from ostler.cli.complete import complete
 
-    answer = complete(words)
+    answer = complete(words, given.text("state"))
     lines = [answer.kind]
     for value, told in answer.found:
         if shell == "zsh":
