@@ -287,7 +287,7 @@ COMMANDS: dict[str, Command] = {
             "completion", "Here", "completion:main",
             "Print what bash, zsh or fish must read to complete commands, options and ids.", "",
             ("SHELL", 1, None), rest=True,
-            example='eval "$(ostler completion bash)"',
+            example="ostler completion bash >> ~/.bashrc",
         ),
         Command(
             "lab up", "A lab", "lab:up",
