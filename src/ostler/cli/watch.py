@@ -27,6 +27,9 @@ def watch(link: Link, draw: "Callable[[], str]") -> int:
     out, into = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
     _signal.set_wakeup_fd(into, warn_on_full_buffer=False)
     _signal.signal(_signal.SIGWINCH, lambda _number, _frame: None)
+    # It is the only way out, also where our parent ignores it, as a shell does for what it puts
+    # into the background.
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     first = not plain
     try:
         while True:
