@@ -49,8 +49,12 @@ def test_the_tutorial_can_be_typed_as_it_stands(state: Path) -> None:
     told = type_all(script.replace("ostler run false;", "ostler run false ||"), state)
     assert "task 1 of 2\n" in told
     assert "it waits for job 3 to end" in told
+    assert "3_10: 110: 2 5 11\n" in told
     assert "3: success: all 11 elements succeeded\n4: success" in told
     assert "\n11\n" in told
+    assert "5: success: it succeeded\n1 7\n2 14\n3 21\n" in told
+    assert "6: failed: 1 of 4 elements did not succeed: 1 failed\n" in told
+    assert "6: success: all 4 elements succeeded\n" in told
     assert told.rstrip().endswith(f"still here\ndown: {state}")
 
 
@@ -94,3 +98,69 @@ def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     assert lines[5:8] == ["1", "2", "3"]
     assert lines[8].startswith("job-submitted ")
     assert lines[-1].startswith("job-ended ")
+
+
+def test_a_script_of_slurm_runs_as_its_page_says(state: Path) -> None:
+    told = type_all("ostler up -q --cpus 2\n" + commands("docs/howto/from-slurm.md"), state)
+    assert "time_limit_seconds  10m\n" in told
+    assert "1: success: all 4 elements succeeded\nelement 2\n" in told
+    assert "name                sweep\n" in told
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("from-hyperqueue", "1: success: all 3 elements succeeded\n20\n22\n24\n"),
+        ("from-grid-engine", "1: success: all 3 elements succeeded\ntask 1\ntask 2\ntask 3\n"),
+        ("from-cron-and-nohup", "2: success: all 2 elements succeeded\n2 a.txt\n3 b.txt\n"),
+        ("arrays", "1: failed: 10 of 10000 elements did not succeed: 10 failed\n"),
+    ],
+)
+def test_a_how_to_can_be_typed_as_it_stands(state: Path, page: str, told: str) -> None:
+    (state.parent / "a.txt").write_text("one two\n")
+    (state.parent / "b.txt").write_text("one two three\n")
+    script = commands(f"docs/howto/{page}.md")
+    if "ostler up" not in script:
+        script = f"ostler up -q --cpus 2\n{script}\nostler down -q --kill\n"
+    assert told in type_all(script, state)
+
+
+def test_stop_and_restart_does_what_its_page_says(state: Path) -> None:
+    script = commands("docs/howto/stop-and-restart.md")
+    assert "pip install --upgrade ostler\n" in script
+    script = script.replace("pip install --upgrade ostler\n", "test ! -e gate; touch gate\n")
+    before = (
+        "ostler up --cpus 2\nostler submit -- sh -c 'while [ ! -e gate ]; do sleep 0.05; done'\n"
+    )
+    told = type_all(f"{before}{script}ostler wait 1\nostler down\n", state)
+    assert "1: success: it succeeded\n" in told
+    assert told.count("2 CPUs") == 2
+
+
+def test_durability_is_as_its_page_says(state: Path) -> None:
+    told = type_all(commands("docs/explanation/durability.md"), state)
+    assert "1: success: all 100 elements succeeded\n" in told
+    assert re.search(r"^success +100 +1$", told, re.MULTILINE)
+
+
+ELSEWHERE = {
+    "docs/tutorials/ten-nodes.md": "tests/e2e/lab/test_lab_pages.py",
+    "docs/howto/lab.md": "tests/e2e/lab/test_lab_pages.py",
+    "docs/reference/cli.md": "tests/unit/test_cli_options.py",
+    "docs/howto/measure.md": ".ci/run",
+    "docs/howto/soak.md": ".ci/run",
+    "CONTRIBUTING.md": ".ci/run",
+}  # pages whose commands are typed by another test, or are those of CI itself
+
+
+def test_the_commands_of_every_page_are_typed_by_a_test() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    own = Path(__file__).read_text()
+    for page in pages:
+        name = str(page.relative_to(ROOT))
+        if not re.search(r"^```(?:sh|bash|console)", page.read_text(), re.MULTILINE):
+            continue
+        if name in ELSEWHERE:
+            assert (ROOT / ELSEWHERE[name]).exists()
+        else:
+            assert name in own or f'("{page.stem}"' in own, f"nobody types the commands of {name}"

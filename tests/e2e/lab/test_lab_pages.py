@@ -43,3 +43,8 @@ def test_the_python_of_the_labs_page_runs_as_it_stands(tmp_path: Path) -> None:
     typed("python page.py", tmp_path)
     with pytest.raises(Exception, match="crashed"):
         Lab(f"{tmp_path}/lab").member("n02").order("look")
+
+
+def test_the_commands_of_the_labs_page_can_be_typed_as_they_stand(tmp_path: Path) -> None:
+    told = typed(commands("docs/howto/lab.md"), tmp_path)
+    assert told.rstrip().endswith(f"down: {tmp_path}/ostler-lab")
