@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python3 -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fmt lint types imports cover soak soak-short fuzz lab-checks bench bench-check bench-peers docs changes lock clean
+.PHONY: help demo test test-peers check fmt lint types imports cover soak soak-short fuzz lab-checks bench bench-check bench-peers docs changes lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | while IFS='	' read -r name text; do \
@@ -43,6 +43,9 @@ demo: $(VENV)/.ostler ## analyse the standard library, lose the manager on the w
 
 test: $(VENV)/.dev ## run the tests, one worker for each CPU
 	$(PYTEST) -n auto --dist loadfile -m 'not peer' $(T)
+
+test-peers: bench-peers $(VENV)/.dev ## install other systems and run the tests against them; takes root
+	$(PYTEST) -m peer tests/peers $(T)
 
 check: fmt-check lint types imports ## all that needs no run: format, lint, types, imports
 
