@@ -1,5 +1,8 @@
 """What was committed is there, wholly, and only in the name of the present epoch."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from ostler.model.job import Dependency, JobSpec, TaskExit, Usage
 from ostler.model.record import Blob, EndedElement, Setting
 from ostler.model.resources import Request
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
-from ostler.store.sqlite.store import SqliteStore
+from ostler.store.sqlite.store import WAL_ROOM, SqliteStore
 from tests.store.builders import (
     Held,
     a_job,
@@ -244,3 +247,35 @@ def test_any_order_of_writes_gives_the_last_state_of_each_job(
     assert {i: grouped.store.job(i) for i in last} == last
     grouped.store.close()
     single.store.close()
+
+
+def test_commits_overwrite_a_wal_made_beforehand_and_outlive_a_crash(
+    on_disk: Held, path: Path, tmp_path: Path
+) -> None:
+    wal = Path(f"{path}-wal")
+    size = wal.stat().st_size
+    for number in range(1, 11):
+        on_disk.commit(a_job(number))
+    assert wal.stat().st_size == size, "a file that grows makes each sync twice as slow"
+    crashed = tmp_path / "crashed.db"
+    shutil.copy(path, crashed)
+    shutil.copy(wal, f"{crashed}-wal")
+    store = SqliteStore.open(str(crashed))
+    assert [job.id for job in store.load().jobs] == list(range(1, 11))
+    store.close()
+
+
+def test_a_disk_without_room_for_a_wal_beforehand_is_used_as_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int, _data: bytes, at: int) -> int:
+        if at:
+            raise OSError(errno.ENOSPC, "full")
+        return 0
+
+    monkeypatch.setattr(os, "pwrite", full)
+    held = Held(path)
+    held.commit(a_job(1))
+    assert [job.id for job in held.store.load().jobs] == [1]
+    assert Path(f"{path}-wal").stat().st_size < WAL_ROOM
+    held.store.close()

@@ -1,6 +1,8 @@
 """What is read of ended work equals what a plain search through all records finds."""
 
+import sqlite3
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,3 +342,16 @@ def test_reading_goes_on_while_the_disk_is_full(on_disk: Held) -> None:
     assert ids(on_disk.store.jobs()) == [1]
     assert on_disk.store.blob("d") == b"x"
     on_disk.store._writer.execute("ROLLBACK")
+
+
+def test_a_request_is_found_while_a_commit_is_under_way(on_disk: Held, path: Path) -> None:
+    on_disk.commit(a_job(1, uid=1000, request_id="r"))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    commit = threading.Thread(target=on_disk.commit, args=(a_job(2),))
+    commit.start()  # it waits for the other's lock
+    assert on_disk.store.find_request("r", 1000) == 1
+    other.execute("ROLLBACK")
+    other.close()
+    commit.join(30)
+    assert on_disk.store.find_request("request-2", 1000) == 2

@@ -182,10 +182,10 @@ def share_values(alloc: Allocation) -> list[Values]:
             position,
             p.tasks,
             p.first_rank,
-            dumps(p.cpus),
+            f"[{p.cpus[0]}]" if len(p.cpus) == 1 else dumps(p.cpus),
             p.memory,
-            dumps(p.gpus),
-            dumps(p.generic),
+            dumps(p.gpus) if p.gpus else "[]",
+            dumps(p.generic) if p.generic else "{}",
             p.node in alloc.made,
             p.node in alloc.freed,
         )

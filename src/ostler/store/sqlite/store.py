@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
+from ostler.model.ids import JobId
 from ostler.model.record import EndedElement, Loaded, Write
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
@@ -25,6 +26,8 @@ from ostler.store.sqlite.faults import explained, sensible, unusable
 from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
 
+WAL_ROOM = 1 << 20  # bytes of WAL to begin with; where it has grown beyond, it stays so
+_ZEROS = 1 << 18  # bytes written at once
 WAL_MOST = 64 << 20  # bytes of WAL after which a checkpoint makes the writer wait for its end
 
 
@@ -66,6 +69,7 @@ class SqliteStore(Reads):
                 writer.execute("PRAGMA synchronous = OFF")
                 return cls(path, writer, writer)
             _use_wal(writer, path)
+            _make_room(writer, path)
             return cls(path, writer, connect(path, read_only=True))
         except BaseException:
             writer.close()
@@ -98,6 +102,22 @@ class SqliteStore(Reads):
         with explained(self.path), self._writing, transaction(self._writer):
             (version,) = self._writer.execute("PRAGMA user_version").fetchone()
             self._writer.execute(f"PRAGMA user_version = {version}")
+
+    def find_request(self, request_id: str, uid: int | None = None) -> JobId | None:
+        """Return the job that a client has asked for under this id; None if there is none.
+
+        As `Reads`, but while nothing is being written by the connection that writes: what it wrote
+        is in its memory, and the one that reads would fetch it from the file again.
+        """
+        if not self._writing.acquire(blocking=False):
+            return super().find_request(request_id, uid)
+        try:
+            with explained(self.path):
+                values = {"request_id": request_id, "uid": uid}
+                found = self._writer.execute(SQL["find_request"], values).fetchone()
+        finally:
+            self._writing.release()
+        return int(found[0]) if found else None
 
     def checkpoint(self) -> None:
         """Bring the WAL into the file, beside the writer and the readers; raises `NotNow`.
@@ -222,6 +242,31 @@ def _use_wal(writer: sqlite3.Connection, path: str) -> None:
             hint="name a state folder on a local file system",
         )
     writer.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _make_room(writer: sqlite3.Connection, path: str) -> None:
+    """Fill the WAL up with zeros, so that commits overwrite it.
+
+    A sync of a file that has grown makes its file system commit, too, which takes as long again.
+    Behind the last frame SQLite expects anything: frames tell by salt and checksum that they count.
+    """
+    with transaction(writer):  # so that no other process appends to it meanwhile
+        fd = os.open(f"{path}-wal", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            _fill(fd, size)
+        finally:
+            os.close(fd)
+
+
+def _fill(fd: int, size: int) -> None:
+    """Write zeros from the present size up to `WAL_ROOM`; nothing where there is no room."""
+    try:
+        for at in range(size, WAL_ROOM, _ZEROS):
+            os.pwrite(fd, bytes(min(_ZEROS, WAL_ROOM - at)), at)
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, size)
 
 
 def _stale(epoch: int) -> OstlerError:
