@@ -223,3 +223,22 @@ def test_what_waits_is_counted_until_it_is_taken_or_the_connection_ends() -> Non
 
     assert "too many bytes" in asyncio.run(story())
     assert sum(counted) == 0
+
+
+def test_what_is_flushed_leaves_before_the_turn_of_the_loop_ends() -> None:
+    async def story() -> None:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        connection = Connection(ours)
+        connection.send(b"one")
+        connection.send(b"two")
+        connection.flush()
+        assert theirs.recv(100) == frame(b"one") + frame(b"two")
+        connection.send(b"three")
+        await asyncio.sleep(0)
+        assert theirs.recv(100) == frame(b"three")
+        connection.close()
+        connection.flush()
+        theirs.close()
+
+    run(story())

@@ -10,6 +10,7 @@ from ostler.core.effects import Reply
 from ostler.core.events import Configured
 from ostler.manager import turns as module
 from ostler.manager.turns import Spoken, Turns
+from ostler.manager.writer import Writer
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.record import Write
@@ -61,7 +62,7 @@ def begin(faults: list[Exception]) -> tuple[Moody, Ears, Turns]:
         is_alive=lambda _pid, _began: False,
     )
     ears = Ears()
-    return store, ears, Turns(store, ears, epoch, lambda: 100.0)
+    return store, ears, Turns(store, ears, Writer(asyncio.get_running_loop()), epoch, lambda: 100.0)
 
 
 def ask(turns: Turns, to: int) -> None:

@@ -22,6 +22,7 @@ from ostler.manager.reads import Reads
 from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
+from ostler.manager.writer import Writer
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.states import NodeStatus
 from ostler.store.sqlite.store import SqliteStore
@@ -115,7 +116,8 @@ class Manager:
         """Read the state and put the parts together."""
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
-        server.turns = turns = Turns(store, server, epoch, time.time)
+        writer = Writer(asyncio.get_running_loop())
+        server.turns = turns = Turns(store, server, writer, epoch, time.time)
         blobs = Blobs(store.blob)
         server.submissions = Submissions(store, turns, blobs, system=self.system)
         server.agents = Agents(turns.put, epoch, blobs, self.heartbeat)

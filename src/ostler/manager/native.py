@@ -179,6 +179,7 @@ class Agents:
             if link is not None:
                 for part in _parts(given):
                     link.send(messages.encode(messages.Orders(self._epoch, part)))
+                link.flush()
         orders.clear()
 
     def _dressed(self, effect: Send) -> Order:

@@ -283,13 +283,16 @@ class Server:
 
     def speak(self, effects: list[Spoken]) -> None:
         """Carry out the effects of a durable batch."""
+        for_clients: list[Reply | Fail] = []
         for_agents: list[Acknowledge | Send | Welcomed] = []
         for effect in effects:
             if isinstance(effect, Reply | Fail):
-                self._answer(effect)
+                for_clients.append(effect)
             else:
                 for_agents.append(effect)
-        self.agents.speak(for_agents)
+        self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer
+        for answer in for_clients:
+            self._answer(answer)
 
     def _answer(self, effect: Reply | Fail) -> None:
         found = self._forget(effect.to)

@@ -8,7 +8,6 @@ Nothing of a batch is said before it is durable, answers to reads included.
 import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from ostler.core.effects import Acknowledge, Fail, Reply, Save, Send, Welcomed
@@ -41,17 +40,32 @@ class Speaker(Protocol):
         """Answer everybody who waits: what was not durable is forgotten."""
 
 
+class Writing(Protocol):
+    """The thread of the writer."""
+
+    def do(self, work: Callable[[], None], then: Callable[[Exception | None], None]) -> None:
+        """Do it after all before; call `then` in the loop with what was raised, if anything."""
+
+    def close(self) -> None:
+        """Finish, and end."""
+
+
 class Turns:
     """Feeds the machine, commits its writes in batches, and lets the answers out."""
 
     def __init__(
-        self, store: Store, speaker: Speaker, epoch: int, clock: Callable[[], float]
+        self,
+        store: Store,
+        speaker: Speaker,
+        writer: Writing,
+        epoch: int,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._speaker = speaker
         self._epoch = epoch
         self._clock = clock
-        self._writer = ThreadPoolExecutor(1, "writer")
+        self._writer = writer
         self._writes: list[Write] = []
         self._spoken: list[Spoken | asyncio.Future[None]] = []
         self._busy = False
@@ -114,15 +128,17 @@ class Turns:
                 self._handle(now, Planned(self._propose(now)))
             except OstlerError:
                 return  # logged, and the state is being read anew
-        self._set_timer()
         writes, self._writes = self._writes, []
         spoken, self._spoken = self._spoken, []
-        if not writes:
+        if writes:
+            self._busy = True
+            self._writer.do(
+                lambda: self._store.commit(writes, self._epoch),
+                lambda error: self._committed(error, writes, spoken),
+            )
+        else:
             self._speak(spoken)
-            return
-        self._busy = True
-        future = self._loop.run_in_executor(self._writer, self._store.commit, writes, self._epoch)
-        future.add_done_callback(lambda done: self._committed(done, writes, spoken))
+        self._set_timer()
 
     def _propose(self, now: float) -> Plan:
         """Return what the scheduler proposes; nothing, should it fail: the rest goes on."""
@@ -134,12 +150,11 @@ class Turns:
 
     def _committed(
         self,
-        done: asyncio.Future[None],
+        error: Exception | None,
         writes: list[Write],
         spoken: list[Spoken | asyncio.Future[None]],
     ) -> None:
         self._busy = False
-        error = done.exception()
         if error is None:
             self.commits += 1
             self._all_is_well()
@@ -226,14 +241,25 @@ class Turns:
 
     async def in_writer(self, work: Callable[[], None]) -> None:
         """Run something in the writer thread, between commits."""
-        await self._loop.run_in_executor(self._writer, work)
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def then(error: Exception | None) -> None:
+            if done.cancelled():
+                return
+            if error is None:
+                done.set_result(None)
+            else:
+                done.set_exception(error)
+
+        self._writer.do(work, then)
+        await done
 
     def close(self) -> None:
         """Finish the commit under way and stop."""
         for timer in (self._timer, self._recovery):
             if timer is not None:
                 timer.cancel()
-        self._writer.shutdown()
+        self._writer.close()
 
 
 def _again(error: OstlerError) -> OstlerError:

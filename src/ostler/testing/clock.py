@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from contextvars import Context
 from heapq import heappop, heappush
@@ -171,31 +170,22 @@ class ProcessLoop(Process):
 
         return timer
 
-    def run_in_executor(
-        self,
-        executor: Executor,  # noqa: ARG002 - there is one thread, and it is simulated
-        work: Callable[..., object],
-        *args: object,
-    ) -> asyncio.Future[Any]:
-        """Do the work after some virtual time, and tell its result after some more."""
-        future = self.create_future()
+    # -- the thread of the writer ----------------------------------------------------------
+
+    def do(self, work: Callable[[], None], then: Callable[[Exception | None], None]) -> None:
+        """Do the work after some virtual time, and tell its end after some more."""
 
         def do() -> None:
             if not self.alive:
                 return
+            error = None
             try:
-                result, error = work(*args), None
-            except Exception as raised:  # noqa: BLE001 - a thread's edge: the future has it
-                result, error = None, raised
-            self.clock.after(self._work_seconds(), lambda: self.call(tell))
-
-            def tell() -> None:
-                if future.cancelled():
-                    return
-                if error is not None:
-                    future.set_exception(error)
-                else:
-                    future.set_result(result)
+                work()
+            except Exception as raised:  # noqa: BLE001 - a thread's edge: `then` has it
+                error = raised
+            self.clock.after(self._work_seconds(), lambda: self.call(lambda: then(error)))
 
         self.clock.after(self._work_seconds(), do)
-        return future
+
+    def close(self) -> None:
+        """Do nothing: there is no thread."""

@@ -61,12 +61,14 @@ class WatchedTurns(Turns):
         return plan(self.machine.snapshot(now), now, depth=0)  # a defect of it must show here
 
     def _committed(
-        self, done: Future[None], writes: list[Write], spoken: list[Spoken | Future[None]]
+        self,
+        error: Exception | None,
+        writes: list[Write],
+        spoken: list[Spoken | Future[None]],
     ) -> None:
-        error = done.exception()
         if error is not None and not isinstance(error, OstlerError):
             raise error  # a defect; the daemon would start anew from the database
-        super()._committed(done, writes, spoken)
+        super()._committed(error, writes, spoken)
 
     @property
     def settled(self) -> bool:
@@ -86,6 +88,9 @@ class Mouth:
     def reason(self) -> str:
         """Return why the connection is over; empty while it is not."""
         return self.end.reason
+
+    def flush(self) -> None:
+        """Do nothing: what is sent is on its way."""
 
     def send(self, frame: Any) -> None:
         """Say something, unless the process dies over it."""
@@ -166,7 +171,9 @@ class SimManager:
         now = self.loop.time()
         try:
             self.epoch = self.store.take_role(self.pid, now, LEASE, self._is_alive)
-            self.turns = WatchedTurns(cast("Store", self.store), self, self.epoch, self.loop.time)
+            self.turns = WatchedTurns(
+                cast("Store", self.store), self, self.loop, self.epoch, self.loop.time
+            )
         except NotNow:
             self.loop.later(0.5, self._start)
             return

@@ -7,6 +7,7 @@ wait: `send` never blocks, and a peer that does not read is dropped once too muc
 import asyncio
 import os
 import socket
+import struct
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -21,7 +22,9 @@ WRITE_BOUND = 2 * MAX_FRAME  # bytes that may wait for a slow reader
 UNREAD_BOUND = 8 * MAX_FRAME  # bytes of one user that may wait to become whole, or to be taken
 _READ = 1 << 18  # bytes taken at once, so that one peer cannot starve the others
 _AHEAD = 1 << 20  # bytes read but not yet consumed, after which we stop reading
+_into = memoryview(bytearray(_READ))  # what is read goes here first: a new one would cost more
 _MAX_FDS = 4  # descriptors with one frame; three are ever wanted
+_INT = struct.calcsize("i")
 _NO_ROOM = 0.1  # seconds until the next accept when we are out of descriptors
 
 
@@ -38,14 +41,17 @@ class Budget:
 
     def __init__(self, most: int = UNREAD_BOUND) -> None:
         self._most = most
+        self._own = os.geteuid()
         self._held: Counter[int] = Counter()
 
     def change(self, uid: int, by: int) -> bool:
         """Count what came or was taken; False if it is too much. Our own user has no limit."""
+        if uid == self._own:
+            return True
         self._held[uid] += by
         if not self._held[uid]:
             del self._held[uid]
-        return uid == os.geteuid() or self._held[uid] <= self._most
+        return self._held[uid] <= self._most
 
 
 class Connection:
@@ -114,6 +120,11 @@ class Connection:
         elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
+
+    def flush(self) -> None:
+        """Write what is queued now, for somebody who waits, and not with the rest of this turn."""
+        if self._out and not self.closed:
+            self._flush()
 
     def _flush(self) -> None:
         """Write what the socket takes; come back when it takes more."""
@@ -220,16 +231,17 @@ class Connection:
         of the last byte: the last whole one, or the one that is still incomplete.
         """
         owners: list[list[int]] = [[] for _ in payloads]
-        if payloads:
-            owners[0] += self._received
-            self._received = []
-        if payloads and not self._splitter.pending:
-            owners[-1] += fds
-        else:
-            self._received += fds
-        if len(self._received) > _MAX_FDS:
-            self._end(f"it sent more than {_MAX_FDS} descriptors with one frame")
-            return
+        if fds or self._received:
+            if payloads:
+                owners[0] += self._received
+                self._received = []
+            if payloads and not self._splitter.pending:
+                owners[-1] += fds
+            else:
+                self._received += fds
+            if len(self._received) > _MAX_FDS:
+                self._end(f"it sent more than {_MAX_FDS} descriptors with one frame")
+                return
         for payload, mine in zip(payloads, owners, strict=True):
             self._in.append((payload, mine))
             self._in_cost += _cost(payload, mine)
@@ -245,13 +257,18 @@ class Connection:
         change, self._charged = held - self._charged, held
         return self._budget.change(self.peer.uid, change) if change else True
 
-    def _receive(self) -> tuple[bytes, list[int]]:
+    def _receive(self) -> tuple[memoryview, list[int]]:
+        """Return what has come, valid until somebody receives again, and its descriptors."""
         if not self._descriptors:
-            return self._sock.recv(_READ), []
-        data, fds, _, _ = socket.recv_fds(self._sock, _READ, _MAX_FDS)
-        for fd in fds:  # the kernel hands them out inheritable
-            os.set_inheritable(fd, False)
-        return data, fds
+            return _into[: self._sock.recv_into(_into)], []
+        size, ancillary, _, _ = self._sock.recvmsg_into(
+            [_into], socket.CMSG_LEN(_MAX_FDS * _INT), socket.MSG_CMSG_CLOEXEC
+        )
+        fds: list[int] = []
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                fds += struct.unpack_from(f"{len(data) // _INT}i", data)
+        return _into[:size], fds
 
     def _pause(self) -> None:
         if self._reading:

@@ -30,7 +30,7 @@ class Splitter:
         """Say whether a payload has begun that is not complete."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Return the payloads that are now complete; raise ValueError at an over-long one."""
         buffer = self._buffer
         buffer += data
