@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import msgspec
-
 from ostler.agent import inquest, remains, spool
 from ostler.agent.elements import Elements
 from ostler.agent.journal import Handed, Journal
@@ -26,7 +24,6 @@ from ostler.model.ids import AllocationId
 from ostler.model.orders import NODE_FAULT, ElementEnd, Ended, Launch, Progress, Spans
 from ostler.model.states import Result
 from ostler.wire.descriptors import let_go
-from ostler.wire.pack import pack
 
 log = logging.getLogger("ostler.agent")
 
@@ -116,16 +113,14 @@ class Hand:
             why = f"the agent cannot write its journal: {error.strerror}"
             self.finish(self._never(NODE_FAULT, why))
             return False
-        order = msgspec.to_builtins(self.launch, builtin_types=(bytes,))
-        if self._office.declared:
-            order["declared"] = True
         starter.holder = self
         self._starter = starter
-        starter.link.send(pack(order), self._stdio)
+        starter.launch(self.launch, self._stdio, declared=self._office.declared)
         self._passed = True
         if self._begun:
             starter.send({"type": "start_tasks", "alloc": self.alloc})
         self._flush()
+        starter.link.flush()  # at once: this is what a job waits for
         return True
 
     @property

@@ -8,6 +8,11 @@ _NUMBERS = {name: getattr(resource, f"RLIMIT_{name.upper()}") for name in RLIMIT
 _UNLIMITED = -1
 
 
+def own_limits() -> dict[str, int]:
+    """Return this process's soft limits by name, in the kernel's units; -1: unlimited."""
+    return {name: resource.getrlimit(number)[0] for name, number in _NUMBERS.items()}
+
+
 class SoftLimits:
     """Puts a task's soft limits on this process around its spawn, so that it is born with them.
 

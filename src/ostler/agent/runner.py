@@ -19,6 +19,9 @@ from ostler.agent.starter_protocol import ENDED, MADE, NODE_FAULT, STARTED
 from ostler.agent.telling import Message, Tell, Telling
 from ostler.core.line import Line
 
+# Seconds from a start until it is told: its own program comes first, and the end of a short one goes
+# with it. A slot's start goes with the first of its elements.
+_START_TOLD = 0.01
 _LEASE_LOOK = 5.0  # seconds; while the host sleeps only the lease's clock goes on
 _NO_USAGE = [0.0, 0.0, 0, 0, 0, 0.0]
 
@@ -32,6 +35,7 @@ class Runner:
         self.cause = ""
         self.why = ""
         self.started_at: float | None = None  # of the first element
+        self._start_due = inf  # monotonic seconds at which the start is to be told
         self._host = host
         self._tell = tell
         self._stdio = stdio  # a waiting client's 0, 1, 2; ours to close
@@ -108,9 +112,13 @@ class Runner:
 
     def _started(self, attempt: Attempt) -> None:
         """Tell, once, that something runs."""
-        if self.phase == MADE:
-            self.phase, self.started_at = STARTED, attempt.started_at
+        if self.phase != MADE:
+            return
+        self.phase, self.started_at = STARTED, attempt.started_at
+        if self.share.is_slot:
             self._tell(self._report_of_start())
+        else:
+            self._start_due = time.monotonic() + _START_TOLD
 
     # ── one element after the other ──────────────────────────────────────────────────────────
     def children_changed(self) -> None:
@@ -251,6 +259,7 @@ class Runner:
         self._host.spool.note(spool.ENDED, self._ended)
         if self._line.untold:
             self._telling.report()
+        self._tell_start()
         self._tell(self._ended)
 
     def _close_stdio(self) -> None:
@@ -295,7 +304,7 @@ class Runner:
         """Return the monotonic time of the next `tick`; inf: nothing is due by itself."""
         if self.phase == ENDED or self._attempt is None:
             return inf
-        due = min(self._telling.due, self._attempt.due)
+        due = min(self._telling.due, self._attempt.due, self._start_due)
         if self.share.lease and not self.cause:
             due = min(due, time.monotonic() + min(max(self._lease_left(), 0.0), _LEASE_LOOK))
         return due
@@ -309,6 +318,8 @@ class Runner:
         if now >= attempt.due:
             attempt.tick(now)
             self.children_changed()
+        if now >= self._start_due:
+            self._tell_start()
         if now >= self._telling.due:
             self._telling.report()
         if self.share.lease and not self.cause and self._lease_left() <= 0:
@@ -323,8 +334,15 @@ class Runner:
     def _report_of_start(self) -> Message:
         return {"type": "started", "alloc": self.share.alloc, "at": self.started_at}
 
+    def _tell_start(self) -> None:
+        """Tell the start if that is still to be done."""
+        if self._start_due != inf:
+            self._start_due = inf
+            self._tell(self._report_of_start())
+
     def tell_all(self) -> None:
         """Tell, to an agent that may know nothing, all that is not acknowledged."""
+        self._start_due = inf
         if self.phase == MADE:
             self._tell({"type": "made", "alloc": self.share.alloc})
         if self.phase == STARTED or (self.share.is_slot and self.started_at is not None):

@@ -216,8 +216,8 @@ class _Fields:
         return value
 
     def number(self, key: str, default: int | None = None, most: int = MOST) -> int:
-        value = self._get(key, int, default)
-        if not isinstance(value, int) or not 0 <= value <= most:
+        value = self._map.get(key, default)
+        if type(value) is not int or not 0 <= value <= most:
             msg = f"the order's field {key!r} is {value!r}, not from 0 to {most}"
             raise ValueError(msg)
         return value

@@ -11,11 +11,16 @@ import signal
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import msgspec
+from msgspec import structs
+
 from ostler.agent import proc
+from ostler.agent.rlimits import own_limits
 from ostler.agent.starter_protocol import SPOOL
+from ostler.model.orders import Launch
 from ostler.wire.conn import Connection
 from ostler.wire.descriptors import first_limit
 from ostler.wire.pack import pack, unpack
@@ -29,6 +34,8 @@ _RETRY_FIRST, _RETRY_MOST = 0.05, 5.0  # seconds between zygotes
 _BIRTH_SECONDS = 10.0  # in which a starter must have connected
 _STILLBORN = "it ended before it came; it cannot keep a spool, perhaps"
 _PACKET = 4096
+_UNKNOWN: Mapping[str, int] = {}
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class Holder(Protocol):
@@ -44,12 +51,15 @@ class Holder(Protocol):
 class Starter:
     """One starter, connected or not, idle or not."""
 
-    __slots__ = ("above", "holder", "link", "name", "pid", "pidfd", "start_time")
+    __slots__ = ("above", "holder", "limits", "link", "name", "pid", "pidfd", "start_time")
 
-    def __init__(self, name: str, pid: int, start_time: int) -> None:
+    def __init__(
+        self, name: str, pid: int, start_time: int, limits: Mapping[str, int] = _UNKNOWN
+    ) -> None:
         self.name = name
         self.pid = pid
         self.start_time = start_time
+        self.limits = limits  # soft ones that it was born with, by name, if they are known
         self.link: Connection | None = None
         self.holder: Holder | None = None
         self.pidfd = -1
@@ -58,7 +68,20 @@ class Starter:
     def send(self, message: dict[str, object]) -> None:
         """Tell it something, if it is connected."""
         if self.link is not None:
-            self.link.send(pack(message))
+            self.link.send(_encode(message))
+
+    def launch(self, order: Launch, stdio: list[int], *, declared: bool) -> None:
+        """Give it a share to run, with its client's descriptors if it has any."""
+        if self.link is None:
+            return
+        if self.limits:  # what it has anyhow need not be taken in, looked at and put on the tasks
+            others = dict(order.rlimits.items() - self.limits.items())
+            order = structs.replace(order, rlimits=others)
+        if not declared:
+            self.link.send(_encode(order), stdio)
+            return
+        fields = msgspec.to_builtins(order, builtin_types=(bytes,))
+        self.link.send(_encode({**fields, "declared": True}), stdio)
 
 
 class Zygote:
@@ -174,6 +197,7 @@ class Starters:
         self._closed = False
         self._number = 0
         self._prefix = f"s{os.getpid()}-{proc.start_time(os.getpid())}-"
+        self._limits = {**own_limits(), "nofile": first_limit()}  # of those forked for us
         self._zygote = Zygote(state, self._on_forked)
         self.fill()
 
@@ -260,7 +284,8 @@ class Starters:
         """Return the starter of that name, watched from now on."""
         starter = self._all.get(name)
         if starter is None:
-            starter = self._all[name] = Starter(name, pid, start_time)
+            limits = self._limits if name.startswith(self._prefix) else _UNKNOWN
+            starter = self._all[name] = Starter(name, pid, start_time, limits)
             self._watch(starter)
         return starter
 

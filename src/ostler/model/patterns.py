@@ -11,6 +11,8 @@ def expand(pattern: bytes, values: dict[str, str]) -> bytes:
     >>> expand(b"%x-%j_%a.out", {"x": "fit", "j": "12", "a": "3"})
     b'fit-12_3.out'
     """
+    if b"%" not in pattern:
+        return pattern
     out = bytearray()
     at = 0
     while at < len(pattern):

@@ -8,6 +8,7 @@ Source: the MessagePack specification.
 import struct
 
 _DEPTH = 32
+_BYTES = [bytes((code,)) for code in range(256)]
 
 
 def pack(value: object) -> bytes:
@@ -20,7 +21,7 @@ def pack(value: object) -> bytes:
 def _sized(size: int, small: int, limit: int, codes: tuple[int, int, int]) -> bytes:
     """Return the head of a value of this size; `codes` are for 1, 2 and 4 size bytes."""
     if size < limit:
-        return bytes((small | size,))
+        return _BYTES[small | size]
     if codes[0] and size < 1 << 8:
         return bytes((codes[0], size))
     if size < 1 << 16:
@@ -35,14 +36,12 @@ def _pack(value: object, put) -> None:  # type: ignore[no-untyped-def]  # noqa: 
         put(b"\xc3")
     elif value is False:
         put(b"\xc2")
+    elif isinstance(value, str):
+        _pack_text(value, put)
     elif isinstance(value, int):
-        put(_integer(value))
+        put(_BYTES[value] if 0 <= value < 1 << 7 else _integer(value))
     elif isinstance(value, float):
         put(struct.pack(">Bd", 0xCB, value))
-    elif isinstance(value, str):
-        data = value.encode()
-        put(_sized(len(data), 0xA0, 32, (0xD9, 0xDA, 0xDB)))
-        put(data)
     elif isinstance(value, bytes):
         put(_sized(len(value), 0, 0, (0xC4, 0xC5, 0xC6)))
         put(value)
@@ -53,11 +52,21 @@ def _pack(value: object, put) -> None:  # type: ignore[no-untyped-def]  # noqa: 
     elif isinstance(value, dict):
         put(_sized(len(value), 0x80, 16, (0, 0xDE, 0xDF)))
         for key, item in value.items():
-            _pack(key, put)
+            if isinstance(key, str):
+                _pack_text(key, put)
+            else:
+                _pack(key, put)
             _pack(item, put)
     else:
         msg = f"cannot pack {type(value).__name__}"
         raise TypeError(msg)
+
+
+def _pack_text(value: str, put) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    data = value.encode()
+    size = len(data)
+    put(_BYTES[0xA0 | size] if size < 32 else _sized(size, 0xA0, 32, (0xD9, 0xDA, 0xDB)))
+    put(data)
 
 
 def _integer(value: int) -> bytes:
@@ -83,14 +92,16 @@ def _integer(value: int) -> bytes:
 
 
 _FIXED = {
-    0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
-    0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
-}  # fmt: skip
+    code: struct.Struct(f">{form}")
+    for code, form in zip(range(0xCA, 0xD4), "fdBHIQbhiq", strict=True)
+}
 _PLAIN = {0xC0: None, 0xC2: False, 0xC3: True}
+_SIZES = [struct.Struct(f">{form}") for form in "BHI"]
 _COUNTED = {
-    0xC4: (">B", "bytes"), 0xC5: (">H", "bytes"), 0xC6: (">I", "bytes"),
-    0xD9: (">B", "str"), 0xDA: (">H", "str"), 0xDB: (">I", "str"),
-    0xDC: (">H", "list"), 0xDD: (">I", "list"), 0xDE: (">H", "dict"), 0xDF: (">I", "dict"),
+    0xC4: (_SIZES[0], "bytes"), 0xC5: (_SIZES[1], "bytes"), 0xC6: (_SIZES[2], "bytes"),
+    0xD9: (_SIZES[0], "str"), 0xDA: (_SIZES[1], "str"), 0xDB: (_SIZES[2], "str"),
+    0xDC: (_SIZES[1], "list"), 0xDD: (_SIZES[2], "list"),
+    0xDE: (_SIZES[1], "dict"), 0xDF: (_SIZES[2], "dict"),
 }  # fmt: skip
 
 
@@ -114,41 +125,55 @@ def _unpack(data: bytes, at: int, depth: int):  # type: ignore[no-untyped-def]  
         return code, at
     if code >= 0xE0:
         return code - 256, at
-    if code < 0xC0:
-        kind = "dict" if code < 0x90 else "list" if code < 0xA0 else "str"
-        return _body(data, at, kind, code & (0x1F if kind == "str" else 0x0F), depth)
-    if code in _PLAIN:
-        return _PLAIN[code], at
-    if code in _FIXED:
-        form = _FIXED[code]
-        return struct.unpack_from(form, data, at)[0], at + struct.calcsize(form)
-    if code in _COUNTED:
+    if code >= 0xC0:
+        if code in _PLAIN:
+            return _PLAIN[code], at
+        if code in _FIXED:
+            form = _FIXED[code]
+            return form.unpack_from(data, at)[0], at + form.size
+        if code not in _COUNTED:
+            msg = f"not a message: byte {code:#x}"
+            raise ValueError(msg)
         form, kind = _COUNTED[code]
-        size = struct.unpack_from(form, data, at)[0]
-        return _body(data, at + struct.calcsize(form), kind, size, depth)
-    msg = f"not a message: byte {code:#x}"
-    raise ValueError(msg)
-
-
-def _body(data: bytes, at: int, kind: str, size: int, depth: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    if size > len(data) - at or not depth:
+        size = form.unpack_from(data, at)[0]
+        at += form.size
+    elif code >= 0xA0:
+        kind, size = "str", code & 0x1F
+    else:
+        kind, size = "list" if code >= 0x90 else "dict", code & 0x0F
+    end = at + size
+    if end > len(data) or not depth:
         msg = "not a message: too short or too deep"
         raise ValueError(msg)
-    if kind == "bytes":
-        return data[at : at + size], at + size
     if kind == "str":
-        return data[at : at + size].decode(), at + size
-    if kind == "list":
-        items = []
-        for _ in range(size):
-            item, at = _unpack(data, at, depth - 1)
-            items.append(item)
-        return items, at
+        return data[at:end].decode(), end
+    if kind == "bytes":
+        return data[at:end], end
+    if kind == "dict":
+        return _unpack_map(data, at, size, depth - 1)
+    items = []
+    for _ in range(size):
+        item, at = _unpack(data, at, depth - 1)
+        items.append(item)
+    return items, at
+
+
+def _unpack_map(data: bytes, at: int, size: int, depth: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
     pairs = {}
     for _ in range(size):
-        key, at = _unpack(data, at, depth - 1)
-        if not isinstance(key, str):
-            msg = "not a message: a key is no text"
-            raise ValueError(msg)
-        pairs[key], at = _unpack(data, at, depth - 1)
+        code = data[at]
+        end = at + 1 + (code & 0x1F)
+        if 0xA0 <= code < 0xC0 and end < len(data):  # as nearly every key is
+            key, at = data[at + 1 : end].decode(), end
+        else:
+            key, at = _unpack(data, at, depth)
+            if not isinstance(key, str):
+                msg = "not a message: a key is no text"
+                raise ValueError(msg)
+        code = data[at]
+        if code < 0x80:
+            pairs[key] = code
+            at += 1
+        else:
+            pairs[key], at = _unpack(data, at, depth)
     return pairs, at
