@@ -208,6 +208,9 @@ def test_the_environment_is_the_callers_unless_given(
     monkeypatch.setenv("OSTLER_TEST_ONLY", "yes")
     request = submitted(tmp_path, ["true"])
     assert split_environment(request.blobs[0])[b"OSTLER_TEST_ONLY"] == b"yes"
+    monkeypatch.setenv("OSTLER_TEST_ONLY", "other")
+    request = submitted(tmp_path, ["true"])
+    assert split_environment(request.blobs[0])[b"OSTLER_TEST_ONLY"] == b"other"
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What can be asked of a machine: each request once, for the sync and the async client alike."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
@@ -83,13 +83,34 @@ class Ask(Generic[T]):
 # -- submitting ------------------------------------------------------------------------------
 
 
+class _Environment:
+    """This process's variables as one blob, joined anew only when they have changed."""
+
+    def __init__(self) -> None:
+        # What os.environb is made of, where it can be had: that calls three functions a variable.
+        self._variables: Mapping[bytes, bytes] = getattr(os.environb, "_data", os.environb)
+        self._last: tuple[dict[bytes, bytes], bytes] = ({}, b"")
+
+    def joined(self) -> bytes:
+        """Return the blob; raise `UsageError` for a name that cannot be one."""
+        variables, blob = self._last
+        if variables != self._variables:
+            variables = dict(self._variables)
+            blob = join_environment(variables)
+            self._last = variables, blob
+        return blob
+
+
+_environment = _Environment()
+
+
 def surroundings() -> dict[str, object]:
     """Return what a job takes over from this process unless its options say otherwise."""
     return {
         "cwd": os.getcwdb(),
         "umask": _umask(),
         "rlimits": own_limits(),
-        "env": join_environment(os.environb),
+        "env": _environment.joined(),
     }
 
 

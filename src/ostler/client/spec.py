@@ -52,6 +52,7 @@ _LENGTHS = {
     "items": limits.MAX_ITEMS,
 }
 _BLOBS = ("env", "script", "items")
+_rlimits: "dict[str, int]" = {}  # name -> the kernel's number, once they were wanted
 
 
 def make_spec(values: "Mapping[str, object]") -> tuple[Spec, list[bytes]]:
@@ -138,12 +139,14 @@ def own_environment() -> bytes:
 
 def own_limits() -> dict[str, int]:
     """Return this process's soft limits by name, in the kernel's units; -1: unlimited."""
-    import resource
+    from resource import getrlimit
 
-    return {
-        name: resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[0]
-        for name in limits.RLIMITS
-    }
+    if not _rlimits:
+        import resource
+
+        for name in limits.RLIMITS:
+            _rlimits[name] = getattr(resource, f"RLIMIT_{name.upper()}")
+    return {name: getrlimit(number)[0] for name, number in _rlimits.items()}
 
 
 def join_environment(environ: "Mapping[bytes, bytes]") -> bytes:
