@@ -15,7 +15,7 @@ from ostler.core.events import (
     Tick,
 )
 from ostler.core.violations import violations
-from ostler.model.errors import OstlerError
+from ostler.model.errors import OstlerError, Refused
 from ostler.model.ids import parse_ref
 from ostler.model.job import JobSpec
 from ostler.model.limits import MAX_COMMAND
@@ -241,3 +241,12 @@ def test_a_machine_that_was_to_be_stopped_goes_on_when_nobody_ends_it(box: Box) 
     tick(box, 100)
 
     assert box.state(box.submit()) == "starting"
+
+
+def test_what_fitted_once_is_refused_when_its_node_has_become_too_small(box: Box) -> None:
+    wide = Request(cpus=4)
+    for _ in range(2):
+        box.submit(request=wide)
+    box.greet("n1", cpus=2, boot="b2")
+    with pytest.raises(Refused, match="most: 2"):
+        box.submit(request=wide)

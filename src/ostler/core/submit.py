@@ -9,7 +9,6 @@ from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
 from ostler.core.moves import broken_dependency, settle
-from ostler.core.planning import node_views
 from ostler.core.state import State
 from ostler.model import limits
 from ostler.model.caller import Caller
@@ -176,8 +175,12 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
             f"it asks for {cpus} CPUs, and {user} may hold {most}",
             hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
         )
-    if refusal := can_ever(spec.request, spec.partition, node_views(s)):
+    asked = spec.request, spec.partition, [entry.node for entry in s.nodes.values()]
+    if asked == s.fitting:
+        return
+    if refusal := can_ever(*asked):
         raise Refused(refusal)
+    s.fitting = asked
 
 
 def _check_sizes(spec: JobSpec, blobs: Mapping[str, bytes]) -> None:

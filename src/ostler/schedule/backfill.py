@@ -29,8 +29,9 @@ def plan(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> Plan:
     yielding = yields(planner, waits, _try)
     lines = list(planner.lines)  # the forecast adds its own
     wanted = {entry.job for entry, _ in queue if waits[entry.job].expected_start is None}
-    for job, expected in forecast(planner, queue, wanted, STEPS).items():
-        waits[job] = replace(waits[job], expected_start=expected.at)
+    if wanted:
+        for job, expected in forecast(planner, queue, wanted, STEPS).items():
+            waits[job] = replace(waits[job], expected_start=expected.at)
     return Plan(lines, waits, yielding)
 
 

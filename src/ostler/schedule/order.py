@@ -16,7 +16,10 @@ def queue_order(waiting: Iterable[WaitingView]) -> list[WaitingView]:
     Cost: four stable sorts. The snapshot is mostly in order of age already, and a sort of what is
     in order is one look at each entry; one sort by a key of four costs twice as much.
     """
-    queue = sorted(waiting, key=attrgetter("job"))
+    queue = list(waiting)
+    if len(queue) < 2:
+        return queue
+    queue.sort(key=attrgetter("job"))
     queue.sort(key=attrgetter("submitted_at"))
     queue.sort(key=attrgetter("head"), reverse=True)
     queue.sort(key=attrgetter("priority"), reverse=True)
