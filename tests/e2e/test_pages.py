@@ -80,6 +80,15 @@ def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
     assert "part-*" in lines[-1]
 
 
+def test_steps_run_in_an_allocation_as_their_page_says(state: Path) -> None:
+    told = type_all(f"ostler up -q --cpus 2\n{commands('docs/howto/hold.md')}ostler down -q", state)
+    assert "job 1 holds 2 CPUs" in told
+    assert "step 0 of job 1\n" in told
+    assert [line.split()[2] for line in told.splitlines() if line.startswith("1.")] == [
+        "success"
+    ] * 3
+
+
 def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     page = (ROOT / "docs/howto/python.md").read_text()
     first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

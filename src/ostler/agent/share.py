@@ -11,7 +11,7 @@ _KEPT = (
 # In the environment, what an element or a task has for itself.
 _OWN = (
     b"OSTLER_ATTEMPT", b"OSTLER_ELEMENT", b"OSTLER_ITEM", b"OSTLER_RANK", b"OSTLER_CPUS",
-    b"OSTLER_CPU_LIST",
+    b"OSTLER_CPU_LIST", b"OSTLER_STEP",
 )  # fmt: skip
 MOST = 1 << 62  # of any number that comes over the wire
 _MOST_ATTEMPTS = (1 << 32) - 1  # as the spool holds it
@@ -30,7 +30,7 @@ class Share:
         "alloc", "argv", "attempt", "chunk", "cpus", "cwd", "declared", "each_cpus", "element", "env",
         "error", "first_rank", "gid", "gpus", "grace", "input", "is_array", "item", "job", "lease",
         "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdio",
-        "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "warn_before",
+        "step", "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "warn_before",
         "warn_signal",
     )  # fmt: skip
 
@@ -52,6 +52,8 @@ class Share:
         self.gpus = place.numbers("gpus")
         self.each_cpus = request.number("cpus", 1)
         self.task_gpus = request.number("gpus", 0)
+        # Its number among the steps of the job's allocation; -1: it is none.
+        self.step = get.number("step") if order.get("step", -1) != -1 else -1
         self.total_tasks = get.number("total_tasks", 1)
         self.members = get.texts("members") or [self.node]
         self.start = get.flag("start", default=True)
@@ -135,6 +137,8 @@ class Share:
         env[b"OSTLER_TASKS"] = b"%d" % self.total_tasks
         env[b"OSTLER_NODE"] = self.node.encode()
         env[b"OSTLER_NODES"] = ",".join(self.members).encode()
+        if self.step >= 0:
+            env[b"OSTLER_STEP"] = b"%d" % self.step
         env[MARKER_ALLOCATION] = b"%d" % self.alloc
         env[MARKER_STATE] = state
         if self.task_gpus or self.gpus:

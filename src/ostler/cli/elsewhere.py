@@ -4,7 +4,8 @@ Names of Slurm, Grid Engine, HyperQueue and the shell. Loaded only when a word i
 """
 
 _COMMANDS = {
-    "run": "srun qrsh salloc qlogin exec",
+    "run": "srun qrsh exec",
+    "alloc": "salloc qlogin allocate",
     "submit": "sbatch qsub batch start",
     "jobs": "squeue qstat list ls ps top queue",
     "job": "show info",

@@ -40,6 +40,16 @@ _ELEMENTS: list[Column] = [
     ("node", "NODE"),
     ("reason", "REASON"),
 ]
+_STEPS: list[Column] = [
+    ("id", "STEP"),
+    ("name", "NAME"),
+    ("state", "STATE"),
+    ("exit_status", "EXIT"),
+    ("tasks", "TASKS"),
+    ("cpus", "CPUS"),
+    ("elapsed", "TIME"),
+    ("why", "WHERE OR WHY"),
+]
 STATES: tuple[str, ...] = (
     "held",
     "pending",
@@ -103,7 +113,7 @@ def _watch(given: Given, link: Link, options: dict[str, object]) -> int:
 
 
 def _options(given: Given) -> dict[str, object]:
-    options: dict[str, object] = {"all": True} if given.flag("all") else {}
+    options: dict[str, object] = {name: True for name in ("all", "steps") if given.flag(name)}
     if (user := given.text("user")) is not None:
         options["user"] = user
     if (text := given.text("in_state")) is not None:
@@ -161,7 +171,10 @@ def one(given: Given) -> int:
         return 0
     for row in rows_of(document, "jobs"):
         elements = rows_of(row, "element_rows")
-        say(fields({key: value for key, value in row.items() if key != "element_rows"}))
+        say(fields({key: value for key, value in row.items() if not key.endswith("_rows")}))
+        if row.get("step_rows"):
+            say("")
+            say(table([_step(step) for step in rows_of(row, "step_rows")], _STEPS))
         if len(elements) > 1:
             say("")
             say(table([_element(element) for element in elements], _ELEMENTS))
@@ -171,6 +184,11 @@ def one(given: Given) -> int:
             rest = {k: v for k, v in element.items() if k not in ("id", "tasks")}
             say(fields({**rest, "tasks": _tasks(element.get("tasks"))}, indent="  "))
     return 0
+
+
+def _step(row: Row) -> Row:
+    """Return a step's row as the table of `ostler job` shows it."""
+    return {**_shown(row), "tasks": row.get("tasks"), "exit_status": row.get("exit_status")}
 
 
 def _element(row: Row) -> Row:

@@ -10,6 +10,7 @@ from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.client.leave import Leaving
 from ostler.client.link import Link
+from ostler.client.place import encode
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import NotNow
 
@@ -17,6 +18,7 @@ _FORWARDED = (_signal.SIGINT, _signal.SIGTERM)
 _OURS = 125  # the exit status when Ostler ended the job
 _PAUSE_MS = 200  # between tries to leave the descriptors with an agent that is not back yet
 _SILENT = 1.0  # seconds until it is told that the job still waits, and why
+_DIGITS = 13  # of a job's number there are fewer
 _AGAIN = 1.0  # seconds until the end is asked for again, after the manager could not answer
 
 
@@ -27,8 +29,9 @@ def main(given: Given) -> int:
     values.setdefault("name", base_name(given.words[0]))
     token = new_request_id()
     values |= {"argv": command_bytes(given.words), "stdio": token, "kind": "run"}
-    spec, blobs = make_spec(values)
     link = _link(given)
+    values |= _surroundings(link.state)
+    spec, blobs = make_spec(values)
     left = Leaving(link.state, token)
     left.leave()
     wakeup = _catch_signals()
@@ -47,6 +50,19 @@ def _open_descriptors() -> None:
             posix.fstat(fd)
         except OSError:
             posix.open("/dev/null", posix.O_RDWR)  # the lowest that is free, so this one
+
+
+def _surroundings(state: str) -> dict[str, object]:
+    """Return the job in which this is typed, if it is one of this machine: it may hold CPUs for us.
+
+    Whether it does, the manager knows.
+    """
+    environ = posix.environ
+    job = environ.get(b"OSTLER_JOB", b"")
+    here = environ.get(b"OSTLER_STATE", b"")
+    if not (job.isdigit() and len(job) < _DIGITS and here == encode(state)):
+        return {}
+    return {"within": int(job)}
 
 
 def _link(given: Given) -> Link:

@@ -103,6 +103,9 @@ OPTIONS: dict[str, Option] = {
         Option("file", "--file", "FILE", "all jobs of a TOML file, or none; - is stdin"),
         Option("dry_run", "--dry-run", "", "only say what would be asked and when it would start"),
         # of single commands
+        Option("immediate", "--immediate", "", "exit with 5 at once if it cannot be granted now"),
+        Option("idle", "--idle", "TIME", "end it when no step has run in it for so long"),
+        Option("steps", "--steps", "", "also the steps in allocations"),
         Option("up", "--up", "", "start a machine on this host if none is up"),
         Option("declared_cpus", "--cpus", "N", "offer N CPUs instead of what this host has"),
         Option("declared_memory", "--memory", "SIZE", "offer so much memory"),
@@ -147,6 +150,10 @@ _REQUEST = (
     "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
     "chdir env umask requeue retries retry_on signal "
 )
+_HELD = (
+    "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
+    "immediate idle "
+)
 _WHEN = "array each after not_before hold output error input "
 _LAB = ("NODE", 1, None)
 _ID = ("ID", 1, 1)
@@ -168,8 +175,13 @@ COMMANDS: dict[str, Command] = {
             example="ostler submit -t 2h --array 0-99%10 -- sh -c 'work $OSTLER_ELEMENT'",
         ),
         Command(
+            "alloc", "Jobs", "alloc:main",
+            "Hold resources while CMD, or a shell, runs here; `ostler run` in it runs steps.",
+            _HELD, ("[CMD]", 0, None), rest=True, example="ostler alloc -c 4 -t 2h",
+        ),
+        Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user in_state since all tree format watch", example="ostler jobs --all --since 2h",
+            "user in_state since all steps tree format watch", example="ostler jobs --all --since 2h",
         ),
         Command(
             "job", "Jobs", "jobs:one", "Show all that is known of one job.", "", _ID,

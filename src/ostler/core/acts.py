@@ -5,12 +5,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ostler.core import steps
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.life import end_for_good, release
 from ostler.core.moves import broken_dependency, end_waiting, settle
 from ostler.core.over import REQUEUE
+from ostler.core.planning import thaw
 from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
@@ -22,6 +24,8 @@ from ostler.model.ranges import RangeSet
 from ostler.model.states import AllocationState, JobState, Result
 
 MAX_SIGNAL = 64
+MAX_STATUS = 255
+_STEPS = "name one of its steps: 12.0"
 
 Verb = Callable[[State, float, Entry, Ref, Acted], str]
 
@@ -57,7 +61,7 @@ def owned(entry: Entry, caller: Caller, verb: str) -> None:
     if caller.uid != entry.job.uid and not caller.admin:
         job = entry.job
         raise Refused(
-            f"job {job.id} belongs to {job.user}; {caller.user} may not {verb} it",
+            f"job {job.name} belongs to {job.user}; {caller.user} may not {verb} it",
             hint=f"ask {job.user} or an administrator",
         )
 
@@ -92,7 +96,7 @@ def _allocations(
 def alive(s: State, entry: Entry, verb: str) -> None:
     """Raise `NotNow` if the job has ended."""
     if entry.job.id not in s.jobs:
-        raise NotNow(f"job {entry.job.id} has ended as {entry.job.result}; cannot {verb} it")
+        raise NotNow(f"job {entry.job.name} has ended as {entry.job.result}; cannot {verb} it")
 
 
 def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
@@ -216,6 +220,8 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
     alive(s, entry, "suspend")
+    if entry.job.holds:
+        raise Refused(f"{ref} is an allocation, in which nothing runs by itself", hint=_STEPS)
     count = 0
     for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.id in entry.resuming:
@@ -226,9 +232,11 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             continue
         count += 1
         for place in alloc.placements:
-            s.nodes[place.node].books.give_cpus(place)
+            if not entry.job.spec.within:  # a step's CPUs stay with its allocation
+                s.nodes[place.node].books.give_cpus(place)
             s.send(place.node, SuspendShare(alloc.id))
-        s.count_cpus(entry.job.user, -s.cpus_of(alloc))
+        if not entry.job.spec.within:
+            s.count_cpus(entry.job.user, -s.cpus_of(alloc))
         frozen = replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now)
         if alloc.slot:
             drain(s, entry, frozen)
@@ -247,7 +255,10 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  
     alive(s, entry, "resume")
     count = 0
     for alloc, _ in _allocations(s, entry, ref, running=True):
-        if alloc.state is AllocationState.SUSPENDED:
+        if alloc.state is AllocationState.SUSPENDED and entry.job.spec.within:
+            thaw(s, now, entry, alloc)
+            count += 1
+        elif alloc.state is AllocationState.SUSPENDED:
             entry.resuming.add(alloc.id)
             s.put(replace(alloc, resuming=True))
             count += 1
@@ -261,6 +272,8 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  
 def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Run again: what runs is ended first; what has ended waits anew."""
     why = f"requeued by {event.caller.user}"
+    if entry.job.holds:
+        raise Refused(f"{ref} is an allocation, and is held once", hint="type `ostler alloc` again")
     if entry.job.spec.kind == "run" and entry.job.id not in s.jobs:
         raise Refused(
             f"job {entry.job.id} was a `run`, and nobody is left to take its output",
@@ -318,6 +331,8 @@ def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> s
     alive(s, entry, "signal")
     if not 1 <= event.signal <= MAX_SIGNAL:
         raise UsageError(f"{event.signal} is no signal", expected=f"1 to {MAX_SIGNAL}")
+    if entry.job.holds:
+        raise NotNow(f"{ref} is an allocation, in which nothing runs by itself", hint=_STEPS)
     count = 0
     for alloc, indices in _allocations(s, entry, ref, running=True):
         only = indices[0] if alloc.slot and indices else -1
@@ -329,8 +344,20 @@ def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> s
     return f"signal {event.signal} sent"
 
 
+def end(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
+    """Let an allocation end, as its client's command has with this status."""
+    if not entry.job.holds:
+        raise UsageError(f"{ref} is no allocation", hint=f"end it by `ostler cancel {ref}`")
+    if not 0 <= event.status <= MAX_STATUS:
+        raise UsageError(f"{event.status} is no exit status", expected=f"0 to {MAX_STATUS}")
+    if entry.job.id not in s.jobs:
+        return f"had already ended as {entry.job.result}"
+    return steps.end(s, now, entry, event.status)
+
+
 VERBS: dict[str, Verb] = {
     "cancel": cancel,
+    "end": end,
     "hold": hold,
     "release": unhold,
     "suspend": suspend,

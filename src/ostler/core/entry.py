@@ -27,6 +27,7 @@ class Entry:
         "abandoned_at",
         "attempts",
         "failures",
+        "idle_since",
         "job",
         "live",
         "mean",
@@ -40,6 +41,7 @@ class Entry:
         "unmet",
         "view",
         "waiting",
+        "wakes_at",
         "weight",
     )
 
@@ -59,7 +61,9 @@ class Entry:
         self.resuming: set[AllocationId] = set()
         self.retry_at = 0.0
         self.failures: dict[int, int] = {}  # element -> starts in a row that no node could make
-        self.abandoned_at: float | None = None  # when the client of `run` went away
+        self.abandoned_at: float | None = None  # when the client of `run` or `alloc` went away
+        self.idle_since: float | None = None  # of an `alloc`: since when it has had no step
+        self.wakes_at = 0.0  # of an `alloc`: when its limits are looked at next
         self.view: WaitingView | None = None  # what the planner sees; None: to be made anew
 
     @property

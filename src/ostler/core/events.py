@@ -37,7 +37,7 @@ class SubmittedAll(Struct, frozen=True):
 
 
 class Acted(Struct, frozen=True):
-    """A client asks for cancel, hold, release, suspend, resume, requeue or signal."""
+    """A client asks for cancel, end, hold, release, suspend, resume, requeue or signal."""
 
     to: Address
     caller: Caller
@@ -46,6 +46,7 @@ class Acted(Struct, frozen=True):
     signal: int = 0
     failed: bool = False
     reason: str = ""
+    status: int = 0  # end: what the command in the allocation exited with
 
 
 class Modified(Struct, frozen=True):

@@ -6,9 +6,10 @@ from typing import Any
 from ostler.core.entry import Entry
 from ostler.core.planning import snapshot
 from ostler.core.state import State
+from ostler.core.steps import why_waits
 from ostler.core.view import job_row, nodes_of, unknown_since
 from ostler.model.allocation import Allocation
-from ostler.model.ids import Ref, element_name
+from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
@@ -59,6 +60,13 @@ def explain(s: State, now: float, ref: Ref) -> Row:
             why = f"held by {element.held_by}"
             free = f"release it with `ostler release {ref}`"
             return row | {"rule": "hold", "reason": why, "to_start_now": free}
+    if entry.job.spec.within:
+        end = f"end other steps of job {entry.job.spec.within}, or ask for less"
+        return row | {
+            "rule": entry.job.rule,
+            "reason": why_waits(s, entry),
+            "to_start_now": end,
+        }
     answer = schedule_explain.explain(snapshot(s, now), now, entry.job.id)
     row |= {
         "rule": str(answer.rule),
@@ -114,7 +122,7 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     if alloc.suspended_at is not None:
         return {
             "reason": f"it is suspended on {where} and keeps its memory",
-            "to_start_now": f"`ostler resume {entry.job.id}`",
+            "to_start_now": f"`ostler resume {entry.job.name}`",
         }
     begun = alloc.since if alloc.slot and alloc.running >= 0 else alloc.started_at
     if alloc.started_at is None or begun is None:
@@ -130,7 +138,7 @@ def _users_of(s: State, number: int) -> list[str]:
     wanted = {p.node: set(p.cpus) for p in s.allocations[number].placements}
     users: set[str] = set()
     for other in s.allocations.values():
-        if other.id != number and other.suspended_at is None:
+        if other.id != number and other.suspended_at is None and not is_step(other.job):
             clash = any(wanted.get(p.node, set()) & set(p.cpus) for p in other.placements)
             users |= {str(other.job)} if clash else set()
     return sorted(users, key=int)

@@ -9,6 +9,7 @@ from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
+from ostler.model.ids import is_step, step_number, within
 from ostler.model.orders import (
     NODE_FAULT,
     Chunk,
@@ -52,9 +53,11 @@ def grant(
     s.next_allocation += 1
     for place in places:
         node = s.nodes[place.node]
-        node.books.take(place)
+        if not job.spec.within:  # else its allocation has taken them
+            node.books.take(place)
         node.allocations.add(alloc.id)
-    s.count_cpus(job.user, s.cpus_of(alloc))
+    if not job.spec.within:
+        s.count_cpus(job.user, s.cpus_of(alloc))
     entry.slots[alloc.id] = Slot()
     if alloc.slot:
         first = take(entry, alloc, chunk_size(entry, len(entry.slots) - 1 + alike))
@@ -67,7 +70,7 @@ def grant(
         where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
         s.note(now, "allocation-granted", f"it was given {where}", job=job.id, allocation=alloc.id)
     settle(s, now, entry)
-    for place in places:
+    for place in () if job.holds else places:
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)
 
 
@@ -93,7 +96,7 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
     place = next(p for p in alloc.placements if p.node == node)
     order = Launch(
         alloc.id,
-        job.id,
+        within(job.id),
         alloc.element,
         alloc.attempt,
         job.user,
@@ -101,6 +104,7 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         job.gid,
         place,
         spec.request,
+        step=step_number(job.id),
         total_tasks=spec.request.tasks,
         members=tuple(p.node for p in alloc.placements),
         start=start,
@@ -209,7 +213,7 @@ def release(s: State, alloc: Allocation, cause: str, why: str) -> Allocation:
     """Order the end of all shares that are left; the CPUs stay taken until nodes say they are."""
     s.jobs[alloc.job].resuming.discard(alloc.id)
     grace = s.jobs[alloc.job].job.spec.grace
-    for node in sorted(alloc.nodes - alloc.freed):
+    for node in () if s.jobs[alloc.job].job.holds else sorted(alloc.nodes - alloc.freed):
         s.send(node, EndShare(alloc.id, cause, why, grace))
     return s.put(
         replace(alloc, state=AllocationState.RELEASING, cause=cause, why=why, resuming=False)
@@ -224,7 +228,7 @@ def end_for_good(s: State, alloc: Allocation, why: str) -> None:
 
 def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     entry = s.jobs[alloc.job]
-    _free(s, entry, alloc)
+    free(s, entry, alloc)
     before, why = entry.job, ""
     if alloc.slot:
         slot_over(s, now, entry, alloc, row)
@@ -236,12 +240,14 @@ def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     settle(s, now, entry, why=why, saved=before)
 
 
-def _free(s: State, entry: Entry, alloc: Allocation) -> None:
+def free(s: State, entry: Entry, alloc: Allocation) -> None:
     """Give back what an allocation held; nothing of it is left anywhere."""
-    holds = alloc.suspended_at is None
+    step = is_step(alloc.job)
+    holds = alloc.suspended_at is None and not step
     for place in alloc.placements:
         node = s.nodes[place.node]
-        node.books.give(place, cpus=holds)
+        if not step:
+            node.books.give(place, cpus=holds)
         node.allocations.discard(alloc.id)
     if holds:
         s.count_cpus(entry.job.user, -s.cpus_of(alloc))

@@ -4,7 +4,8 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry, Slot
 from ostler.core.state import NodeEntry, State
-from ostler.model.job import Job
+from ostler.model.ids import is_step, step_number, within
+from ostler.model.job import ATTENDED, Job
 from ostler.model.node import Node
 from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
@@ -30,6 +31,9 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
         if element.held_by:
             entry.waiting.discard(element.index)
     _add_allocations(s, loaded)
+    for number in (*s.jobs, *s.ended) if s.next_step else ():
+        if is_step(number) and (holder := within(number)) in s.next_step:
+            s.next_step[holder] = max(s.next_step[holder], step_number(number) + 1)
     for entry in s.jobs.values():
         if entry.job.rest is not None:
             _end_rest(entry)
@@ -47,7 +51,7 @@ def _add_job(s: State, job: Job, done: list[EndedElement], now: float) -> None:
     s.add(entry)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
-    if job.spec.kind == "run":
+    if job.spec.kind in ATTENDED:
         entry.abandoned_at = now
         s.wake(now + s.setting("client-grace"), job.id)
 
@@ -82,15 +86,17 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
                 started_at=alloc.started_at,
                 reason="",
             )
+        step = is_step(alloc.job)
         holds = alloc.suspended_at is None
-        if holds:
+        if holds and not step:
             s.count_cpus(entry.job.user, s.cpus_of(alloc))
         for place in alloc.placements:
             node = s.nodes.get(place.node)
             if node is None:  # its row is gone: remember that something runs there
                 node = s.nodes[place.node] = NodeEntry(Node(place.node, NodeFacts()))
             node.allocations.add(alloc.id)
-            node.books.force(place, cpus=holds)
+            if not step:
+                node.books.force(place, cpus=holds)
 
 
 def recall(s: State, job: Job, done: list[EndedElement]) -> None:

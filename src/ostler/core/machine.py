@@ -5,7 +5,7 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
-from ostler.core import acts, modify, nodes, planning, submit, waits, workflow
+from ostler.core import acts, modify, nodes, planning, steps, submit, waits, workflow
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
@@ -31,6 +31,7 @@ from ostler.core.moves import end_waiting, settle
 from ostler.core.state import State
 from ostler.core.view import counts
 from ostler.model.errors import Missing, OstlerError, Refused
+from ostler.model.ids import is_step, within
 from ostler.model.record import Loaded, Setting
 from ostler.model.settings import attribute, parse_value
 from ostler.model.states import Result
@@ -80,6 +81,8 @@ class Machine:
                 planning.on_planned(s, now, event.plan, event.by)
             case Tick():
                 _on_tick(s, now)
+        if s.alloc_news:
+            steps.follow(s, now)
         if s.stopping:
             _answer_stop(s, now)
         done, s.effects = s.effects, []
@@ -147,7 +150,7 @@ def _on_configured(s: State, now: float, event: Configured) -> None:
 
 
 def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
-    live = sorted({alloc.job for alloc in s.allocations.values()})
+    live = sorted({alloc.job for alloc in s.allocations.values() if not is_step(alloc.job)})
     how = event.how
     error: OstlerError | None = None
     if not event.caller.admin:
@@ -198,13 +201,15 @@ def _on_tick(s: State, now: float) -> None:
             continue
         entry.view = None
         s.changed = True
+        if entry.job.holds or entry.job.spec.within:
+            s.alloc_news.add(within(number))
         if entry.abandoned_at is None:
             continue
         grace = s.setting("client-grace")
         if now < entry.abandoned_at + grace:
             s.wake(entry.abandoned_at + grace, number)
         else:
-            why = f"the client of `ostler run` was gone for {grace} s"
+            why = f"the client of `ostler {entry.job.spec.kind}` was gone for {grace} s"
             for alloc in sorted(entry.slots):
                 end_for_good(s, s.allocations[alloc], why)
             end_waiting(s, now, entry, Result.CANCELLED, why)

@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ostler.core import steps
 from ostler.core.acts import alive, owned
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
@@ -13,7 +14,7 @@ from ostler.core.state import State
 from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
 from ostler.core.view import job_row
 from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
-from ostler.model.ids import element_name
+from ostler.model.ids import element_name, within
 from ostler.model.job import JobSpec
 from ostler.model.orders import Retime
 from ostler.model.units import format_duration, format_size
@@ -33,7 +34,10 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
         spec = _changed(entry, event.changes)
-        check_fits(s, spec, entry.job.user)
+        if spec.within:
+            steps.check_fits(s, spec)
+        else:
+            check_fits(s, spec, entry.job.user)
         check_priority(spec, event.caller, most=max(entry.job.priority, USUAL_PRIORITY))
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
@@ -46,6 +50,8 @@ def on_modified(s: State, now: float, event: Modified) -> None:
             s.put(replace(alloc, time_limit=spec.time_limit))
             for node in sorted(alloc.nodes - alloc.freed):
                 s.send(node, Retime(alloc.id, spec.time_limit))
+    if before.holds or before.spec.within:
+        s.alloc_news.add(within(before.id))
     if spec.not_before > now:
         s.wake(spec.not_before, before.id)
     listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))

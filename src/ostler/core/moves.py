@@ -6,6 +6,7 @@ from ostler.core.entry import Entry
 from ostler.core.state import State
 from ostler.core.status import ENDED_BY_OSTLER
 from ostler.core.waits import tell_waiters
+from ostler.model.ids import within
 from ostler.model.job import Job
 from ostler.model.states import LEGAL_JOB, JobState, Result
 
@@ -54,6 +55,8 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     entry.job = job
     if job != before:
         s.save(job)
+    if state is not before.state and (job.holds or job.spec.within):
+        s.alloc_news.add(within(job.id))
     if state is JobState.DONE:
         s.note(now, "job-ended", job.reason, job=job.id, user=job.user)
         s.retire(entry)

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from ostler.core import life
+from ostler.core import life, steps
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGone, AgentGreeted, AgentReported, NodesWorded, NotOrdered
@@ -11,6 +11,7 @@ from ostler.core.state import NodeEntry, State
 from ostler.core.view import node_row
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
+from ostler.model.ids import is_step
 from ostler.model.node import Node
 from ostler.model.orders import (
     Ended,
@@ -57,6 +58,8 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     held = {h.alloc: h for h in event.holds}
     for number in sorted(entry.allocations):
         alloc = s.allocations[number]
+        if s.jobs[alloc.job].job.holds:
+            continue  # only its steps are known there
         if event.node not in alloc.freed:  # else it was fenced, and what it still holds is stray
             _reconcile(s, now, entry, alloc, held.pop(number, None), rebooted=rebooted)
     # A database that lost its last commits would give these numbers out again. One that lies
@@ -76,7 +79,7 @@ def _recount(s: State, entry: NodeEntry) -> None:
     entry.books = type(entry.books)(entry.node.facts)
     for number in entry.allocations:
         alloc = s.allocations[number]
-        for place in alloc.placements:
+        for place in () if is_step(alloc.job) else alloc.placements:
             if place.node == entry.node.name:
                 entry.books.force(place, cpus=alloc.suspended_at is None)
 
@@ -240,5 +243,8 @@ def _fence(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
     for number in sorted(entry.allocations):
         alloc = s.allocations[number]
         at = alloc.started_at if alloc.started_at is not None else alloc.granted_at
+        if s.jobs[alloc.job].job.holds:
+            steps.close(s, now, alloc, Result.LOST, f"{name} was fenced by {by}")
+            continue
         why = f"{name} was fenced by {by}; nobody can tell how it ended"
         life.on_ended(s, now, name, Ended(number, now, at, Result.LOST, why))

@@ -7,14 +7,16 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.life import grant
-from ostler.core.moves import settle
+from ostler.core.moves import end_waiting, settle
 from ostler.core.slots import drain, feed, take_back, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
+from ostler.model.ids import STEPS_FROM
 from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState, JobState, Rule
+from ostler.model.states import AllocationState, JobState, Result, Rule
+from ostler.schedule.explain import explain
 from ostler.schedule.snapshot import (
     NodeView,
     Plan,
@@ -31,8 +33,12 @@ from ostler.schedule.snapshot import (
 
 def snapshot(s: State, now: float) -> Snapshot:
     """Return the machine as a scheduler may see it."""
-    running = [_running(s, alloc) for alloc in s.allocations.values()]
-    waiting = [view for entry in s.jobs.values() if (view := waiting_view(s, now, entry))]
+    running = [_running(s, alloc) for alloc in s.allocations.values() if alloc.job < STEPS_FROM]
+    waiting = [
+        view
+        for number, entry in s.jobs.items()
+        if number < STEPS_FROM and (view := waiting_view(s, now, entry))
+    ]
     resuming = [
         _resuming(s.allocations[number], now)
         for entry in s.jobs.values()
@@ -194,6 +200,18 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
             continue
         entry.job = replace(entry.job, rule=str(wait.rule))
         s.save(entry.job)
+    if s.immediate:
+        _reject_late(s, now, plan)
+
+
+def _reject_late(s: State, now: float, plan: Plan) -> None:
+    """End what was to start at once and has not."""
+    late = [n for n in sorted(s.immediate) if s.jobs[n].waiting and n in plan.waits]
+    shot = snapshot(s, now)
+    for number in late:
+        why = f"it cannot be granted at once: {explain(shot, now, number).reason}"
+        end_waiting(s, now, s.jobs[number], Result.REJECTED, why)
+    s.immediate.clear()
 
 
 def _start(s: State, now: float, line: Start, *, alike: int) -> None:
@@ -273,13 +291,15 @@ def _resume(s: State, now: float, line: Resume) -> None:
 def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     """Let a suspended allocation go on; its CPUs are free."""
     for place in alloc.placements:
-        s.nodes[place.node].books.take_cpus(place)
+        if not entry.job.spec.within:
+            s.nodes[place.node].books.take_cpus(place)
         if place.node in alloc.freed:
             continue
         s.send(place.node, ResumeShare(alloc.id))
         if len(alloc.nodes) > 1:  # it may have been suspended before it could be told to start
             s.send(place.node, StartTasks(alloc.id))
-    s.count_cpus(entry.job.user, s.cpus_of(alloc))
+    if not entry.job.spec.within:
+        s.count_cpus(entry.job.user, s.cpus_of(alloc))
     entry.resuming.discard(alloc.id)
     paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
     alloc = s.put(

@@ -11,7 +11,7 @@ from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
-from ostler.model.ids import AllocationId, Ref
+from ostler.model.ids import AllocationId, Ref, is_step, job_name
 from ostler.model.job import Job
 from ostler.model.limits import MAX_REFS
 from ostler.model.node import Node
@@ -96,6 +96,14 @@ class State:
         self.ended: dict[int, str] = {}  # every ended job -> result
         self.allocations: dict[int, Allocation] = {}  # not released
         self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
+        self.steps: dict[int, set[int]] = {}  # job of an `alloc` -> its unfinished steps
+        self.next_step: dict[
+            int, int
+        ] = {}  # unfinished job of an `alloc` -> number of its next one
+        self.alloc_news: set[int] = (
+            set()
+        )  # such jobs to which, or to whose steps, something happened
+        self.immediate: set[int] = set()  # jobs that the next planning pass starts, or rejects
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
@@ -167,7 +175,8 @@ class State:
         """Return the job, unfinished or recently ended; raise `Missing`."""
         found = self.jobs.get(ref.job) or self.recent.get(ref.job)
         if found is None:
-            raise Missing(f"no job {ref.job}", hint="see `ostler jobs --all`")
+            what = "step" if is_step(ref.job) else "job"
+            raise Missing(f"no {what} {job_name(ref.job)}", hint="see `ostler jobs --all`")
         if ref.elements is not None:
             for low, high in ref.elements:
                 if not (found.job.is_array and found.has(low, high)):
@@ -226,6 +235,13 @@ class State:
         self.requests[job.uid, job.request_id] = job.id
         self.user_jobs[job.user] = self.user_jobs.get(job.user, 0) + 1
         self.user_weight[job.user] = self.user_weight.get(job.user, 0) + entry.weight
+        if job.spec.within:
+            self.steps.setdefault(job.spec.within, set()).add(job.id)
+        if job.spec.immediate:
+            self.immediate.add(job.id)
+        if job.holds:
+            self.next_step.setdefault(job.id, 0)
+            self.alloc_news.add(job.id)
 
     def retire(self, entry: Entry) -> None:
         """Move a job that ended out of the way."""
@@ -234,6 +250,14 @@ class State:
         self.user_jobs[job.user] -= 1
         self.user_weight[job.user] -= entry.weight
         self.ended[job.id] = job.result or ""
+        self.immediate.discard(job.id)
+        if job.holds:
+            del self.next_step[job.id]
+        if job.spec.within:
+            unfinished = self.steps[job.spec.within]
+            unfinished.discard(job.id)
+            if not unfinished:
+                del self.steps[job.spec.within]
         for named in {dep.job for dep in job.spec.after}:
             self.dependents[named].discard(job.id)
             if not self.dependents[named]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from ostler.core import steps
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
@@ -13,7 +14,8 @@ from ostler.core.state import State
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
-from ostler.model.job import KINDS, Job, JobSpec
+from ostler.model.ids import job_name, step_id
+from ostler.model.job import ALLOC, ATTENDED, KINDS, Job, JobSpec
 from ostler.model.record import Blob
 from ostler.model.resources import Request
 from ostler.model.states import JobState
@@ -28,11 +30,12 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
     """Queue a job, or refuse it with the reason; the same request id names the same job."""
     known = s.requests.get((event.caller.uid, event.request_id))
     if known is not None and not event.dry:
-        s.effects.append(Reply(event.to, {"job": str(known)}))
+        s.effects.append(Reply(event.to, {"job": job_name(known)}))
         return
-    job = make_job(s, now, event.caller, event.spec, event.request_id)
     try:
         check_open(s)
+        event = steps.placed(s, event)
+        job = make_job(s, now, event.caller, event.spec, event.request_id)
         check(s, event.caller, job, event.blobs, Beside())
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
@@ -42,7 +45,7 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
         return
     keep_blobs(s, event.caller, event.blobs)
     admit(s, now, Entry(job))
-    s.effects.append(Reply(event.to, {"job": str(job.id)}))
+    s.effects.append(Reply(event.to, {"job": job.name}))
 
 
 def keep_blobs(s: State, caller: Caller, blobs: Mapping[str, bytes]) -> None:
@@ -54,16 +57,21 @@ def keep_blobs(s: State, caller: Caller, blobs: Mapping[str, bytes]) -> None:
 def admit(s: State, now: float, entry: Entry) -> None:
     """Take a checked job into the queue."""
     job = entry.job
-    s.next_job = job.id + 1
+    if job.spec.within:
+        s.next_step[job.spec.within] += 1
+    else:
+        s.next_job = job.id + 1
     s.add(entry)
     s.save(job)
     s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
-    if job.spec.kind == "run":
+    if job.spec.kind in ATTENDED:
         entry.abandoned_at = now
         s.wake(now + s.setting("client-grace"), job.id)
     settle(s, now, entry)
+    if job.spec.within:
+        s.alloc_news.add(job.spec.within)
 
 
 def make_job(
@@ -73,8 +81,11 @@ def make_job(
     held = spec.hold and caller.user
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
+    if spec.kind == ALLOC and spec.idle < 0:
+        spec = replace(spec, idle=s.setting("idle-time"))
+    holder = spec.within
     return Job(
-        s.next_job + later,
+        step_id(holder, s.next_step[holder]) if holder else s.next_job + later,
         spec,
         caller.user,
         caller.uid,
@@ -134,7 +145,9 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
         raise Refused(f"it could never start: {broken}")
     check_priority(spec, caller)
     shape = (spec.partition, spec.request.shape)
-    if shape not in beside.fitting:
+    if spec.within:
+        steps.check_fits(s, spec)
+    elif shape not in beside.fitting:
         check_fits(s, spec, caller.user)
         beside.fitting.add(shape)
     _check_room(s, caller.user, spec.weight, beside)
@@ -270,6 +283,7 @@ def check_ranges(spec: JobSpec) -> None:
         ("--not-before", spec.not_before, 0, 1 << 40),
         ("--signal", spec.warn_signal, 0, 64),
         ("--signal's lead", spec.warn_before, 0, 1 << 40),
+        ("--idle", spec.idle, -1, 1 << 40),
     )
     for what, value, least, most in bounds:
         if not least <= value <= most:
@@ -279,8 +293,12 @@ def check_ranges(spec: JobSpec) -> None:
         raise UsageError(f"{min(unknown)!r} is no limit of processes", expected=known)
     if not all(-1 <= value < 1 << 63 for value in spec.rlimits.values()):
         raise UsageError("a limit of processes is out of range", expected="-1 or more")
-    if spec.kind not in ("batch", "run"):
-        raise UsageError(f"{spec.kind!r} is no kind of job", expected="batch or run")
+    if spec.kind not in ("batch", *ATTENDED):
+        raise UsageError(f"{spec.kind!r} is no kind of job", expected="batch, run or alloc")
+    if spec.kind == ALLOC and (spec.array or spec.requeue or spec.retries):
+        raise UsageError("what `alloc` holds is no array, and is held once", hint="use `submit`")
+    if spec.within and (spec.array or spec.after or spec.not_before or spec.kind != "run"):
+        raise UsageError("a step is run at once, and is no array", hint="use `submit` for a job")
     if any(d.kind not in KINDS for d in spec.after):
         raise UsageError("a dependency is of no known kind", expected=", ".join(KINDS))
     last = -1

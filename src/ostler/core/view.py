@@ -5,7 +5,7 @@ from typing import Any
 from ostler.core.entry import Entry
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
-from ostler.model.ids import element_name
+from ostler.model.ids import element_name, is_step
 from ostler.model.job import Element, Job, format_after
 from ostler.model.patterns import NULL, output_path
 from ostler.model.ranges import format_ranges
@@ -19,7 +19,7 @@ def job_row(s: State, entry: Entry) -> Row:
     job, request = entry.job, entry.job.spec.request
     counts = {result: len(found) for result, found in entry.results.items()}
     return {
-        "id": str(job.id),
+        "id": job.name,
         "name": job.spec.name,
         "user": job.user,
         "project": job.spec.project,
@@ -83,7 +83,7 @@ def element_row(s: State, entry: Entry, index: int) -> Row:
         state = "held" if held else "pending"
     return {
         "id": element_name(job.id, index if job.is_array else None),
-        "job": str(job.id),
+        "job": job.name,
         "element": index,
         "state": state,
         "result": result,
@@ -110,7 +110,7 @@ def _place(alloc: Allocation, element: Element) -> Row:
 
 def files(job: Job, element: Element) -> dict[str, str | bytes]:
     """Return where the element's output and errors are, for the first task."""
-    if job.spec.stdio:
+    if job.spec.stdio or job.holds:
         return {}
     values = {
         "j": str(job.id),
@@ -167,6 +167,8 @@ def node_row(entry: NodeEntry) -> Row:
 def counts(s: State) -> dict[str, int]:
     """Return how many jobs are in each state."""
     found: dict[str, int] = {}
-    for entry in s.jobs.values():
+    for number, entry in s.jobs.items():
+        if is_step(number):
+            continue
         found[entry.job.state] = found.get(entry.job.state, 0) + 1
     return {str(state): n for state, n in sorted(found.items())}

@@ -8,6 +8,7 @@ from ostler.core.entry import Entry
 from ostler.core.moves import total_state
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
+from ostler.model.ids import is_step, job_name
 from ostler.model.states import AllocationState, JobState
 
 
@@ -19,6 +20,7 @@ def violations(s: State) -> Iterator[str]:
         yield from allocation_violations(s, alloc)
     for entry in s.jobs.values():
         yield from job_violations(s, entry)
+    yield from _steps(s)
     yield from _users(s)
     yield from _waiters(s)
     for number in s.jobs.keys() & s.ended.keys():
@@ -37,7 +39,7 @@ def node_violations(s: State, name: str, node: NodeEntry) -> Iterator[str]:
             if alloc is None:
                 yield f"{name} lists allocation {number}, which is released"
                 continue
-            if kind == "gpus" or alloc.suspended_at is None:
+            if not is_step(alloc.job) and (kind == "gpus" or alloc.suspended_at is None):
                 for place in alloc.placements:
                     if place.node == name:
                         users.update(getattr(place, kind))
@@ -46,7 +48,7 @@ def node_violations(s: State, name: str, node: NodeEntry) -> Iterator[str]:
                 yield f"{kind[:-1].upper()} {index} of {name} is in {count} allocations"
     for number in node.allocations & s.allocations.keys():
         alloc = s.allocations[number]
-        for place in alloc.placements:
+        for place in () if is_step(alloc.job) else alloc.placements:
             if place.node == name:
                 books.force(place, cpus=alloc.suspended_at is None)
     for what in ("cpus", "gpus", "memory", "generic"):
@@ -132,6 +134,28 @@ def unexplained(s: State) -> Iterator[str]:
             yield f"job {entry.job.id} is {entry.job.state} and waits by rule {entry.job.rule!r}"
 
 
+def _steps(s: State) -> Iterator[str]:
+    """Yield what is wrong with the steps of allocations: each has its own part of what is held."""
+    right: dict[int, set[int]] = {}
+    for number, entry in s.jobs.items():
+        if entry.job.spec.within:
+            right.setdefault(entry.job.spec.within, set()).add(number)
+    if s.steps != right:
+        yield f"the unfinished steps are {right}, and are said to be {s.steps}"
+    for holder, numbers in right.items():
+        if holder not in s.jobs:
+            yield f"job {holder} has ended before its steps {sorted(numbers)}"
+            continue
+        held = [s.allocations[a] for a in s.jobs[holder].slots]
+        free = {(p.node, cpu) for alloc in held for p in alloc.placements for cpu in p.cpus}
+        for number in sorted(numbers):
+            for alloc in [s.allocations[a] for a in s.jobs[number].slots]:
+                used = {(p.node, cpu) for p in alloc.placements for cpu in p.cpus}
+                if not used <= free:
+                    yield f"step {job_name(number)} has {sorted(used - free)}, which are not free in it"
+                free -= used
+
+
 def _users(s: State) -> Iterator[str]:
     cpus: Counter[str] = Counter()
     jobs: Counter[str] = Counter()
@@ -139,7 +163,7 @@ def _users(s: State) -> Iterator[str]:
         jobs[entry.job.user] += 1
         for number in entry.slots:
             alloc = s.allocations.get(number)
-            if alloc is not None and alloc.suspended_at is None:
+            if alloc is not None and alloc.suspended_at is None and not entry.job.spec.within:
                 cpus[entry.job.user] += s.cpus_of(alloc)
     if (held := {u: n for u, n in s.user_cpus.items() if n}) != dict(+cpus):
         yield f"users hold {dict(+cpus)} CPUs, and are said to hold {held}"

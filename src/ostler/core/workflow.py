@@ -12,7 +12,8 @@ from ostler.core.state import State
 from ostler.core.submit import Beside, admit, check, check_open, keep_blobs, make_job
 from ostler.model import limits
 from ostler.model.errors import NotNow, OstlerError, UsageError
-from ostler.model.job import Dependency, Job, JobSpec, Link
+from ostler.model.ids import job_name
+from ostler.model.job import ALLOC, Dependency, Job, JobSpec, Link
 
 _NAMED = 10  # jobs of a circle that are told, at most
 
@@ -55,7 +56,7 @@ def _known(s: State, event: SubmittedAll) -> list[int]:
 
 
 def _answer(ids: list[int], specs: tuple[JobSpec, ...]) -> dict[str, object]:
-    rows = [{"id": str(i), "name": spec.name} for i, spec in zip(ids, specs, strict=True)]
+    rows = [{"id": job_name(i), "name": spec.name} for i, spec in zip(ids, specs, strict=True)]
     return {"jobs": rows}
 
 
@@ -72,6 +73,8 @@ def _checked(s: State, now: float, event: SubmittedAll) -> list[Job]:
     for at, (spec, links) in enumerate(zip(event.specs, event.links, strict=True)):
         named = tuple(Dependency(beside.ids[link.at], link.kind) for link in links)
         whole = replace(spec, after=spec.after + named) if named else spec
+        if spec.within or spec.kind == ALLOC:
+            raise UsageError(f"{_name(event.specs, at)} is no job that waits by itself")
         request_id = part_id(event.request_id, at)
         job = make_job(s, now, event.caller, whole, request_id, later=at)
         try:

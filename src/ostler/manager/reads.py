@@ -14,13 +14,14 @@ from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
-from ostler.model.ids import Ref, parse_ref
+from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
 from ostler.model.settings import ATTRIBUTES, attribute
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
 Row = dict[str, Any]
 ELEMENTS_SHOWN = 1_000
+STEPS_SHOWN = 1_000
 EVENTS_SHOWN = 100
 SHOWN = 10_000  # jobs or attempts
 
@@ -88,14 +89,18 @@ class Reads:
         limit = options.limit or SHOWN
         rows: dict[int, Row] = {}
         if options.all or since is not None or wanted:
-            found = self._store.jobs(user=user, states=wanted or None, since=since, limit=limit)
+            found = self._store.jobs(
+                user=user, states=wanted or None, since=since, steps=options.steps, limit=limit
+            )
             rows = {int(row["id"]): _public(row) for row in found}
         for number, entry in state.jobs.items():
-            if user is None or entry.job.user == user:
+            own = user is None or entry.job.user == user
+            if own and (options.steps or number < STEPS_FROM):
                 rows[number] = job_row(state, entry)
         for row in rows.values():
             _veil(row, asked.caller)
-        shown = [row for _, row in sorted(rows.items()) if not wanted or _matches(row, wanted)]
+        order = sorted(rows, key=lambda number: (within(number), number))  # steps behind their job
+        shown = [row for row in map(rows.__getitem__, order) if not wanted or _matches(row, wanted)]
         return {"jobs": shown[-limit:]}
 
     def _job(self, asked: Asked) -> Row:
@@ -121,8 +126,20 @@ class Reads:
             own = asked.caller.admin or asked.caller.uid == entry.job.uid
             elements.append(element | (files(entry.job, place) if own else {}))
         row["element_rows"] = elements
+        if entry.job.holds:
+            row["step_rows"] = self._steps_of(wanted.job)
+            for step in row["step_rows"]:
+                _veil(step, asked.caller)
         _veil(row, asked.caller)
         return {"jobs": [row]}
+
+    def _steps_of(self, job: JobId) -> list[Row]:
+        """Return the steps of an allocation's job, as they are and as they ended."""
+        state = self._machine().state
+        rows = {int(row["id"]): _public(row) for row in self._store.steps(job, limit=STEPS_SHOWN)}
+        for number in state.steps.get(job, ()):
+            rows[number] = job_row(state, state.jobs[number])
+        return [rows[number] for number in sorted(rows)][-STEPS_SHOWN:]
 
     def _nodes(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         state = self._machine().state
@@ -138,7 +155,7 @@ class Reads:
             known = ", ".join(sorted(state.nodes)[:5])
             raise Missing(f"there is no node {asked.ref!r}", expected=f"known: {known or 'none'}")
         held = [state.allocations[number] for number in sorted(entry.allocations)]
-        jobs = [str(job) for job in sorted({alloc.job for alloc in held})]
+        jobs = [job_name(job) for job in sorted({alloc.job for alloc in held})]
         return {"nodes": [self._node_row(entry) | {"jobs": jobs}]}
 
     def _explain(self, asked: Asked) -> Row:
@@ -215,7 +232,7 @@ def _public(row: Row) -> Row:
     """Return an ended job's row of the store with the keys of `core.view.job_row`."""
     shown = {key: value for key, value in row.items() if key not in _PRIVATE}
     return shown | {
-        "id": str(row["id"]),
+        "id": job_name(row["id"]),
         "elements_live": 0,
         "elements_done": row["elements"],
         "elements_by_result": {row["result"]: 1} if row["elements"] == 1 else None,
@@ -226,7 +243,7 @@ def _public(row: Row) -> Row:
 
 def named(row: Row) -> Row:
     """Return the row with its job's number as the text that people use for it."""
-    return row if row["job"] is None else row | {"job": str(row["job"])}
+    return row if row["job"] is None else row | {"job": job_name(row["job"])}
 
 
 def _matches(row: Row, wanted: set[str]) -> bool:

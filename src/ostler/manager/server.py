@@ -28,7 +28,7 @@ from ostler.manager.turns import Spoken, Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
-from ostler.model.ids import parse_ref
+from ostler.model.ids import job_name, parse_ref
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Write
 from ostler.store.protocol import Store
@@ -191,7 +191,8 @@ class Server:
                 return self.submissions.several(client, message, to)
             case messages.Act(verb=verb, refs=refs, signal=number, failed=failed, reason=reason):
                 parsed = self._refs(refs)
-                return Acted(to, caller, verb, parsed, number, failed, reason[:1000])
+                told = reason[:1000]
+                return Acted(to, caller, verb, parsed, number, failed, told, message.status)
             case messages.Modify(ref=ref, changes=changes):
                 return Modified(to, caller, self._refs([ref])[0], changes)
             case messages.Wait(refs=refs, attach=attach):
@@ -226,7 +227,7 @@ class Server:
         for ref in refs:
             if ref.job in state.ended and ref.job not in state.recent:
                 raise NotNow(
-                    f"job {ref.job} has ended and cannot be looked at beside the others",
+                    f"job {job_name(ref.job)} has ended and cannot be looked at beside the others",
                     hint="name fewer jobs at once, or try again",
                 )
         return tuple(refs)
@@ -270,12 +271,12 @@ class Server:
             return self._begin_to_follow(client, message)
 
     def _begin_to_follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
-        job = str(parse_ref(message.job).job) if message.job else ""
+        job = job_name(parse_ref(message.job).job) if message.job else ""
         # Nothing is awaited from here to the registration, so no event falls in between.
         if message.since >= 0:
-            for row in self._store.events(since_serial=message.since, limit=100_000):
-                if not job or str(row["job"]) == job:
-                    client.say(messages.News(message.id, named(row)))
+            for row in map(named, self._store.events(since_serial=message.since, limit=100_000)):
+                if not job or row["job"] == job:
+                    client.say(messages.News(message.id, row))
         client.follows[message.id] = job
         return {"following": job or "all"}
 
@@ -315,7 +316,7 @@ class Server:
             row = named(msgspec.structs.asdict(write))
             for client in followers:
                 for number, job in client.follows.items():
-                    if not job or job == str(write.job):
+                    if not job or job == row["job"]:
                         client.say(messages.News(number, row))
 
     def silenced(self, error: OstlerError) -> None:

@@ -10,6 +10,7 @@ from ostler.manager.turns import Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Refused, UsageError
+from ostler.model.ids import job_name
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
@@ -30,7 +31,7 @@ class Submissions:
         caller = client.caller
         self._check(caller, message.request_id, limits.MAX_NAME)
         if not message.dry and (found := self._forgotten(caller, message.request_id)) is not None:
-            client.say(messages.Reply(message.id, {"job": str(found)}))
+            client.say(messages.Reply(message.id, {"job": job_name(found)}))
             return None
         blobs = self._taken(message.blobs)
         return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)

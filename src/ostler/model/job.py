@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from ostler.model.bounded import Amount, Count, Name, Whole
-from ostler.model.ids import JobId
+from ostler.model.ids import JobId, job_name
 from ostler.model.limits import MAX_COMMAND
 from ostler.model.resources import Request
 from ostler.model.states import JobState, Result
 
 # What another job has to do first, and how that is written behind its id.
 KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail"}
+ALLOC = "alloc"  # kind of a job that holds its allocation for steps
+ATTENDED = ("run", ALLOC)  # kinds that end when their client is gone
 
 
 class Dependency(Struct, frozen=True):
@@ -66,7 +68,12 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     retry_on: tuple[str, ...] = ()  # exit statuses and results; empty: any failure
     rlimits: dict[str, int] = {}  # soft limits of the submission, by their names in `limits`
     stdio: str = ""  # token of a waiting client's descriptors; empty: files
-    kind: str = "batch"  # batch, or run: ends when its client is gone
+    kind: str = "batch"  # batch; run, alloc: ends when its client is gone
+    within: JobId = 0  # the allocation's job of which it is a step; 0: it is a job of its own
+    immediate: bool = False  # rejected unless the planning pass of its submission starts it
+    idle: int = (
+        -1
+    )  # of an alloc: seconds without a step that end it; 0: never, -1: as the machine has it
 
     @property
     def weight(self) -> int:
@@ -103,6 +110,16 @@ class Job(Struct, frozen=True):
     ended_at: float | None = None
     requeues: int = 0
     rest: Result | None = None  # how its elements ended that have no row: they never started
+
+    @property
+    def name(self) -> str:
+        """Return its id as people write it: `12`, or `12.0` for a step."""
+        return job_name(self.id)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether it only holds its allocation, for steps: no node is told of it."""
+        return self.spec.kind == ALLOC
 
     @property
     def is_array(self) -> bool:

@@ -40,6 +40,7 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     gid: int
     placement: Placement  # this node's share
     request: Request
+    step: int = -1  # its number in the allocation of `job`; -1: it is no step
     total_tasks: int = 1
     members: tuple[str, ...] = ()  # all nodes of the allocation
     start: bool = True  # False: wait for `StartTasks`

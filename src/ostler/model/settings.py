@@ -31,7 +31,15 @@ ATTRIBUTES: dict[str, Attribute] = {
             30,
             0,
             86_400,
-            "seconds a `run` lives on without its client",
+            "seconds a `run` or `alloc` lives on without its client",
+            duration=True,
+        ),
+        Attribute(
+            "idle-time",
+            0,
+            0,
+            1 << 30,
+            "seconds without a step after which an `alloc` ends; 0: never",
             duration=True,
         ),
     )

@@ -60,9 +60,13 @@ class Store(Protocol):
         states: Collection[str] | None = None,
         since: float | None = None,
         ids: Collection[JobId] | None = None,
+        steps: bool = False,
         limit: int = ...,
     ) -> list[Row]:
-        """Return the newest jobs that all given conditions select, by id."""
+        """Return the newest jobs that all given conditions select, by id; steps: those, too."""
+
+    def steps(self, job: JobId, *, limit: int = ...) -> list[Row]:
+        """Return the newest steps of an allocation's job, by number."""
 
     def job(self, ident: JobId) -> Job | None:
         """Return one job, whatever its state."""

@@ -12,6 +12,7 @@ from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.sandbox import ADMIN_TABLES, PRIVATE, TABLES
 
 _COLUMN = re.compile(r'^\s*"?(?P<name>\w+)"? (?P<type>INTEGER|REAL|TEXT|BLOB)\b.*?-- (?P<text>.*)$')
+_OF_VIEW = re.compile(r'^.* AS "?(?P<name>\w+)"?,? -- (?P<type>\w+): (?P<text>.*)$')
 _COMMENT = re.compile(r"^\s*-- (?P<text>.*)$")
 
 _HEAD = """\
@@ -51,7 +52,7 @@ def _table(table: str, sql: str, known: list[str]) -> str:
     about: list[str] = []
     columns: dict[str, tuple[str, str]] = {}
     for line in sql.splitlines():
-        if match := _COLUMN.match(line):
+        if match := _COLUMN.match(line) or _OF_VIEW.match(line):
             columns[match["name"]] = (match["type"].lower(), match["text"])
         elif (match := _COMMENT.match(line)) and not columns:
             about.append(match["text"])

@@ -10,7 +10,7 @@ from ostler.core.effects import Fail
 from ostler.core.events import Acted, Event, Submitted
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError
-from ostler.model.ids import Ref
+from ostler.model.ids import Ref, parse_ref
 from ostler.model.job import JobSpec
 from ostler.testing.clock import VirtualClock
 from ostler.testing.ledger import Ledger
@@ -65,7 +65,7 @@ class Client:
 
         def note(asked: Asked) -> None:
             if asked.error is None:
-                job = int(asked.body["job"])
+                job = parse_ref(asked.body["job"]).job
                 self._ledger.promise(self.caller.uid, request_id, job, spec)
 
         return self.ask(

@@ -323,11 +323,11 @@ class SimCluster:
         self._requests += 1
         spec = make_spec(seconds, **named)
         asked = self.clients[by.user].submit(spec, f"request-{self._requests}")
-        return int(self.answer(asked)["job"])
+        return parse_ref(self.answer(asked)["job"]).job
 
     def act(self, verb: str, *names: object, by: Caller = ANN, **named: Any) -> None:
         """Do something to jobs or elements; raise the first refusal."""
-        refs = tuple(parse_ref(str(name)) for name in names)
+        refs = tuple(_ref(name) for name in names)
         body = self.answer(self.clients[by.user].act(verb, refs, **named))
         for row in body["jobs"]:
             if not row["ok"]:
@@ -337,7 +337,7 @@ class SimCluster:
         """Change a job; raise the refusal."""
         if "array_cap" in changes:
             self.ledger.cap_asked(job, changes["array_cap"])
-        self.ask(Modified, by, parse_ref(str(job)), changes)
+        self.ask(Modified, by, Ref(job), changes)
 
     def set(self, key: str, value: str | None) -> Asked:
         """Ask for an attribute's value, and do not wait."""
@@ -392,3 +392,8 @@ class SimCluster:
     def events(self, kind: str) -> list[str]:
         """Return the sentences of all durable events of a kind, oldest first."""
         return [row["text"] for row in self.store.real.events() if row["kind"] == kind]
+
+
+def _ref(name: object) -> Ref:
+    """Return what a name means, or the number of a job or step."""
+    return Ref(name) if isinstance(name, int) else parse_ref(str(name))

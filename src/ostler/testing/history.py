@@ -64,6 +64,8 @@ class History:
         sim, rng = self.sim, self.rng
         for _ in range(rng.randint(3, 25)):
             self._some_time(self.work.submit)
+        for _ in range(rng.choice((0, 0, 1, 4))):
+            self._some_time(self.work.hold)
         for _ in range(rng.choice((0, 5, 15, 40))):
             self._some_time(self.work.act)
         for _ in range(rng.choice((0, 1, 3, 6, 10, 15))):

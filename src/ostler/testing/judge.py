@@ -12,7 +12,7 @@ from ostler.core.events import Event, Planned
 from ostler.core.load import load
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
-from ostler.model.job import Element, Job
+from ostler.model.job import ALLOC, Element, Job
 from ostler.model.record import Accounting, Write
 from ostler.model.states import LEGAL_ALLOCATION, LEGAL_JOB, AllocationState, JobState, Result
 from ostler.testing.disk import SimStore
@@ -103,6 +103,8 @@ class Judge:
 
     def _succeeded(self, row: Accounting) -> Iterator[str]:
         name = f"element {row.job}_{row.element}"
+        if (spec := self.ledger.promised.get(row.job)) is not None and spec.kind == ALLOC:
+            return  # what ran in it has rows of its own
         runs = self.ledger.runs.get((row.job, row.element), [])
         mine = [r for r in runs if r.launch.alloc == row.allocation and r.attempt == row.attempt]
         if {r.node for r in mine} != set(row.nodes.split(",")):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from ostler.model.allocation import Allocation
+from ostler.model.ids import step_id
 from ostler.model.job import Element, Job, JobSpec
 from ostler.model.orders import Launch
 from ostler.model.record import Write
@@ -34,7 +35,9 @@ class Run(Struct, eq=False):
     @property
     def element(self) -> tuple[int, int]:
         """Return the job and the number of the element."""
-        return self.launch.job, self.index
+        launch = self.launch
+        job = launch.job if launch.step < 0 else step_id(launch.job, launch.step)
+        return job, self.index
 
 
 class Ledger:

@@ -4,8 +4,8 @@ from random import Random
 from typing import Any
 
 from ostler.core.events import Awaited, Modified
-from ostler.model.ids import Ref
-from ostler.model.job import Dependency
+from ostler.model.ids import Ref, is_step, parse_ref
+from ostler.model.job import ALLOC, Dependency
 from ostler.testing.clients import Asked, Client
 from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
 from ostler.testing.tasks import make_spec
@@ -70,6 +70,7 @@ class Work:
         if rng.random() < 0.1:
             named["not_before"] = sim.now + rng.uniform(0.0, 60.0)
         known = sorted(sim.ledger.promised)
+        known = [job for job in known if not is_step(job)]
         if known and rng.random() < 0.25:
             kinds = ("ok", "any", "fail")
             named["after"] = tuple(
@@ -99,8 +100,54 @@ class Work:
         if not submitted.done:
             self.sim.clock.after(0.1, lambda: self._attach(client, submitted))
             return
-        ref = Ref(int(submitted.body["job"]))
+        ref = parse_ref(submitted.body["job"])
         client.ask(lambda to: Awaited(to, client.caller, (ref,), attach=True), (ref,))
+
+    def hold(self) -> None:
+        """Ask for an allocation, run steps in it for a while, and let it go, or be forgotten."""
+        rng, sim = self.rng, self.sim
+        cpus = len(sim.hosts["n01"].facts.cpus)
+        named: dict[str, Any] = {"tasks": rng.randint(1, 3), "cpus": rng.randint(1, cpus)}
+        named |= {"time_limit": rng.choice((20, 60, 200)), "idle": rng.choice((0, 0, 40))}
+        named["memory"] = rng.choice((0, 1 << 30))
+        self._number += 1
+        client = rng.choice(self.clients)
+        spec = make_spec(1.0, kind=ALLOC, immediate=rng.random() < 0.2, **named)
+        asked = client.submit(spec, f"request-{self._number}")
+        self._attach(client, asked)
+        for _ in range(rng.randint(0, 6)):
+            sim.clock.after(rng.uniform(0.0, 90.0), lambda: self._step(client, asked, cpus, 20))
+        if rng.random() < 0.7:
+            sim.clock.after(rng.uniform(1.0, 150.0), lambda: self._let_go(client, asked))
+
+    def _step(self, client: Client, holder: Asked, cpus: int, tries: int) -> None:
+        """Run a step as soon as the allocation is there; it may be refused."""
+        rng, sim = self.rng, self.sim
+        if holder.error is not None or not tries:
+            return
+        known = None if holder.body is None else parse_ref(holder.body["job"]).job
+        if known is None or (known not in sim.core.ended and not sim.started(known)):
+            sim.clock.after(5.0, lambda: self._step(client, holder, cpus, tries - 1))
+            return
+        spec = make_spec(
+            rng.choice((0.1, 5.0, 30.0)),
+            kind="run",
+            within=known,
+            tasks=rng.choice((1, 1, 2, 3)),
+            cpus=rng.randint(1, cpus),
+            exit_code=rng.choice((0, 0, 3)),
+            requeue=rng.random() < 0.4,
+            ignores_term=rng.random() < 0.2,
+        )
+        self._number += 1
+        step = client.submit(spec, f"request-{self._number}")
+        if rng.random() < 0.8:
+            self._attach(client, step)
+
+    def _let_go(self, client: Client, holder: Asked) -> None:
+        """Say that the command in the allocation has ended."""
+        if holder.body is not None:
+            client.act("end", (parse_ref(holder.body["job"]),), status=self.rng.choice((0, 0, 7)))
 
     def act(self) -> None:
         """Do something to a job that clients know."""

@@ -51,7 +51,7 @@ class SubmitAll(Struct, tag="submit_all", omit_defaults=True):
 
 
 class Act(Struct, tag="act", omit_defaults=True):
-    """Do one of cancel, hold, release, suspend, resume, requeue, signal to jobs or elements.
+    """Do one of cancel, end, hold, release, suspend, resume, requeue, signal to jobs or elements.
 
     Reply: {jobs: [{id, ok, message}]}, one for each ref, in order; a refused one has ok false
     and code, expected, hint.
@@ -63,6 +63,7 @@ class Act(Struct, tag="act", omit_defaults=True):
     signal: int = 0  # for verb signal
     failed: bool = False  # requeue: only elements that did not succeed
     reason: str = ""
+    status: int = 0  # end, of an allocation: the exit status of its command
 
 
 class Modify(Struct, tag="modify", omit_defaults=True):
@@ -76,7 +77,7 @@ class Modify(Struct, tag="modify", omit_defaults=True):
 class Wait(Struct, tag="wait", omit_defaults=True):
     """Answer when all named jobs or elements have ended. Reply: {jobs: [row]}.
 
-    With attach, the requester is the client of a `run`: when it goes away, the job is cancelled.
+    With attach, the requester is the client of a `run` or `alloc`: when it goes away, the job is cancelled.
     """
 
     id: int
@@ -89,6 +90,7 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
 
     user: str | None = None
     all: bool = False  # everybody's, and what has ended
+    steps: bool = False  # jobs: those in allocations, too
     states: list[str] = []  # states or results
     since: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds, or a serial
     until: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds

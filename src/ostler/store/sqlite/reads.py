@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from json import dumps
 from typing import Any
 
-from ostler.model.ids import JobId
+from ostler.model.ids import MAX_STEPS, STEPS_FROM, JobId, is_step, step_id
 from ostler.model.job import Job
 from ostler.model.limits import MAX_ELEMENT
 from ostler.model.record import EndedElement
@@ -43,9 +43,12 @@ class Reads:
         states: Collection[str] | None = None,
         since: float | None = None,
         ids: Collection[JobId] | None = None,
+        steps: bool = False,
         limit: int = LIMIT,
     ) -> list[Row]:
         """Return the newest `limit` jobs that all given conditions select, by id.
+
+        steps: those in allocations, too.
 
         states: of jobs, or their results. since: Unix seconds; leaves out what had ended before.
         `spec` is not among the columns.
@@ -55,6 +58,7 @@ class Reads:
             "states": None if states is None else dumps([str(s) for s in states]),
             "since": since,
             "ids": None if ids is None else dumps(list(ids)),
+            "below": 1 << 62 if steps else STEPS_FROM,
             "limit": limit,
         }
         if ids is not None:
@@ -64,6 +68,13 @@ class Reads:
         else:
             name = "jobs_of_all" if user is None else "jobs_of_user"
         found = self._rows(name, **values)
+        for row in found:
+            del row["spec"]
+        return found[::-1]
+
+    def steps(self, job: JobId, *, limit: int = LIMIT) -> list[Row]:
+        """Return the newest `limit` steps of an allocation's job, by number; columns as of `jobs`."""
+        found = self._rows("steps_of_job", **_steps_of(job), limit=limit)
         for row in found:
             del row["spec"]
         return found[::-1]
@@ -149,7 +160,8 @@ class Reads:
         """Return the newest attempts that ended in [since, until) Unix seconds, by their end."""
         values: Row = {"user": user, "since": since, "until": until, "limit": limit}
         if job is not None:
-            return self._rows("accounting_of_job", job=job, **values)[::-1]
+            span = _steps_of(job) if not is_step(job) else {"low": job, "high": job}
+            return self._rows("accounting_of_job", job=job, **span, **values)[::-1]
         return self._rows("accounting_of_all", **values)[::-1]
 
     def find_request(self, request_id: str, uid: int | None = None) -> JobId | None:
@@ -178,3 +190,8 @@ class Reads:
     def _values(self, name: str, **values: object) -> list[Any]:
         with self._reading, explained(self._path):
             return self._reader.execute(SQL[name], values).fetchall()
+
+
+def _steps_of(job: JobId) -> dict[str, int]:
+    """Return the span of numbers that the steps of a job can have."""
+    return {"low": step_id(job, 0), "high": step_id(job, MAX_STEPS - 1)}

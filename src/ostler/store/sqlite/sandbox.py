@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any
 
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
+from ostler.model.ids import STEPS_FROM
 from ostler.model.limits import MAX_QUERY
 from ostler.store import query
 from ostler.store.sqlite.faults import explain
@@ -26,7 +27,10 @@ MAX_VALUE = 8 << 20  # bytes of one value
 PRIVATE: dict[str, dict[str, str | None]] = {
     "jobs": {"command": "user", "request_id": "user", "spec": None},
     "blobs": {"data": None},
+    "steps": {"command": "user"},
 }
+_ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
+_BEHIND = {"steps": ("jobs", "elements")}  # view of the schema -> the tables that it reads
 TABLES = (
     "accounting",
     "allocation_nodes",
@@ -38,6 +42,7 @@ TABLES = (
     "nodes",
     "partitions",
     "roles",
+    "steps",
 )
 ADMIN_TABLES = ("blobs",)
 
@@ -113,7 +118,8 @@ def _prepare(
         for table in tables:
             columns = [row[1] for row in conn.execute(f"PRAGMA {hidden}.table_xinfo({table})")]
             shown = ", ".join(filter(None, (_column(table, c, owner) for c in columns)))
-            conn.execute(f"CREATE TEMP VIEW {table} AS SELECT {shown} FROM {hidden}.{table}")  # noqa: S608 - names of ours
+            source = f"{hidden}.{table}{_ROWS.get(table, '')}"
+            conn.execute(f"CREATE TEMP VIEW {table} AS SELECT {shown} FROM {source}")  # noqa: S608 - names of ours
         for function in _TABLE_FUNCTIONS:  # their first use writes to the empty main schema
             conn.execute(f"SELECT 1 FROM {function}('[]')")  # noqa: S608 - same
     except sqlite3.Error as error:
@@ -170,7 +176,8 @@ class Guard:
             return table in self._tables
         if schema == self._hidden:
             # No column: rows are counted, by a plan in which the view itself is dissolved.
-            return table in self._tables and (source == table or not column)
+            behind = source == table or table in _BEHIND.get(source or "", ())
+            return table in self._tables and (behind or not column)
         if schema == "main":
             return table in _TABLE_FUNCTIONS
         # A subquery's own columns; a real table that no view shows is not to be counted either.

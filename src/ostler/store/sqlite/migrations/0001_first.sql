@@ -4,7 +4,7 @@
 -- Times are Unix seconds, sizes bytes, durations seconds.
 
 CREATE TABLE jobs (
-  -- One row for each request of a user: a single job, or a whole array.
+  -- One row for each request of a user: a single job, a whole array, or an allocation that is held.
   id INTEGER PRIMARY KEY, -- given by Ostler, rising, never used again
   name TEXT NOT NULL, -- chosen by the user; may be empty
   user TEXT NOT NULL, -- owner
@@ -18,7 +18,7 @@ CREATE TABLE jobs (
   reason TEXT NOT NULL, -- one sentence on why it is in this state; may be empty
   rule TEXT NOT NULL, -- why it waits, one word; empty when it does not
   priority INTEGER NOT NULL, -- 0 to 100, higher goes first
-  kind TEXT NOT NULL, -- batch; or run: a client waits and the job ends with it
+  kind TEXT NOT NULL, -- batch; or run, alloc: a client waits and the job ends with it
   command TEXT NOT NULL, -- private: the command as a person would read it, at most 4,096 characters
   tasks INTEGER NOT NULL, -- processes of each element
   cpus INTEGER NOT NULL, -- for each task
@@ -45,6 +45,36 @@ CREATE INDEX jobs_unfinished ON jobs (user) WHERE state <> 'done';
 CREATE INDEX jobs_results ON jobs (result) WHERE state = 'done';
 CREATE INDEX jobs_of_user ON jobs (user, id);
 CREATE UNIQUE INDEX jobs_requests ON jobs (request_id, uid) WHERE request_id <> '';
+
+CREATE VIEW steps AS SELECT
+  -- One row for each step that was run in an allocation. What other tables tell of it has its `id`
+  -- in their column `job`.
+  j.id AS id, -- integer: a number of its own, from 1 << 61 on
+  (j.id - 2305843009213693952) >> 20 AS job, -- integer: the job that holds the allocation
+  j.id & 1048575 AS step, -- integer: its number there, from 0: step 0 of job 12 is `12.0`
+  j.name AS name, -- text: chosen by the user; may be empty
+  j.user AS user, -- text: owner
+  j.state AS state, -- text: as in jobs
+  j.result AS result, -- text: as in jobs; NULL before the end
+  j.exit_status AS exit_status, -- integer: NULL before the end
+  j.reason AS reason, -- text: one sentence on why it is in this state; may be empty
+  j.rule AS rule, -- text: why it waits, one word; empty when it does not
+  j.command AS command, -- text: the command as a person would read it
+  j.tasks AS tasks, -- integer: its processes
+  j.cpus AS cpus, -- integer: for each task
+  j.memory AS memory, -- integer: bytes for each task; 0: no limit
+  j.gpus AS gpus, -- integer: for each task
+  j.submitted_at AS submitted_at, -- real: when it was acknowledged
+  j.started_at AS started_at, -- real: NULL before its start
+  j.ended_at AS ended_at, -- real: NULL before its end
+  e.node AS node, -- text: names joined by commas; NULL before its end
+  e.cpu_user_seconds AS cpu_user_seconds, -- real: NULL before its end
+  e.cpu_system_seconds AS cpu_system_seconds, -- real: NULL before its end
+  e.max_rss AS max_rss, -- integer: bytes, the greatest resident size; NULL before its end
+  e.read_bytes AS read_bytes, -- integer: read from storage; NULL before its end
+  e.written_bytes AS written_bytes -- integer: written to storage; NULL before its end
+FROM jobs j LEFT JOIN elements e ON e.job = j.id AND e.element = 0
+WHERE j.id >= 2305843009213693952;
 
 CREATE TABLE elements (
   -- One row for each element that is no longer untouched; a job that is no array has element 0.

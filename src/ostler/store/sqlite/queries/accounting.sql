@@ -5,8 +5,9 @@ INSERT INTO accounting (
   cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds
 ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: accounting_of_job
+-- low, high: the numbers that its steps can have.
 SELECT * FROM accounting
- WHERE job = :job
+ WHERE (job = :job OR job BETWEEN :low AND :high)
    AND (:user IS NULL OR user = :user)
    AND (:since IS NULL OR ended_at >= :since)
    AND (:until IS NULL OR ended_at < :until)

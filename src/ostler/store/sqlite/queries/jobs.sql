@@ -33,7 +33,11 @@ SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, resul
        reason, rule, priority, started_at, ended_at, requeues, rest
   FROM jobs WHERE id = :id;
 -- name: next_job
-SELECT coalesce(max(id), 0) + 1 FROM jobs;
+-- Numbers from 1 << 61 on are those of steps.
+SELECT coalesce(max(id), 0) + 1 FROM jobs WHERE id < 2305843009213693952;
+-- name: steps_of_job
+-- low, high: the numbers that its steps can have.
+SELECT * FROM jobs WHERE id BETWEEN :low AND :high ORDER BY id DESC LIMIT :limit;
 -- name: find_request
 -- With no uid given, whoever asked last.
 SELECT id FROM jobs
@@ -53,6 +57,7 @@ SELECT * FROM jobs INDEXED BY jobs_unfinished
  WHERE state <> 'done'
    AND (:user IS NULL OR user = :user)
    AND state IN (SELECT value FROM json_each(:states))
+   AND id < :below
  ORDER BY id DESC LIMIT :limit;
 -- name: jobs_of_user
 SELECT * FROM jobs
@@ -60,10 +65,12 @@ SELECT * FROM jobs
    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states))
         OR result IN (SELECT value FROM json_each(:states)))
    AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since)
+   AND id < :below
  ORDER BY id DESC LIMIT :limit;
 -- name: jobs_of_all
 SELECT * FROM jobs
  WHERE (:states IS NULL OR state IN (SELECT value FROM json_each(:states))
         OR result IN (SELECT value FROM json_each(:states)))
    AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since)
+   AND id < :below
  ORDER BY id DESC LIMIT :limit;
