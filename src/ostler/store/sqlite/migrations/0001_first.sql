@@ -59,7 +59,7 @@ CREATE VIEW steps AS SELECT
   j.exit_status AS exit_status, -- integer: NULL before the end
   j.reason AS reason, -- text: one sentence on why it is in this state; may be empty
   j.rule AS rule, -- text: why it waits, one word; empty when it does not
-  j.command AS command, -- text: the command as a person would read it
+  j.command AS command, -- text: private: the command as a person would read it
   j.tasks AS tasks, -- integer: its processes
   j.cpus AS cpus, -- integer: for each task
   j.memory AS memory, -- integer: bytes for each task; 0: no limit
