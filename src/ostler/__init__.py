@@ -5,11 +5,11 @@ Importing this package costs next to nothing: everyday commands pay for every mo
 
 TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
-    from ostler.client import connect, connect_async
+    from ostler.client import Executor, WorkerDied, connect, connect_async
     from ostler.model.errors import OstlerError
 
 __version__ = "0.1.0"
-__all__ = ("OstlerError", "connect", "connect_async")
+__all__ = ("Executor", "OstlerError", "WorkerDied", "connect", "connect_async")
 
 
 def __getattr__(name: str) -> object:

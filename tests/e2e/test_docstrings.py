@@ -10,7 +10,7 @@ import pytest
 import ostler
 from tests.e2e.machine_kit import Host
 
-MODULES = ("aio", "session")
+MODULES = ("aio", "executor.executor", "session")
 
 
 def examples() -> Iterator[doctest.DocTest]:

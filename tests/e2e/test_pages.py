@@ -173,3 +173,20 @@ def test_the_commands_of_every_page_are_typed_by_a_test() -> None:
             assert (ROOT / ELSEWHERE[name]).exists()
         else:
             assert name in own or f'("{page.stem}"' in own, f"nobody types the commands of {name}"
+
+
+def test_the_tutorial_for_python_can_be_typed_as_it_stands(state: Path) -> None:
+    page = (ROOT / "docs/tutorials/python.md").read_text()
+    for name, program in re.findall(
+        r"^```python (\S+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    ):
+        (state.parent / name).write_text(program)
+    told = type_all(commands("docs/tutorials/python.md"), state)
+    assert re.search(r"^pi is about 3\.1[34]\d\d$", told, re.MULTILINE)
+    assert told.splitlines().count("2262") == 2
+    assert "raised there, caught here: invalid literal for int()" in told
+    assert re.search(
+        r"^its worker, \d+_0, ended as failed: it exited with status 3$", told, re.MULTILINE
+    )
+    assert "and the next call: 1\n" in told
+    assert re.search(r"CPU.*\n1024\n", told)

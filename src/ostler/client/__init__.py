@@ -7,6 +7,7 @@ TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
     from ostler.client.aio import AsyncClient, AsyncJobHandle, connect_async
     from ostler.client.asks import Event, JobInfo
+    from ostler.client.executor import Executor, Future, WorkerDied
     from ostler.client.session import Client, JobHandle, connect
     from ostler.client.values import JobOptions
 
@@ -15,9 +16,12 @@ __all__ = (
     "AsyncJobHandle",
     "Client",
     "Event",
+    "Executor",
+    "Future",
     "JobHandle",
     "JobInfo",
     "JobOptions",
+    "WorkerDied",
     "connect",
     "connect_async",
 )
@@ -29,6 +33,9 @@ _HOMES = {
     "JobHandle": "session",
     "JobInfo": "asks",
     "JobOptions": "values",
+    "Executor": "executor",
+    "Future": "executor",
+    "WorkerDied": "executor",
     "connect": "session",
     "connect_async": "aio",
 }

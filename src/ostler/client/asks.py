@@ -139,9 +139,10 @@ def submit(
 # -- jobs ------------------------------------------------------------------------------------
 
 
-def wait(jobs: Iterable[Ref] | Ref) -> Ask[list[JobInfo]]:
-    """Answer when all have ended, in order."""
-    return Ask("wait", {"refs": refs_of(jobs)}, infos)
+def wait(jobs: Iterable[Ref] | Ref, *, attach: bool = False) -> Ask[list[JobInfo]]:
+    """Answer when all have ended, in order. attach: they are to end when this client is gone."""
+    fields: dict[str, Any] = {"refs": refs_of(jobs)}
+    return Ask("wait", fields | ({"attach": True} if attach else {}), infos)
 
 
 def act(verb: str, jobs: Iterable[Ref] | Ref, reason: str = "", **more: Any) -> Ask[None]:
@@ -163,6 +164,15 @@ def jobs(
 def job(job: Ref) -> Ask[JobInfo]:
     """Look at one job."""
     return Ask("read", {"what": "job", "ref": ref_of(job)}, lambda body: infos(body)[0])
+
+
+def element(ref: str) -> Ask[JobInfo]:
+    """Look at one element of an array, with all that was written down of its end."""
+    return Ask(
+        "read",
+        {"what": "job", "ref": ref},
+        lambda body: infos({"jobs": body["jobs"][0]["element_rows"]})[0],
+    )
 
 
 def read(what: str, ref: str = "", options: dict[str, Any] | None = None) -> Ask[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Small programs to try a machine with: `python -m ostler.examples.pi`."""
