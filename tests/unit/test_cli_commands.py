@@ -190,6 +190,21 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["submit", "--each", "-", "--", "true"], 2, "has no lines"),
         (["submit", "nosuch"], 2, "there is no script 'nosuch' here"),
         (["submit", "nosuch"], 2, "to run a command: ostler submit -- nosuch"),
+        (["submit", "echo", "a b"], 2, "to run a command: ostler submit -- echo 'a b'"),
+        (["submit", "/etc/hostname", "x"], 2, "name what is to read it: ostler submit -- sh /etc"),
+        (["submit", "-"], 2, "standard input is empty"),
+        (["submit", "--at", "noon", "--", "true"], 2, "here it is --not-before"),
+        (["submit", "-a", "1-5", "--", "true"], 2, "here it is --array"),
+        (["submit", "--mail-type", "END", "--", "true"], 2, "there is no mail built in"),
+        (["submit", "--cron", "0 3 * * *", "--", "true"], 2, "here it is cron itself"),
+        (["submit", "--depends", "12", "--", "true"], 2, "here it is --after JOB:ok"),
+        (["jobs", "12"], 2, "`ostler job ID` shows one job"),
+        (["jobs", "--failed"], 2, "here it is --state failed,timeout,memory,lost"),
+        (["logs", "--tail", "3", "12"], 2, "here it is `| tail -n N` behind it"),
+        (["logs"], 2, "as in: ostler logs -f 12"),
+        (["restart"], 2, "did you mean `ostler down --leave` and then `ostler up`"),
+        (["allocate", "-c", "1"], 2, "there is no command 'allocate'"),
+        (["launch", "12", "--", "true"], 2, "there is no command 'launch'"),
         (["submit", "/proc/self/exe"], 2, "is no script (its first line begins with #!"),
         (["submit", "-J", "a\nb", "--", "true"], 2, "is not text (UTF-8, no control"),
         (["submit", "-D", "x" * 5000, "--", "true"], 2, "cwd is too long"),
@@ -309,7 +324,10 @@ def test_jobs_prints_a_table_or_the_document(tmp_path: Path) -> None:
 
 def test_no_jobs_is_told(tmp_path: Path) -> None:
     with answering(tmp_path, jobs={"jobs": []}):
-        assert ostler(tmp_path, "jobs").out == "no jobs\n"
+        assert ostler(tmp_path, "jobs", "--state", "done").out == "no jobs\n"
+        assert "no user 'nosuch' here" in ostler(tmp_path, "jobs", "--user", "nosuch").out
+        assert ostler(tmp_path, "jobs", "--user", "root").out == "no unfinished jobs of root\n"
+        assert ostler(tmp_path, "jobs").out.startswith("no unfinished jobs of yours; ")
         assert ostler(tmp_path, "jobs", "-q").out == ""
         assert ostler(tmp_path, "jobs", "--json").document == {"jobs": []}
 
@@ -331,6 +349,16 @@ def test_job_shows_an_array_as_a_table(tmp_path: Path) -> None:
         text = ostler(tmp_path, "job", "12").out
     assert ["12_2", "success", "0", "1"] in [line.split()[:4] for line in text.splitlines()]
     assert "`ostler job 12_0` shows all of one element" in text
+
+
+def test_job_tells_nothing_of_an_only_element_twice(tmp_path: Path) -> None:
+    row = ENDED | {
+        "element_rows": [{"id": "12", "state": "done", "result": "success", "node": "n1"}]
+    }
+    with answering(tmp_path, job={"jobs": [row]}):
+        text = ostler(tmp_path, "job", "12").out
+    assert text.count("success") == 1
+    assert text.endswith("\nelement 12\n  node  n1\n")
 
 
 def test_job_names_tasks_by_rank(tmp_path: Path) -> None:
@@ -598,7 +626,7 @@ def test_the_folder_may_have_a_long_name(tmp_path: Path) -> None:
     state = tmp_path / ("x" * 150)
     state.mkdir()
     with answering(state, jobs={"jobs": []}):
-        assert ostler(state, "jobs").out == "no jobs\n"
+        assert ostler(state, "jobs").out.startswith("no unfinished jobs of yours; ")
 
 
 def test_a_silent_manager_is_waited_for(tmp_path: Path) -> None:
@@ -608,4 +636,4 @@ def test_a_silent_manager_is_waited_for(tmp_path: Path) -> None:
         return SILENCE
 
     with manager(tmp_path, answer) as made:
-        assert ostler(tmp_path, "jobs").out == "no jobs\n"
+        assert ostler(tmp_path, "jobs").out.startswith("no unfinished jobs of yours; ")

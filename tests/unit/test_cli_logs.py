@@ -130,6 +130,35 @@ def test_what_is_no_file_is_told_and_does_not_hold_up_the_others(
     assert done.err.count("cannot be read: no file: what was written there was not kept") == 2
 
 
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(tmp_path: Path, folder: Path) -> None:
+    array = Array(folder, 2)
+    array.path(0).write_bytes(b"x" * 3_000_000)
+    command = [sys.executable, "-SEI", str(ROAD), "--state", str(tmp_path), "logs", "-q", "12"]
+    with manager(tmp_path, array.answer):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.read(3) == b"xxx"
+        process.stdout.close()
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        ("memory", "nothing was written: job 12 has ended as memory: too much"),
+        (None, "nothing was written yet: job 12 is running: too much"),
+    ],
+)
+def test_that_nothing_was_written_is_told(tmp_path: Path, result: str | None, told: str) -> None:
+    (tmp_path / "out").touch()
+    rows = [{"id": "12", "element": 0, "output_path": str(tmp_path / "out")}]
+    why = {"state": "running", "result": result, "reason": "too much"}
+    with answering(tmp_path, job={"jobs": [ROW | {"element_rows": rows}]}, explain=why):
+        done = ostler(tmp_path, "logs", "12")
+    assert (done.status, done.out, done.err) == (0, "", f"ostler: {told}\n")
+
+
 def test_a_file_that_was_emptied_is_read_from_its_beginning(tmp_path: Path) -> None:
     path = tmp_path / "out"
     file = File("12", os.fsencode(path))

@@ -220,6 +220,21 @@ def test_watch_needs_a_terminal_and_says_what_to_use(
     assert "ostler events -f --json" in done.err
 
 
+@pytest.mark.parametrize("quiet", [(), ("-q",)])
+def test_options_behind_a_script_are_told_to_go_there(
+    tmp_path: Path, quiet: tuple[str, ...]
+) -> None:
+    script = tmp_path / "job.sh"
+    script.write_text("#!/bin/sh\n")
+    with answering(tmp_path, submit={"job": "12"}):
+        with terminal(tmp_path, "submit", *quiet, str(script), "-t", "5m") as shown:
+            _, text = shown.end()
+        piped = ostler(tmp_path, "submit", str(script), "-t", "5m")
+    told = "ostler: -t goes to the script; options of submit stand before its name\r\n"
+    assert text == ("12\r\n" if quiet else f"{told}12\r\n")
+    assert (piped.out, piped.err) == ("12\n", "")
+
+
 def test_colours_are_for_terminals_alone(tmp_path: Path) -> None:
     with answering(tmp_path, jobs={"jobs": [ROW]}):
         with terminal(tmp_path, "jobs") as shown:

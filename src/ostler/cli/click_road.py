@@ -9,9 +9,10 @@ from ostler import __version__
 from ostler.cli.elsewhere import command_for, option_for
 from ostler.cli.options import Given, Value
 from ostler.cli.output import say
-from ostler.cli.table import COMMANDS, GROUPS, Command, Option
+from ostler.cli.table import ALONE, COMMANDS, GROUPS, Command, Option
 from ostler.model.errors import UsageError
 
+_NAMES = max(len(name) for name in COMMANDS if not name.startswith("lab "))
 _SEPARATOR = "\0--"  # stands for `--`, which click swallows; no argument can hold a NUL
 
 
@@ -19,7 +20,7 @@ def overview(before: Mapping[str, Value], words: list[str]) -> int:
     """Answer a command line that names no command, or none that there is."""
     flags = [word for word in words if word.startswith("-")]
     names = [word for word in words if not word.startswith("-")]
-    if "--version" in flags:
+    if "--version" in flags or names == ["version"]:
         say(f"ostler {__version__}")
         return 0
     if not words or "--help" in flags or "-h" in flags or names == ["help"]:
@@ -27,9 +28,12 @@ def overview(before: Mapping[str, Value], words: list[str]) -> int:
             raise UsageError("no command is named", hint="see `ostler --help`")
         say(overview_text())
         return 0
-    if names[:1] == ["help"] and " ".join(names[1:]) in COMMANDS:
-        say(help_text(COMMANDS[" ".join(names[1:])]))
+    asked = " ".join(names[1:])
+    if names[:1] == ["help"] and (command := COMMANDS.get(ALONE.get(asked, asked))):
+        say(help_text(command))
         return 0
+    if not words[0].startswith("-"):
+        raise _unknown(names)
     strange = [
         f for f in flags if f.partition("=")[0] not in ("--state", "--json", "-q", "--quiet")
     ]
@@ -43,8 +47,7 @@ def overview(before: Mapping[str, Value], words: list[str]) -> int:
 
 
 def _unknown(names: list[str]) -> UsageError:
-    below = [c for c in COMMANDS if c.startswith(f"{names[0]} ")]
-    if below:
+    if below := _below(names[0]):
         return UsageError(f"`ostler {names[0]}` needs one more word", expected=", ".join(below))
     ours = command_for(names[0])
     near = [ours] if ours else get_close_matches(names[0], COMMANDS, 1)
@@ -52,21 +55,38 @@ def _unknown(names: list[str]) -> UsageError:
     return UsageError(f"there is no command {names[0]!r}", hint=hint)
 
 
+def _below(first: str) -> list[str]:
+    """Return the commands of two words that begin with one."""
+    return [name for name in COMMANDS if name.startswith(f"{first} ")]
+
+
 def overview_text() -> str:
     """Return what `ostler --help` prints: the commands by group."""
     lines = [
         "Usage: ostler [--state DIR] COMMAND [OPTIONS] [WORDS]",
         "",
-        "Ostler turns a set of hosts into one machine, and runs jobs on it.",
+        "Ostler turns a set of hosts into one machine, and runs jobs on it. To begin with:",
+        "",
+        "  ostler up                 this host is now a machine of yours",
+        "  ostler run CMD            run it now, here",
+        "  ostler submit -- CMD      queue it; its output goes to ostler-JOB.out",
+        "  ostler logs -f JOB        see that, while it runs and after",
+        "  ostler down               stop the machine",
     ]
-    size = max(len(name) for name in COMMANDS)
     for group in GROUPS:
-        lines += ["", f"{group}:"]
-        for command in COMMANDS.values():
-            if command.group == group:
-                lines.append(f"  {command.name:<{size}}  {command.summary}")
+        lines += ["", f"{group}:", *_summaries(group)]
     lines += ["", "`ostler COMMAND --help` tells its options, with an example."]
     return "\n".join(lines)
+
+
+def _summaries(group: str) -> list[str]:
+    """Return a line for each command of a group; one for all of a lab's, which few need."""
+    if group == "A lab":
+        names = ", ".join(name.partition(" ")[2] for name in _below("lab"))
+        text = "Many nodes as processes of yours, to learn and to break; see `ostler lab --help`."
+        return [f"  {'lab':<{_NAMES}}  {text}", f"  {'':<{_NAMES}}  {names}"]
+    found = [command for command in COMMANDS.values() if command.group == group]
+    return [f"  {command.name:<{_NAMES}}  {command.summary}" for command in found]
 
 
 def option_of(option: Option) -> click.Option:
@@ -99,13 +119,19 @@ def click_command(command: Command) -> click.Command:
         command.name,
         params=params,
         help=command.summary,
-        epilog=f"Example: {command.example}",
+        epilog=f"Example: {command.example}{_see_also(command)}",
         context_settings={
             "help_option_names": ["-h", "--help"],
             "allow_interspersed_args": not command.rest,
             "max_content_width": 100,
         },
     )
+
+
+def _see_also(command: Command) -> str:
+    """Name the other commands of two words that begin with the same one."""
+    below = [name for name in _below(command.name.partition(" ")[0]) if name != command.name]
+    return f"\n\nSee also: {', '.join(below)}" if below else ""
 
 
 def usage(command: Command) -> str:
@@ -163,6 +189,10 @@ def parse(command: Command, args: list[str]) -> Given | None:
 def _wrong(command: Command, error: click.ClickException) -> UsageError:
     """Return click's complaint in our words: with the nearest option, or ours for a foreign one."""
     hint = f"see `ostler {command.name} --help`"
+    if isinstance(error, click.MissingParameter):
+        hint = f"as in: {command.example}"
+    elif command.name == "jobs" and error.message.startswith("Got unexpected extra argument"):
+        hint = "`ostler job ID` shows one job"
     if not isinstance(error, click.NoSuchOption):
         message = error.format_message().rstrip(".")
         return UsageError(message[:1].lower() + message[1:], hint=hint)

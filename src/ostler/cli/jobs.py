@@ -90,7 +90,24 @@ def _text(given: Given, rows: list[Row]) -> str:
         return drawn([_shown(row) for row in rows])
     if rows:
         return table([_shown(row) for row in rows], COLUMNS, heading=not quiet)
-    return "" if quiet else "no jobs"
+    return "" if quiet else _none(given)
+
+
+def _none(given: Given) -> str:
+    """Return why there is nothing to list, where that may surprise."""
+    user = given.text("user")
+    narrowed = any(name in given.values for name in ("all", "in_state", "since"))
+    if user is None and not narrowed:
+        return "no unfinished jobs of yours; `ostler jobs --since 1d` lists those that ended, too"
+    if user is None:
+        return "no jobs"
+    import pwd
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return f"no jobs; there is no user {user!r} here"
+    return "no jobs" if narrowed else f"no unfinished jobs of {user}"
 
 
 def _watch(given: Given, link: Link, options: dict[str, object]) -> int:
@@ -181,7 +198,8 @@ def one(given: Given) -> int:
             say(f"\n`ostler job {elements[0].get('id')}` shows all of one element")
         for element in elements if len(elements) == 1 else []:
             say(f"\nelement {element.get('id')}")
-            rest = {k: v for k, v in element.items() if k not in ("id", "tasks")}
+            known = ("id", "job", "tasks")  # or just told of the job itself
+            rest = {k: v for k, v in element.items() if k not in known and row.get(k) != v}
             say(fields({**rest, "tasks": _tasks(element.get("tasks"))}, indent="  "))
     return 0
 

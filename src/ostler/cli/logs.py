@@ -107,16 +107,22 @@ def _print(elements: Elements, printer: Printer) -> None:
                 printer.finish(files.get(str(row.get("id")), path))
                 files.close(path)
                 missing = missing or (b"" if os.path.exists(path) else path)
-    if missing and not printer.printed:
+    if not printer.printed and not printer.complained:
         complain(_nothing(elements, os.fsdecode(missing)))
 
 
 def _nothing(elements: Elements, path: str) -> str:
-    """Return why there is nothing to read: not yet, or never, with the reason."""
+    """Return why there is nothing to read: not yet, or never, with the reason.
+
+    path: of a file that is not there; empty if all are, without a byte in them.
+    """
     job = elements.link.call("read", what="explain", ref=elements.ref)
-    if job.get("result"):
-        return f"there is no {path}: job {elements.ref} has ended as {job['result']}: {job.get('reason')}"
-    return f"nothing is there yet: {path}: job {elements.ref} is {job.get('state')}: {job.get('reason')}"
+    ended = job.get("result")
+    how = f"has ended as {ended}" if ended else f"is {job.get('state')}"
+    nothing = f"there is no {path}" if ended and path else "nothing was written"
+    if not ended:
+        nothing = f"nothing is there yet: {path}" if path else "nothing was written yet"
+    return f"{nothing}: job {elements.ref} {how}: {job.get('reason')}"
 
 
 def _print_json(elements: Elements) -> None:

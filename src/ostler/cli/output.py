@@ -31,6 +31,12 @@ def _write(fd: int, text: str) -> None:
     write_all(fd, f"{text}\n".encode("utf-8", "surrogateescape"))
 
 
+def quoted(word: str) -> str:
+    """Return a word as it must be typed to a shell."""
+    safe = word and all(c.isalnum() or c in "%+,-./:=@_" for c in word)
+    return word if safe else "'" + word.replace("'", "'\"'\"'") + "'"
+
+
 def write_all(fd: int, data: bytes) -> None:
     """Write all of the bytes; raise OSError."""
     while data:

@@ -11,11 +11,15 @@ from ostler.cli.ask import (
     read_file,
 )
 from ostler.cli.options import Given
-from ostler.cli.output import Row, fields, json_text, say
+from ostler.cli.output import Row, complain, fields, json_text, quoted, say
 from ostler.client import place
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import UsageError
 from ostler.model.limits import MAX_SCRIPT
+
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(given: Given) -> int:
@@ -69,7 +73,8 @@ def _script(given: Given, words: list[str]) -> Values:
     from ostler.cli.script import with_options
 
     name = words[0]
-    data = read_script(name)
+    data = read_script(name, words[1:])
+    _warn_of_options(given, words[1:])
     values = job_values(with_options(given, name, data))
     values["script"] = data
     if len(words) > 1:
@@ -77,9 +82,21 @@ def _script(given: Given, words: list[str]) -> Values:
     return values
 
 
-def read_script(name: str) -> bytes:
-    """Return the script; raise `UsageError` if it is none, with what to type instead."""
-    instead = f"to run a command: ostler submit -- {name}"
+def _warn_of_options(given: Given, words: list[str]) -> None:
+    """Tell a person at a terminal that what looks like our option goes to the script."""
+    flags = {flag for option in given.command.options for flag in option.flags}
+    found = next((word for word in words if word.partition("=")[0] in flags), None)
+    if found is not None and posix.isatty(2) and not given.flag("quiet"):
+        complain(f"{found} goes to the script; options of submit stand before its name")
+
+
+def read_script(name: str, words: "Sequence[str]" = ()) -> bytes:
+    """Return the script; raise `UsageError` if it is none, with what to type instead.
+
+    words: what stood after its name.
+    """
+    line = " ".join(quoted(word) for word in (name, *words))
+    instead = f"to run a command: ostler submit -- {line}"
     if name != "-":
         try:
             posix.stat(place.encode(name))
@@ -87,11 +104,13 @@ def read_script(name: str) -> bytes:
             why = error.strerror
             raise UsageError(f"there is no script {name!r} here: {why}", hint=instead) from None
     data = read_file(name, "the script", MAX_SCRIPT)
+    if name == "-" and not data:
+        raise UsageError("standard input is empty, and the script was to come from there")
     if not data.startswith(b"#!"):
         raise UsageError(
             f"{name!r} is no script",
             expected="its first line begins with #!, as in #!/bin/sh",
-            hint=instead,
+            hint=f"or name what is to read it: ostler submit -- sh {line}",
         )
     if data.partition(b"\n")[0].endswith(b"\r"):
         raise UsageError(

@@ -65,6 +65,7 @@ class Printer:
 
     def __init__(self, *, headed: bool, labelled: bool) -> None:
         self.printed = False
+        self.complained = False
         self._headed = headed
         self._labelled = labelled
         self._last: File | None = None
@@ -72,16 +73,21 @@ class Printer:
     def copy(self, file: File) -> bool:
         """Print all that is new of a file; say whether there was anything."""
         before = self.printed, file.at
+        while data := self._more(file):
+            self._print(file, data)
+        return before != (self.printed, file.at)
+
+    def _more(self, file: File) -> bytes:
+        """Return what is new of a file; that it cannot be read is told once."""
         try:
-            while data := file.more():
-                self._print(file, data)
+            return file.more()
         except OSError as error:
             if not file.complained:
                 complain(
                     f"{file.ident}: {os.fsdecode(file.path)!r} cannot be read: {error.strerror}"
                 )
-            file.complained = True
-        return before != (self.printed, file.at)
+            file.complained = self.complained = True
+            return b""
 
     def finish(self, file: File) -> None:
         """Print what is left of a file that grows no further."""

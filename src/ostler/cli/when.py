@@ -10,18 +10,18 @@ from ostler.model.units import parse_duration
 def parse_moment(option: str, text: str, *, past: bool = False, now: float | None = None) -> float:
     """Return Unix seconds; raise `UsageError`.
 
-    past: a bare duration counts backwards, and an hour is the last one that was instead of the
-    next. Times without a zone are this host's.
+    past: a bare duration counts backwards instead of forwards, and an hour is the last one that was
+    instead of the next. Times without a zone are this host's.
     """
     now = time.time() if now is None else now
     text = text.strip()
     try:
         if text == "now":
             return now
-        if text.startswith("+"):
-            return now + parse_duration(text[1:])
-        if past and text[-1:].isalpha() and "T" not in text:
-            return now - parse_duration(text)
+        if text.startswith(("+", "now+")):
+            return now + parse_duration(text.removeprefix("now")[1:])
+        if text[-1:].isalpha() and "T" not in text and "-" not in text:
+            return now + (-1 if past else 1) * parse_duration(text)
         if len(text) <= len("12:34:56") and ":" in text:
             return _hour(text, now, past=past)
         return datetime.fromisoformat(text).timestamp()

@@ -78,7 +78,7 @@ def parse_ref(text: str) -> Ref:
     raise UsageError(
         f"{text!r} is not a job id",
         expected="an id looks like 12, 12_3, 12_[0-9] or 12.0",
-        hint="see `ostler jobs`",
+        hint="see `ostler jobs`; all of yours are $(ostler jobs -q --format id)",
     )
 
 
