@@ -141,7 +141,7 @@ def test_events_come_once_over_two_connections(tmp_path: Path) -> None:
         sinces.append(request.since)
         rows = [{"serial": n, "at": 1.0, "kind": "told"} for n in range(4 + len(sinces))]
         news = [messages.News(request.id, row) for row in rows]
-        return [*news, messages.Reply(request.id, {})]
+        return [messages.Reply(request.id, {}), *news]
 
     async def main(machine: AsyncClient) -> None:
         seen: list[int] = []
