@@ -29,7 +29,7 @@ $(VENV)/.made: scripts/venv.sh
 
 $(VENV)/.ostler: $(VENV)/.made pyproject.toml scripts/ostler $(LOCK)
 	@echo "setting up $(VENV): Ostler"
-	@$(PIP) --editable .
+	@$(PIP) --editable '.[executor]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.ostler

@@ -22,6 +22,8 @@ class Sizes(Struct, frozen=True):
     clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     submissions_clients: int = 1_600  # over all clients together
     idle_seconds: float = 10.0
+    futures: int = 10_000  # ours and the standard library's pool
+    futures_dask: int = 2_000
     asked: int = 100  # of each command during the great array
 
 
@@ -32,4 +34,6 @@ SHORT = Sizes(
     commands=10,
     submissions=1_000,
     runs=30,
+    futures=2_000,
+    futures_dask=500,
 )

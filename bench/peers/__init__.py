@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+from bench.peers.dask import Dask
 from bench.peers.hq import HyperQueue
 from bench.peers.slurm import Slurm
 from bench.processes import Unavailable
 
-Peer = TypeVar("Peer", HyperQueue, Slurm)
+Peer = TypeVar("Peer", Dask, HyperQueue, Slurm)
 
 
 class Peers:
@@ -21,7 +22,7 @@ class Peers:
         self._folder = folder
         self._wanted = wanted
         self._open = ExitStack()
-        self._found: dict[type, HyperQueue | Slurm | Unavailable] = {}
+        self._found: dict[type, Dask | HyperQueue | Slurm | Unavailable] = {}
 
     def close(self) -> None:
         """Stop all that were started."""
@@ -31,6 +32,10 @@ class Peers:
         """Raise `Unavailable` if this run leaves other systems out."""
         if not self._wanted:
             raise Unavailable("left out of the short form")
+
+    def dask(self) -> Dask:
+        """Return an installed Dask; raise `Unavailable`."""
+        return self._get(Dask)
 
     def hyperqueue(self) -> HyperQueue:
         """Return a running HyperQueue; raise `Unavailable`."""

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 
-from bench.peers.hq import PYTHON, VENV, VERSION
+from bench.peers import dask, hq
 
 PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge", "parallel": "parallel"}
 
@@ -17,9 +17,11 @@ def main() -> None:
     if wanted:
         run("apt-get", "update", "-qq")
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted)
-    if not PYTHON.exists():
-        run(sys.executable, "-m", "venv", str(VENV))
-        run(str(PYTHON), "-m", "pip", "install", "--quiet", f"hyperqueue=={VERSION}")
+    for peer, package in ((hq, "hyperqueue"), (dask, "distributed")):
+        if not peer.PYTHON.exists():
+            run(sys.executable, "-m", "venv", str(peer.VENV))
+            words = ("-m", "pip", "install", "--quiet", f"{package}=={peer.VERSION}")
+            run(str(peer.PYTHON), *words)
 
 
 def run(*words: str) -> None:

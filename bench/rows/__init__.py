@@ -5,7 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bench.bench import Bench
-from bench.rows import commands, during, elements, latency, submissions, upkeep, waiting
+from bench.rows import commands, during, elements, futures, latency, submissions, upkeep, waiting
 
 
 class Row(Struct, frozen=True):
@@ -24,6 +24,7 @@ ROWS = (
     Row("submit", "`ostler submit`, the whole process", commands.submit, short=True),
     Row("submissions", "durable, over one connection", submissions.one_connection, short=True),
     Row("run-latency", "`ostler run true`, one after another", commands.run, short=True),
+    Row("futures", "a small Python function, through futures", futures.measure, short=True),
     Row("waiting", "an array's speed by what waits behind it", waiting.measure),
     Row("clients", "submissions by the number of clients", submissions.many_clients),
     Row("memory", "resident size against waiting jobs", upkeep.memory),
