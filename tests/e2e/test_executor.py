@@ -5,6 +5,7 @@ import concurrent.futures
 import os
 import pickle
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import ostler
-from ostler.client.executor import Future, RemoteTraceback
+from ostler.client.executor import Future, RemoteTraceback, engine
 from ostler.client.executor.futures import RemoteError
 from ostler.model.errors import Refused, Unsupported, UsageError
 from tests.e2e.machine_kit import Host, eventually
@@ -202,15 +203,28 @@ def _refuses(made: ostler.Executor) -> bool:
     return False
 
 
-def test_what_the_machine_does_not_take_is_refused_at_once(executor: Made) -> None:
-    before = set(os.listdir(tempfile.gettempdir()))
+def test_what_the_machine_does_not_take_is_refused_at_once(
+    executor: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(Refused, match="100000 CPUs"):
         executor(cpus=100_000)
     with pytest.raises(UsageError, match="has no option 'array'"):
         executor(array="0-9")
-    assert not [
-        n for n in os.listdir(tempfile.gettempdir()) if n.startswith("ostler-") and n not in before
-    ]
+    assert os.listdir(tmp_path) == []
+
+
+def test_nobody_else_can_be_a_worker(
+    executor: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(engine, "peer", lambda _: (1, os.geteuid() + 1, 1))
+    made = executor()
+    [folder] = tmp_path.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    error = made.submit(abs, -1).exception(60)
+    assert isinstance(error, ostler.WorkerDied)
+    assert "it said: ostler: the executor is gone" in str(error)
 
 
 def test_it_says_how_to_get_what_it_needs(executor: Made, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,16 +127,16 @@ def complain(text: str) -> int:
 
 def main() -> int:
     """Connect to the executor, which must be of the same user."""
-    sock = dial(sys.argv[1])
-    if peer(sock)[1] != os.geteuid():
-        return complain("the executor belongs to somebody else")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(line_buffering=True)  # for who looks on with `ostler logs -f`
-    try:
-        return serve(Channel(sock))
-    except (BrokenPipeError, ConnectionResetError):
-        return complain("the executor is gone")
+    with dial(sys.argv[1]) as sock:
+        if peer(sock)[1] != os.geteuid():
+            return complain("the executor belongs to somebody else")
+        try:
+            return serve(Channel(sock))
+        except (BrokenPipeError, ConnectionResetError):
+            return complain("the executor is gone")
 
 
 if __name__ == "__main__":
