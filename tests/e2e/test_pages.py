@@ -84,6 +84,7 @@ def test_steps_run_in_an_allocation_as_their_page_says(state: Path) -> None:
     told = type_all(f"ostler up -q --cpus 2\n{commands('docs/howto/hold.md')}ostler down -q", state)
     assert "job 1 holds 2 CPUs" in told
     assert "step 0 of job 1\n" in told
+    assert "inside job 2\n" in told
     assert [line.split()[2] for line in told.splitlines() if line.startswith("1.")] == [
         "success"
     ] * 3

@@ -11,6 +11,7 @@ import time
 from math import inf
 
 from ostler.agent import proc, spool
+from ostler.agent.guests import Guest, Guests
 from ostler.agent.host import Host
 from ostler.agent.memory import MemoryWatch
 from ostler.agent.output import Files, complain, why_not
@@ -54,6 +55,7 @@ class Attempt:
         self._ranks = tuple(share.ranks)
         self._pinned = -1  # for this rank the process is on its CPUs
         self.running: dict[int, int] = {}  # pid -> rank, of tasks that have not ended
+        self.guests: Guests | None = None  # commands of `exec`, once there was one
         self._unwritten: list[tuple[float, ...]] = []  # rank and usage of what was just reaped
         self._began = 0.0  # monotonic seconds
         self._warned = False
@@ -130,6 +132,25 @@ class Attempt:
                 self._arm()
         return True
 
+    def host_guest(self, guests: Guests, number: int, wanted: Guest, stdio: list[int]) -> None:
+        """Start a command beside the tasks, as if it were one of them; told of by `guests`."""
+        if not self.is_on or self.cause or self._killing or self._suspended_at is not None:
+            guests.refuse(number, "nothing of it runs at present")
+            return
+        self.guests = guests
+        share = self._share
+        own = [*share.own(), *self._own.get(share.first_rank, ())]
+        command = self._command.beside(*wanted.command())
+        if len(self._ranks) > 1:
+            self._host.pinning.pin_to_all(share)
+        if self._limits is None:
+            guests.start(number, command, own, stdio)
+        else:
+            with self._limits:
+                guests.start(number, command, own, stdio)
+        if len(self._ranks) > 1:
+            self._host.pinning.release()
+
     def reject(self, why: str) -> None:
         """Note that it could not begin because of what the job asks for."""
         self.cause, self.why = "rejected", why
@@ -157,6 +178,8 @@ class Attempt:
         if rank is not None:
             exited = code == os.CLD_EXITED
             self._note_exit(rank, status if exited else 0, 0 if exited else status)
+        elif self.guests:
+            self.guests.ended(pid, code, status)
         # Only now, with its status in the spool, may the kernel forget it.
         row = reap(pid)
         if self.usage:

@@ -114,15 +114,15 @@ class Link:
                 count = len(data) // _INT
                 self.fds += struct.unpack(f"{count}i", data[: count * _INT])
 
-    def take_fds(self) -> list[int]:
-        """Return the descriptors that came so far; they are the caller's to close."""
-        fds, self.fds = self.fds, []
+    def take_fds(self, most: int = _FDS) -> list[int]:
+        """Return the descriptors that came first; they are the caller's to close."""
+        fds, self.fds = self.fds[:most], self.fds[most:]
         return fds
 
     def close(self) -> None:
         """End the connection; what is unsent is forgotten."""
         self.open = False
         self._unsent.clear()
-        for fd in self.take_fds():
-            os.close(fd)
+        while self.fds:
+            os.close(self.fds.pop())
         self.sock.close()

@@ -1,4 +1,4 @@
-"""What comes in on STATE/agent.sock: starters, and clients of `run` that leave descriptors."""
+"""What comes in on STATE/agent.sock: starters, and clients of `run` and `exec`."""
 
 import asyncio
 import logging
@@ -13,6 +13,7 @@ from ostler.agent.hand import Hand, Office
 from ostler.agent.spool import SpoolState, read_spool
 from ostler.agent.starter_protocol import ENDED, SOCKET
 from ostler.agent.starters import Starter
+from ostler.agent.visits import Exec, ExecSignal, Guest, Visits
 from ostler.core.agent_words import (
     ShareMade,
 )
@@ -49,7 +50,9 @@ class Leave(Struct, tag="leave"):
     token: str
 
 
-_decode = msgspec.msgpack.Decoder(StarterHello | Leave | Made | Started | Progress | Ended).decode
+_decode = msgspec.msgpack.Decoder(
+    StarterHello | Leave | Exec | ExecSignal | Guest | Made | Started | Progress | Ended
+).decode
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 
@@ -62,6 +65,7 @@ class Local:
         self._of_user: Counter[int] = Counter()
         self._most = most_connections(_SHARE, _MOST_OF_ONE_USER)
         self._nameless: dict[Connection, None] = {}  # have not said who they are; oldest first
+        self._visits = Visits(office.hands)
         self._loop = asyncio.get_running_loop()
         sock = listen(f"{state}/{SOCKET}", 0o666 if system else 0o600)
         self._listener = Listener(sock, self._on_connection, frame_limit=_FRAME, descriptors=True)
@@ -102,7 +106,9 @@ class Local:
             link.close("the agent ends")
             self._nameless.pop(link, None)
             self._office.left.gone(link)
+            self._visits.gone(link)
             if starter is not None:
+                self._visits.starter_gone(starter)
                 self._office.starters.disconnected(starter, link)
             del self._links[link]
             self._of_user[link.peer.uid] -= 1
@@ -121,8 +127,19 @@ class Local:
             if refusal:
                 raise UsageError(refusal)
             return None
+        if isinstance(message, Exec | ExecSignal):
+            if starter is not None:
+                raise UsageError("a starter asks for no command")
+            if isinstance(message, ExecSignal):
+                self._visits.signal(link, message.signal)
+            else:
+                self._visits.begin(link, message, link.take_descriptors())
+            return None
         if starter is None:
             raise UsageError("it reports and has not said which starter it is")
+        if isinstance(message, Guest):
+            self._visits.told(starter, message)
+            return starter
         hand = starter.holder
         if isinstance(hand, Hand) and hand.alloc == message.alloc:
             self._reported(hand, message)

@@ -11,6 +11,7 @@ from math import inf
 
 from ostler.agent import context, spool
 from ostler.agent.attempt import Attempt, CannotStart, duration
+from ostler.agent.guests import MOST, Guest, Guests
 from ostler.agent.host import Host
 from ostler.agent.output import Rejected, why_not
 from ostler.agent.share import Share
@@ -45,6 +46,7 @@ class Runner:
         self._telling = Telling(share.alloc, self._line, host.spool, tell)
         self._accepted: Message = {}
         self._is_standing = False  # suspended: nothing is started
+        self._guests = Guests(share, tell)
         self._lease_from = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._ended: Message = {}
         if share.chunk is not None:
@@ -228,6 +230,22 @@ class Runner:
             attempt.stop(grace)
         else:
             self._finish(self.cause, self.why)
+
+    def host_guest(self, number: int, element: int, wanted: Guest, stdio: list[int]) -> None:
+        """Start a command of `exec` beside what runs, if that is the element, or any for -1."""
+        if self._attempt is None or element not in (-1, self.share.element) or self._guests.is_full:
+            many = f"{MOST} commands run in it already"
+            self._guests.refuse(number, many if self._guests.is_full else "it does not run")
+        else:
+            self._attempt.host_guest(self._guests, number, wanted, stdio)
+
+    def signal_guest(self, number: int, signum: int) -> None:
+        """Send a signal to a command of `exec`."""
+        self._guests.signal(number, signum)
+
+    def part_guests(self, number: int | None = None) -> None:
+        """Let a command of `exec`, or all of them, know that nobody is there for it any more."""
+        self._guests.part(number)
 
     def signal(self, signum: int, element: int) -> None:
         """Send a signal to what runs, if that is the element, or any for -1."""

@@ -62,7 +62,13 @@ class Pinning:
 
     def pin(self, share: Share, rank: int) -> None:
         """Take the CPUs of a task; where CPUs are only names, just one-CPU tasks are pinned."""
-        cpus = share.cpus_of(rank)
+        self._pin(share, share.cpus_of(rank))
+
+    def pin_to_all(self, share: Share) -> None:
+        """Take all CPUs of the share's tasks."""
+        self._pin(share, share.cpus)
+
+    def _pin(self, share: Share, cpus: list[int]) -> None:
         if share.declared or not self._free.issuperset(cpus):
             real = sorted(self._free)
             cpus = [real[cpus[0] % len(real)]] if len(cpus) == 1 else real
@@ -96,6 +102,11 @@ class Command:
         self._prepared = Prepared(argv, self._env, session=session)
         self._program: Path | None = None
         self._is_fresh = False  # looked up for this start
+
+    def beside(self, argv: list[bytes], more: dict[bytes, bytes]) -> "Command":
+        """Return another command with the same environment, and with these variables in it."""
+        env = {key: value for key, _, value in (pair.partition(b"=") for pair in self._env)}
+        return Command(argv, env | more, session=True)
 
     def start(self, own: list[bytes], three: tuple[int, int, int]) -> int:
         """Start it once more; return the pid.

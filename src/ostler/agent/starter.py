@@ -8,6 +8,7 @@ from math import inf
 
 from ostler.agent import linux, proc
 from ostler.agent.cgroup import Base, Groups, name_of
+from ostler.agent.guests import Guest
 from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
 from ostler.agent.output import complain, why_not
@@ -25,6 +26,8 @@ from ostler.agent.starter_protocol import (
 )
 from ostler.agent.telling import Message
 from ostler.agent.waits import SIGNALS, next_signal
+
+_STDIO = 3  # descriptors 0, 1 and 2
 
 
 class Starter:
@@ -84,6 +87,8 @@ class Starter:
     def _is_wanted(self) -> bool:
         if self._link is not None:
             self._link = None
+            if self._runner is not None:
+                self._runner.part_guests()  # their clients were the agent's
             self._alone_since = time.monotonic()
             self._try_at, self._pause = 0.0, RETRY_FIRST
         if self._runner is None:
@@ -158,6 +163,9 @@ class Starter:
         if kind == "launch":
             self._launch(message, link)
             return
+        if kind == "exec":
+            self._host_guest(message, link)
+            return
         runner = self._runner
         if runner is None and kind == "quit":
             link.close()
@@ -186,8 +194,29 @@ class Starter:
             runner.retime(_number(message, "time_limit", 0))
         elif kind == "lease":
             runner.heard_manager()
+        elif kind == "guest_signal":
+            runner.signal_guest(_number(message, "guest", 0), _number(message, "signal", 0))
+        elif kind == "guest_part":
+            runner.part_guests(_number(message, "guest", 0))
         elif kind == "forget":
             self._forget(runner)
+
+    def _host_guest(self, order: Message, link: Link) -> None:
+        """Start a command of `exec` with the descriptors that came along."""
+        stdio = link.take_fds(_STDIO)
+        argv, term = order.get("argv"), order.get("term")
+        words = [word for word in argv if isinstance(word, bytes)] if isinstance(argv, list) else []
+        runner = self._runner
+        here = runner is not None and order.get("alloc") == runner.share.alloc
+        if runner is not None and here and words and len(stdio) == _STDIO:
+            wanted = Guest(words, term if isinstance(term, bytes) else b"")
+            number, element = _number(order, "guest", 0), _number(order, "element", -1)
+            runner.host_guest(number, element, wanted, stdio)
+        else:
+            told: Message = {"type": "guest", "alloc": order.get("alloc"), "ran": False}
+            self._tell({**told, "guest": order.get("guest"), "why": "it has just ended"})
+        for fd in stdio:
+            os.close(fd)
 
     def _launch(self, order: Message, link: Link) -> None:
         stdio = link.take_fds()

@@ -38,6 +38,12 @@ Agent -> starter. All but `quit` name the allocation and do nothing if it is not
     suspend      {"alloc"}, resume {"alloc"}
     retime       {"alloc", "time_limit"}: seconds from the start without suspended time; 0: none
     lease        {"alloc"}: a manager was heard; ends the wait of `Launch.lease` seconds anew
+    exec         {"alloc", "guest", "argv", "element", "term"} with the client's descriptors 0, 1, 2 as
+                 SCM_RIGHTS: a command of `ostler exec`, a child beside the tasks. With "term" the
+                 first becomes the terminal of its session. GUEST: a number of the agent's
+    guest_signal {"alloc", "guest", "signal"}: to its process group
+    guest_part   {"alloc", "guest"}: its client has gone: SIGHUP, SIGCONT; all guests get
+                 that when the agent's connection ends
     ping         {"alloc"}: nothing is done; one that does not even wake is ended by the agent
     forget       {"alloc"}: the end is durable. The spool is cut to its header; the starter becomes
                  idle again if it still has its first uid, else it exits
@@ -49,6 +55,8 @@ Starter -> agent. Repeated at each new connection until `forget`, in the order o
     progress `model.orders.Progress`, rows as lists: how elements of a slot ended, and which runs.
              Told 100 ms after the first news, at once when the queue runs low, when something was
              given back, and before `ended`. Repeated until `acked`
+    guest    {"alloc", "guest", "code", "signal", "why"}: how a guest ended; with "ran" false it was
+             not started. Told once
     ended    {"alloc", "at", "started_at", "cause", "why", "tasks": [[rank, code, signal], ...],
               "usage": [cpu_user, cpu_system, max_rss, read_bytes, written_bytes, suspended]}
              Nothing of the allocation is left below this starter. started_at None: no task ran.

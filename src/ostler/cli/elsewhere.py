@@ -4,7 +4,8 @@ Names of Slurm, Grid Engine, HyperQueue and the shell. Loaded only when a word i
 """
 
 _COMMANDS = {
-    "run": "srun qrsh exec",
+    "run": "srun qrsh",
+    "exec": "enter shell nsenter sattach",
     "alloc": "salloc qlogin allocate",
     "submit": "sbatch qsub batch",
     "jobs": "squeue qstat list ls ps top queue",

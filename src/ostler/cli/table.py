@@ -180,6 +180,11 @@ COMMANDS: dict[str, Command] = {
             _HELD, ("[CMD]", 0, None), rest=True, example="ostler alloc -c 4 -t 2h",
         ),
         Command(
+            "exec", "Jobs", "exec:main",
+            "Run CMD, or a shell, inside a running job: its limits, CPUs, user, environment.",
+            "", ("ID [-- CMD]", 1, None), rest=True, example="ostler exec 12 -- top -b -n 1",
+        ),
+        Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
             "user in_state since all steps tree format watch", example="ostler jobs --all --since 2h",
         ),

@@ -100,6 +100,7 @@ def element_row(s: State, entry: Entry, index: int) -> Row:
 def _place(alloc: Allocation, element: Element) -> Row:
     """Return where an element runs, since when, and which start of it that is."""
     return {
+        "allocation": alloc.id,
         "attempt": element.attempt + 1 if alloc.slot else element.attempt,
         "node": ",".join(p.node for p in alloc.placements),
         "started_at": alloc.since if alloc.slot and alloc.started else alloc.started_at,
