@@ -170,7 +170,7 @@ def test_on_a_terminal_it_has_one_with_keys_size_and_interrupts(host: Host) -> N
         told = Screen(screen)
         told.until("> ")
         told.type("stty size; echo $TERM-$OSTLER_JOB\n", f"33 101\r\nvt100-{ident}\r\n")
-        told.type("sleep 1000\n", "sleep 1000\r\n")
+        told.type("sh -c 'echo g''o; exec sleep 1000'\n", "go\r\n")  # so it is in the foreground
         told.type("\x03", "> ")
         resize(screen, 20, 50)
         told.type("stty size; exit 5\n", "20 50\r\n")
