@@ -39,6 +39,7 @@ def values(*lines: str) -> dict[str, object]:
         ("-a 0-9%3", {"array": "0-9%3"}),
         ("-d afterok:1:2,afterany:3", {"after": ["1:ok", "2:ok", "3:any"]}),
         ("--dependency=afternotok:4", {"after": ["4:fail"]}),
+        ("--dependency=aftercorr:4", {"after": ["4:each"]}),
         ("--gres=gpu:2", {"gpus": "2"}),
         ("--gres=gpu", {"gpus": "1"}),
         ("--gres=gpu:a100:4 -n 2", {"gpus": "2", "tasks": "2"}),
@@ -104,7 +105,7 @@ def test_what_is_left_out_is_told_with_its_line(line: str, warning: str) -> None
     ("line", "sentence"),
     [
         ("-d singleton", "line 2: #SBATCH --dependency=singleton: Ostler knows afterok"),
-        ("-d after:3+5", "Ostler knows afterok, afterany and afternotok"),
+        ("-d after:3+5", "Ostler knows afterok, afterany, afternotok and"),
         ("-t soon", "line 2: #SBATCH --time=soon: 'soon' is not a duration"),
         ("-n 0", "'0' is not a number of at least 1"),
         ("--gres=gpu:x:y", None),

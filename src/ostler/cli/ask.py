@@ -12,7 +12,7 @@ from ostler.model.limits import MAX_ITEMS
 
 Values = dict[str, object]
 
-_KINDS = ("ok", "any", "fail")
+_KINDS = ("ok", "any", "fail", "each")
 _SIGNALS: tuple[str, ...] = (
     "HUP",
     "INT",

@@ -61,7 +61,7 @@ _PLAIN = {  # the same thing under another name
     "partition": "partition",
 }
 _UNLIMITED = ("UNLIMITED", "INFINITE", "0")
-_DEPENDENCIES = {"afterok": "ok", "afterany": "any", "afternotok": "fail"}
+_DEPENDENCIES = {"afterok": "ok", "afterany": "any", "afternotok": "fail", "aftercorr": "each"}
 _PATTERNS = {"A": "%j", "j": "%j", "a": "%a", "t": "%t", "N": "%n", "u": "%u", "x": "%x", "%": "%%"}
 
 
@@ -234,7 +234,7 @@ def _after(value: str) -> list[str]:
     for part in value.split(","):
         kind, *jobs = part.split(":")
         if kind not in _DEPENDENCIES or not jobs:
-            msg = "Ostler knows afterok, afterany and afternotok with job ids"
+            msg = "Ostler knows afterok, afterany, afternotok and aftercorr with job ids"
             raise ValueError(msg)
         found += [f"{job}:{_DEPENDENCIES[kind]}" for job in jobs]
     return found

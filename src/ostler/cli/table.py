@@ -94,7 +94,7 @@ OPTIONS: dict[str, Option] = {
         # when, how often and where to
         Option("array", "--array", "RANGES[%N]", "elements 0-99, at most N at once: 0-99%10; each has its number in OSTLER_ELEMENT"),
         Option("each", "--each", "FILE", "an element for each line, in OSTLER_ITEM; - is stdin"),
-        Option("after", "--after", "JOB[:ok|any|fail]", "start when that job has ended", many=True),
+        Option("after", "--after", "JOB[:ok|any|fail|each]", "start when that job has ended", many=True),
         Option("not_before", "--not-before", "WHEN", "17:30, 2026-12-24T18:00, +30m"),
         Option("hold", "--hold", "", "do not start before `ostler release`"),
         Option("output", "-o/--output", "FILE", "ostler-%j.out unless told; %j job, %a element, %t task, %n node, %x name"),

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from ostler.client.spec import join_environment
 from ostler.model.errors import UsageError
+from ostler.model.job import KINDS
 from ostler.model.ranges import normalise, parse_ranges
 from ostler.model.units import parse_duration, parse_size
 
@@ -38,7 +39,7 @@ class JobOptions(TypedDict, total=False):
     array: str | range | Sequence[int]  # `0-99`, `0-99%10`, range(100), [1, 5, 7]
     array_cap: int  # elements at once
     each: Sequence[str | bytes]  # an element for each line
-    after: object  # a job or several: handles or ids, or (job, "ok" | "any" | "fail")
+    after: object  # a job or several: handles or ids, or (job, "ok" | "any" | "fail" | "each")
     not_before: float  # Unix seconds
     hold: bool
     requeue: bool
@@ -124,7 +125,7 @@ def _array(value: str | Iterable[int]) -> dict[str, object]:
 def _listed(value: Any) -> Iterable[object]:
     """Return what jobs are named: one may stand alone, and a word is an id, not its letters."""
     if isinstance(value, Sequence) and not isinstance(value, str):
-        pair = len(value) == 2 and value[1] in ("ok", "any", "fail")
+        pair = len(value) == 2 and value[1] in KINDS
         return [value] if pair else value
     return [value] if isinstance(value, str | int) or hasattr(value, "id") else value
 
@@ -154,6 +155,6 @@ def _each(lines: Iterable[str | bytes]) -> dict[str, object]:
 def _dependency(item: object) -> dict[str, object]:
     job, kind = item if isinstance(item, tuple) else (item, "ok")
     number = int(str(getattr(job, "id", job)))
-    if kind not in ("ok", "any", "fail"):
-        raise ValueError("a dependency is ok, any or fail")
+    if kind not in KINDS:
+        raise ValueError(f"a dependency is {', '.join(KINDS)}")
     return {"job": number, "kind": kind}

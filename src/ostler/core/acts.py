@@ -5,12 +5,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core import steps
+from ostler.core import steps, ties
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.life import end_for_good, release
-from ostler.core.moves import broken_dependency, end_waiting, settle
+from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
 from ostler.core.over import REQUEUE
 from ostler.core.planning import thaw
 from ostler.core.slots import drain, withdraw
@@ -71,7 +71,7 @@ def _waiting(entry: Entry, ref: Ref) -> list[int]:
     spans = list(ref.elements or entry.job.spans())
     names = RangeSet([(i, i) for i in entry.touched if i not in entry.live]).common(spans)
     if ref.elements is not None:
-        names += entry.waiting.common(spans)
+        names += entry.waiting.common(spans) + entry.barred.common(spans)
     return sorted(set(names))
 
 
@@ -124,6 +124,8 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             s.save(element)
             entry.finish(index, Result.CANCELLED, None, element.attempt)
         settle(s, now, entry, why=why)
+        if entry.job.id in s.dependents and entry.job.id in s.jobs:
+            tell_dependents(s, now, entry.job.id)
     return "is being cancelled" if _allocations(s, entry, ref) else "cancelled"
 
 
@@ -151,7 +153,8 @@ def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     by, before = event.caller.user, entry.job
     why = f"held by {by}" + (f": {event.reason}" if event.reason else "")
     if ref.elements is None:
-        if not entry.waiting and not entry.queued and not entry.job.held_by:
+        waits = entry.waiting or entry.barred or entry.queued
+        if not waits and not entry.job.held_by:
             raise NotNow(f"job {ref} does not wait; only what waits can be held")
         entry.job = replace(entry.job, held_by=by)
         for alloc, _ in _allocations(s, entry, ref):
@@ -169,6 +172,7 @@ def hold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             element = replace(entry.element(index), state=JobState.HELD, held_by=by, reason=why)
             entry.touched[index] = element
             entry.waiting.discard(index)
+            entry.barred.discard(index)
             s.save(element)
     settle(s, now, entry, why=why, saved=before)
     return why
@@ -210,7 +214,7 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         element = replace(entry.touched[index], state=JobState.PENDING, held_by="", reason="")
         entry.touched[index] = element
         if index not in entry.live:
-            entry.waiting.add(index)
+            entry.let_wait(index)
         s.save(element)
     why = f"released by {event.caller.user}"
     settle(s, now, entry, why=why, saved=before)
@@ -281,6 +285,9 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         )
     if broken := broken_dependency(s, entry.job):
         raise Refused(f"it could never start: {broken}")
+    if entry.job.id not in s.jobs:
+        ties.check_known(s, entry.job)
+        ties.tie(s, entry)
     ended = False
     for alloc, indices in [] if event.failed else _allocations(s, entry, ref, running=True):
         if alloc.slot and indices:
@@ -289,6 +296,8 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             release(s, alloc, REQUEUE, why)
         ended = ended or alloc.cause in ("", REQUEUE)
     again = [i for i in _ended(entry, ref) if not event.failed or not _succeeded(entry, i)]
+    if entry.tied:
+        again = [i for i in again if not ties.hopeless(s, entry, i)]
     if not again and not ended:
         raise NotNow(f"nothing of {ref} can run again now; {_why_not_again(entry, event)}")
     before = entry.job
@@ -306,6 +315,7 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         attempt = entry.attempts.pop(index, 1)
         entry.touched[index] = replace(entry.element(index), attempt=attempt, reason=why)
         s.save(entry.touched[index])
+    ties.bar_again(s, now, entry, again)
     settle(s, now, entry, why=why, saved=before)
     return "waits to run again"
 

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
-from ostler.core.moves import settle
+from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import REQUEUE, accounting, element_over, sensible_end, with_start
 from ostler.core.slots import IDLE_SECONDS, attempt_of, cause_of, feed
 from ostler.core.state import State
@@ -49,6 +49,8 @@ def on_progress(s: State, now: float, node: str, row: Progress) -> None:
         if not entry.waiting:
             entry.view = None
         tell_waiters(s, alloc.job)
+    if alloc.job in s.dependents and alloc.job in s.jobs:
+        tell_dependents(s, now, alloc.job)
 
 
 def _noted(entry: Entry, alloc: Allocation, node: str, row: Progress) -> Allocation:
@@ -170,7 +172,7 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
         if cause == REQUEUE and record is not None:
             entry.touched[index] = replace(record, state=JobState.PENDING)
             s.save(entry.touched[index])
-        entry.waiting.add(index)
+        entry.let_wait(index)
 
 
 def _with_the_rest(entry: Entry, index: int) -> None:

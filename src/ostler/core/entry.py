@@ -6,7 +6,15 @@ from ostler.model.ranges import RangeSet
 from ostler.model.states import Result
 from ostler.schedule.snapshot import WaitingView
 
-_WORST = (Result.LOST, Result.MEMORY, Result.TIMEOUT, Result.FAILED, Result.REJECTED)
+_WORST = (
+    Result.LOST,
+    Result.MEMORY,
+    Result.TIMEOUT,
+    Result.FAILED,
+    Result.REJECTED,
+    Result.CANCELLED,
+    Result.DEPENDENCY,
+)
 
 
 class Slot:
@@ -26,6 +34,7 @@ class Entry:
     __slots__ = (
         "abandoned_at",
         "attempts",
+        "barred",
         "failures",
         "idle_since",
         "job",
@@ -37,6 +46,7 @@ class Entry:
         "returned",
         "slots",
         "statuses",
+        "tied",
         "touched",
         "unmet",
         "view",
@@ -49,6 +59,10 @@ class Entry:
         self.job = job
         self.weight = job.spec.weight
         self.waiting = RangeSet(list(job.spans()))  # could be granted, as far as they go
+        # Of arrays that go element by element: for each job that it waits for, the elements that
+        # have not succeeded there; and those of its own that would wait if it were not for these.
+        self.tied: dict[int, RangeSet] = {}
+        self.barred = RangeSet()
         self.touched: dict[int, Element] = {}  # unfinished, with a record of their own
         self.live: dict[int, AllocationId] = {}  # granted, or handed to a slot
         self.slots: dict[AllocationId, Slot] = {}  # every allocation of the job
@@ -118,6 +132,7 @@ class Entry:
         """Count an element as ended at that start."""
         if self.live.pop(index, None) is None:
             self.waiting.discard(index)
+            self.barred.discard(index)
         self.touched.pop(index, None)
         self.failures.pop(index, None)
         self.ended_as(index, result, attempt)
@@ -134,17 +149,22 @@ class Entry:
 
     def finish_waiting(self, result: str) -> None:
         """Count all untouched elements as ended; they leave no row of their own."""
-        for low, high in list(self.waiting.spans):
+        if spans := [*self.waiting.spans, *self.barred.spans]:
             into = self.results.setdefault(result, RangeSet())
-            into.spans = RangeSet([*into.spans, (low, high)]).spans
-        self.waiting = RangeSet()
+            into.spans = RangeSet([*into.spans, *spans]).spans
+        self.waiting, self.barred = RangeSet(), RangeSet()
+
+    def let_wait(self, index: int) -> None:
+        """Let an element wait for its turn, or first for its own of another job."""
+        tied = self.tied and any(index in found for found in self.tied.values())
+        (self.barred if tied else self.waiting).add(index)
 
     def reopen(self, index: int) -> None:
         """Let an ended element wait again."""
         for found in self.results.values():
             found.discard(index)
         self.results = {r: found for r, found in self.results.items() if found}
-        self.waiting.add(index)
+        self.let_wait(index)
 
     def verdict(self) -> tuple[Result, str]:
         """Return the result of the whole job and a sentence, when every element has ended."""
@@ -157,4 +177,4 @@ class Entry:
         sentence = f"{sum(bad.values())} of {total} elements did not succeed: {listed}"
         if len(bad) == 1:
             return Result(next(iter(bad))), sentence
-        return next((r for r in _WORST if r in bad), Result.FAILED), sentence
+        return next(r for r in _WORST if r in bad), sentence

@@ -7,7 +7,8 @@ from ostler.core.entry import Entry
 from ostler.core.planning import snapshot
 from ostler.core.state import State
 from ostler.core.steps import why_waits
-from ostler.core.view import job_row, nodes_of, unknown_since
+from ostler.core.ties import tie
+from ostler.core.view import element_row, job_row, nodes_of, unknown_since
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
@@ -37,7 +38,7 @@ def explain(s: State, now: float, ref: Ref) -> Row:
         "to_start_now": "",
         "elements": {
             "total": entry.total,
-            "waiting": len(entry.waiting) + entry.queued,
+            "waiting": len(entry.waiting) + len(entry.barred) + entry.queued,
             "live": len(entry.slots),
             "ended": entry.ended,
         },
@@ -55,11 +56,14 @@ def explain(s: State, now: float, ref: Ref) -> Row:
     if index is not None and alloc is not None and not (element and element.held_by):
         return row | _queued(now, entry, alloc, index)
     if index is not None:
-        row["state"] = "pending" if index in entry.waiting and not entry.job.held_by else "held"
+        waits = index in entry.waiting or index in entry.barred
+        row["state"] = "pending" if waits and not entry.job.held_by else "held"
         if element is not None and element.held_by:
             why = f"held by {element.held_by}"
             free = f"release it with `ostler release {ref}`"
             return row | {"rule": "hold", "reason": why, "to_start_now": free}
+        if index in entry.barred and not entry.job.held_by:
+            return row | _tied(s, entry, index)
     if entry.job.spec.within:
         end = f"end other steps of job {entry.job.spec.within}, or ask for less"
         return row | {
@@ -80,6 +84,24 @@ def explain(s: State, now: float, ref: Ref) -> Row:
     if entry.job.reason:
         row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
     return row
+
+
+def _tied(s: State, entry: Entry, index: int) -> Row:
+    """Say which elements of other arrays have to succeed before this one starts."""
+    names, told = [], []
+    for number, elements in sorted(entry.tied.items()):
+        if index in elements:
+            names.append(element_name(number, index))
+            other = s.jobs.get(number)
+            state = f" ({element_row(s, other, index)['state']})" if other else ""
+            told.append(f"element {names[-1]}{state}")
+    return {
+        "rule": str(Rule.DEPENDENCY),
+        "reason": f"it waits for {' and '.join(told)} to succeed",
+        "blockers": names,
+        "numbers": {"elements": ",".join(names)},
+        "to_start_now": "it cannot start before",
+    }
 
 
 def _queued(now: float, entry: Entry, alloc: Allocation, index: int) -> Row:
@@ -149,6 +171,7 @@ def preview(s: State, now: float, job: Job) -> Row:
     entry = Entry(job)
     entry.unmet = s.unmet(job)
     s.jobs[job.id] = entry
+    tie(s, entry)
     try:
         shot = snapshot(s, now)
         would = plan(shot, now)
@@ -179,6 +202,8 @@ def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
     for entry in entries:
         entry.unmet = s.unmet(entry.job)
         s.jobs[entry.job.id] = entry
+    for entry in entries:
+        tie(s, entry)
     try:
         would = plan(snapshot(s, now), now)
         starts = Counter(line.job for line in would.lines if isinstance(line, Start))

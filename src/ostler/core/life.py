@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ostler.core.chunks import slot_over
 from ostler.core.entry import Entry, Slot
-from ostler.core.moves import settle
+from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
@@ -238,6 +238,8 @@ def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     s.put(replace(alloc, state=AllocationState.RELEASED))
     del entry.slots[alloc.id]
     settle(s, now, entry, why=why, saved=before)
+    if alloc.job in s.dependents and alloc.job in s.jobs:
+        tell_dependents(s, now, alloc.job)
 
 
 def free(s: State, entry: Entry, alloc: Allocation) -> None:

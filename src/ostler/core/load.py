@@ -2,7 +2,9 @@
 
 from msgspec.structs import replace
 
+from ostler.core import ties
 from ostler.core.entry import Entry, Slot
+from ostler.core.moves import broken_dependency
 from ostler.core.state import NodeEntry, State
 from ostler.model.ids import is_step, step_number, within
 from ostler.model.job import ATTENDED, Job
@@ -10,7 +12,7 @@ from ostler.model.node import Node
 from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
 from ostler.model.resources import NodeFacts
-from ostler.model.states import JobState
+from ostler.model.states import JobState, Result
 
 
 def load(loaded: Loaded, epoch: int, now: float) -> State:
@@ -35,7 +37,16 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
         if is_step(number) and (holder := within(number)) in s.next_step:
             s.next_step[holder] = max(s.next_step[holder], step_number(number) + 1)
     for entry in s.jobs.values():
-        if entry.job.rest is not None:
+        if entry.job.spec.tied_to:
+            ties.tie(s, entry, loaded.successes)
+    for entry in s.jobs.values():
+        if (
+            entry.tied
+            and entry.job.rest is Result.DEPENDENCY
+            and not broken_dependency(s, entry.job)
+        ):
+            ties.end_rest(s, entry)
+        elif entry.job.rest is not None:
             _end_rest(entry)
     for known in s.nodes.values():
         if known.node.unknown_since is None:  # until its agent greets, nobody sees it
@@ -58,12 +69,13 @@ def _add_job(s: State, job: Job, done: list[EndedElement], now: float) -> None:
 
 def _end_rest(entry: Entry) -> None:
     """End the elements without a row, as the job's row says they have."""
-    again = [i for i in entry.touched if i in entry.waiting]
+    again = [i for i in entry.touched if i in entry.waiting or i in entry.barred]
     for index in again:
         entry.waiting.discard(index)
+        entry.barred.discard(index)
     entry.finish_waiting(str(entry.job.rest))
     for index in again:
-        entry.waiting.add(index)
+        entry.let_wait(index)
 
 
 def _add_allocations(s: State, loaded: Loaded) -> None:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from ostler.core.entry import Entry
 from ostler.core.state import State
 from ostler.core.status import ENDED_BY_OSTLER
+from ostler.core.ties import end_lost, loosen
 from ostler.core.waits import tell_waiters
 from ostler.model.ids import within
 from ostler.model.job import Job
@@ -28,7 +29,8 @@ def total_state(s: State, entry: Entry) -> JobState:
         return first if alike and all(state is first for state in states) else JobState.RUNNING
     if not entry.unfinished:
         return JobState.DONE
-    return JobState.PENDING if entry.waiting and not entry.job.held_by else JobState.HELD
+    waits = entry.waiting or entry.barred
+    return JobState.PENDING if waits and not entry.job.held_by else JobState.HELD
 
 
 def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | None = None) -> None:
@@ -51,7 +53,8 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     elif state in (JobState.PENDING, JobState.HELD):
         job = replace(job, reason=why or job.reason)
     else:
-        job = replace(job, reason="", rule="" if not entry.waiting else job.rule)
+        waits = entry.waiting or entry.barred
+        job = replace(job, reason="", rule=job.rule if waits else "")
     entry.job = job
     if job != before:
         s.save(job)
@@ -60,7 +63,7 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     if state is JobState.DONE:
         s.note(now, "job-ended", job.reason, job=job.id, user=job.user)
         s.retire(entry)
-        _tell_dependents(s, now, entry)
+        tell_dependents(s, now, job.id)
         tell_waiters(s, job.id)
     elif job.is_array:
         tell_waiters(s, job.id)
@@ -88,34 +91,49 @@ def _close(entry: Entry, job: Job, now: float, why: str) -> Job:
     )
 
 
-def _tell_dependents(s: State, now: float, entry: Entry) -> None:
-    """Let the jobs go on that waited for this one, or end those that now never can.
+def tell_dependents(s: State, now: float, job: int) -> None:
+    """Let go on what waited for this job or its elements, or end what now never can.
 
     Those that it ends have dependents of their own, in a chain of any length: so they queue here
     instead of calling this within itself.
     """
-    s.to_tell.append(entry.job.id)
+    s.to_tell.append(job)
     if len(s.to_tell) > 1:
         return  # whoever is about it goes on with this one
     while s.to_tell:
-        ended = s.to_tell[0]
-        for number in sorted(s.dependents.get(ended, ())):
+        told = s.to_tell[0]
+        for number in sorted(s.dependents.get(told, ())):
             waiting = s.jobs.get(number)
             if waiting is None:  # what it waited for, too, has just ended it
                 continue
-            waiting.unmet.discard(ended)
-            waiting.view = None
-            broken = broken_dependency(s, waiting.job)
-            if broken:
-                end_waiting(s, now, waiting, Result.DEPENDENCY, broken)
+            if told in waiting.tied:
+                _tell_elements(s, now, told, waiting)
+            if told in s.ended and number in s.jobs:
+                waiting.unmet.discard(told)
+                waiting.view = None
+                broken = broken_dependency(s, waiting.job)
+                if broken:
+                    end_waiting(s, now, waiting, Result.DEPENDENCY, broken)
         s.to_tell.popleft()
+
+
+def _tell_elements(s: State, now: float, told: int, waiting: Entry) -> None:
+    """Let elements go on that waited for those of another array, or end them."""
+    other = s.jobs.get(told) or s.recent.get(told)
+    lost = loosen(s, other, waiting) if other else []
+    if lost:
+        before = waiting.job
+        why = end_lost(s, now, waiting, lost)
+        if waiting.job.id in s.dependents:
+            s.to_tell.append(waiting.job.id)
+        settle(s, now, waiting, why=why, saved=before)
 
 
 def broken_dependency(s: State, job: Job) -> str:
     """Return the sentence for a dependency that can no longer be met; empty when there is none."""
     for dep in job.spec.after:
         result = s.ended.get(dep.job)
-        if result is None or dep.kind == "any":
+        if result is None or dep.kind in ("any", "each"):
             continue
         if (dep.kind == "ok") != (result == Result.SUCCESS):
             wanted = "succeed" if dep.kind == "ok" else "fail"
@@ -129,7 +147,8 @@ def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) ->
         s.save(replace(element, state=JobState.DONE, result=result, reason=why, ended_at=now))
         entry.finish(element.index, result, None, element.attempt)
     before = entry.job
-    entry.job = replace(before, held_by="", rest=result if entry.waiting else before.rest)
+    waits = entry.waiting or entry.barred
+    entry.job = replace(before, held_by="", rest=result if waits else before.rest)
     entry.finish_waiting(result)
     if not before.is_array and not entry.slots:
         entry.statuses = ENDED_BY_OSTLER

@@ -152,7 +152,7 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
     )
     entry.touched[alloc.element] = back
     s.save(back)
-    entry.waiting.add(alloc.element)
+    entry.let_wait(alloc.element)
     entry.returned.append(alloc.element)
     if not alloc.started and alloc.cause in ("", UNDONE):
         # At once the first time, so that nothing overtakes it.

@@ -124,7 +124,7 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
     if entry.view is not None:
         return entry.view
     job = entry.job
-    count = len(entry.waiting) or _held(entry)
+    count = len(entry.waiting) or len(entry.barred) or _held(entry)
     handed = 0 if count else _worth_taking(s, now, entry)
     if not (count or handed):
         return None
@@ -161,11 +161,15 @@ def _held(entry: Entry) -> int:
 def _blocked(now: float, entry: Entry) -> Wait | None:
     """Return why none of the job's elements may start, as far as the core alone knows it."""
     job = entry.job
-    if job.held_by or not (entry.waiting or entry.queued):
+    if job.held_by or not (entry.waiting or entry.queued or entry.barred):
         by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
         return Wait(Rule.HOLD, {"held_by": by})
     if entry.unmet:
         return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, sorted(entry.unmet)))})
+    if not (entry.waiting or entry.queued):
+        names = [number for number, elements in sorted(entry.tied.items()) if elements]
+        each = {"each": len(entry.barred)}
+        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, names)), **each})
     if job.spec.not_before > now:
         return Wait(Rule.NOT_BEFORE, {"at": job.spec.not_before}, job.spec.not_before)
     if entry.retry_at > now:
@@ -196,7 +200,11 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
             drain(s, s.jobs[alloc.job], alloc)
     for number, wait in plan.waits.items():
         entry = s.jobs.get(number)
-        if entry is None or entry.job.rule == wait.rule or not (entry.waiting or _held(entry)):
+        if (
+            entry is None
+            or entry.job.rule == wait.rule
+            or not (entry.waiting or entry.barred or _held(entry))
+        ):
             continue
         entry.job = replace(entry.job, rule=str(wait.rule))
         s.save(entry.job)

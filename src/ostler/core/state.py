@@ -222,7 +222,7 @@ class State:
 
     def unmet(self, job: Job) -> set[int]:
         """Return the jobs that must end before this one may start."""
-        return {dep.job for dep in job.spec.after if dep.job not in self.ended}
+        return {d.job for d in job.spec.after if d.kind != "each" and d.job not in self.ended}
 
     def add(self, entry: Entry) -> None:
         """Take an unfinished job in."""
@@ -273,7 +273,7 @@ class State:
         self.add(entry)
         for dependent in self.dependents.get(number, ()):
             waiting = self.jobs[dependent]
-            waiting.unmet.add(number)
+            waiting.unmet |= {number} & self.unmet(waiting.job)
             waiting.view = None
 
     def remember(self, entry: Entry) -> None:

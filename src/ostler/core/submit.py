@@ -9,8 +9,10 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
-from ostler.core.moves import broken_dependency, settle
+from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.state import State
+from ostler.core.ties import check as check_ties
+from ostler.core.ties import tie
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
@@ -44,7 +46,7 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
         s.effects.append(Reply(event.to, {"would": preview(s, now, job)}))
         return
     keep_blobs(s, event.caller, event.blobs)
-    admit(s, now, Entry(job))
+    admit(s, now, [Entry(job)])
     s.effects.append(Reply(event.to, {"job": job.name}))
 
 
@@ -54,14 +56,23 @@ def keep_blobs(s: State, caller: Caller, blobs: Mapping[str, bytes]) -> None:
         s.save(Blob(digest, caller.uid, data))
 
 
-def admit(s: State, now: float, entry: Entry) -> None:
-    """Take a checked job into the queue."""
+def admit(s: State, now: float, entries: list[Entry]) -> None:
+    """Take checked jobs into the queue."""
+    for entry in entries:
+        if entry.job.spec.within:
+            s.next_step[entry.job.spec.within] += 1
+        else:
+            s.next_job = entry.job.id + 1
+        s.add(entry)
+    for entry in entries:
+        tie(s, entry)
+        _enter(s, now, entry)
+    for number in sorted({n for entry in entries for n in entry.tied}):
+        tell_dependents(s, now, number)
+
+
+def _enter(s: State, now: float, entry: Entry) -> None:
     job = entry.job
-    if job.spec.within:
-        s.next_step[job.spec.within] += 1
-    else:
-        s.next_job = job.id + 1
-    s.add(entry)
     s.save(job)
     s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
     if job.spec.not_before > now:
@@ -113,10 +124,10 @@ def _told(job: Job) -> str:
 class Beside:
     """What a job is submitted together with, and what the check of those has found."""
 
-    __slots__ = ("count", "fitting", "ids", "weight")
+    __slots__ = ("count", "fitting", "specs", "weight")
 
-    def __init__(self, ids: range = range(0)) -> None:
-        self.ids = ids  # of all jobs of the submission; empty for a job alone
+    def __init__(self, specs: Mapping[int, JobSpec] | None = None) -> None:
+        self.specs = specs or {}  # of all jobs of the submission, by id; empty for a job alone
         self.count = 0  # of those that were checked
         self.weight = 0  # and their bytes
         self.fitting: set[tuple[object, ...]] = set()  # shapes that fit
@@ -139,8 +150,9 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
         known = ", ".join(s.partitions)
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
     for dep in spec.after:
-        if not (dep.job in s.jobs or dep.job in s.ended or dep.job in beside.ids):
+        if not (dep.job in s.jobs or dep.job in s.ended or dep.job in beside.specs):
             raise Missing(f"there is no job {dep.job} to wait for", hint="see `ostler jobs --all`")
+    check_ties(s, job, beside.specs)
     if broken := broken_dependency(s, job):
         raise Refused(f"it could never start: {broken}")
     check_priority(spec, caller)

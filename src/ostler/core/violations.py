@@ -103,6 +103,11 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
     if entry.slots.keys() != {a.id for a in s.allocations.values() if a.job == job.id}:
         yield f"{name} has the allocations {sorted(entry.slots)}, and others say they are its own"
     held = {e.index for e in entry.touched.values() if e.held_by and e.index not in entry.live}
+    if (tied := {i for found in entry.tied.values() for i in found}) & waiting:
+        yield f"{name} lets elements wait for their turn that wait for others: {tied & waiting}"
+    if not set(entry.barred) <= tied - waiting:
+        yield f"{name} bars {entry.barred.spans}, and what it waits for is {sorted(tied)[:5]}"
+    waiting |= set(entry.barred)
     count = len(waiting) + len(entry.live) + entry.ended + len(held - waiting)
     if (waiting & entry.live.keys()) or (ended & (waiting | entry.live.keys() | held)):
         yield f"{name} has elements that are in two places"

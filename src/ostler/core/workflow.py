@@ -40,8 +40,7 @@ def on_submitted_all(s: State, now: float, event: SubmittedAll) -> None:
         s.effects.append(Reply(event.to, {"would": preview_all(s, now, jobs)}))
         return
     keep_blobs(s, event.caller, event.blobs)
-    for job in jobs:
-        admit(s, now, Entry(job))
+    admit(s, now, [Entry(job) for job in jobs])
     s.effects.append(Reply(event.to, _answer([job.id for job in jobs], event.specs)))
 
 
@@ -68,10 +67,11 @@ def _checked(s: State, now: float, event: SubmittedAll) -> list[Job]:
             f"{count} jobs are submitted together", expected=f"1 to {limits.MAX_TOGETHER}"
         )
     check_links(event.specs, event.links)
-    beside = Beside(range(s.next_job, s.next_job + count))
+    ids = range(s.next_job, s.next_job + count)
+    beside = Beside(dict(zip(ids, event.specs, strict=True)))
     jobs = []
     for at, (spec, links) in enumerate(zip(event.specs, event.links, strict=True)):
-        named = tuple(Dependency(beside.ids[link.at], link.kind) for link in links)
+        named = tuple(Dependency(ids[link.at], link.kind) for link in links)
         whole = replace(spec, after=spec.after + named) if named else spec
         if spec.within or spec.kind == ALLOC:
             raise UsageError(f"{_name(event.specs, at)} is no job that waits by itself")

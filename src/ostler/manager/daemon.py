@@ -119,11 +119,11 @@ class Manager:
         writer = Writer(asyncio.get_running_loop())
         server.turns = turns = Turns(store, server, writer, epoch, time.time)
         blobs = Blobs(store.blob)
-        server.submissions = Submissions(store, turns, blobs, system=self.system)
         server.agents = Agents(turns.put, epoch, blobs, self.heartbeat)
         server.reads = Reads(
             store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents.loads
         )
+        server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         database = Path(self.database)
         server.query = lambda sql, caller: run_query(database, sql, caller)
         return server

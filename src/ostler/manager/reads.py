@@ -71,13 +71,23 @@ class Reads:
         return document(Asked(caller, message.ref, message.options, now))
 
     def recall(self, ref: Ref) -> None:
-        """Bring an ended job back into memory, so that the core can act on it."""
+        """Bring an ended job back into memory, so that the core can act on it.
+
+        Those, too, whose elements its own wait for.
+        """
+        self._recall(ref.job)
         state = self._machine().state
-        if ref.job in state.jobs or ref.job in state.recent or ref.job not in state.ended:
+        entry = state.recent.get(ref.job)
+        for number in entry.job.spec.tied_to if entry else ():
+            self._recall(number)
+
+    def _recall(self, number: int) -> None:
+        state = self._machine().state
+        if number in state.jobs or number in state.recent or number not in state.ended:
             return
-        job = self._store.job(ref.job)
+        job = self._store.job(number)
         if job is not None:
-            recall(state, job, self._store.done(ref.job))
+            recall(state, job, self._store.done(number))
 
     def _read_status(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return self._status() | {"jobs": counts(self._machine().state)}

@@ -5,12 +5,14 @@ import hashlib
 from ostler.core.events import Submitted, SubmittedAll
 from ostler.core.workflow import part_id
 from ostler.manager.native import Blobs
+from ostler.manager.reads import Reads
 from ostler.manager.session import Client
 from ostler.manager.turns import Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Refused, UsageError
-from ostler.model.ids import job_name
+from ostler.model.ids import Ref, job_name
+from ostler.model.job import JobSpec
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
@@ -20,10 +22,13 @@ _PART = 10  # characters that the request id of one of several jobs has more
 class Submissions:
     """What comes before the core: who may submit at all, repetitions, and the blobs."""
 
-    def __init__(self, store: Store, turns: Turns, blobs: Blobs, *, system: bool) -> None:
+    def __init__(
+        self, store: Store, turns: Turns, blobs: Blobs, reads: Reads, *, system: bool
+    ) -> None:
         self._store = store
         self._turns = turns
         self._blobs = blobs
+        self._reads = reads
         self._system = system
 
     def one(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
@@ -33,6 +38,7 @@ class Submissions:
         if not message.dry and (found := self._forgotten(caller, message.request_id)) is not None:
             client.say(messages.Reply(message.id, {"job": job_name(found)}))
             return None
+        self._recall(message.spec)
         blobs = self._taken(message.blobs)
         return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
 
@@ -53,6 +59,8 @@ class Submissions:
                 ]
                 client.say(messages.Reply(message.id, {"jobs": rows}))
                 return None
+        for part in message.jobs:
+            self._recall(part.spec)
         return SubmittedAll(
             to,
             caller,
@@ -72,6 +80,11 @@ class Submissions:
                 expected=f"a user number of {limits.UID_MIN} or more",
                 hint="submit as an ordinary user, or start a machine of your own: ostler up",
             )
+
+    def _recall(self, spec: JobSpec) -> None:
+        """Bring the jobs back into memory whose elements those of this one are to wait for."""
+        for number in spec.tied_to:
+            self._reads.recall(Ref(number))
 
     def _forgotten(self, caller: Caller, name: str) -> int | None:
         """Return a job of this request that memory has forgotten."""

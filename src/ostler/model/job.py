@@ -11,7 +11,7 @@ from ostler.model.resources import Request
 from ostler.model.states import JobState, Result
 
 # What another job has to do first, and how that is written behind its id.
-KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail"}
+KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail", "each": ":each"}
 ALLOC = "alloc"  # kind of a job that holds its allocation for steps
 ATTENDED = ("run", ALLOC)  # kinds that end when their client is gone
 
@@ -20,7 +20,8 @@ class Dependency(Struct, frozen=True):
     """Another job that must end first."""
 
     job: JobId
-    kind: str = "ok"  # ok: it succeeded; fail: it did not; any: it ended
+    # ok: it succeeded; fail: it did not; any: it ended; each: element by element, it succeeded
+    kind: str = "ok"
 
 
 def format_after(after: Sequence[Dependency], names: Mapping[int, str] | None = None) -> str:
@@ -74,6 +75,11 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     idle: int = (
         -1
     )  # of an alloc: seconds without a step that end it; 0: never, -1: as the machine has it
+
+    @property
+    def tied_to(self) -> tuple[JobId, ...]:
+        """Return the arrays whose elements this one's wait for, one by one."""
+        return tuple(dep.job for dep in self.after if dep.kind == "each") if self.after else ()
 
     @property
     def weight(self) -> int:

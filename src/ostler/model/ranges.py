@@ -51,6 +51,24 @@ def normalise(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
+def without(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return what of sorted, disjoint ranges is in none of the others, which are so, too."""
+    left: list[tuple[int, int]] = []
+    at = 0
+    for low, high in spans:
+        while at < len(others) and others[at][1] < low:
+            at += 1
+        begin, next_one = low, at
+        while next_one < len(others) and others[next_one][0] <= high:
+            if others[next_one][0] > begin:
+                left.append((begin, others[next_one][0] - 1))
+            begin = others[next_one][1] + 1
+            next_one += 1
+        if begin <= high:
+            left.append((begin, high))
+    return left
+
+
 def format_ranges(spans: list[tuple[int, int]]) -> str:
     """Return `1-2,5-9`."""
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)

@@ -90,3 +90,5 @@ class Loaded(Struct):
     next_job: int
     next_allocation: int
     next_event: int
+    # Of ended jobs whose elements those of unfinished ones wait for: the elements that succeeded.
+    successes: dict[int, list[int]] = {}

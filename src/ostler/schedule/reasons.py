@@ -116,6 +116,9 @@ def _told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
         case Rule.HOLD:
             by = numbers.get("held_by")
             return f"it is held by {by}" if by else "it is held"
+        case Rule.DEPENDENCY if "each" in numbers:
+            count = counted(int(numbers["each"]), "element")
+            return f"{count} of it wait one by one for those of {jobs(blockers)} to succeed"
         case Rule.DEPENDENCY:
             return f"it waits for {jobs(blockers) if blockers else 'another job'} to end"
         case Rule.NOT_BEFORE:

@@ -97,6 +97,11 @@ class Judge:
         if not new or entry is None:
             return
         self.ledger.granted(alloc.job, alloc.id)
+        for number in entry.job.spec.tied_to:
+            other = s.jobs.get(number) or s.recent.get(number)
+            early = {i for i in new if other and other.result_of(i) != Result.SUCCESS}
+            if early:
+                yield f"elements {early} of job {alloc.job} start before those of job {number}"
         for index in sorted(new & entry.touched.keys()):
             if entry.touched[index].held_by:
                 yield f"element {alloc.job}_{index} is held, and given to allocation {alloc.id}"
@@ -210,6 +215,8 @@ def _entries(mine: Entry, other: Entry) -> Iterator[str]:
     for what in ("live", "unmet", "resuming"):
         if getattr(mine, what) != getattr(other, what):
             yield f"{name}: {what} is {getattr(mine, what)}, in the database {getattr(other, what)}"
+    if mine.barred.spans != other.barred.spans:
+        yield f"{name}: {mine.barred.spans} are barred, in the database {other.barred.spans}"
     if mine.waiting.spans != other.waiting.spans:
         yield f"{name}: {mine.waiting.spans} wait, in the database {other.waiting.spans}"
     results = [{r: f.spans for r, f in e.results.items() if f} for e in (mine, other)]

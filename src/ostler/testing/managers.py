@@ -243,6 +243,8 @@ class SimManager:
         address, self._next = self._next, self._next + 1
         event = ask.make(address)
         if isinstance(event, Submitted):
+            for number in event.spec.tied_to:
+                self._recall(number)
             if (job := self._known(event)) is not None:
                 mouth.send(Answer(ask.number, Reply(address, {"job": str(job)})))
                 return
@@ -258,7 +260,13 @@ class SimManager:
         return self.store.find_request(event.request_id, event.caller.uid)
 
     def _recall(self, number: int) -> None:
-        """Bring an ended job back into memory, as the server does."""
+        """Bring an ended job back into memory, as the server does, and those it is tied to."""
+        self._recall_one(number)
+        entry = self.state.recent.get(number)
+        for other in entry.job.spec.tied_to if entry else ():
+            self._recall_one(other)
+
+    def _recall_one(self, number: int) -> None:
         state = self.state
         if number in state.jobs or number in state.recent or number not in state.ended:
             return

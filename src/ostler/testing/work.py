@@ -91,6 +91,11 @@ class Work:
             named |= {"nodes": 0, "tasks": 1}
         if rng.random() < 0.7:
             named["cpus"] = 1
+        arrays = [job for job, spec in sorted(self.sim.ledger.promised.items()) if spec.array]
+        if arrays and rng.random() < 0.3:
+            other = rng.choice(arrays[-5:])
+            named["array"] = self.sim.ledger.promised[other].array
+            named["after"] = (*named.get("after", ()), Dependency(other, "each"))
         return seconds * rng.uniform(0.2, 1.5)
 
     def _attach(self, client: Client, submitted: Asked) -> None:

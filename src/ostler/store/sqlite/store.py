@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.ids import JobId
+from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Write
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
@@ -207,8 +208,9 @@ class SqliteStore(Reads):
         done: dict[int, list[EndedElement]] = defaultdict(list)
         for job, *ended in self._writer.execute(SQL["load_done"]):
             done[job].append(EndedElement(*ended))
+        jobs = [rows.job_of(row) for row in self._writer.execute(SQL["load_jobs"])]
         return Loaded(
-            jobs=[rows.job_of(row) for row in self._writer.execute(SQL["load_jobs"])],
+            jobs=jobs,
             elements=[rows.element_of(row) for row in self._writer.execute(SQL["load_elements"])],
             done=dict(done),
             allocations=[
@@ -221,7 +223,16 @@ class SqliteStore(Reads):
             next_job=self._number("next_job"),
             next_allocation=self._number("next_allocation"),
             next_event=self._number("next_event"),
+            successes=self._successes(jobs),
         )
+
+    def _successes(self, jobs: list[Job]) -> dict[int, list[int]]:
+        """Return which elements succeeded of ended jobs that others wait for element by element."""
+        named = {number for job in jobs for number in job.spec.tied_to}
+        return {
+            number: [i for (i,) in self._writer.execute(SQL["successes_of_job"], {"job": number})]
+            for number in sorted(named - {job.id for job in jobs})
+        }
 
     def _dicts(self, name: str) -> list[dict[str, Any]]:
         cursor = self._writer.execute(SQL[name])
