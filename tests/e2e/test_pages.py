@@ -77,6 +77,7 @@ def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
     assert "└─ 2  count  success  4/4  all 4 elements succeeded" in lines
     assert "      └─ 4  clean  success  (any)  after 1  it succeeded" in lines
     assert "40" in lines
+    assert "6: dependency: 1 of 10 elements did not succeed: 1 dependency" in lines
     assert "part-*" in lines[-1]
 
 

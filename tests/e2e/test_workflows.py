@@ -44,3 +44,33 @@ def test_a_thousand_jobs_are_queued_and_run_in_their_order(host: Host) -> None:
     told = host.job(last)
     assert (told["result"], told["after"]) == ("dependency", f"{rows[499]['id']},{first}")
     assert "and was to succeed first" in told["reason"]
+
+
+def test_elements_follow_their_own_while_others_still_run(host: Host) -> None:
+    gate = host.work / "gate"
+    wait = f"[ $OSTLER_ELEMENT = 0 ] || while [ ! -e {gate} ]; do sleep 0.02; done"
+    first = host.submit("--array", "0-2", "-o", "/dev/null", "--", "sh", "-c", wait)
+    words = ("--array", "0-2", "--after", f"{first}:each", "-o", "/dev/null")
+    second = host.submit(*words, "--", "sh", "-c", "exit $OSTLER_ELEMENT")
+    host.ostler("wait", f"{second}_0")
+    told = host.json("explain", f"{second}_2")
+    assert (told["rule"], told["blockers"]) == ("dependency", [f"{first}_2"])
+    gate.touch()
+    host.ostler("wait", first, second, check=False)
+    assert host.job(second)["elements_by_result"] == {"success": 1, "failed": 2}
+
+
+def test_what_is_tied_outlives_the_manager(own_host: Host) -> None:
+    host = own_host
+    gate = host.work / "gate"
+    wait = f"[ $OSTLER_ELEMENT = 0 ] || while [ ! -e {gate} ]; do sleep 0.02; done"
+    wait += "; exit $((OSTLER_ELEMENT == 1))"
+    first = host.submit("--array", "0-2", "-o", "/dev/null", "--", "sh", "-c", wait)
+    words = ("--array", "0-2", "--after", f"{first}:each", "-o", "/dev/null")
+    second = host.submit(*words, "--", "true")
+    host.ostler("wait", f"{second}_0")
+    host.kill("manager")
+    assert host.json("explain", f"{second}_2")["blockers"] == [f"{first}_2"]
+    gate.touch()
+    host.ostler("wait", first, second, check=False)
+    assert host.job(second)["elements_by_result"] == {"success": 2, "dependency": 1}

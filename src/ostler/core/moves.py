@@ -126,7 +126,7 @@ def _tell_elements(s: State, now: float, told: int, waiting: Entry) -> None:
         why = end_lost(s, now, waiting, lost)
         if waiting.job.id in s.dependents:
             s.to_tell.append(waiting.job.id)
-        settle(s, now, waiting, why=why, saved=before)
+        settle(s, now, waiting, why="" if waiting.unfinished else why, saved=before)
 
 
 def broken_dependency(s: State, job: Job) -> str:
