@@ -227,7 +227,7 @@ def test_the_environment_is_the_callers_unless_given(
         ([["true"]], {"array": "0-1", "each": ["a"]}, "array cannot name others"),
         ([["true"]], {"each": "abc"}, "it takes a list of lines"),
         ([["true"]], {"each": ["a\nb"]}, "a line holds a line break"),
-        ([["true"]], {"after": [("1", "maybe")]}, "ok, any or fail"),
+        ([["true"]], {"after": [("1", "maybe")]}, "ok, any, fail, each"),
         ([["true"]], {"env": {"A=B": "x"}}, "cannot be the name of a variable"),
         ([["tr\0ue"]], {}, "holds a NUL byte"),
         ([["true"]], {"script": "true"}, "does not begin with #!"),
