@@ -56,14 +56,9 @@ def explain(s: State, now: float, ref: Ref) -> Row:
     if index is not None and alloc is not None and not (element and element.held_by):
         return row | _queued(now, entry, alloc, index)
     if index is not None:
-        waits = index in entry.waiting or index in entry.barred
-        row["state"] = "pending" if waits and not entry.job.held_by else "held"
-        if element is not None and element.held_by:
-            why = f"held by {element.held_by}"
-            free = f"release it with `ostler release {ref}`"
-            return row | {"rule": "hold", "reason": why, "to_start_now": free}
-        if index in entry.barred and not entry.job.held_by:
-            return row | _tied(s, entry, index)
+        row |= _waiting(s, entry, ref, index)
+        if row["rule"]:
+            return row
     if entry.job.spec.within:
         end = f"end other steps of job {entry.job.spec.within}, or ask for less"
         return row | {
@@ -84,6 +79,20 @@ def explain(s: State, now: float, ref: Ref) -> Row:
     if entry.job.reason:
         row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
     return row
+
+
+def _waiting(s: State, entry: Entry, ref: Ref, index: int) -> Row:
+    """Say of an element that is with no node what is not said of the whole job."""
+    waits = index in entry.waiting or index in entry.barred
+    state = "pending" if waits and not entry.job.held_by else "held"
+    element = entry.touched.get(index)
+    if element is not None and element.held_by:
+        why = f"held by {element.held_by}"
+        free = f"release it with `ostler release {ref}`"
+        return {"state": state, "rule": "hold", "reason": why, "to_start_now": free}
+    if index in entry.barred and not entry.job.held_by:
+        return {"state": state, **_tied(s, entry, index)}
+    return {"state": state}
 
 
 def _tied(s: State, entry: Entry, index: int) -> Row:
