@@ -202,6 +202,7 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["jobs", "--failed"], 2, "here it is --state failed,timeout,memory,lost"),
         (["logs", "--tail", "3", "12"], 2, "here it is `| tail -n N` behind it"),
         (["logs"], 2, "as in: ostler logs -f 12"),
+        (["wait"], 2, "all of yours: ostler wait $(ostler jobs -q --format id)"),
         (["restart"], 2, "did you mean `ostler down --leave` and then `ostler up`"),
         (["allocate", "-c", "1"], 2, "there is no command 'allocate'"),
         (["launch", "12", "--", "true"], 2, "there is no command 'launch'"),

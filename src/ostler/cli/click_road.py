@@ -191,6 +191,8 @@ def _wrong(command: Command, error: click.ClickException) -> UsageError:
     hint = f"see `ostler {command.name} --help`"
     if isinstance(error, click.MissingParameter):
         hint = f"as in: {command.example}"
+        if command.words == ("ID", 1, None) and command.name != "requeue":  # not of what has ended
+            hint += f"; all of yours: ostler {command.name} $(ostler jobs -q --format id)"
     elif command.name == "jobs" and error.message.startswith("Got unexpected extra argument"):
         hint = "`ostler job ID` shows one job"
     if not isinstance(error, click.NoSuchOption):

@@ -122,6 +122,10 @@ def _watch(given: Given, link: Link, options: dict[str, object]) -> int:
         for row in rows:
             state = str(row.get("result") or row.get("state"))
             counts[state] = counts.get(state, 0) + 1
+        # What is in motion comes first and then the newest: the terminal may be short.
+        rows = [row for row in rows if row.get("state") != "done"] + [
+            row for row in reversed(rows) if row.get("state") == "done"
+        ]
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
         head = f"{time.strftime('%H:%M:%S')}  {told or 'no jobs'}; Ctrl-C ends this"
         return cut(head, width() or 80) + (f"\n\n{_text(given, rows)}" if rows else "")
