@@ -101,7 +101,7 @@ def test_a_command_after_two_dashes_is_told_from_a_script() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ("run --tasky 3 true", "there is no option --tasky; did you mean --tasks"),
+        ("run --taskss 3 true", "there is no option --taskss; did you mean --tasks"),
         ("submit --mem=4G x", "there is no option --mem; here it is -m, for each task"),
         ("submit --dependency=afterok:1 x", "here it is --after JOB:ok"),
         ("run -l gpu=1 true", "there is no option -l; here it is -m, -t, --gpus or --generic"),

@@ -14,7 +14,7 @@ from ostler.agent import proc, spool
 from ostler.agent.guests import Guest, Guests
 from ostler.agent.host import Host
 from ostler.agent.memory import MemoryWatch
-from ostler.agent.output import Files, complain, why_not
+from ostler.agent.output import Files, Three, complain, why_not
 from ostler.agent.rlimits import SoftLimits
 from ostler.agent.share import Share
 from ostler.agent.spawn import SHELL, CannotRun, Command
@@ -36,7 +36,7 @@ class CannotStart(Exception):
 class Attempt:
     """The tasks of one element. Made once for a share, it begins anew with each element."""
 
-    def __init__(self, share: Share, host: Host, script: bytes, stdio: list[int]) -> None:
+    def __init__(self, share: Share, host: Host, script: bytes, threes: list[Three]) -> None:
         self.is_on = False  # something of the element may be left
         self.cause = ""
         self.why = ""
@@ -48,7 +48,7 @@ class Attempt:
         self.due = inf  # monotonic seconds of the next `tick`
         self._share = share
         self._host = host
-        self._files = Files(share, host.nulls, stdio)
+        self._files = Files(share, host.nulls, threes)
         self._limits = SoftLimits(share.rlimits) if share.rlimits else None
         self._memory = MemoryWatch(host.groups, share.memory)
         self._command, self._own = _command(share, host.state, script)
@@ -239,6 +239,8 @@ class Attempt:
         if first:
             self.resume()
             self.signal(signal.SIGTERM)
+            if self._share.is_on_terminal:
+                self.signal(signal.SIGHUP)  # interactive shells ignore SIGTERM
             self.signal(signal.SIGCONT)
         if grace <= 0:
             self._kill()
@@ -352,7 +354,8 @@ def _command(share: Share, state: bytes, script: bytes) -> tuple[Command, dict[i
             env[name] = value
     # A session is a scheduling group with a full share of the CPUs: for a job that is fair, for
     # each of a thousand short elements it would starve everybody else on the host.
-    return Command(argv, env, session=not share.is_slot), own
+    session = not share.is_slot
+    return Command(argv, env, session=session, on_terminal=share.is_on_terminal), own
 
 
 def _start_time(pid: int, before: int, after: int) -> int:

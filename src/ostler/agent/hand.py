@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from ostler.agent import inquest, remains, spool
@@ -11,7 +10,8 @@ from ostler.agent.elements import Elements
 from ostler.agent.journal import Handed, Journal
 from ostler.agent.left import LeftDescriptors
 from ostler.agent.reaper import Reaper
-from ostler.agent.remnant import Remnant
+from ostler.agent.relay_request import relay_request
+from ostler.agent.remnant import Remnant, apply
 from ostler.agent.spool import read_spool
 from ostler.agent.starters import Starter, Starters
 from ostler.core.agent_words import (
@@ -88,7 +88,18 @@ class Hand:
             self._stdio = left
         self._stop_waiting()
         self._tries += 1
-        self._office.starters.want(self._take)
+        if launch.streams is None:
+            self._office.starters.want(self._take)
+        else:
+            self._office.starters.relay(relay_request(launch), self._relay_is_there)
+
+    def _relay_is_there(self, why: str) -> None:
+        if self.over:
+            return
+        if why:
+            self.finish(self._never(NODE_FAULT, f"nothing here can hold its streams: {why}"))
+        else:
+            self._office.starters.want(self._take)
 
     def _client_is_gone(self) -> None:
         self._timer = None
@@ -184,7 +195,7 @@ class Hand:
         if self._remnant is not None:
             queue, self._queue = self._queue, []
             for message in queue:
-                _apply(self._remnant, message)
+                apply(self._remnant, message)
         elif self._starter is not None and self._starter.link is not None:
             queue, self._queue = self._queue, []
             self._passed = self._passed or bool(queue)
@@ -360,28 +371,6 @@ async def inquire(
         above != (0, 0) and above == office.reaper.supervisor()
     )
     return await inquest.inquire(path, alloc, office.reaper, covered=covered)
-
-
-def _apply(remnant: Remnant, message: dict[str, object]) -> None:
-    """Carry out an order where the starter would have."""
-    do: dict[str, Callable[[], None]] = {
-        "end": lambda: remnant.end(
-            str(message["cause"]), str(message["why"]), _number(message["grace"])
-        ),
-        "signal": lambda: remnant.signal(
-            int(_number(message["signal"])), int(_number(message["element"]))
-        ),
-        "suspend": remnant.suspend,
-        "resume": remnant.resume,
-        "retime": lambda: remnant.retime(int(_number(message["time_limit"]))),
-    }
-    action = do.get(str(message["type"]))
-    if action is not None:
-        action()
-
-
-def _number(value: object) -> float:
-    return value if isinstance(value, int | float) else 0
 
 
 def remove_spool(path: str) -> None:

@@ -5,9 +5,12 @@ import os
 import select
 
 from ostler.agent.share import Share
+from ostler.model.limits import STDIN
 from ostler.model.patterns import NULL, expand, output_path
 
 _SHOWN = 1_000  # bytes
+
+Three = tuple[int, int, int]  # what becomes a task's 0, 1 and 2
 
 
 class Rejected(Exception):
@@ -36,22 +39,37 @@ class Nulls:
         self.writing = os.open(NULL, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
 
+def clients_own(share: Share, nulls: Nulls, stdio: list[int]) -> list[Three]:
+    """Return what tasks have where the client left its own descriptors: just one reads its input.
+
+    Two that read one pipe or terminal would each get a part of it that nobody can foresee.
+    """
+    if len(stdio) != 3:
+        return []
+    into, out, err = stdio
+    read_by_first = share.stdin == STDIN[0]
+    return [
+        (into if read_by_first and rank == 0 else nulls.reading, out, err) for rank in share.ranks
+    ]
+
+
 class Files:
-    """The open files of a share. Tasks that name the same file share one descriptor."""
+    """The open files of a share. Tasks that name the same file share one descriptor.
+
+    threes: what the tasks have as 0, 1 and 2 instead of files, by rank; empty: files.
+    """
 
     __slots__ = ("_fixed", "_nulls", "_open", "_paths", "_share")
 
-    def __init__(self, share: Share, nulls: Nulls, stdio: list[int]) -> None:
+    def __init__(self, share: Share, nulls: Nulls, threes: list[Three]) -> None:
         self._share = share
         self._nulls = nulls
         self._open: dict[tuple[bytes, bool], int] = {}
         self._paths: dict[int, list[list[bytes]]] = {}  # by rank: in, out and err, cut at %a
         # By rank: what is the same for all elements, as a waiting client's own and /dev/null.
-        self._fixed: dict[int, tuple[int, int, int]] = {}
-        if len(stdio) == 3:
-            self._fixed = dict.fromkeys(share.ranks, (stdio[0], stdio[1], stdio[2]))
+        self._fixed = dict(zip(share.ranks, threes, strict=False))
 
-    def three(self, rank: int) -> tuple[int, int, int]:
+    def three(self, rank: int) -> Three:
         """Return descriptors for 0, 1 and 2 of the element's task; raise `Rejected`."""
         if rank in self._fixed:
             return self._fixed[rank]

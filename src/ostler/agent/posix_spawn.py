@@ -18,6 +18,8 @@ _spawn = _libc.posix_spawn
 _spawn.argtypes = (ctypes.c_void_p,) * 6
 _add_dup2 = _libc.posix_spawn_file_actions_adddup2
 _add_dup2.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+_add_open = _libc.posix_spawn_file_actions_addopen
+_add_open.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint)
 
 # Ignored signals pass to tasks: Python ignores SIGPIPE and SIGXFSZ, the zygote SIGINT, and whoever
 # started the daemons may ignore any other.
@@ -46,13 +48,18 @@ class Prepared:
     """A command that can be started again and again, each time as leader of a process group.
 
     argv, fixed: arguments, and the NAME=VALUE of all its starts. session: it leads a session too.
+    on_terminal: the first of `set_three` is a terminal; it becomes all three, and the session's.
     """
 
     __slots__ = (
-        "_actions", "_argv", "_attributes", "_calls", "_env", "_fixed", "_pid", "_pid_at", "three",
+        "_actions", "_argv", "_attributes", "_calls", "_env", "_fixed", "_on_terminal", "_pid",
+        "_pid_at", "three",
     )  # fmt: skip
 
-    def __init__(self, argv: list[bytes], fixed: list[bytes], *, session: bool) -> None:
+    def __init__(
+        self, argv: list[bytes], fixed: list[bytes], *, session: bool, on_terminal: bool = False
+    ) -> None:
+        self._on_terminal = on_terminal
         self._argv = (ctypes.c_char_p * (len(argv) + 1))(*argv, None)
         self._env = (ctypes.c_char_p * (len(fixed) + _MOST_OWN + 1))(*fixed)
         self._fixed = len(fixed)
@@ -74,8 +81,13 @@ class Prepared:
         """Say what becomes 0, 1 and 2; each must be above 2."""
         _libc.posix_spawn_file_actions_destroy(self._actions)
         _libc.posix_spawn_file_actions_init(self._actions)
+        actions = ctypes.addressof(self._actions)
+        if self._on_terminal:
+            # Opened by the first of a session, a terminal becomes its controlling one.
+            _add_open(actions, 0, b"/proc/self/fd/%d" % three[0], os.O_RDWR, 0)
+            three = (0, 0, 0)
         for number, fd in enumerate(three):
-            _add_dup2(ctypes.addressof(self._actions), fd, number)
+            _add_dup2(actions, fd, number)
         self.three = three
 
     def start(self, program: Path, own: list[bytes]) -> int:

@@ -311,3 +311,25 @@ class Remnant:
 
 def _rank(task: TaskState) -> int:
     return task.rank
+
+
+def apply(remnant: Remnant, message: dict[str, object]) -> None:
+    """Carry out an order where the starter would have."""
+    do: dict[str, Callable[[], None]] = {
+        "end": lambda: remnant.end(
+            str(message["cause"]), str(message["why"]), _number(message["grace"])
+        ),
+        "signal": lambda: remnant.signal(
+            int(_number(message["signal"])), int(_number(message["element"]))
+        ),
+        "suspend": remnant.suspend,
+        "resume": remnant.resume,
+        "retime": lambda: remnant.retime(int(_number(message["time_limit"]))),
+    }
+    action = do.get(str(message["type"]))
+    if action is not None:
+        action()
+
+
+def _number(value: object) -> float:
+    return value if isinstance(value, int | float) else 0

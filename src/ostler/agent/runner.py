@@ -13,7 +13,8 @@ from ostler.agent import context, spool
 from ostler.agent.attempt import Attempt, CannotStart, duration
 from ostler.agent.guests import MOST, Guest, Guests
 from ostler.agent.host import Host
-from ostler.agent.output import Rejected, why_not
+from ostler.agent.output import Rejected, Three, clients_own, why_not
+from ostler.agent.relay_socket import Lent, NoRelay
 from ostler.agent.share import Share
 from ostler.agent.spool import Row
 from ostler.agent.starter_protocol import ENDED, MADE, NODE_FAULT, STARTED
@@ -40,6 +41,7 @@ class Runner:
         self._host = host
         self._tell = tell
         self._stdio = stdio  # a waiting client's 0, 1, 2; ours to close
+        self._lent: Lent | None = None  # by the relay that holds the tasks' streams
         self._script = b""
         self._attempt: Attempt | None = None  # once there is a context
         self._line = Line()
@@ -62,13 +64,14 @@ class Runner:
             if share.script:
                 self._script = context.write_script(share, self._host.state)
             self._host.groups.enter()
-            attempt = Attempt(share, self._host, self._script, self._stdio)
+            attempt = Attempt(share, self._host, self._script, self._threes())
             share.forget_large_parts()
-            self._check_stdio()
             context.become_user(share)
             context.take_place(share)
         except Rejected as error:
             self._reject_all(str(error))
+        except NoRelay as error:
+            self._finish(NODE_FAULT, f"{share.node} could not start it: {error}")
         except OSError as error:
             why = f"{share.node} cannot keep the record of a job: {why_not(error)}"
             self._finish(NODE_FAULT, why)
@@ -79,9 +82,15 @@ class Runner:
             else:
                 self._tell({"type": "made", "alloc": share.alloc})
 
-    def _check_stdio(self) -> None:
-        if self.share.stdio and len(self._stdio) != 3:
+    def _threes(self) -> list[Three]:
+        """Return what the tasks have as 0, 1 and 2 by rank, where those are no files."""
+        share = self.share
+        if share.relay:
+            self._lent = Lent(self._host.state, share.relay, share.uid)
+            return self._lent.threes
+        if share.stdio and len(self._stdio) != 3:
             raise Rejected("the client's descriptors did not come with the order; try again")
+        return clients_own(share, self._host.nulls, self._stdio)
 
     def _reject_all(self, why: str) -> None:
         """End it before anything ran, as the job asks for what cannot be: so do all its elements."""
@@ -108,6 +117,8 @@ class Runner:
             self._finish(NODE_FAULT, str(error))
         else:
             self._started(self._attempt)
+            if self._lent is not None:
+                self._lent.done()
             self._close_stdio()
             if not self._attempt.running:
                 self.children_changed()
@@ -283,6 +294,9 @@ class Runner:
     def _close_stdio(self) -> None:
         while self._stdio:
             os.close(self._stdio.pop())
+        if self._lent is not None:
+            self._lent.close()
+            self._lent = None
 
     # ── standing still ───────────────────────────────────────────────────────────────────────
     def suspend(self) -> None:

@@ -1,7 +1,8 @@
 """One allocation's share on this node, as the starter was ordered to run it."""
 
 from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
-from ostler.model.limits import MAX_ELEMENT, MAX_NAMED, MAX_TASKS
+from ostler.model.limits import MAX_ELEMENT, MAX_NAMED, MAX_TASKS, STDIN
+from ostler.wire.streams import relay_name
 
 # What an agent that takes a dead starter's place needs to know of the order.
 _KEPT = (
@@ -29,8 +30,9 @@ class Share:
     __slots__ = (
         "alloc", "argv", "attempt", "chunk", "cpus", "cwd", "declared", "each_cpus", "element", "env",
         "error", "first_rank", "gid", "gpus", "grace", "input", "is_array", "item", "job", "lease",
-        "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdio",
-        "step", "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "warn_before",
+        "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdin", "stdio",
+        "step", "streams", "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user",
+        "warn_before",
         "warn_signal",
     )  # fmt: skip
 
@@ -76,6 +78,8 @@ class Share:
         self.grace = get.number("grace", 30)
         self.rlimits = get.counts("rlimits")
         self.stdio = get.text("stdio", "")
+        self.stdin = get.text("stdin", STDIN[0])
+        self.streams = _Fields(order["streams"]) if order.get("streams") is not None else None
         self.lease = get.number("lease", 0)
 
     def for_spool(self) -> dict[str, object]:
@@ -100,6 +104,16 @@ class Share:
         """Free the environment and script once a `Command` has them, and the chunk."""
         self.env = self.script = b""
         self.chunk = {} if self.is_slot else None
+
+    @property
+    def relay(self) -> str:
+        """Return the name of the relay that holds the streams; empty: none does."""
+        return "" if self.streams is None else relay_name(self.job, self.step)
+
+    @property
+    def is_on_terminal(self) -> bool:
+        """Say whether the task has a terminal of its own."""
+        return self.streams is not None and bool(self.streams.numbers("window"))
 
     @property
     def ranks(self) -> range:

@@ -88,18 +88,28 @@ class Pinning:
 class Command:
     """What the tasks of a share run: looked up and made ready once, started for each of them.
 
-    env: what all of them have in theirs; `start` adds what each has for itself. session: each leads
-    a session of its own; else it leads a process group in the starter's.
+    env: what all of them have in theirs; `start` adds what each has for itself. session: each of
+    them leads one of its own. on_terminal: what becomes 0, 1 and 2 is a terminal for its session.
     """
 
-    __slots__ = ("_argv", "_env", "_is_fresh", "_path", "_prepared", "_program", "_session")
+    __slots__ = (
+        "_argv", "_env", "_is_fresh", "_on_terminal", "_path", "_prepared", "_program", "_session",
+    )  # fmt: skip
 
-    def __init__(self, argv: list[bytes], env: dict[bytes, bytes], *, session: bool) -> None:
+    def __init__(
+        self,
+        argv: list[bytes],
+        env: dict[bytes, bytes],
+        *,
+        session: bool,
+        on_terminal: bool = False,
+    ) -> None:
         self._argv = argv
         self._session = session
+        self._on_terminal = on_terminal
         self._path = env.get(b"PATH")
         self._env = [b"%s=%s" % pair for pair in env.items()]
-        self._prepared = Prepared(argv, self._env, session=session)
+        self._prepared = Prepared(argv, self._env, session=session, on_terminal=on_terminal)
         self._program: Path | None = None
         self._is_fresh = False  # looked up for this start
 
@@ -139,7 +149,8 @@ class Command:
         if error.errno == errno.ENOEXEC and os.path.isfile(program):
             # A text without a first line of #!: a shell's, as execvp has it.
             argv = [SHELL, program, *self._argv[1:]]
-            shell = Prepared(argv, self._env, session=self._session)
+            more = {"session": self._session, "on_terminal": self._on_terminal}
+            shell = Prepared(argv, self._env, **more)
             shell.set_three(three)
             try:
                 return shell.start(c_path(SHELL), own)

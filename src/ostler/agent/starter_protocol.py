@@ -7,7 +7,10 @@ Zygote. `python -I -m ostler.agent.zygote --state STATE`, fd 0 one end of a SOCK
 socketpair, each packet one MessagePack map (no length before it):
     agent -> zygote   {"type": "fork", "name": NAME}      NAME: letters, digits, - and _; unique
     zygote -> agent   {"type": "forked", "name": NAME, "pid": PID}, or "pid": 0 and "why"
-It exits when fd 0 ends. Starters are its children and are reaped by the kernel; when the zygote
+    agent -> zygote   {"type": "relay", "name": NAME, ...}: what `relay_order.Order` reads
+    zygote -> agent   {"type": "relayed", "name": NAME, "why"}; why empty: one listens at
+                      STATE/node/streams/NAME, see `wire.streams`
+It exits when fd 0 ends. Starters and relays are its children and are reaped by the kernel; when the zygote
 is gone they are children of the next subreaper above, who must reap them. The zygote makes
 STATE/node/spool and STATE/node/scripts if they are not there.
 

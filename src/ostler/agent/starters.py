@@ -93,6 +93,7 @@ class Zygote:
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
         self._asked: set[str] = set()
+        self._relays: dict[str, Callable[[str], None]] = {}  # asked for, by name
         self._pause = _RETRY_FIRST
         self._closed = False
         self.pid = 0
@@ -107,6 +108,22 @@ class Zygote:
             self._sock.send(pack({"type": "fork", "name": name}))
         except (BlockingIOError, OSError):
             self._loop.call_soon(self._answer, name, "the zygote does not listen")
+
+    def relay(self, request: dict[str, object], done: Callable[[str], None]) -> None:
+        """Have a relay; call `done` with why there is none, or with nothing once it listens."""
+        name = str(request["name"])
+        self._relays[name] = done
+        try:
+            if self._sock is None:
+                raise BrokenPipeError
+            self._sock.send(pack({"type": "relay", **request}))
+        except (BlockingIOError, OSError):
+            self._loop.call_soon(self._relayed, name, "the zygote does not listen")
+
+    def _relayed(self, name: str, why: str) -> None:
+        done = self._relays.pop(name, None)
+        if done is not None:
+            done(why)
 
     def _answer(self, name: str, why: str, pid: int = 0) -> None:
         if name in self._asked:
@@ -156,7 +173,9 @@ class Zygote:
             return
         self._pause = _RETRY_FIRST
         answer = unpack(packet)
-        if isinstance(answer, dict):
+        if isinstance(answer, dict) and answer.get("type") == "relayed":
+            self._relayed(str(answer.get("name", "")), str(answer.get("why", "")))
+        elif isinstance(answer, dict):
             pid = answer.get("pid") or 0
             why = "" if pid else str(answer.get("why", "it could not be forked"))
             self._answer(str(answer.get("name", "")), why, pid)
@@ -168,6 +187,8 @@ class Zygote:
             self._sock = None
         for name in list(self._asked):
             self._loop.call_soon(self._answer, name, "the zygote died")
+        for name in list(self._relays):
+            self._loop.call_soon(self._relayed, name, "the zygote died")
 
     def _again(self) -> None:
         self._loop.call_later(self._pause, self._start)
@@ -225,6 +246,10 @@ class Starters:
             self._filling = True
             delay = 0.0 if self._waiting else _REFILL
             self._loop.call_later(delay, self.fill)
+
+    def relay(self, request: dict[str, object], done: Callable[[str], None]) -> None:
+        """Have a relay for a job's streams; see `Zygote.relay`."""
+        self._zygote.relay(request, done)
 
     def fill(self) -> None:
         """Ask for as many starters as are missing."""

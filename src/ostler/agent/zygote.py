@@ -10,12 +10,16 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 
-from ostler.agent import starter
+from ostler.agent import relay, relay_socket, starter
 from ostler.agent.cgroup import Base, find_bases
+from ostler.agent.output import why_not
+from ostler.agent.relay_order import Order
 from ostler.agent.starter_protocol import SCRIPTS, SPOOL, TWIN
 from ostler.wire.pack import pack, unpack
 from ostler.wire.slices import take_usual_slices
+from ostler.wire.streams import FOLDER
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _PACKET = 4096  # bytes, more than any request
@@ -31,7 +35,7 @@ def main(arguments: list[str]) -> None:
     _detach()
     take_usual_slices()  # the agent's are not for tasks
     os.umask(0o077)
-    for folder in (SPOOL, SPOOL + TWIN, SCRIPTS):
+    for folder in (SPOOL, SPOOL + TWIN, SCRIPTS, FOLDER):
         _make_folder(os.path.join(state, folder.encode()))
     os.chdir("/")
     bases = find_bases()
@@ -73,11 +77,14 @@ def _receive(agent: _socket.socket) -> bytes:
 def _answer(agent: _socket.socket, packet: bytes, state: bytes, bases: list[Base]) -> None:
     try:
         request = unpack(packet)
-        name = request["name"] if request["type"] == "fork" else ""
+        kind, name = request["type"], request["name"]
     except (ValueError, KeyError, TypeError):
-        name = ""
-    if not isinstance(name, str) or not name or not _LETTERS.issuperset(name):
+        request, kind, name = {}, "", ""
+    known = kind in ("fork", "relay") and isinstance(name, str)
+    if not known or not name or not _LETTERS.issuperset(name):
         answer = {"type": "forked", "name": str(name), "pid": 0, "why": "not a starter's name"}
+    elif kind == "relay":
+        answer = {"type": "relayed", "name": name, "why": _relay(agent, name, state, request)}
     else:
         answer = _fork(agent, name, state, bases)
     try:
@@ -86,17 +93,46 @@ def _answer(agent: _socket.socket, packet: bytes, state: bytes, bases: list[Base
         return  # the next read says so too
 
 
+def _relay(agent: _socket.socket, name: str, state: bytes, request: dict[str, object]) -> str:
+    """Have a relay under this name, where none listens; return why not, or nothing."""
+    folder = os.path.join(state, FOLDER.encode())
+    try:
+        order = Order(request)
+        listener = relay_socket.listen(folder, name, order.uid, order.gid)
+    except ValueError as error:
+        return str(error)
+    except OSError as error:
+        return why_not(error)
+    if listener is None:
+        return ""  # one of an agent before this one, or of an attempt before this one
+    path = os.path.join(folder, name.encode())
+    try:
+        _child(agent, lambda: relay.main(order, listener, path))
+    except OSError as error:
+        os.unlink(path)
+        return why_not(error)
+    finally:
+        listener.close()
+    return ""
+
+
 def _fork(agent: _socket.socket, name: str, state: bytes, bases: list[Base]) -> dict[str, object]:
     try:
-        pid = os.fork()
+        pid = _child(agent, lambda: starter.main(state, name, bases))
     except OSError as error:
         return {"type": "forked", "name": name, "pid": 0, "why": os.strerror(error.errno or 0)}
+    return {"type": "forked", "name": name, "pid": pid}
+
+
+def _child(agent: _socket.socket, main: Callable[[], None]) -> int:
+    """Fork a process that does this and ends; return its pid. Raises OSError."""
+    pid = os.fork()
     if pid:
-        return {"type": "forked", "name": name, "pid": pid}
+        return pid
     status = 1
     try:
         agent.close()
-        starter.main(state, name, bases)
+        main()
         status = 0
     except BaseException:  # noqa: BLE001 - the edge: what comes here is told, and ends the process
         sys.excepthook(*sys.exc_info())

@@ -1,6 +1,7 @@
 """Leaving this process's standard input, output and error with agents, for a `run`."""
 
 import _socket
+import select
 import struct
 
 from ostler.client.link import connect
@@ -10,7 +11,9 @@ from ostler.wire.pack import pack
 
 TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
+
+_PAUSE_MS = 200  # between tries to leave the descriptors with an agent that is not back yet
 
 
 class Left:
@@ -113,6 +116,28 @@ class Leaving:
             if left.fileno() in ready:
                 left.gone()
         self.leave()
+
+    # -- see `Waiting` ---------------------------------------------------------------------
+
+    def register(self, poll: "select.poll") -> None:
+        """Add what there is to wait for: the end of an agent."""
+        for fd in self.filenos():
+            poll.register(fd, select.POLLIN)
+
+    @property
+    def pause(self) -> int | None:
+        """Return the milliseconds until the next try; None: all have them, or must be named."""
+        return None if self.complete and not self.scattered else _PAUSE_MS
+
+    stopped = ""  # a client that lives holds its job
+
+    is_lost = False  # no relay is here that could be
+
+    def signalled(self, number: int) -> None:
+        """Do nothing: only signals for the tasks are caught."""
+
+    def drain(self, step: "Callable[[int | None], None]") -> None:
+        """Do nothing: the tasks wrote all themselves."""
 
     def close(self) -> None:
         """Take all of them back."""

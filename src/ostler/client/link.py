@@ -228,6 +228,7 @@ class Link:
     ) -> None:
         self.state = state
         self.generation = 0  # grows with each connection
+        self.sleep: Callable[[float], object] = time.sleep  # between tries to connect
         self._patience = patience
         self._exchange = Exchange(packer, unpacker)
         self._sock: _socket.socket | None = None
@@ -336,6 +337,6 @@ class Link:
     def _connect(self, dialling: Dialling) -> None:
         """Connect; try again while somebody keeps the machine up. Raise `NotNow`."""
         while isinstance(found := dialling.attempt(), float):
-            time.sleep(found)
+            self.sleep(found)
         self._sock = found
         self.generation += 1

@@ -365,6 +365,23 @@ def end(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     return steps.end(s, now, entry, event.status)
 
 
+def detach(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
+    """Let a `run` go on without its client."""
+    alive(s, entry, "detach")
+    spec = entry.job.spec
+    if spec.streams is None:
+        raise Refused(
+            f"job {entry.job.id} has no relay that holds its streams",
+            hint="start such a `run` with --detach",
+        )
+    before = entry.job
+    entry.job = replace(before, spec=replace(spec, detach=True))
+    entry.abandoned_at = None
+    s.note(now, "job-detached", f"{event.caller.user} left it to itself", job=before.id)
+    settle(s, now, entry, saved=before)
+    return "goes on without its client"
+
+
 VERBS: dict[str, Verb] = {
     "cancel": cancel,
     "end": end,
@@ -374,4 +391,5 @@ VERBS: dict[str, Verb] = {
     "resume": resume,
     "requeue": requeue,
     "signal": send_signal,
+    "detach": detach,
 }

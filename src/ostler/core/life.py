@@ -123,6 +123,9 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         grace=spec.grace,
         rlimits=spec.rlimits,
         stdio=spec.stdio,
+        streams=spec.streams,
+        stdin=spec.stdin,
+        detach=spec.detach,
     )
     s.send(node, order, (spec.env, spec.script, spec.items))
 

@@ -62,7 +62,7 @@ def _add_job(s: State, job: Job, done: list[EndedElement], now: float) -> None:
     s.add(entry)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
-    if job.spec.kind in ATTENDED:
+    if job.spec.kind in ATTENDED and not job.spec.detach:
         entry.abandoned_at = now
         s.wake(now + s.setting("client-grace"), job.id)
 

@@ -122,6 +122,8 @@ def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
             s.stop_waiters.remove(to)
             s.stopping = s.stopping if s.stop_waiters else ""
         for number in sorted(waiter.left) if waiter and waiter.attach else ():
+            if s.jobs[number].job.spec.detach:
+                continue
             if not any(s.waiters[other].attach for other in s.waited.get(number, ())):
                 s.jobs[number].abandoned_at = now
                 s.wake(now + s.setting("client-grace"), number)

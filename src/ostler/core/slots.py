@@ -25,7 +25,7 @@ IDLE_SECONDS = 0.2  # of work behind an element, or of its own, for which others
 
 def can_be_slot(job: Job, nodes: int) -> bool:
     """Say whether an allocation of the job on so many nodes serves one element after the other."""
-    return job.is_array and nodes == 1 and not job.spec.stdio
+    return job.is_array and nodes == 1 and job.spec.kind != "run"
 
 
 def chunk_size(entry: Entry, slots: int) -> int:

@@ -77,7 +77,7 @@ def _enter(s: State, now: float, entry: Entry) -> None:
     s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
-    if job.spec.kind in ATTENDED:
+    if job.spec.kind in ATTENDED and not job.spec.detach:
         entry.abandoned_at = now
         s.wake(now + s.setting("client-grace"), job.id)
     settle(s, now, entry)
@@ -311,6 +311,7 @@ def check_ranges(spec: JobSpec) -> None:
         raise UsageError("what `alloc` holds is no array, and is held once", hint="use `submit`")
     if spec.within and (spec.array or spec.after or spec.not_before or spec.kind != "run"):
         raise UsageError("a step is run at once, and is no array", hint="use `submit` for a job")
+    _check_streams(spec)
     if any(d.kind not in KINDS for d in spec.after):
         raise UsageError("a dependency is of no known kind", expected=", ".join(KINDS))
     last = -1
@@ -321,6 +322,27 @@ def check_ranges(spec: JobSpec) -> None:
     total = sum(high - low + 1 for low, high in spec.array)
     if total > limits.MAX_ARRAY:
         raise UsageError(f"the array has {total} elements", expected=f"most: {limits.MAX_ARRAY}")
+
+
+def _check_streams(spec: JobSpec) -> None:
+    """Raise `UsageError` for streams that cannot be held so."""
+    streams = spec.streams
+    if spec.stdin not in limits.STDIN:
+        raise UsageError(f"--stdin cannot be {spec.stdin!r}", expected=", ".join(limits.STDIN))
+    if streams is None:
+        if spec.stdin == "all" and spec.kind == "run":
+            raise UsageError("--stdin all needs a relay")
+        return
+    if spec.kind != "run" or spec.array or spec.stdio:
+        raise UsageError("only the streams of a `run` are held by a relay")
+    if streams.window is not None:
+        if spec.request.tasks != 1:
+            raise UsageError(
+                f"--pty gives one task a terminal, and there are {spec.request.tasks}",
+                hint="leave out -n, or --pty",
+            )
+        if not all(0 <= n <= limits.MAX_WINDOW for n in streams.window):
+            raise UsageError(f"no terminal has a size of {streams.window}")
 
 
 def respec(spec: JobSpec, **changes: object) -> JobSpec:

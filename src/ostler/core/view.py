@@ -31,6 +31,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "rule": job.rule,
         "priority": job.priority,
         "kind": job.spec.kind,
+        "streams": _streams(job),
         "command": job.spec.command,
         "tasks": request.tasks,
         "cpus": request.cpus,
@@ -54,6 +55,13 @@ def job_row(s: State, entry: Entry) -> Row:
         "allocation_nodes": nodes_of(s, entry),
         "unknown_since": unknown_since(s, entry),
     }
+
+
+def _streams(job: Job) -> str:
+    """Return who has the tasks' standard streams: files, the client of a `run`, or a relay."""
+    if job.spec.streams is not None:
+        return "relay"
+    return "client" if job.spec.stdio or job.holds else "files"
 
 
 def nodes_of(s: State, entry: Entry) -> list[str]:
@@ -111,7 +119,7 @@ def _place(alloc: Allocation, element: Element) -> Row:
 
 def files(job: Job, element: Element) -> dict[str, str | bytes]:
     """Return where the element's output and errors are, for the first task."""
-    if job.spec.stdio or job.holds:
+    if job.spec.stdio or job.spec.streams is not None or job.holds:
         return {}
     values = {
         "j": str(job.id),

@@ -38,6 +38,13 @@ class Link(Struct, frozen=True, array_like=True):
     kind: Name = "ok"
 
 
+class Streams(Struct, frozen=True, omit_defaults=True):
+    """What the relay does that holds a job's standard streams for a client that comes and goes."""
+
+    label: bool = False  # each line begins with the rank of its task
+    window: tuple[int, int] | None = None  # rows and columns of the task's terminal; None: pipes
+
+
 class JobSpec(Struct, frozen=True, omit_defaults=True):
     """What a user asked for. Bytes stay bytes: paths and arguments need not be text."""
 
@@ -68,8 +75,11 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     retries: int = 0
     retry_on: tuple[str, ...] = ()  # exit statuses and results; empty: any failure
     rlimits: dict[str, int] = {}  # soft limits of the submission, by their names in `limits`
-    stdio: str = ""  # token of a waiting client's descriptors; empty: files
+    stdio: str = ""  # token of a waiting client's descriptors; empty: files, or a relay
+    streams: Streams | None = None  # held by a relay on each node; None: files, or `stdio`
+    stdin: str = "first"  # which tasks of a `run` read its input: one of `limits.STDIN`
     kind: str = "batch"  # batch; run, alloc: ends when its client is gone
+    detach: bool = False  # a `run` that goes on without its client
     within: JobId = 0  # the allocation's job of which it is a step; 0: it is a job of its own
     immediate: bool = False  # rejected unless the planning pass of its submission starts it
     idle: int = (

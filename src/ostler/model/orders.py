@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from ostler.model.bounded import Amount, Count, Index, Whole
 from ostler.model.ids import AllocationId, JobId
-from ostler.model.job import TaskExit, Usage
+from ostler.model.job import Streams, TaskExit, Usage
 from ostler.model.resources import Placement, Request
 
 Spans = tuple[tuple[Index, Index], ...]  # element numbers as inclusive ranges
@@ -62,6 +62,9 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     grace: int = 30
     rlimits: dict[str, int] = {}  # soft limits for the tasks
     stdio: str = ""  # token under which a client left its descriptors with the agent
+    streams: Streams | None = None  # held by a relay on this node
+    stdin: str = "first"  # as in `JobSpec`
+    detach: bool = False  # as in `JobSpec`
     lease: int = 0  # seconds without word from a manager after which the starter ends it; 0: none
 
 

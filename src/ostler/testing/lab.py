@@ -3,7 +3,7 @@
     LAB/                0700
       lab.json          {"nodes", "cpus", "memory"}
       manager/          a state folder with a manager; OSTLER_STATE of whoever uses the lab
-        agents/n01      link to n01's agent.sock, for `run`
+        agents/n01      link to n01's agent.sock, for `run`; n01.streams: to its relays
       n01/ ... nNN/     a state folder each, with an agent, and a `sock` that leads to the manager
 
 Each of these is a member: a host (`lab_host`) with a supervisor and its daemon below it.
@@ -19,6 +19,7 @@ from msgspec import Struct
 from ostler.client.link import Link
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, Unsupported, UsageError
 from ostler.testing.lab_member import Member, until
+from ostler.wire.streams import FOLDER
 from ostler.wire.supervise import write_json
 
 MANAGER = "manager"
@@ -131,6 +132,7 @@ class Lab:
         for name in self.nodes:
             self.member(name).make_folder()
             os.symlink(f"../../{name}/agent.sock", f"{agents}/{name}")
+            os.symlink(f"../../{name}/{FOLDER}", f"{agents}/{name}.streams")
             os.symlink(f"../{MANAGER}/agents", f"{self.folder}/{name}/agents")
 
     def down(self) -> None:
