@@ -111,11 +111,11 @@ def _stdin(given: Given) -> str | None:
 def _streams(given: Given) -> dict[str, object] | None:
     """Return what a relay is to do; None: no relay is needed."""
     pty = given.flag("pty")
-    if not (pty or given.flag("label") or given.flag("detach") or given.text("stdin") == STDIN[1]):
+    if not (pty or given.flag("ranked") or given.flag("detach") or given.text("stdin") == STDIN[1]):
         return None
     if not pty:
-        return {"label": given.flag("label")}
-    if given.flag("label"):
+        return {"label": given.flag("ranked")}
+    if given.flag("ranked"):
         raise UsageError("--pty and --label contradict each other", hint="a terminal has no lines")
     from ostler.client.joining import own_window
 

@@ -106,7 +106,7 @@ OPTIONS: dict[str, Option] = {
         Option("immediate", "--immediate", "", "exit with 5 at once if it cannot be granted now"),
         Option("idle", "--idle", "TIME", "end it when no step has run in it for so long"),
         Option("steps", "--steps", "", "also the steps in allocations"),
-        Option("label", "--label", "", "begin each line of output with the rank of its task"),
+        Option("ranked", "--label", "", "begin each line of output with the rank of its task"),
         Option("stdin", "--stdin", "first|all|none", "which tasks read the input; the first"),
         Option("pty", "--pty", "", "give the task a terminal, as a shell or an editor needs"),
         Option("detach", "--detach", "", "go on without this client; see `ostler attach`"),
@@ -169,7 +169,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "run", "Jobs", "run:main",
             "Run CMD now, with this terminal's input and output and the job's exit status.",
-            _REQUEST + "label stdin pty detach up", ("CMD", 1, None), rest=True,
+            _REQUEST + "ranked stdin pty detach up", ("CMD", 1, None), rest=True,
             example="ostler run -c 2 -m 4G make -j2",
         ),
         Command(
