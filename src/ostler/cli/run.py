@@ -86,9 +86,8 @@ def attach(given: Given) -> int:
     row = rows_of(link.call("read", what="job", ref=job), "jobs")[0]
     if row.get("kind") != "run":
         raise Refused(f"job {job} is no `run`", hint=f"see `ostler logs -f {job}`")
-    if row.get("state") == "done":
-        raise NotNow(f"job {job} has ended as {row.get('result')}: {row.get('reason')}")
-    if row.get("streams") != "relay":
+    is_over = row.get("state") == "done"
+    if row.get("streams") != "relay" and not is_over:
         raise Refused(
             f"job {job} writes to the descriptors of its own client",
             hint="to come back to a `run`, start it with --detach, --label or --pty",
@@ -98,6 +97,8 @@ def attach(given: Given) -> int:
     wakeup = catch_signals(_FORWARDED + _OF_TERMINALS)
     joining = Joining(link.state)
     joining.follow(job)
+    if is_over and not joining.is_there:  # else what its last client did not read still waits
+        raise NotNow(f"job {job} has ended as {row.get('result')}: {row.get('reason')}")
     return wait(given, link, joining, wakeup, job)
 
 

@@ -5,8 +5,8 @@ import select
 import time
 
 from ostler.client.place import exists
-from ostler.client.stream import Streams
 from ostler.client.raw_mode import Terminal, window_of
+from ostler.client.stream import Streams
 from ostler.wire.streams import FOLDER
 
 TYPE_CHECKING = False  # as in typing, which is not loaded here
@@ -51,6 +51,11 @@ class Joining:
         """Join the relays of these nodes."""
         folder = f"{self._state}/agents"
         self.streams.at({node: f"{folder}/{node}.streams/{self._job}" for node in nodes})
+
+    @property
+    def is_there(self) -> bool:
+        """Say whether the relay can be reached at once."""
+        return self.streams.connect()
 
     # -- see `Waiting` ---------------------------------------------------------------------
 
