@@ -68,6 +68,19 @@ def test_the_tour_of_the_readme_can_be_typed_as_it_stands(state: Path) -> None:
     assert told.rstrip().endswith(f"down: {state}")
 
 
+def test_the_page_on_tasks_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/tasks.md")
+    ended = "ostler wait 3\ncat out-?\nostler down -q"
+    told = type_all(f"ostler up -q --cpus 4\n{script}\n{ended}", state).splitlines()
+    assert {f"task {n} of 4 on CPU {n}" for n in range(4)} <= set(told)
+    bound = "ostler: rank 1 on "
+    assert [line.partition(": CPUs")[2] for line in told if line.startswith(bound)] == [
+        " 2,3, memory without a limit"
+    ]
+    assert "ended with 3" in told
+    assert [line for line in told if line in ("0", "1", "2", "3")] == ["0", "1", "2", "3"]
+
+
 def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
     script = commands("docs/howto/workflows.md")
     told = type_all(f"ostler up -q --cpus 2\n{script}\nls part-* || true\nostler down -q", state)

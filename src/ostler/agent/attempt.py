@@ -83,6 +83,9 @@ class Attempt:
             if self._memory.limit:
                 self._memory.begin()
             own = self._share.own()
+            if self._share.verbose:
+                for rank, three in zip(ranks, threes, strict=True):
+                    complain(three[2], self._share.bound(rank))
             for rank, three in zip(ranks, threes, strict=True):
                 if not self._start(rank, own, three):
                     return
@@ -139,7 +142,7 @@ class Attempt:
             return
         self.guests = guests
         share = self._share
-        own = [*share.own(), *self._own.get(share.first_rank, ())]
+        own = [*share.own(), *self._own.get(self._ranks[0], ())]
         command = self._command.beside(*wanted.command())
         if len(self._ranks) > 1:
             self._host.pinning.pin_to_all(share)
@@ -178,6 +181,8 @@ class Attempt:
         if rank is not None:
             exited = code == os.CLD_EXITED
             self._note_exit(rank, status if exited else 0, 0 if exited else status)
+            if status and self._share.kill_on_bad_exit and not self.cause:
+                self._end_others(rank, f"status {status}" if exited else f"signal {status}")
         elif self.guests:
             self.guests.ended(pid, code, status)
         # Only now, with its status in the spool, may the kernel forget it.
@@ -191,6 +196,13 @@ class Attempt:
             why = self._memory.ended(row[2])
             if why and not self.cause:
                 self.end("memory", why, self._share.grace)
+
+    def _end_others(self, rank: int, how: str) -> None:
+        """End the tasks beside one that failed, here and, through the manager, on other nodes."""
+        share = self._share
+        if self.running or len(share.members) > 1:
+            why = f"rank {rank} on {share.node} ended with {how}, and with it the others"
+            self.end("failed", why, share.grace)
 
     def _note_exit(self, rank: int, code: int, signum: int) -> None:
         self.exits.append([rank, code, signum])

@@ -337,7 +337,7 @@ class Relay:
         fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
         both: list[int] = []
         threes: list[list[int]] = []
-        for rank in range(order.first_rank, order.first_rank + order.tasks):
+        for rank in order.ranks:
             if order.label or not both:
                 label = b"%d: " % rank if order.label else b""
                 both = [self._output(fds, 1, label), self._output(fds, 2, label)]

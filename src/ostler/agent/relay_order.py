@@ -15,6 +15,10 @@ class Order:
         self.user = str(order.get("user", ""))
         self.tasks = number(order, "tasks")
         self.first_rank = number(order, "first_rank")
+        listed = order.get("ranks")
+        own = [rank for rank in listed if type(rank) is int] if isinstance(listed, list) else []
+        plain = range(self.first_rank, self.first_rank + self.tasks)
+        self.ranks: range | list[int] = own if len(own) == self.tasks else plain
         self.label = order.get("label") is True
         self.keep = order.get("keep") is True
         self.stdin = str(order.get("stdin", streams.FIRST))

@@ -15,6 +15,7 @@ def relay_request(launch: Launch) -> dict[str, object]:
         "user": launch.user,
         "tasks": launch.placement.tasks,
         "first_rank": launch.placement.first_rank,
+        "ranks": launch.ranks,
         "stdin": launch.stdin,
         "keep": launch.detach,
         "label": streams.label,

@@ -2,6 +2,7 @@
 
 from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
 from ostler.model.limits import MAX_ELEMENT, MAX_NAMED, MAX_TASKS, STDIN
+from ostler.model.units import format_size
 from ostler.wire.streams import relay_name
 
 # What an agent that takes a dead starter's place needs to know of the order.
@@ -28,11 +29,11 @@ class Share:
     """
 
     __slots__ = (
-        "alloc", "argv", "attempt", "chunk", "cpus", "cwd", "declared", "each_cpus", "element", "env",
-        "error", "first_rank", "gid", "gpus", "grace", "input", "is_array", "item", "job", "lease",
-        "members", "memory", "name", "node", "output", "rlimits", "script", "start", "stdin", "stdio",
-        "step", "streams", "task_gpus", "tasks", "time_limit", "total_tasks", "uid", "umask", "user",
-        "warn_before",
+        "_ranks", "_seats", "alloc", "argv", "attempt", "chunk", "cpus", "cwd", "declared",
+        "each_cpus", "element", "env", "error", "first_rank", "gid", "gpus", "grace", "input",
+        "is_array", "item", "job", "kill_on_bad_exit", "lease", "members", "memory", "name", "node",
+        "output", "rlimits", "script", "start", "stdin", "stdio", "step", "streams", "task_gpus",
+        "tasks", "time_limit", "total_tasks", "uid", "umask", "user", "verbose", "warn_before",
         "warn_signal",
     )  # fmt: skip
 
@@ -57,6 +58,13 @@ class Share:
         # Its number among the steps of the job's allocation; -1: it is none.
         self.step = get.number("step") if order.get("step", -1) != -1 else -1
         self.total_tasks = get.number("total_tasks", 1)
+        self._ranks = get.numbers("ranks")
+        if self._ranks and not len(self._ranks) == len(set(self._ranks)) == self.tasks:
+            msg = f"the order has {len(self._ranks)} ranks for {self.tasks} tasks"
+            raise ValueError(msg)
+        self._seats = {rank: at for at, rank in enumerate(self._ranks)}
+        self.kill_on_bad_exit = get.flag("kill_on_bad_exit", default=False)
+        self.verbose = get.flag("verbose", default=False)
         self.members = get.texts("members") or [self.node]
         self.start = get.flag("start", default=True)
         self.declared = get.flag("declared", default=False)
@@ -116,18 +124,31 @@ class Share:
         return self.streams is not None and bool(self.streams.numbers("window"))
 
     @property
-    def ranks(self) -> range:
+    def ranks(self) -> "range | list[int]":
         """Return the ranks of this share's tasks."""
-        return range(self.first_rank, self.first_rank + self.tasks)
+        return self._ranks or range(self.first_rank, self.first_rank + self.tasks)
+
+    def _seat(self, rank: int) -> int:
+        """Return the place of a task among those of this share."""
+        return self._seats[rank] if self._seats else rank - self.first_rank
+
+    def bound(self, rank: int) -> str:
+        """Return where a task runs and what it has there, as a person reads it."""
+        cpus = self.cpus_of(rank)
+        told = f"rank {rank} on {self.node}: CPU{'s' * (len(cpus) > 1)} {_list(cpus).decode()}"
+        if self.task_gpus:
+            told += f", GPU {_list(self.gpus_of(rank)).decode()}"
+        memory = format_size(self.memory // self.tasks) if self.memory else "without a limit"
+        return f"{told}, memory {memory}"
 
     def cpus_of(self, rank: int) -> list[int]:
         """Return the CPUs of one task; all of the share's where they cannot be told apart."""
-        at = (rank - self.first_rank) * self.each_cpus
+        at = self._seat(rank) * self.each_cpus
         return self.cpus[at : at + self.each_cpus] or self.cpus
 
     def gpus_of(self, rank: int) -> list[int]:
         """Return the GPUs of one task; all of the share's where they cannot be told apart."""
-        at = (rank - self.first_rank) * self.task_gpus
+        at = self._seat(rank) * self.task_gpus
         return self.gpus[at : at + self.task_gpus] or self.gpus
 
     def words(self, rank: int) -> dict[str, str]:

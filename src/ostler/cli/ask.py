@@ -244,10 +244,10 @@ def job_values(given: Given) -> Values:
     """Return the values that a command line gives for a job, without the command itself."""
     values: Values = {"cwd": folder(given), "umask": _umask(given), "env": environment(given)}
     values["rlimits"] = own_limits()
-    for name in ("tasks", "cpus", "nodes", "gpus", "priority", "retries"):
+    for name in ("tasks", "cpus", "nodes", "gpus", "priority", "retries", "tasks_per_node"):
         if (text := given.text(name)) is not None:
-            values[name] = number(f"--{name}", text)
-    for name in ("partition", "project", "name"):
+            values[name] = number(f"--{name.replace('_', '-')}", text)
+    for name in ("partition", "project", "name", "distribution"):
         if (text := given.text(name)) is not None:
             values[name] = text
     for name in ("output", "error", "input"):
@@ -256,7 +256,7 @@ def job_values(given: Given) -> Values:
     for name in ("nodelist", "exclude"):
         if (text := given.text(name)) is not None:
             values[name] = names(text)
-    for name in ("requeue", "hold"):
+    for name in ("requeue", "hold", "kill_on_bad_exit", "verbose"):
         if given.flag(name):
             values[name] = True
     _times(given, values)

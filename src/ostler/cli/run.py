@@ -307,7 +307,9 @@ def _told(given: Given, row: Row, *, interrupted: bool) -> int:
     status = row.get("exit_status")
     result, reason = str(row.get("result")), str(row.get("reason") or "")
     # A command that was not found is told by the starter, on the job's own standard error.
-    ended_by_itself = result in ("success", "failed")
+    ended_by_itself = result == "success" or (
+        result == "failed" and not given.flag("kill_on_bad_exit")
+    )
     if not ended_by_itself and not (interrupted and given.flag("quiet")):
         complain(f"job {row['id']} ended: {result}: {reason}")
     if given.flag("json"):

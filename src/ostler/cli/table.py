@@ -72,6 +72,14 @@ OPTIONS: dict[str, Option] = {
         Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),
         Option("time", "-t/--time", "TIME", "time limit: 90s, 90m, 2h, 1d, 1:30:00"),
         Option("nodes", "-N/--nodes", "N", "exactly so many nodes"),
+        Option(
+            "tasks_per_node", "--tasks-per-node", "N", "at most N on a node; without -n exactly N"
+        ),
+        Option(
+            "distribution", "--distribution", "block|cyclic", "ranks node by node, or in turns"
+        ),
+        Option("kill_on_bad_exit", "--kill-on-bad-exit", "", "the first task to fail ends all"),
+        Option("verbose", "--verbose", "", "say first on stderr where each task runs, with what"),
         Option("gpus", "--gpus", "N", "GPUs of each task"),
         Option("generic", "--generic", "NAME=N", "named resource of each task", many=True),
         Option("nodelist", "-w/--nodelist", "NODES", "only on these: n1,n3 or 'n[1-3]'"),
@@ -152,7 +160,7 @@ OPTIONS: dict[str, Option] = {
 
 _REQUEST = (
     "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
-    "chdir env umask requeue retries retry_on signal "
+    "chdir env umask requeue retries retry_on signal tasks_per_node distribution kill_on_bad_exit "
 )
 _HELD = (
     "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
@@ -169,7 +177,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "run", "Jobs", "run:main",
             "Run CMD now, with this terminal's input and output and the job's exit status.",
-            _REQUEST + "ranked stdin pty detach up", ("CMD", 1, None), rest=True,
+            _REQUEST + "verbose ranked stdin pty detach up", ("CMD", 1, None), rest=True,
             example="ostler run -c 2 -m 4G make -j2",
         ),
         Command(

@@ -24,6 +24,7 @@ REQUEST_KEYS = (
     "nodes",
     "nodelist",
     "exclude",
+    "tasks_per_node",
 )
 _BOUNDS = {
     "tasks": (1, limits.MAX_TASKS),
@@ -31,6 +32,7 @@ _BOUNDS = {
     "memory": (0, 1 << 60),
     "gpus": (0, limits.MAX_CPUS),
     "nodes": (0, limits.MAX_TASKS),
+    "tasks_per_node": (1, limits.MAX_TASKS),
     "priority": (0, 100),
     "umask": (0, 0o777),
     "retries": (0, limits.MAX_RETRIES),
@@ -75,6 +77,9 @@ def make_spec(values: "Mapping[str, object]") -> tuple[Spec, list[bytes]]:
             blobs.append(value)
         else:
             spec[name] = value
+    each, nodes = request.get("tasks_per_node"), request.get("nodes") or 1
+    if "tasks" not in request and isinstance(each, int) and isinstance(nodes, int):
+        request |= {"tasks": each * nodes, "nodes": nodes}  # exactly so many on each
     if request:
         spec["request"] = request
     return spec, blobs

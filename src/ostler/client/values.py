@@ -27,6 +27,9 @@ class JobOptions(TypedDict, total=False):
     gpus: int  # of each task
     generic: Mapping[str, int]  # named resources of each task
     nodes: int
+    tasks_per_node: int  # at most; without `tasks` exactly so many
+    distribution: str  # of ranks over nodes: block or cyclic
+    kill_on_bad_exit: bool  # the first task that fails ends the others
     nodelist: Sequence[str]
     exclude: Sequence[str]
     time: float | str  # the time limit

@@ -10,6 +10,7 @@ from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
+from ostler.model.job import JobSpec
 from ostler.model.orders import (
     NODE_FAULT,
     Chunk,
@@ -23,6 +24,7 @@ from ostler.model.orders import (
 from ostler.model.ranges import RangeSet
 from ostler.model.resources import Placement
 from ostler.model.states import AllocationState, JobState, Result
+from ostler.schedule.ranks import cyclic
 from ostler.schedule.words import counted
 
 FAULT_PAUSE_MOST = 30.0  # seconds until a node that could not start anything is tried again
@@ -106,6 +108,9 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         spec.request,
         step=step_number(job.id),
         total_tasks=spec.request.tasks,
+        ranks=_ranks(spec, alloc, place),
+        kill_on_bad_exit=spec.kill_on_bad_exit,
+        verbose=spec.verbose,
         members=tuple(p.node for p in alloc.placements),
         start=start,
         is_array=job.is_array,
@@ -128,6 +133,13 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         detach=spec.detach,
     )
     s.send(node, order, (spec.env, spec.script, spec.items))
+
+
+def _ranks(spec: JobSpec, alloc: Allocation, place: Placement) -> tuple[int, ...]:
+    if spec.distribution == "block" or len(alloc.placements) == 1:
+        return ()
+    ranks = cyclic(tuple(p.tasks for p in alloc.placements))
+    return ranks[alloc.placements.index(place)]
 
 
 def _first_chunk(entry: Entry, alloc: Allocation) -> Chunk:

@@ -20,6 +20,7 @@ _TOLD = frozenset(
     {
         "",
         NODE_FAULT,
+        Result.FAILED,
         Result.CANCELLED,
         Result.TIMEOUT,
         Result.MEMORY,

@@ -279,6 +279,8 @@ def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
     shape = place.tasks >= 1 and place.first_rank == rank and named_once
     if not shape or wanted != given or generic != place.generic:
         raise Refused(f"job {job.id} asks for {wanted} on {place.node}, and was to get {given}")
+    if request.tasks_per_node and place.tasks > request.tasks_per_node:
+        raise Refused(f"job {job.id} wants no {place.tasks} tasks on one node")
     if missing := node.books.lacks(place):
         raise Refused(missing)
 

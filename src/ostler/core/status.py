@@ -9,6 +9,7 @@ from ostler.model.states import Result
 ENDED_BY_OSTLER = 125
 _MEANT = {126: "not executable", 127: "command not found"}  # as the starter and shells mean them
 _LIMITS = frozenset({Result.TIMEOUT, Result.MEMORY, Result.LOST, Result.REJECTED})
+_ENDING = (signal.SIGTERM, signal.SIGKILL)  # with which Ostler ends tasks
 
 
 def exit_status(cause: str, tasks: Sequence[TaskExit]) -> int:
@@ -21,6 +22,8 @@ def exit_status(cause: str, tasks: Sequence[TaskExit]) -> int:
     """
     if cause in _LIMITS or cause == Result.DEPENDENCY:
         return ENDED_BY_OSTLER
+    if cause == Result.FAILED:  # a task failed, and the others were ended because of that
+        tasks = [t for t in tasks if t.signal not in _ENDING] or tasks
     killed = [t.signal for t in sorted(tasks, key=lambda t: t.rank) if t.signal]
     if killed:
         return 128 + killed[0]

@@ -17,7 +17,7 @@ from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, step_id
-from ostler.model.job import ALLOC, ATTENDED, KINDS, Job, JobSpec
+from ostler.model.job import ALLOC, ATTENDED, DISTRIBUTIONS, KINDS, Job, JobSpec
 from ostler.model.record import Blob
 from ostler.model.resources import Request
 from ostler.model.states import JobState
@@ -249,6 +249,7 @@ def check_request(request: Request) -> None:
         ("--memory", request.memory, 0, 1 << 60),
         ("--gpus", request.gpus, 0, limits.MAX_CPUS),
         ("--nodes", request.nodes, 0, limits.MAX_TASKS),
+        ("--tasks-per-node", request.tasks_per_node, 0, limits.MAX_TASKS),
         ("--generic", len(request.generic), 0, limits.MAX_GENERIC),
         *((f"--generic {name}", n, 1, 1 << 40) for name, n in request.generic.items()),
     )
@@ -312,6 +313,9 @@ def check_ranges(spec: JobSpec) -> None:
     if spec.within and (spec.array or spec.after or spec.not_before or spec.kind != "run"):
         raise UsageError("a step is run at once, and is no array", hint="use `submit` for a job")
     _check_streams(spec)
+    if spec.distribution not in DISTRIBUTIONS:
+        known = " or ".join(DISTRIBUTIONS)
+        raise UsageError(f"--distribution cannot be {spec.distribution!r}", expected=known)
     if any(d.kind not in KINDS for d in spec.after):
         raise UsageError("a dependency is of no known kind", expected=", ".join(KINDS))
     last = -1

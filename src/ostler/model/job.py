@@ -14,6 +14,7 @@ from ostler.model.states import JobState, Result
 KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail", "each": ":each"}
 ALLOC = "alloc"  # kind of a job that holds its allocation for steps
 ATTENDED = ("run", ALLOC)  # kinds that end when their client is gone
+DISTRIBUTIONS = ("block", "cyclic")  # of ranks over nodes: node after node, or round and round
 
 
 class Dependency(Struct, frozen=True):
@@ -75,6 +76,9 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     retries: int = 0
     retry_on: tuple[str, ...] = ()  # exit statuses and results; empty: any failure
     rlimits: dict[str, int] = {}  # soft limits of the submission, by their names in `limits`
+    distribution: str = "block"  # of ranks over the nodes; one of DISTRIBUTIONS
+    kill_on_bad_exit: bool = False  # the first task that fails ends the others
+    verbose: bool = False  # tasks' places are told on their stderr before they start
     stdio: str = ""  # token of a waiting client's descriptors; empty: files, or a relay
     streams: Streams | None = None  # held by a relay on each node; None: files, or `stdio`
     stdin: str = "first"  # which tasks of a `run` read its input: one of `limits.STDIN`

@@ -42,6 +42,9 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     request: Request
     step: int = -1  # its number in the allocation of `job`; -1: it is no step
     total_tasks: int = 1
+    ranks: tuple[int, ...] = ()  # of the tasks here; empty: one after the other from `first_rank`
+    kill_on_bad_exit: bool = False
+    verbose: bool = False
     members: tuple[str, ...] = ()  # all nodes of the allocation
     start: bool = True  # False: wait for `StartTasks`
     is_array: bool = False

@@ -16,6 +16,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
     nodes: int = 0  # exactly so many nodes; 0: as few as it takes
     nodelist: tuple[str, ...] = ()  # only these
     exclude: tuple[str, ...] = ()  # none of these
+    tasks_per_node: int = 0  # at most so many tasks on one node; 0: as many as fit
 
     @property
     def shape(self) -> tuple[object, ...]:
@@ -30,6 +31,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
             generic,
             self.nodelist,
             self.exclude,
+            self.tasks_per_node,
         )
 
 

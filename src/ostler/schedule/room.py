@@ -102,6 +102,8 @@ class Room:
     def capacity(self, request: Request) -> int:
         """Return how many tasks of the request fit here; constraints on names are not looked at."""
         tasks = self.cpus.bit_count() // request.cpus if request.cpus else request.tasks
+        if request.tasks_per_node:
+            tasks = min(tasks, request.tasks_per_node)
         if tasks and request.memory:
             tasks = min(tasks, self.memory // request.memory)
         if tasks and request.gpus:

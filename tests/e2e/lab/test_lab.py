@@ -40,6 +40,36 @@ def test_a_job_of_three_nodes_runs_on_each_and_its_output_is_here(three: InLab) 
     assert ranks == ["n01 0", "n01 1", "n02 2", "n02 3", "n03 4", "n03 5"]
 
 
+def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
+    script = "echo $OSTLER_NODE $OSTLER_RANK"
+    done = three.ostler("run", "-n", "5", "--tasks-per-node", "2", "sh", "-c", script)
+    assert sorted(Counter(line.split()[0] for line in done.stdout.splitlines()).values()) == [
+        1,
+        2,
+        2,
+    ]
+    words = ("-N", "3", "--tasks-per-node", "2", "--distribution", "cyclic", "--verbose")
+    done = three.ostler("run", *words, "-c", "2", "sh", "-c", script)
+    ranks = sorted(done.stdout.splitlines(), key=lambda line: int(line.split()[1]))
+    assert ranks == ["n01 0", "n02 1", "n03 2", "n01 3", "n02 4", "n03 5"]
+    told = sorted(line for line in done.stderr.splitlines() if " rank " in line)
+    assert told[0] == "ostler: rank 0 on n01: CPUs 0,1, memory without a limit"
+    assert told[3] == "ostler: rank 3 on n01: CPUs 2,3, memory without a limit"
+    assert len(told) == 6
+    words = ("-N", "3", "--tasks-per-node", "2", "--distribution", "cyclic", "--label")
+    done = three.ostler("run", *words, "sh", "-c", script)
+    ranks = sorted(done.stdout.splitlines(), key=lambda line: int(line.split()[2]))
+    assert ranks == [f"{n}: n0{n % 3 + 1} {n}" for n in range(6)]
+
+
+def test_the_first_task_that_fails_ends_those_of_other_nodes(three: InLab) -> None:
+    script = "[ $OSTLER_RANK = 3 ] && exit 7; exec sleep 1000"
+    words = ("-N", "3", "--tasks-per-node", "2", "--kill-on-bad-exit")
+    done = three.ostler("run", *words, "sh", "-c", script, check=False)
+    assert done.returncode == 7
+    assert "rank 3 on n02 ended with status 7, and with it the others" in done.stderr
+
+
 def test_run_finds_its_node_from_outside_and_from_within_a_job(three: InLab) -> None:
     assert three.ostler("run", "-w", "n03", "cat", stdin="hello\n").stdout == "hello\n"
     inner = ["-w", "n02", "printenv", "OSTLER_NODE"]
