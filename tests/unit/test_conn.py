@@ -242,3 +242,45 @@ def test_what_is_flushed_leaves_before_the_turn_of_the_loop_ends() -> None:
         theirs.close()
 
     run(story())
+
+
+def test_a_payload_is_offered_at_once_when_it_is_alone_and_order_is_kept() -> None:
+    async def story() -> None:
+        ours, theirs = socket.socketpair()
+        connection = Connection(ours)
+        offered: list[bytes] = []
+        iterated: list[bytes] = []
+
+        def take(payload: bytes) -> bool:
+            if payload == b"no":
+                return False
+            if payload == b"bad":
+                raise UsageError("it makes no sense")
+            offered.append(payload)
+            return True
+
+        async def serve() -> None:
+            async for payload in connection:
+                iterated.append(payload)
+                here.set()
+
+        here = asyncio.Event()
+        connection.offer(take)
+        task = asyncio.get_running_loop().create_task(serve())
+        await asyncio.sleep(0)
+        theirs.sendall(frame(b"alone"))
+        while not offered:
+            await asyncio.sleep(0)
+        theirs.sendall(frame(b"two") + frame(b"together"))
+        await here.wait()
+        here.clear()
+        theirs.sendall(frame(b"no"))
+        await here.wait()
+        assert (offered, iterated) == ([b"alone"], [b"two", b"together", b"no"])
+        theirs.sendall(frame(b"bad"))
+        with pytest.raises(UsageError, match="makes no sense"):
+            await task
+        connection.close()
+        theirs.close()
+
+    run(story())

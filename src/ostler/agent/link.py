@@ -12,6 +12,7 @@ from ostler.wire.frames import Splitter, frame
 from ostler.wire.pack import pack, unpack
 
 _FDS = 16  # most descriptors taken with one read; three are ever wanted
+_into = memoryview(bytearray(1 << 16))  # what is read goes here first
 _INT = struct.calcsize("i")
 _MOST_UNSENT = 1 << 20  # bytes; a peer that leaves so much unread is as good as gone
 
@@ -91,19 +92,19 @@ class Link:
         messages: list[dict[str, object]] = []
         while self.open:
             try:
-                data, extra, _, _ = self.sock.recvmsg(
-                    262_144, _socket.CMSG_SPACE(_FDS * _INT), _socket.MSG_CMSG_CLOEXEC
+                size, extra, _, _ = self.sock.recvmsg_into(
+                    [_into], _socket.CMSG_SPACE(_FDS * _INT), _socket.MSG_CMSG_CLOEXEC
                 )
             except BlockingIOError:
                 break
             except OSError:
-                data, extra = b"", []
+                size, extra = 0, []
             self._take(extra)
-            if not data:
+            if not size:
                 self.close()
                 break
             try:
-                messages += [_map(payload) for payload in self._splitter.feed(data)]
+                messages += [_map(payload) for payload in self._splitter.feed(_into[:size])]
             except ValueError:
                 self.close()
         return messages

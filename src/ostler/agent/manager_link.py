@@ -37,6 +37,7 @@ class ManagerLink:
         self._heard = heard  # called at each heartbeat of the manager
         self._loop = asyncio.get_running_loop()
         self._link: Connection | None = None
+        self._welcomed = False  # by the manager of the present connection
         self._patience = _GREETING  # seconds of silence after which the link is closed
         self._silence: asyncio.TimerHandle | None = None
         self._beat: asyncio.TimerHandle | None = None
@@ -60,30 +61,35 @@ class ManagerLink:
 
     async def _serve(self, link: Connection) -> bool:
         """Talk over one connection to its end; say whether the manager took us in."""
-        self._link, self._patience, welcomed = link, _GREETING, False
+        self._link, self._patience, self._welcomed = link, _GREETING, False
         self._listen()
+        link.offer(self._hear)
         try:
             self._feed(Connecting())
             async for payload in link:
-                self._listen()
-                message = messages.decode_to_agent(payload)
-                welcomed = welcomed or isinstance(message, messages.Welcome)
-                self._take(message)
+                self._hear(payload)
         except (*messages.NO_MESSAGE, UsageError) as error:
             link.close(f"it sent what is no message: {error}")
         finally:
             link.close("the agent ends")
             self._link = None
             self._stop_timers()
-            if welcomed or link.reason != self._logged:  # it may be full for days
+            if self._welcomed or link.reason != self._logged:  # it may be full for days
                 log.info("manager is gone", extra={"reason": link.reason})
             self._logged = link.reason
             self._feed(Disconnected())
-        return welcomed
+        return self._welcomed
+
+    def _hear(self, payload: bytes) -> bool:
+        """Take a message; return True."""
+        self._listen()
+        self._take(messages.decode_to_agent(payload))
+        return True
 
     def _take(self, message: messages.ToAgent) -> None:
         match message:
             case messages.Welcome():
+                self._welcomed = True
                 self._every = max(0.1, message.heartbeat)
                 self._patience = _MISSED * self._every
                 log.info("welcomed", extra={"epoch": message.epoch})

@@ -91,6 +91,7 @@ class Server:
 
     async def _serve(self, client: Client) -> None:
         count = 0
+        client.link.offer(lambda payload: self._take_now(client, payload))
         try:
             async for payload in client.link:
                 self._take(client, payload)
@@ -116,6 +117,13 @@ class Server:
                 self.agents.gone(client.node, client.link)
             if client.addresses:
                 self.turns.put(ClientGone(tuple(sorted(client.addresses))))
+
+    def _take_now(self, client: Client, payload: bytes) -> bool:
+        """Take a request that came alone without a turn of the loop in between."""
+        if not client.room.is_set():
+            return False
+        self._take(client, payload)
+        return True
 
     def _take(self, client: Client, payload: bytes) -> None:
         number = 0

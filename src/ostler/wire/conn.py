@@ -87,7 +87,8 @@ class Connection:
         self._in_cost = 0
         self._received: list[int] = []  # descriptors of a frame that is not complete
         self._current: list[int] = []  # descriptors of the payload handed out last
-        self._broken: UsageError | None = None
+        self._broken: Exception | None = None
+        self._take_now: Callable[[bytes], bool] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._out: deque[tuple[bytes, list[int]]] = deque()
         self._out_bytes = 0
@@ -198,6 +199,13 @@ class Connection:
             self._loop.add_reader(self._fd, self._on_readable)
         return payload
 
+    def offer(self, take: Callable[[bytes], bool]) -> None:
+        """Offer a payload that comes alone to `take` at once, while whoever iterates waits for it.
+
+        It is handed out by iteration only if `take` returns False. What `take` raises is raised there.
+        """
+        self._take_now = take
+
     def take_descriptors(self) -> list[int]:
         """Return those that came with the payload handed out last; the caller closes them."""
         taken, self._current = self._current, []
@@ -242,6 +250,14 @@ class Connection:
             if len(self._received) > _MAX_FDS:
                 self._end(f"it sent more than {_MAX_FDS} descriptors with one frame")
                 return
+        elif self._take_now is not None and self._is_alone(payloads):
+            try:
+                if self._take_now(payloads[0]):
+                    return
+            except Exception as error:  # noqa: BLE001 - whoever iterates meets it
+                self._broken = error
+                self._wake()
+                return
         for payload, mine in zip(payloads, owners, strict=True):
             self._in.append((payload, mine))
             self._in_cost += _cost(payload, mine)
@@ -250,6 +266,11 @@ class Connection:
         if not self._charge():
             self._end("too many bytes of this user's unfinished messages wait")
         self._wake()
+
+    def _is_alone(self, payloads: list[bytes]) -> bool:
+        """Say whether this is all there is, and somebody waits for it."""
+        waits = self._waiter is not None and not self._waiter.done()
+        return waits and len(payloads) == 1 and not self._in and not self._splitter.pending
 
     def _charge(self) -> bool:
         """Tell the budget what waits here; False if it is too much."""
