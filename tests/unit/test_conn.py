@@ -257,6 +257,7 @@ def test_a_payload_is_offered_at_once_when_it_is_alone_and_order_is_kept() -> No
             if payload == b"bad":
                 raise UsageError("it makes no sense")
             offered.append(payload)
+            here.set()
             return True
 
         async def serve() -> None:
@@ -269,8 +270,8 @@ def test_a_payload_is_offered_at_once_when_it_is_alone_and_order_is_kept() -> No
         task = asyncio.get_running_loop().create_task(serve())
         await asyncio.sleep(0)
         theirs.sendall(frame(b"alone"))
-        while not offered:
-            await asyncio.sleep(0)
+        await here.wait()
+        here.clear()
         theirs.sendall(frame(b"two") + frame(b"together"))
         await here.wait()
         here.clear()
