@@ -142,6 +142,7 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
         float(job.spec.time_limit) or inf,
         blocked,
         head=bool(entry.returned),
+        known=(job.spec.request, job.spec.request.shape),
     )
     entry.view = view if count else None
     return view

@@ -70,6 +70,8 @@ class Planner:
 
     def offer(self, entry: WaitingView, elements: int) -> tuple[int, Wait | None]:
         """Start up to so many elements; return how many are left, and why they wait."""
+        if (known := self._unfit_as(entry)) is not None:
+            return elements, known
         left = elements
         while left:
             found = self.look(entry)
@@ -80,6 +82,12 @@ class Planner:
             self._start(entry, found)
             left -= 1
         return 0, None
+
+    def _unfit_as(self, entry: WaitingView) -> Wait | None:
+        """Return why it waits if that is so as of one before it: of a long queue nearly all do."""
+        if entry.blocked or self.snapshot.max_cpus_per_user or entry.partition not in self.heads:
+            return None
+        return self._unfit.get(self._shapes.get(entry.shape, -1))
 
     def look(self, entry: WaitingView) -> Seats | Wait:
         """Return where one element would start now, or why it waits. Changes nothing."""
@@ -166,8 +174,7 @@ class Planner:
         return self.resumes.withheld.get(node, 0) | self.resumes.taken.get(node, 0)
 
     def _shape(self, entry: WaitingView) -> int:
-        key: Shape = (entry.partition, entry.request.shape)
-        return self._shapes.setdefault(key, len(self._shapes))
+        return self._shapes.setdefault(entry.shape, len(self._shapes))
 
     def _over_limit(self, user: str, held: int, asked: int) -> Wait:
         wait = self._limited.get((user, held, asked))

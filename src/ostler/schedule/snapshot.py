@@ -66,6 +66,15 @@ class WaitingView(Struct):
     duration: float  # seconds it may take; inf without a limit
     blocked: Wait | None = None  # the core already knows why it cannot start
     head: bool = False  # returned by a failed start: goes before its equals
+    known: tuple[Request, tuple[object, ...]] | None = None  # a request and its shape, made once
+
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Return a key that entries have in common which fit in the same places."""
+        known = self.known
+        if known is not None and known[0] is self.request:
+            return self.partition, known[1]
+        return self.partition, self.request.shape
 
 
 class ResumeView(Struct):
