@@ -131,7 +131,8 @@ class Work:
         if holder.error is not None or not tries:
             return
         known = None if holder.body is None else parse_ref(holder.body["job"]).job
-        if known is None or (known not in sim.core.ended and not sim.started(known)):
+        serving = known is not None and sim.manager.serving
+        if known is None or not (serving and (known in sim.core.ended or sim.started(known))):
             sim.clock.after(5.0, lambda: self._step(client, holder, cpus, tries - 1))
             return
         spec = make_spec(
