@@ -53,6 +53,12 @@ def test_elements_are_shown_together_with_their_labels(host: Host) -> None:
     assert host.ostler("logs", f"{ident}_1").stdout == "begun 1\nended"
 
 
+def test_the_files_of_all_tasks_are_shown(host: Host) -> None:
+    ident = host.submit("-n", "2", "-o", "%j-%t", "--", "sh", "-c", "echo $OSTLER_RANK")
+    host.ostler("wait", ident)
+    assert host.ostler("logs", "-l", ident).stdout == f"{ident} task 0: 0\n{ident} task 1: 1\n"
+
+
 def test_the_counts_of_an_array_are_read_without_its_elements(host: Host) -> None:
     ident = host.submit("--array", "0-9", "--", "sh", "-c", "test $OSTLER_ELEMENT -lt 7")
     host.ostler("wait", ident, check=False)

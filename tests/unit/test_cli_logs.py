@@ -103,6 +103,17 @@ def test_a_file_that_all_elements_share_is_printed_once(
         }
 
 
+@pytest.mark.parametrize("words", [("logs", "-f"), ("logs", "--label")])
+def test_each_task_has_its_own_label(tmp_path: Path, words: tuple[str, ...]) -> None:
+    paths = [tmp_path / f"rank-{rank}" for rank in range(2)]
+    for path in paths:
+        path.write_text(f"{path.name}\n")
+    element = {"id": "12", "element": 0, "state": "done", "output_path": str(paths[0])}
+    rows = [element | {"output_paths": [str(path) for path in paths]}]
+    with answering(tmp_path, job={"jobs": [ROW | {"element_rows": rows}]}, wait={"jobs": [ENDED]}):
+        assert ostler(tmp_path, *words, "12").out == "12 task 0: rank-0\n12 task 1: rank-1\n"
+
+
 def test_elements_that_start_while_it_follows_are_printed_too(tmp_path: Path, folder: Path) -> None:
     array = Array(folder, 3)
     array.path(0).write_text("early\n")

@@ -61,8 +61,8 @@ class Elements:
         if self.is_array and not parsed.elements:
             spans = parse_ranges(str(job["array"]))
         self.spans = spans
-        self.many = len(RangeSet(spans)) > 1
-        self.first: Row = self.page(RangeSet(spans).take(1))[0]
+        self.first = self.files(self.page(RangeSet(spans).take(1))[0])
+        self.many = len(RangeSet(spans)) > 1 or len(self.first) > 1
 
     def page(self, numbers: list[tuple[int, int]]) -> list[Row]:
         """Return the present rows of some elements, PAGE at most."""
@@ -80,7 +80,7 @@ class Elements:
 
     def need_files(self) -> None:
         """Raise `Missing` or `Refused` unless there are files to read."""
-        if self.path(self.first):
+        if self.first:
             return
         if self._user:
             raise Refused(
@@ -90,10 +90,17 @@ class Elements:
             f"job {self.ref} writes to no file", hint="it was a `run`, or goes to /dev/null"
         )
 
-    def path(self, row: Row) -> bytes:
-        """Return the path of an element's file; empty if it has none."""
-        path = row.get(self._key) or b""
-        return path if isinstance(path, bytes) else encode(str(path))
+    def files(self, row: Row) -> list[tuple[str, bytes]]:
+        """Return the files of an element, each with whose it is; of several tasks by rank."""
+        name = str(row.get("id"))
+        ranks = row.get(f"{self._key}s")
+        if isinstance(ranks, list):
+            return [(f"{name} task {rank}", _raw(path)) for rank, path in enumerate(ranks)]
+        return [(name, _raw(row[self._key]))] if row.get(self._key) else []
+
+
+def _raw(path: object) -> bytes:
+    return path if isinstance(path, bytes) else encode(str(path))
 
 
 def _print(elements: Elements, printer: Printer) -> None:
@@ -102,9 +109,8 @@ def _print(elements: Elements, printer: Printer) -> None:
     missing = b""
     for page in elements.pages():
         for row in page:
-            path = elements.path(row)
-            if path:
-                printer.finish(files.get(str(row.get("id")), path))
+            for ident, path in elements.files(row):
+                printer.finish(files.get(ident, path))
                 files.close(path)
                 missing = missing or (b"" if os.path.exists(path) else path)
     if not printer.printed and not printer.complained:
@@ -131,10 +137,10 @@ def _print_json(elements: Elements) -> None:
     files = Files()  # elements may share one: it is told once
     for page in elements.pages():
         for row in page:
-            path = elements.path(row)
-            if path and files.new(path):
-                write_all(1, f"{mark}{json_text({'id': row.get('id'), 'path': path})}".encode())
-                mark = ", "
+            for _, path in elements.files(row):
+                if files.new(path):
+                    write_all(1, f"{mark}{json_text({'id': row.get('id'), 'path': path})}".encode())
+                    mark = ", "
     write_all(1, b'{"files": []}\n' if mark[0] == "{" else b"]}\n")
 
 
@@ -208,14 +214,15 @@ class Window:
         writing: set[bytes] = set()
         live = []
         for row in self._elements.page(numbers):
-            path = self._elements.path(row)
-            if path:
-                self._files.get(str(row.get("id")), path)
+            paths = []
+            for ident, path in self._elements.files(row):
+                self._files.get(ident, path)
+                paths.append(path)
             if row.get("state") == "done":
-                self._ended.add(path)
+                self._ended.update(paths)
             else:
                 live.append(int(row.get("element") or 0))
-                writing.add(path)
+                writing.update(paths)
         self._ended -= writing
         self._live = RangeSet([(number, number) for number in live])
         return bool(self._todo) and len(live) < PAGE // 2

@@ -12,6 +12,7 @@ from ostler.model.ranges import format_ranges
 from ostler.model.states import JobState
 
 Row = dict[str, Any]
+TASKS_SHOWN = 1_000  # tasks of which the files are told
 
 
 def job_row(s: State, entry: Entry) -> Row:
@@ -117,8 +118,8 @@ def _place(alloc: Allocation, element: Element) -> Row:
     }
 
 
-def files(job: Job, element: Element) -> dict[str, str | bytes]:
-    """Return where the element's output and errors are, for the first task."""
+def files(job: Job, element: Element) -> Row:
+    """Return where the element's output and errors are: of the first task, and by rank if need be."""
     if job.spec.stdio or job.spec.streams is not None or job.holds:
         return {}
     values = {
@@ -134,7 +135,25 @@ def files(job: Job, element: Element) -> dict[str, str | bytes]:
     if job.spec.error:
         err = output_path(job.spec.error, job.spec.cwd, values, array=job.is_array)
     paths = {"output_path": out, "error_path": err}
-    return {k: _text(v) for k, v in paths.items() if v != NULL}
+    found: Row = {k: _text(v) for k, v in paths.items() if v != NULL}
+    for key, pattern in (("output", job.spec.output), ("error", job.spec.error or job.spec.output)):
+        if _by_task(job, element, pattern):
+            ranks = range(min(job.spec.request.tasks, TASKS_SHOWN))
+            each = (
+                output_path(pattern, job.spec.cwd, values | {"t": str(rank)}, array=job.is_array)
+                for rank in ranks
+            )
+            found[f"{key}_paths"] = [_text(path) for path in each]
+    return found
+
+
+def _by_task(job: Job, element: Element, pattern: bytes) -> bool:
+    """Say whether each task has a file of its own, the name of which can be told.
+
+    Which task is on which of several nodes is not kept.
+    """
+    several = b"%n" in pattern and "," in element.node
+    return job.spec.request.tasks > 1 and b"%t" in pattern.replace(b"%%", b"") and not several
 
 
 def _text(path: bytes) -> str | bytes:
