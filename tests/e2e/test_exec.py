@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -15,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from ostler.model.errors import OstlerError
+from ostler.wire.frames import Splitter, frame
+from ostler.wire.pack import pack, unpack
 from tests.e2e.machine_kit import OSTLER, PATIENCE, Host, eventually
 from tests.e2e.test_system_machine import NOBODY, OTHER, as_user, ask, submit, system
 from tests.e2e.test_ups_and_downs import kill
@@ -236,3 +239,30 @@ def test_nobody_enters_the_job_of_another(system: Host) -> None:
         as_user(OTHER, enter)
     assert system.ostler("exec", ident, "--", "/usr/bin/id", "-un").stdout == "nobody\n"
     ask(system, NOBODY, "act", verb="cancel", refs=[ident])
+
+
+@pytest.mark.parametrize(
+    ("wish", "count", "code"),
+    [
+        ({"alloc": 4711, "argv": [b"true"]}, 3, "refused"),
+        ({"argv": [b"true"]}, 2, "usage"),
+        ({"argv": []}, 3, "usage"),
+        ({"argv": [b"a\0b"]}, 3, "usage"),
+        ({"argv": [b"true"], "term": b"x" * 300}, 3, "usage"),
+        ({"argv": [b"true"], "element": 5}, 3, "refused"),
+    ],
+)
+def test_a_wish_that_cannot_be_meant_is_refused_and_nothing_falls(
+    host: Host, wish: dict[str, object], count: int, code: str
+) -> None:
+    with job(host) as ident:
+        wish = {"alloc": host.job(ident)["element_rows"][0]["allocation"]} | wish
+        before = host.pids()
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(str(host.state / "agent.sock"))
+            socket.send_fds(sock, [frame(pack({"type": "exec", **wish}))], [0, 1, 2][:count])
+            (told,) = (unpack(payload) for payload in Splitter().feed(sock.recv(65536)))
+        assert (told["type"], told["code"]) == ("exec_refused", code)
+        assert host.ostler("exec", ident, "echo", "in").stdout == "in\n"
+        assert host.pids() == before
