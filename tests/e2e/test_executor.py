@@ -290,6 +290,33 @@ def test_the_job_of_a_program_that_was_killed_is_ended(own_host: Host) -> None:
     assert own_host.wait_for(job, "done")["result"] == "cancelled"
 
 
+INTERRUPTED = """
+import ostler, time
+with ostler.Executor(1) as made:
+    waits = [made.submit(lambda: (open("calls", "w").close(), time.sleep(1000))) for _ in range(9)]
+    print(made.job, flush=True)
+    waits[0].result()
+"""
+
+
+def test_ctrl_c_ends_the_calls_and_the_job(host: Host) -> None:
+    calls = host.work / "calls"
+    os.mkfifo(calls)
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=host.work,
+        env=os.environ | {"OSTLER_STATE": str(host.state)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        calls.read_text()  # one of them runs
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGINT
+    assert host.job(told.split()[0])["state"] == "done"
+
+
 def test_calls_go_on_while_daemons_are_killed_and_come_back(own_host: Host) -> None:
     with ostler.Executor(2, state=str(own_host.state)) as made:
         for name in ("manager", "agent", "supervisor"):

@@ -89,13 +89,13 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def dismiss(self, present: Container[int]) -> None:
-        """Give up those that are not present, and see that all have ended; they were told to."""
+    async def dismiss(self, idle: Container[int]) -> None:
+        """See that all end: the idle were told to, the others are cancelled."""
         reason = "the executor was shut down"
         watches = self._watches.items()
-        absent = [self._ref(e) for e, watch in watches if e not in present and not watch.done()]
-        if absent:
-            await self._last(asks.act("cancel", absent, reason))
+        others = [self._ref(e) for e, watch in watches if e not in idle and not watch.done()]
+        if others:
+            await self._last(asks.act("cancel", others, reason))
         left = [watch for watch in self._watches.values() if not watch.done()]
         if left and (await asyncio.wait(left, timeout=SLOW_END))[1]:
             await self._last(asks.act("cancel", self._plan.job, reason))

@@ -115,6 +115,10 @@ class Engine:
         self._closing = True
         self._soon(self._look)
 
+    def abandon(self, why: str) -> None:
+        """End all calls, those too that run."""
+        self._soon(lambda: self.break_off(why))
+
     def join(self) -> None:
         """Wait until it has ended."""
         self._thread.join()
@@ -147,7 +151,8 @@ class Engine:
             await self.over.wait()
             for worker in self._here.values():
                 worker.send(Kind.BYE)
-            await self._crew.dismiss(present=self._here)
+            idle = {element for element, worker in self._here.items() if not worker.doomed}
+            await self._crew.dismiss(idle)
         finally:
             server.close()
             shutil.rmtree(self.plan.folder, ignore_errors=True)
@@ -269,7 +274,7 @@ class Engine:
         for worker in self._busy.values():
             if worker.item is not None:
                 worker.item.failed(error)
-                worker.item = None
+                worker.item, worker.doomed = None, True
         for items in self._dying.values():
             for item in items:
                 item.failed(error)

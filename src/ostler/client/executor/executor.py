@@ -9,6 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, Unpack
 
 from ostler.client.executor.crew import Plan
@@ -153,6 +154,17 @@ class Executor(concurrent.futures.Executor):
         self._engine.close(cancel=cancel_futures)
         if wait:
             self._engine.join()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Shut down when all calls are done; Ctrl-C ends them, as it would end a loop here."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._engine.abandon("it was interrupted")
+        self.shutdown()
 
 
 def _cloudpickle() -> Callable[..., bytes]:
