@@ -19,6 +19,8 @@ from ostler.client.executor.futures import Future, Item, WorkerDied, rebuilt
 from ostler.client.executor.parcels import Inbox, Kind, Parcel, Part, wrap
 from ostler.wire.address import peer
 
+_NO_ROOM = 0.1  # seconds until the next accept when there is none
+
 
 class Worker(asyncio.BufferedProtocol):
     """The connection of one worker."""
@@ -145,7 +147,7 @@ class Engine:
         return self.broken or WorkerDied(f"job {job}: the executor was shut down", job)
 
     async def _main(self) -> None:
-        server = await self._loop.create_unix_server(lambda: Worker(self), sock=self.plan.sock)
+        accepting = self._loop.create_task(self._accept())
         self._crew.start()
         try:
             await self.over.wait()
@@ -154,8 +156,18 @@ class Engine:
             idle = {element for element, worker in self._here.items() if not worker.doomed}
             await self._crew.dismiss(idle)
         finally:
-            server.close()
+            accepting.cancel()
+            self.plan.sock.close()
             shutil.rmtree(self.plan.folder, ignore_errors=True)
+
+    async def _accept(self) -> None:
+        """Let workers in. Not by asyncio's server, which from Python 3.13 on looks for the file."""
+        while True:
+            try:
+                sock, _ = await self._loop.sock_accept(self.plan.sock)
+                await self._loop.connect_accepted_socket(lambda: Worker(self), sock)
+            except OSError:  # it hung up, or we are out of descriptors: who waits stays in line
+                await asyncio.sleep(_NO_ROOM)
 
     def _look(self) -> None:
         """End if nothing is left to be done."""
