@@ -41,9 +41,13 @@ def out(process: "subprocess.Popen[bytes]") -> IO[bytes]:
 
 
 def peak(pid: int) -> int:
-    """Return the most memory that a process has had, in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
+    """Return the most memory that a process has had, in bytes; 0 if it has ended meanwhile."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    words = status.partition("VmHWM:")[2].split()
+    return int(words[0]) << 10 if words else 0
 
 
 def sleeps_after(pid: int, count: int) -> bool:
