@@ -206,3 +206,13 @@ def test_the_tutorial_for_python_can_be_typed_as_it_stands(state: Path) -> None:
     )
     assert "and the next call: 1\n" in told
     assert re.search(r"CPU.*\n1024\n", told)
+
+
+def test_streams_go_where_their_page_says(state: Path) -> None:
+    told = type_all(
+        f"ostler up -q --cpus 4\n{commands('docs/howto/streams.md')}ostler down -q", state
+    )
+    lines = told.splitlines()
+    assert lines[:5] == [*(f"{n}: I have rank {n}" for n in range(3)), "HELLO", "HELLO"]
+    assert lines[5].startswith("/dev/pts/")
+    assert lines[6:] == ["begun", "done"]

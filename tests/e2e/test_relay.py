@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from ostler.wire.address import dial
+from ostler.wire.frames import frame
+from ostler.wire.pack import pack
 from tests.e2e.machine_kit import OSTLER, Host, eventually, names
 
 pytestmark = pytest.mark.e2e
@@ -261,4 +264,55 @@ def test_nothing_of_a_relay_is_left_after_its_job(host: Host) -> None:
     host.ostler("run", "--label", "-n", "2", sys.executable, "-c", "print(1)")
     job = host.json("jobs", "--all")["jobs"][-1]["id"]
     path = host.state / "node" / "streams" / job
+    eventually("the relay is gone", lambda: not path.exists())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff\xff\xff\xff",
+        frame(b"\xc1"),
+        frame(pack([])),
+        frame(pack({"type": "attach"})) + frame(pack({"type": "ack", "bytes": 1})),
+        frame(pack({"type": "attach"})) + frame(pack({"type": "ack", "bytes": -1})),
+        frame(pack({"type": "attach"})) + frame(pack({"type": "in", "data": bytes(1 << 17)})) * 3,
+        frame(pack({"type": "attach"})) + frame(pack({"type": "shut", "stream": None})),
+    ],
+)
+def test_nonsense_closes_that_connection_only(host: Host, payload: bytes) -> None:
+    script = "echo up; read x; echo $x"
+    with client(host, "run", "--detach", "sh", "-c", script, stdin=subprocess.PIPE) as process:
+        assert out(process).readline() == b"up\n"
+        job = host.json("jobs")["jobs"][-1]["id"]
+        with dial(str(host.state / "node" / "streams" / job)) as peer:
+            peer.settimeout(60)
+            peer.sendall(payload)
+            with suppress(ConnectionResetError):
+                while peer.recv(4096):
+                    pass
+        with client(host, "attach", job, stdin=subprocess.PIPE) as second:
+            second.communicate(b"word\n")
+        assert second.returncode == 0
+
+
+def test_what_nobody_has_read_waits_until_the_machine_is_stopped(own_host: Host) -> None:
+    script = "echo up; while [ ! -e go ]; do sleep 0.02; done; echo late"
+    with client(own_host, "run", "--detach", "sh", "-c", script) as first:
+        assert out(first).readline() == b"up\n"
+        first.kill()
+    (own_host.work / "go").touch()
+    own_host.wait_for("1", "done")
+    path = own_host.state / "node" / "streams" / "1"
+    with client(own_host, "attach", "1") as second:
+        told = out(second).read()
+    assert told.removeprefix(b"up\n") == b"late\n"  # killed before it acknowledged the first
+    assert second.returncode == 0
+    eventually("the relay is gone", lambda: not path.exists())
+    with client(own_host, "run", "--detach", "sh", "-c", "echo up; sleep 0.1; echo") as third:
+        assert out(third).readline() == b"up\n"
+        third.kill()
+    own_host.wait_for("2", "done")
+    path = path.with_name("2")
+    assert path.exists()
+    own_host.ostler("down")
     eventually("the relay is gone", lambda: not path.exists())

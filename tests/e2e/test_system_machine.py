@@ -14,6 +14,9 @@ import pytest
 from ostler.client.link import Link
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import OstlerError
+from ostler.wire.address import dial
+from ostler.wire.frames import Splitter, frame
+from ostler.wire.pack import pack, unpack
 from tests.e2e.machine_kit import Host, eventually, kill_leftovers
 
 NOBODY = pwd.getpwnam("nobody")
@@ -197,3 +200,31 @@ def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host, how: 
         ask(system, NOBODY, "act", verb="cancel", refs=[ident])
     row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
     assert row["result"] == ("cancelled" if how == "cancel" else "timeout")
+
+
+def test_a_relay_serves_its_user_and_root_alone(system: Host) -> None:
+    script = b"/usr/bin/id -u; read x"
+    held = {"streams": {"label": True}, "kind": "run", "detach": True}
+    ident = submit(system, NOBODY, b"/bin/sh", b"-c", script, **held)
+    path = str(system.state / "node" / "streams" / ident)
+    eventually("its relay listens", lambda: os.path.exists(path))
+
+    def read() -> str:
+        try:
+            sock = dial(path)
+        except OSError as error:
+            return error.strerror or ""
+        with sock:
+            sock.settimeout(60)
+            sock.sendall(frame(pack({"type": "attach", "version": 1, "window": None})))
+            splitter, told = Splitter(), b""
+            while not told.endswith(b"\n") and (data := sock.recv(4096)):
+                messages = [unpack(payload) for payload in splitter.feed(data)]
+                told += b"".join(m["data"] for m in messages if m["type"] == "out")
+        return told.decode()
+
+    assert as_user(OTHER, read) == "Permission denied"
+    assert as_user(NOBODY, read) == f"0: {NOBODY.pw_uid}\n"
+    assert read() == f"0: {NOBODY.pw_uid}\n"  # once more, as nobody has acknowledged it
+    ask(system, NOBODY, "act", verb="cancel", refs=[ident])
+    assert ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]["result"] == "cancelled"

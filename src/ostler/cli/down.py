@@ -8,9 +8,12 @@ from contextlib import suppress
 from ostler.cli.ask import state_of
 from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, say
-from ostler.client.link import Link
+from ostler.client.link import Link, connect
 from ostler.client.place import supervisor
 from ostler.model.errors import NotNow, UsageError
+from ostler.wire.frames import frame
+from ostler.wire.pack import pack
+from ostler.wire.streams import FOLDER
 
 _PATIENCE = 60.0  # seconds for the daemons to end
 _ANSWER = 5.0  # seconds for a manager that may be dead to come back
@@ -36,6 +39,7 @@ def stop(state: str, how: str) -> None:
     pid = supervisor(state)
     if pid:
         end_supervisor(pid)
+        _end_relays(f"{state}/{FOLDER}")
     elif not asked:
         raise NotNow(f"no machine is up at {state}")
     if how != "leave":  # what `up` was told is over; the next one probes anew
@@ -66,6 +70,16 @@ def _ask(state: str, how: str) -> bool:
     finally:
         link.close()
     return True
+
+
+def _end_relays(folder: str) -> None:
+    """Let relays go that only wait for somebody to read what ended jobs have left."""
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                sock = connect(f"{folder}/{name}")
+                sock.send(frame(pack({"type": "quit"})))
+                sock.close()
 
 
 def end_supervisor(pid: int) -> None:
