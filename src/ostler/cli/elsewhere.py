@@ -5,7 +5,8 @@ Names of Slurm, Grid Engine, HyperQueue and the shell. Loaded only when a word i
 
 _COMMANDS = {
     "run": "srun qrsh",
-    "exec": "enter shell nsenter sattach",
+    "exec": "enter shell nsenter",
+    "attach": "sattach reattach fg",
     "alloc": "salloc qlogin allocate",
     "submit": "sbatch qsub batch",
     "jobs": "squeue qstat list ls ps top queue",

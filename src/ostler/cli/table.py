@@ -117,7 +117,7 @@ OPTIONS: dict[str, Option] = {
         Option("ranked", "--label", "", "begin each line of output with the rank of its task"),
         Option("stdin", "--stdin", "first|all|none", "which tasks read the input; the first"),
         Option("pty", "--pty", "", "give the task a terminal, as a shell or an editor needs"),
-        Option("detach", "--detach", "", "go on without this client; see `ostler attach`"),
+        Option("detach", "--detach", "", "keep the job when this client goes away; `ostler attach` gets it back"),
         Option("up", "--up", "", "start a machine on this host if none is up"),
         Option("declared_cpus", "--cpus", "N", "offer N CPUs instead of what this host has"),
         Option("declared_memory", "--memory", "SIZE", "offer so much memory"),
