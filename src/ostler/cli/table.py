@@ -182,7 +182,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "attach", "Jobs", "run:attach",
-            "Get a `run` back whose streams are held for it; Ctrl-\\ leaves it again.", "", _ID,
+            "Get a `run` back; Ctrl-\\ leaves it again, with --pty Ctrl-] three times.", "", _ID,
             example="ostler attach 12",
         ),
         Command(
