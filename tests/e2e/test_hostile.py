@@ -26,6 +26,7 @@ VALUES = st.recursive(
 TYPES = st.sampled_from(
     [
         "submit",
+        "submit_all",
         "act",
         "modify",
         "wait",
@@ -47,6 +48,8 @@ FIELDS = st.sampled_from(
     [
         "id",
         "spec",
+        "jobs",
+        "links",
         "refs",
         "verb",
         "what",
@@ -145,6 +148,30 @@ def test_specs_of_any_shape_are_accepted_or_refused_with_a_sentence(hosts: Host)
     @given(st.fixed_dictionaries({}, optional=SPEC_FIELDS), st.text(max_size=10))
     def submit(spec: dict[str, Any], rid: str) -> None:
         message = {"type": "submit", "id": 1, "request_id": rid, "spec": spec, "dry": True}
+        with dial(str(hosts.state / "sock"), 10.0) as sock:
+            sock.sendall(frame(msgspec.msgpack.encode(message)))
+            head = sock.recv(4, socket.MSG_WAITALL)
+            body = sock.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        answer = msgspec.msgpack.decode(body)
+        assert answer["type"] in ("ok", "error")
+        assert answer.get("code") != "error", answer
+        assert answer["type"] == "ok" or answer["message"]
+
+    submit()
+    _still_serves(hosts, before)
+
+
+def test_jobs_that_go_together_are_accepted_or_refused_with_a_sentence(hosts: Host) -> None:
+    before = hosts.pids()
+    kinds = st.sampled_from(["ok", "any", "each", "", "x" * 300])
+    links = st.lists(st.tuples(st.integers(-1, 4), kinds) | VALUES, max_size=3)
+    spec = st.fixed_dictionaries({}, optional=SPEC_FIELDS)
+    parts = st.lists(st.fixed_dictionaries({"spec": spec}, optional={"links": links}), max_size=4)
+
+    @settings(max_examples=200)
+    @given(parts | VALUES, st.text(max_size=10))
+    def submit(jobs: Any, rid: str) -> None:
+        message = {"type": "submit_all", "id": 1, "request_id": rid, "jobs": jobs, "dry": True}
         with dial(str(hosts.state / "sock"), 10.0) as sock:
             sock.sendall(frame(msgspec.msgpack.encode(message)))
             head = sock.recv(4, socket.MSG_WAITALL)

@@ -8,7 +8,9 @@ import pytest
 
 import ostler
 from ostler.client import Client, JobInfo
+from ostler.client.asks import Submission
 from ostler.client.spec import sha256, split_environment
+from ostler.client.values import JobOptions
 from ostler.model.errors import Missing, NotNow, Refused, UsageError
 from ostler.wire import messages
 from tests.unit.scripted import HANG_UP, SILENCE, Answer, Request, manager, play_supervisor
@@ -264,3 +266,25 @@ def test_a_cwd_that_is_a_path_object_and_a_short_limit_are_taken(tmp_path: Path)
     spec = submitted(tmp_path, ["true"], cwd=tmp_path, time=0.2, grace=0).spec
     assert spec.cwd == os.fsencode(tmp_path)
     assert (spec.time_limit, spec.grace) == (1, 0)
+
+
+def test_jobs_that_go_together_are_one_message(tmp_path: Path) -> None:
+    rows = [{"id": "4", "name": "use"}, {"id": "5", "name": "make"}]
+    options: JobOptions = {"after": [("make", "each"), 3, "2:any"], "array": range(2)}
+    jobs: dict[str, Submission] = {
+        "use": {"argv": ["true"], "options": options},
+        "make": {"script": "#!/bin/sh\n", "options": {"array": range(2)}},
+    }
+    with manager(tmp_path, lambda _: {"jobs": rows}) as made, Client(str(tmp_path)) as client:
+        assert {name: job.id for name, job in client.submit_all(jobs).items()} == {
+            "use": "4",
+            "make": "5",
+        }
+        with pytest.raises(UsageError, match=r"job 'use': it waits for 'mak', .* mean 'make'"):
+            client.submit_all({**jobs, "use": {"argv": ["x"], "options": {"after": "mak"}}})
+    [request] = made.requests
+    assert isinstance(request, messages.SubmitAll)
+    use, built = request.jobs
+    assert [(link.at, link.kind) for link in use.links] == [(1, "each")]
+    assert [(d.job, d.kind) for d in use.spec.after] == [(3, "ok"), (2, "any")]
+    assert (built.links, built.spec.name) == ([], "make")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -128,6 +128,11 @@ class AsyncClient:
                 raise ident
             handles.append(AsyncJobHandle(self, ident))
         return handles
+
+    async def submit_all(self, jobs: Mapping[str, Submission]) -> dict[str, AsyncJobHandle]:
+        """Queue jobs by name, all of them or none, as `Client.submit_all` does."""
+        ids = await self._do(asks.submit_all(asks.surroundings(), jobs))
+        return {name: AsyncJobHandle(self, ident) for name, ident in zip(jobs, ids, strict=True)}
 
     # -- jobs ------------------------------------------------------------------------------
 

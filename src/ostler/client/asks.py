@@ -11,7 +11,8 @@ from msgspec import Struct
 from ostler.client.link import error_from
 from ostler.client.outputs import Output
 from ostler.client.spec import join_environment, make_spec, new_request_id, own_limits
-from ostler.client.values import JobOptions, Word, values_of
+from ostler.client.values import JobOptions, Word, listed, values_of
+from ostler.client.workflow import After, after_of, make_parts
 from ostler.model.errors import Missing, NotNow, UsageError
 
 T = TypeVar("T")
@@ -118,6 +119,34 @@ def submit(
     here: dict[str, object], argv: Sequence[Word], script: bytes | str | None, options: JobOptions
 ) -> Ask[str]:
     """Queue a job; the answer is its id. Raises `UsageError` for what makes no sense."""
+    spec, blobs = make_spec(_values(here, argv, script, options))
+    fields = {"request_id": new_request_id(), "spec": spec, "blobs": blobs}
+    return Ask("submit", fields, lambda body: str(body["job"]))
+
+
+def submit_all(here: dict[str, object], jobs: Mapping[str, Submission]) -> Ask[list[str]]:
+    """Queue jobs by name, all or none; the answer is their ids in order. Raises `UsageError`."""
+    named: dict[str, tuple[dict[str, object], list[After]]] = {}
+    for name, job in jobs.items():
+        options = job.get("options", {}).copy()
+        after = [_after(item) for item in listed(options.pop("after", ()))]
+        values = _values(here, job.get("argv", ()), job.get("script"), options)
+        named[name] = (values, after)
+    parts, blobs = make_parts(named)
+    fields = {"request_id": new_request_id(), "jobs": parts, "blobs": blobs}
+    return Ask("submit_all", fields, lambda body: [str(row["id"]) for row in body["jobs"]])
+
+
+def _after(item: object) -> After:
+    """Return what a job waits for: a name of the same submission, an id or a handle; and the kind."""
+    job, kind = item if isinstance(item, tuple) else (item, "")
+    text = str(getattr(job, "id", job))
+    return (text, str(kind)) if kind else after_of(text)
+
+
+def _values(
+    here: dict[str, object], argv: Sequence[Word], script: bytes | str | None, options: JobOptions
+) -> dict[str, object]:
     values = {**here, **values_of(options)}
     if script is not None:
         text = script.encode() if isinstance(script, str) else script
@@ -131,9 +160,7 @@ def submit(
     if argv:
         values["argv"] = [os.fsencode(word) for word in argv]
         values.setdefault("name", _name(os.fsencode(argv[0])))
-    spec, blobs = make_spec(values)
-    fields = {"request_id": new_request_id(), "spec": spec, "blobs": blobs}
-    return Ask("submit", fields, lambda body: str(body["job"]))
+    return values
 
 
 # -- jobs ------------------------------------------------------------------------------------

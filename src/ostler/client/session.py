@@ -1,7 +1,7 @@
 """The synchronous client: one connection, any number of requests under way."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -30,11 +30,13 @@ class JobHandle:
 
     __slots__ = ("_ask", "_client", "_id", "_refused", "_request")
 
-    def __init__(self, client: "Client", ask: Ask[str]) -> None:
+    def __init__(self, client: "Client", what: Ask[str] | str) -> None:
+        """Send a submission, or stand for the job that has this id."""
         self._client = client
-        self._ask = ask
-        self._request = client.link.send(ask.type, **ask.fields)
-        self._id = ""
+        self._id = what if isinstance(what, str) else ""
+        if not isinstance(what, str):
+            self._ask = what
+            self._request = client.link.send(what.type, **what.fields)
         self._refused: OstlerError | None = None
 
     @property
@@ -152,6 +154,23 @@ class Client:
             )
             for job in jobs
         ]
+
+    def submit_all(self, jobs: Mapping[str, Submission]) -> dict[str, JobHandle]:
+        """Queue jobs by name, all of them or none; return their handles by name.
+
+        after: names of others among them, beside ids and handles, with a kind as in `name:any`.
+
+        >>> quiet = {"output": "/dev/null"}
+        >>> flow = machine.submit_all({
+        ...     "use": {"argv": ["true"], "options": {**quiet, "after": ["make", "check:any"]}},
+        ...     "make": {"argv": ["true"], "options": quiet},
+        ...     "check": {"argv": ["false"], "options": {**quiet, "after": "make"}},
+        ... })
+        >>> [flow[name].wait().result for name in ("make", "check", "use")]
+        ['success', 'failed', 'success']
+        """
+        ids = self._do(asks.submit_all(asks.surroundings(), jobs))
+        return {name: JobHandle(self, ident) for name, ident in zip(jobs, ids, strict=True)}
 
     # -- jobs ------------------------------------------------------------------------------
 

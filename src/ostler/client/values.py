@@ -97,7 +97,7 @@ def _value(name: str, value: Any) -> dict[str, object]:
         case "each":
             return _each(value)
         case "after":
-            return {"after": [_dependency(item) for item in _listed(value)]}
+            return {"after": [_dependency(item) for item in listed(value)]}
         case "signal":
             return {"warn_signal": int(value[0]), "warn_before": int(value[1])}
         case "nodelist" | "exclude" | "retry_on":
@@ -125,7 +125,7 @@ def _array(value: str | Iterable[int]) -> dict[str, object]:
     return {"array": _spans(text), "array_cap": int(cap)}
 
 
-def _listed(value: Any) -> Iterable[object]:
+def listed(value: Any) -> Iterable[object]:
     """Return what jobs are named: one may stand alone, and a word is an id, not its letters."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         pair = len(value) == 2 and value[1] in KINDS

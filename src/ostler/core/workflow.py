@@ -11,7 +11,7 @@ from ostler.core.explain import preview_all
 from ostler.core.state import State
 from ostler.core.submit import Beside, admit, check, check_open, keep_blobs, make_job
 from ostler.model import limits
-from ostler.model.errors import NotNow, OstlerError, UsageError
+from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
 from ostler.model.ids import job_name
 from ostler.model.job import ALLOC, Dependency, Job, JobSpec, Link
 
@@ -78,6 +78,8 @@ def _checked(s: State, now: float, event: SubmittedAll) -> list[Job]:
         request_id = part_id(event.request_id, at)
         job = make_job(s, now, event.caller, whole, request_id, later=at)
         try:
+            if foreseen := [dep.job for dep in spec.after if dep.job in ids]:
+                raise Missing(f"there is no job {foreseen[0]} to wait for yet")
             check(s, event.caller, job, event.blobs, beside)
         except OstlerError as error:
             error.message = f"{_name(event.specs, at)}: {error.message}"
