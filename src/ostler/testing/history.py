@@ -9,6 +9,7 @@ from random import Random
 
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref
+from ostler.model.job import ALLOC
 from ostler.model.states import Rule
 from ostler.testing.cluster import SimCluster
 from ostler.testing.fate import FAULTS, Fate
@@ -134,6 +135,9 @@ class History:
         if jobs:
             for verb in ("release", "resume"):
                 sim.answer(self.root.act(verb, jobs))
+        held = [e.job for e in sim.core.jobs.values() if e.job.spec.kind == ALLOC]
+        if endless := tuple(Ref(job.id) for job in held if not job.spec.time_limit):
+            sim.answer(self.root.act("cancel", endless))  # their clients hold them for ever
 
     def _wait_for_all(self) -> None:
         sim = self.sim
