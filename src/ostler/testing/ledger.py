@@ -19,6 +19,11 @@ class Broken(AssertionError):
     """A rule that must always hold does not."""
 
 
+def job_of(launch: Launch) -> int:
+    """Return the number of the job, or of the step, that a share is part of."""
+    return launch.job if launch.step < 0 else step_id(launch.job, launch.step)
+
+
 class Run(Struct, eq=False):
     """The tasks of one element on one node, as they truly ran."""
 
@@ -35,9 +40,7 @@ class Run(Struct, eq=False):
     @property
     def element(self) -> tuple[int, int]:
         """Return the job and the number of the element."""
-        launch = self.launch
-        job = launch.job if launch.step < 0 else step_id(launch.job, launch.step)
-        return job, self.index
+        return job_of(self.launch), self.index
 
 
 class Ledger:

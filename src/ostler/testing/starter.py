@@ -12,6 +12,7 @@ from ostler.core.agent_words import Phase
 from ostler.model.job import TaskExit
 from ostler.model.orders import NODE_FAULT, Ended, Launch
 from ostler.model.states import Result
+from ostler.testing.ledger import job_of
 from ostler.testing.tasks import Program, Site, Tasks
 
 FULL = "has no room for its spool"
@@ -102,7 +103,7 @@ class Starter:
         self.alive = False
         self._proof = proof
         if proof is not Proof.ALL:
-            self._site.ledger.unproven.add((self.launch.job, self.launch.placement.node))
+            self._site.ledger.unproven.add((job_of(self.launch), self.launch.placement.node))
 
     def hand_over(self, successor: "Starter") -> None:
         """Let another take the place of this one, which died before anything ran."""
