@@ -80,6 +80,34 @@ def test_what_is_not_acknowledged_comes_again_to_the_next_client() -> None:
     assert (held.size, held.is_sent) == (0, True)
 
 
+def test_an_acknowledgement_of_what_was_not_sent_makes_no_room() -> None:
+    held = Held()
+    held.put(1, b"x" * WINDOW)
+    with pytest.raises(ValueError, match="was not sent"):
+        held.acknowledge(1 << 31)
+    assert held.is_full
+    sent(held)
+    with pytest.raises(ValueError, match="was not sent"):
+        held.acknowledge(1 << 31)
+    held.put(1, b"x" * WINDOW)
+    assert held.is_full
+
+
+def test_many_short_pieces_are_put_together() -> None:
+    held = Held()
+    for count in range(3):
+        for _ in range(20_000):
+            held.put(1, b"x")
+        held.put(2, b"y")
+        assert held.size == (count + 1) * 20_001
+    told = sent(held)
+    assert len(told) < 60
+    assert b"".join(data for stream, data in told if stream == 1) == b"x" * 60_000
+    held.acknowledge(1)
+    held.put(2, b"z")  # behind what was sent, never into it
+    assert sent(held) == [(2, b"z")]
+
+
 def test_nobody_acknowledges_what_was_not_sent() -> None:
     held = Held()
     held.put(1, b"abc")

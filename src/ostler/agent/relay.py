@@ -20,7 +20,7 @@ from ostler.agent import linux
 from ostler.agent.link import peer_uid
 from ostler.agent.output import complain, why_not
 from ostler.agent.relay_ends import Held, Input, Pty, Sink, Source
-from ostler.agent.relay_order import Message, Order, Window, number, window_of
+from ostler.agent.relay_order import Message, Order, Window, number, ranks_of, window_of
 from ostler.agent.relay_peer import Peer, accept
 from ostler.wire import streams
 from ostler.wire.frames import frame
@@ -120,6 +120,8 @@ class Relay:
                 if not isinstance(message, dict):
                     raise ValueError  # noqa: TRY301 - as what cannot be unpacked
                 self._take(peer, message)
+                if peer.sock.fileno() < 0:
+                    return  # that was its last word, whatever it said behind it
         except ValueError:
             self._drop(peer)
             return
@@ -144,7 +146,7 @@ class Relay:
         if kind == "attach":
             self._attach(peer, message)
         elif kind == "tasks":
-            self._hand_out(peer)
+            self._hand_out(peer, ranks_of(message))
         elif kind == "quit":
             self._quit = True
             self._drop(peer)
@@ -189,6 +191,7 @@ class Relay:
                 "type": "attached",
                 "version": streams.VERSION,
                 "stdin": not self._input.is_over,
+                "waits": self._input.size,
                 "pty": self._order.is_terminal,
             },
         )
@@ -292,7 +295,7 @@ class Relay:
             self._say(self._client, {"type": "took", "bytes": took})
 
     # ── handing out ──────────────────────────────────────────────────────────────────────────
-    def _hand_out(self, peer: Peer) -> None:
+    def _hand_out(self, peer: Peer, ranks: list[int]) -> None:
         """Make pipes, or a terminal, and give the tasks' ends to a starter."""
         self._starters += not peer.is_starter
         peer.is_starter = True
@@ -301,7 +304,8 @@ class Relay:
             self._say(self._client, {"type": "again"})
         fds: list[int] = []
         try:
-            threes = self._terminal(fds) if self._order.is_terminal else self._pipes(fds)
+            terminal = self._order.is_terminal
+            threes = self._terminal(fds, ranks) if terminal else self._pipes(fds, ranks)
             self._give(peer, fds, threes)
         except OSError as error:
             complain(2, f"relay {os.getpid()}: {why_not(error)}")
@@ -322,22 +326,22 @@ class Relay:
             peer.sock.sendmsg([data], rights, _socket.MSG_NOSIGNAL)
         self._say(peer, {"type": "threes", "threes": threes})
 
-    def _terminal(self, fds: list[int]) -> list[list[int]]:
+    def _terminal(self, fds: list[int], ranks: list[int]) -> list[list[int]]:
         self._pty = self._pty or Pty(self._order.window)
         fds.append(self._pty.other_end())
         if not self._sources:
             self._listen(Source(self._pty.dup(), 1))
         if not self._input.sinks and self._reads_stdin():
             self._input.add(self._pty.dup())
-        return [[0, 0, 0]] * self._order.tasks
+        return [[0, 0, 0]] * len(ranks)
 
-    def _pipes(self, fds: list[int]) -> list[list[int]]:
+    def _pipes(self, fds: list[int], ranks: list[int]) -> list[list[int]]:
         order = self._order
         null = len(fds)
         fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
         both: list[int] = []
         threes: list[list[int]] = []
-        for rank in order.ranks:
+        for rank in ranks:
             if order.label or not both:
                 label = b"%d: " % rank if order.label else b""
                 both = [self._output(fds, 1, label), self._output(fds, 2, label)]

@@ -13,6 +13,7 @@ from ostler.wire.pack import pack
 from ostler.wire.streams import PIECE, WINDOW
 
 LONGEST_LINE = 1 << 16  # bytes; a longer one is cut where lines have labels
+_SHORT = 4096  # bytes up to which what comes in pieces is put together
 _IUTF8 = 0x4000  # a terminal erases characters, not bytes; `termios` has no name for it
 _END_OF_FILE = b"\x04"  # as a terminal's line discipline knows it
 
@@ -84,9 +85,15 @@ class Held:
 
     def put(self, stream: int, data: bytes) -> None:
         """Take what was read."""
-        if data:
-            self._chunks.append((stream, data))
-            self.size += len(data)
+        if not data:
+            return
+        self.size += len(data)
+        if self._next < len(self._chunks):  # of many short ones, each would weigh far more
+            last, before = self._chunks[-1]
+            if last == stream and len(before) + len(data) <= _SHORT:
+                self._chunks[-1] = (stream, before + data)
+                return
+        self._chunks.append((stream, data))
 
     def next_frame(self) -> bytes:
         """Return the next message for the client."""
@@ -96,7 +103,6 @@ class Held:
 
     def acknowledge(self, count: int) -> None:
         """Forget so many bytes; raise ValueError if they were never sent."""
-        self.size -= count
         while count > 0:
             if not self._next:
                 msg = "the client acknowledges what it was not sent"
@@ -104,9 +110,11 @@ class Held:
             stream, data = self._chunks[0]
             if count < len(data):
                 self._chunks[0] = (stream, data[count:])
+                self.size -= count
                 return
             self._chunks.popleft()
             self._next -= 1
+            self.size -= len(data)
             count -= len(data)
 
     def rewind(self) -> None:

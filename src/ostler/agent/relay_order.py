@@ -1,5 +1,6 @@
 """What a relay is to hold, and how values that came over a socket are read."""
 
+from ostler.model.limits import MAX_TASKS
 from ostler.wire import streams
 
 Message = dict[str, object]
@@ -13,12 +14,7 @@ class Order:
         self.uid = number(order, "uid")
         self.gid = number(order, "gid")
         self.user = str(order.get("user", ""))
-        self.tasks = number(order, "tasks")
         self.first_rank = number(order, "first_rank")
-        listed = order.get("ranks")
-        own = [rank for rank in listed if type(rank) is int] if isinstance(listed, list) else []
-        plain = range(self.first_rank, self.first_rank + self.tasks)
-        self.ranks: range | list[int] = own if len(own) == self.tasks else plain
         self.label = order.get("label") is True
         self.keep = order.get("keep") is True
         self.stdin = str(order.get("stdin", streams.FIRST))
@@ -33,6 +29,15 @@ def window_of(value: object) -> Window | None:
     rows, columns = value
     good = all(type(n) is int and 0 <= n <= 0xFFFF for n in (rows, columns))
     return (rows, columns) if good else None
+
+
+def ranks_of(message: Message) -> list[int]:
+    """Return the ranks in a message; raise ValueError where they make no sense."""
+    listed = message.get("ranks")
+    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_TASKS:
+        msg = "these are no ranks of tasks"
+        raise ValueError(msg)
+    return [number({"rank": rank}, "rank") for rank in listed]
 
 
 def number(message: Message, key: str) -> int:

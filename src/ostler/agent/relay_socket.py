@@ -4,7 +4,7 @@ import _socket
 import contextlib
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ostler.agent.link import peer_uid
 from ostler.wire.frames import Splitter, frame
@@ -81,8 +81,8 @@ def listen(folder: bytes, name: str, uid: int, gid: int) -> _socket.socket | Non
 class Lent:
     """The tasks' ends of their streams, as a starter got them from the relay that holds others."""
 
-    def __init__(self, state: bytes, name: str, uid: int) -> None:
-        """Ask the relay of this name and user; raise `NoRelay`."""
+    def __init__(self, state: bytes, name: str, uid: int, ranks: Sequence[int]) -> None:
+        """Ask the relay of this name and user for those of these tasks; raise `NoRelay`."""
         self.threes: list[Three] = []
         self._fds: list[int] = []
         self._sock = _new()
@@ -91,12 +91,14 @@ class Lent:
             self._connect(state, name)
             if peer_uid(self._sock) not in (0, os.geteuid(), uid):
                 raise PermissionError
-            self._sock.sendall(frame(pack({"type": "tasks"})))
+            self._sock.sendall(frame(pack({"type": "tasks", "ranks": list(ranks)})))
             for message in self._messages():
                 threes = message.get("threes")
                 if isinstance(threes, list):
                     self.threes = [self._three(three) for three in threes]
                     break
+            if len(self.threes) != len(ranks):
+                raise ValueError  # noqa: TRY301 - as what makes no sense at all
         except (OSError, ValueError, IndexError, TypeError):
             self.close()
             raise NoRelay("the relay that holds its streams does not answer") from None

@@ -71,7 +71,8 @@ class Runner:
         except Rejected as error:
             self._reject_all(str(error))
         except NoRelay as error:
-            self._finish(NODE_FAULT, f"{share.node} could not start it: {error}")
+            # Its user can end or fill the relay, so it is no reason to spare the node.
+            self._finish("", f"{share.node} could not start it: {error}")
         except OSError as error:
             why = f"{share.node} cannot keep the record of a job: {why_not(error)}"
             self._finish(NODE_FAULT, why)
@@ -86,7 +87,7 @@ class Runner:
         """Return what the tasks have as 0, 1 and 2 by rank, where those are no files."""
         share = self.share
         if share.relay:
-            self._lent = Lent(self._host.state, share.relay, share.uid)
+            self._lent = Lent(self._host.state, share.relay, share.uid, share.ranks)
             return self._lent.threes
         if share.stdio and len(self._stdio) != 3:
             raise Rejected("the client's descriptors did not come with the order; try again")

@@ -219,7 +219,7 @@ class Starter:
             os.close(fd)
 
     def _launch(self, order: Message, link: Link) -> None:
-        stdio = link.take_fds()
+        stdio = link.take_fds(_STDIO if order.get("stdio") else 0)  # others may have come behind it
         if self._runner is not None:
             for fd in stdio:
                 os.close(fd)

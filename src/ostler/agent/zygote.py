@@ -22,7 +22,7 @@ from ostler.wire.slices import take_usual_slices
 from ostler.wire.streams import FOLDER
 
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
-_PACKET = 4096  # bytes, more than any request
+PACKET = 4096  # bytes, more than any request
 
 
 def main(arguments: list[str]) -> None:
@@ -69,7 +69,7 @@ def _make_folder(path: bytes) -> None:
 
 def _receive(agent: _socket.socket) -> bytes:
     try:
-        return agent.recv(_PACKET)
+        return agent.recv(PACKET)
     except ConnectionError:
         return b""
 

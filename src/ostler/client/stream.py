@@ -266,6 +266,8 @@ class Streams:
             joint.is_joined = True
             joint.wants_input = message.get("stdin") is True
             joint.is_terminal = message.get("pty") is True
+            waits = message.get("waits")
+            joint.sent = waits if isinstance(waits, int) else 0
         elif kind == "shut":
             joint.wants_input = False
         elif kind in ("end", "again"):

@@ -15,7 +15,8 @@ Client -> relay
     keep    {}: the job is to go on without a client, so wait long for the next one
     quit    {}: go, if no task has a stream
 Relay -> client
-    attached {"version", "stdin", "pty"}: stdin false: no task reads it, or its end has come
+    attached {"version", "stdin", "pty", "waits"}: stdin false: no task reads it, or its end has
+            come. waits: bytes of it that an earlier client sent and `took` has not told of
     out     {"stream", "data"}: of 1 or 2; at most about `WINDOW` bytes are unacknowledged. What the
             last client has not acknowledged comes again to the next
     took    {"bytes"}: so many more of standard input are with the tasks
@@ -25,7 +26,8 @@ Relay -> client
     again   {}: what was said of the end is over
     taken   {}: another client has come
 Starter -> relay
-    tasks   {}: answered by descriptors (SCM_RIGHTS) in messages `fds` {"count", "left"}, then
+    tasks   {"ranks"}: those of its tasks. Answered by descriptors (SCM_RIGHTS) in messages `fds`
+            {"count", "left"}, then
     threes  {"threes": [[in, out, err], ...]}: for each task, by their places among the descriptors
     started {}: the tasks have theirs. Where this never comes, another starter may ask
 

@@ -1,12 +1,15 @@
 """Where a starter's tasks read from and write to."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ostler.wire.frames import frame
+from ostler.wire.pack import pack
 from tests.e2e.starter.kit import Agent, Message, order
 
 pytestmark = pytest.mark.e2e
@@ -121,6 +124,38 @@ def test_a_clients_descriptors_are_the_tasks_own(agent: Agent, work: Path) -> No
         assert errors.read() == b"err\n"
     assert line.hear_until("ended")["tasks"] == [[0, 0, 0]]
     assert os.listdir(work) == []
+
+
+def test_descriptors_of_a_command_beside_are_not_those_of_the_tasks(
+    agent: Agent, work: Path
+) -> None:
+    ours, theirs = socket.socketpair()
+    line = agent.fork()
+    launch = order(1, [b"echo", b"into the file"], work, output=b"out")
+    command = {
+        "type": "exec",
+        "alloc": 1,
+        "guest": 1,
+        "argv": [b"true"],
+        "element": -1,
+        "term": b"",
+    }
+    payload = frame(pack({"type": "launch", **launch})) + frame(pack(command))
+    os.kill(agent.pid, signal.SIGSTOP)  # so that both are there when it reads
+    socket.send_fds(line.sock, [payload], [theirs.fileno()] * 3)
+    os.kill(agent.pid, signal.SIGCONT)
+    assert line.hear_until("ended")["tasks"] == [[0, 0, 0]]
+    theirs.close()
+    with ours:
+        assert ours.recv(1) == b""
+    assert (work / "out").read_bytes() == b"into the file\n"
+
+
+def test_streams_that_no_relay_holds_are_not_the_nodes_fault(agent: Agent, work: Path) -> None:
+    ended = run(agent, work, b"touch ran", streams={})
+    assert (ended["cause"], ended["started_at"]) == ("", None)
+    assert "relay" in ended["why"]
+    assert not (work / "ran").exists()
 
 
 def test_an_unknown_program_says_so_to_the_waiting_client(agent: Agent, work: Path) -> None:
