@@ -115,6 +115,15 @@ def test_in_a_job_that_is_no_allocation_a_run_is_a_job(host: Host) -> None:
     assert done.stdout.strip() == newest(host)
 
 
+def test_an_allocation_that_ended_before_a_restart_takes_no_steps(own_host: Host) -> None:
+    own_host.ostler("alloc", "true")
+    inside = {"OSTLER_JOB": newest(own_host), "OSTLER_STATE": str(own_host.state)}
+    kill(own_host.pids()["manager"])
+    done = own_host.ostler("run", "true", check=False, **inside)
+    assert done.returncode == 3
+    assert "takes no steps" in done.stderr
+
+
 def test_what_still_runs_when_the_command_ends_is_ended(host: Host) -> None:
     script = f"{OSTLER} run sleep 1000 & until {OSTLER} jobs --steps | grep -q '[.]0 .*running'; do :; done"
     done = host.ostler("alloc", "sh", "-c", script)

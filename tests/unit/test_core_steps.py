@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ostler.core import steps
 from ostler.core.effects import Send
 from ostler.core.events import Awaited, ClientGone, Modified, NodesWorded, Submitted, Tick
 from ostler.core.explain import explain
@@ -362,6 +363,19 @@ def test_a_planner_sees_the_allocation_and_none_of_its_steps() -> None:
     assert not shot.waiting
     assert not plan(shot, box.now).lines
     assert box.cpus_of(step)
+
+
+def test_an_allocation_has_so_many_unfinished_steps_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "MAX_UNFINISHED_STEPS", 2)
+    box = Held()
+    first = box.step(cpus=2)
+    box.step()
+    with pytest.raises(Refused, match="2 unfinished steps"):
+        box.step()
+    box.end(box.part(first))
+    assert box.step() == f"{box.job}.2"
 
 
 def test_a_step_cannot_be_made_longer_than_its_allocation() -> None:

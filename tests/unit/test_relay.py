@@ -1,6 +1,7 @@
 """A relay as its peers see it, in a thread of the test: clients that come after others, and starters."""
 
 import os
+import select
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from ostler.agent.relay import Relay
 from ostler.agent.relay_order import Order
 from ostler.agent.relay_request import relay_request
 from ostler.agent.relay_socket import Lent
-from ostler.model.job import Streams
+from ostler.client.stream import Streams
+from ostler.model import job
 from ostler.model.orders import Launch
 from ostler.model.resources import Placement, Request
 from ostler.wire.address import dial
@@ -51,7 +53,7 @@ class Client:
 
 def launch(ranks: tuple[int, ...], **more: Any) -> Launch:
     place = Placement("n1", len(ranks), 0, tuple(range(len(ranks))))
-    fields: dict[str, Any] = {"streams": Streams(), "ranks": ranks, **more}
+    fields: dict[str, Any] = {"streams": job.Streams(), "ranks": ranks, **more}
     uid, gid = os.geteuid(), os.getegid()
     return Launch(1, 7, 0, 1, "me", uid, gid, place, Request(len(ranks)), **fields)
 
@@ -139,6 +141,30 @@ def test_input_that_a_client_left_behind_counts_for_the_next_one(
     assert told == waits + room
     lent.close()
     second.say({"type": "quit"})
+    relay.join(PATIENCE)
+
+
+def test_a_client_of_ours_counts_input_that_one_before_it_left(
+    state: Path, relay: threading.Thread, dials: Callable[[], Client]
+) -> None:
+    lent = lend(state, (0,))
+    left = bytes(1 << 17)
+    first = dials()
+    first.say({"type": "attach"}, {"type": "in", "data": left})
+    taken = first.hear("took")["bytes"]
+    streams = Streams()
+    streams.at({"n1": str(state / FOLDER / "7")})
+    assert streams.connect()
+    [joint] = streams.joints.values()
+    poll = select.poll()
+    poll.register(joint.fileno(), select.POLLIN)
+    while not joint.is_joined:
+        assert poll.poll(PATIENCE * 1000)
+        streams.tend({joint.fileno(): select.POLLIN})
+    assert joint.sent == len(left) - taken
+    streams.close()
+    lent.close()
+    dials().say({"type": "quit"})
     relay.join(PATIENCE)
 
 

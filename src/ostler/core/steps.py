@@ -19,6 +19,7 @@ from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.ids import MAX_STEPS
 from ostler.model.job import JobSpec, TaskExit
+from ostler.model.limits import MAX_UNFINISHED_STEPS
 from ostler.model.resources import Placement, Request
 from ostler.model.states import AllocationState, JobState, Result, Rule
 from ostler.model.units import format_duration, format_size
@@ -57,6 +58,11 @@ def placed(s: State, event: Submitted) -> Submitted:
         raise Refused(f"allocation {job.id} {ended} and takes no steps", hint=_OWN)
     if s.next_step[job.id] >= MAX_STEPS:
         raise Refused(f"allocation {job.id} has had {MAX_STEPS} steps, the most allowed", hint=_OWN)
+    if len(s.steps.get(job.id, ())) >= MAX_UNFINISHED_STEPS:
+        raise Refused(
+            f"allocation {job.id} has {MAX_UNFINISHED_STEPS} unfinished steps, the most allowed",
+            hint="wait for some to end",
+        )
     return replace(event, spec=_filled(spec, job.spec))
 
 

@@ -82,9 +82,18 @@ class Submissions:
             )
 
     def _recall(self, spec: JobSpec) -> None:
-        """Bring the jobs back into memory whose elements those of this one are to wait for."""
+        """Bring back into memory what the core has to know of other jobs to take this one.
+
+        Those whose elements this one's are to wait for; and an allocation that it names and that
+        has ended, as else it would be taken for a job of its own.
+        """
         for number in spec.tied_to:
             self._reads.recall(Ref(number))
+        state = self._turns.machine.state
+        if spec.within in state.ended and spec.within not in state.recent:
+            holder = self._store.job(spec.within)
+            if holder is not None and holder.holds:
+                self._reads.recall(Ref(spec.within))
 
     def _forgotten(self, caller: Caller, name: str) -> int | None:
         """Return a job of this request that memory has forgotten."""

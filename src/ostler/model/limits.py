@@ -16,6 +16,7 @@ MAX_NAME = 200  # characters of a name, project or partition
 MAX_PATH = 4_095  # bytes
 MAX_DEPENDENCIES = 1_000
 MAX_TOGETHER = 10_000  # jobs of one submission
+MAX_UNFINISHED_STEPS = 4_000  # in one allocation: each of its moves looks at all of them
 MAX_LINKS = 100_000  # dependencies among the jobs of one submission
 MAX_GENERIC = 32  # kinds of named resources
 MAX_RETRIES = 1_000
