@@ -18,6 +18,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, step_id
 from ostler.model.job import ALLOC, ATTENDED, DISTRIBUTIONS, KINDS, Job, JobSpec
+from ostler.model.patterns import unknown
 from ostler.model.record import Blob
 from ostler.model.resources import Request
 from ostler.model.states import JobState
@@ -233,12 +234,23 @@ def _check_sizes(spec: JobSpec, blobs: Mapping[str, bytes]) -> None:
         raise UsageError("there is nothing to run", hint="give a script, or -- and a command")
     if any(b"\0" in part for part in (*spec.argv, spec.cwd, spec.output, spec.error, spec.input)):
         raise UsageError("a command or path holds a NUL byte")
+    _check_patterns(spec)
     if not spec.cwd.startswith(b"/"):
         raise UsageError(f"the working directory {spec.cwd!r} is not absolute")
     if spec.items:
         lines = len(blobs[spec.items].splitlines())
         if spec.array != ((0, lines - 1),):
             raise UsageError(f"--each has {lines} lines, and the array does not go with them")
+
+
+def _check_patterns(spec: JobSpec) -> None:
+    patterns = (("output", spec.output), ("error", spec.error), ("input", spec.input))
+    for what, pattern in patterns:
+        if letter := unknown(pattern):
+            raise UsageError(
+                f"{letter} in the name of its {what} file means nothing",
+                expected="%j job, %a element, %t task, %n node, %x name, %u user, %% for %",
+            )
 
 
 def check_request(request: Request) -> None:
