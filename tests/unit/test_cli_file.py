@@ -81,6 +81,7 @@ def test_a_dry_one_shows_a_table(tmp_path: Path) -> None:
     [
         ("", "jobs.toml has 0 jobs (1 to 10000)"),
         ("x = 1", "x stands outside of any job"),
+        ("[[job]]\ncommand=['x']", "[[job]] makes a list (a table for each job, as in [NAME])"),
         ("[a]\ncommand = 'true'", "job 'a': its command 'true' is one string"),
         ("[a]\ncommand = []", "job 'a': its command is empty"),
         ("[a]", "job 'a': it has neither command nor script"),

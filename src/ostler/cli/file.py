@@ -81,9 +81,11 @@ def jobs_of(given: Given) -> Iterator[tuple[str, tuple[Values, list[After]]]]:
     }
     for job, fields in document.items():
         if not isinstance(fields, dict):
+            is_list = isinstance(fields, list) and all(isinstance(item, dict) for item in fields)
             raise UsageError(
-                f"{name}: {job} stands outside of any job",
-                expected=f"a table for each job, as in [{job}]",
+                f"{name}: "
+                + (f"[[{job}]] makes a list" if is_list else f"{job} stands outside of any job"),
+                expected=f"a table for each job, as in [{'NAME' if is_list else job}]",
             )
         try:
             yield job, _job(given.command, known, fields)
