@@ -127,9 +127,10 @@ def test_a_shell_has_job_control_and_ends_at_the_end_of_input(host: Host) -> Non
 
 
 def test_three_keys_leave_the_terminal_and_attach_takes_it_again(host: Host) -> None:
-    with screen(host, "run", "--pty", "sh", "-c", "echo ready; read x; echo got $x") as first:
+    with screen(host, "run", "--pty", "sh", "-c", "printf ready; read x; echo got $x") as first:
         first.shows("ready")
         first.type("\x1d\x1d\x1d")
+        first.shows("\r\nostler: job")  # on a line of its own, whatever the task left there
         first.shows("ostler attach")
         assert first.status() == 0
     job = host.json("jobs")["jobs"][-1]["id"]

@@ -1,6 +1,7 @@
 """A client's end of a job whose streams relays hold: finds them, and gives them our terminal."""
 
 import _signal  # type: ignore[import-not-found] # the C half of `signal`, which loads enum
+import posix
 import select
 import time
 
@@ -140,5 +141,7 @@ class Joining:
 
     def close(self) -> None:
         """Let go of the relays, and make the terminal what it was."""
+        if self._terminal.is_raw and self.stopped and posix.isatty(2):
+            posix.write(2, b"\r\n")  # what comes now would stand behind the task's prompt
         self._terminal.leave()
         self.streams.close()
