@@ -135,6 +135,14 @@ def test_pages_link_to_files_that_exist() -> None:
     assert [(page, link) for page, link in links if not (page.parent / link).exists()] == []
 
 
+def test_every_page_for_users_is_listed() -> None:
+    docs = ROOT / "docs"
+    listed = (docs / "README.md").read_text()
+    for folder in ("tutorials", "howto", "explanation", "reference"):
+        for page in sorted((docs / folder).glob("*.md")):
+            assert f"({page.relative_to(docs)})" in listed
+
+
 def test_the_checklists_name_files_that_exist() -> None:
     page = (ROOT / "CONTRIBUTING.md").read_text()
     named = re.findall(r"`((?:src|tests|scripts|docs)/[^`]+)`", page)
