@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.machine_kit import OSTLER, Host, eventually
+from tests.e2e.test_terminal import screen
 from tests.e2e.test_ups_and_downs import kill
 
 pytestmark = pytest.mark.e2e
@@ -132,6 +133,23 @@ def test_what_still_runs_when_the_command_ends_is_ended(host: Host) -> None:
     host.ostler("wait", job)
     assert host.job(f"{job}.0")["result"] == "cancelled"
     assert host.json("nodes")["nodes"][0]["free_cpus"] == 4
+
+
+def test_a_shell_entered_on_a_terminal_is_a_step_with_job_control(host: Host) -> None:
+    with alloc(host, "-c", "1") as client:
+        say(client, "echo $OSTLER_JOB")
+        job = hear(client).strip()
+        with screen(host, "exec", job, "--", "bash", "--norc", "--noprofile") as entered:
+            entered.type("echo i''n $OSTLER_JOB.$OSTLER_STEP; set -o | grep monitor\n")
+            entered.shows(f"in {job}.0")
+            entered.shows("monitor        \ton")
+            entered.type("exit 6\n")
+            assert entered.status() == 6
+        say(client, "exit 0")
+        assert client.wait(60) == 0
+    late = host.ostler("exec", job, "--", "true", check=False)
+    assert (late.returncode, late.stdout) == (5, "")
+    assert f"{job} is done" in late.stderr
 
 
 def test_immediate_exits_with_5_when_it_cannot_be_granted_now(host: Host) -> None:

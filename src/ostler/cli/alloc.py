@@ -8,6 +8,7 @@ import time
 from ostler.cli.ask import base_name, command_bytes, duration, job_values, link_to
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
+from ostler.cli.run import catch_signals, tell_if_it_waits
 from ostler.client.link import Link
 from ostler.client.place import encode
 from ostler.client.spec import make_spec, new_request_id
@@ -39,7 +40,7 @@ def main(given: Given) -> int:
         values["idle"] = 0  # the command is what it is held for
     spec, blobs = make_spec(values)
     link = link_to(given)
-    wakeup = _catch_signals()
+    wakeup = catch_signals((*_ENDING, _signal.SIGQUIT, _signal.SIGCHLD))
     body = link.call("submit", request_id=new_request_id(), spec=spec, blobs=blobs)
     holder = Holder(link, wakeup, str(body["job"]), quiet=given.flag("quiet"))
     row = holder.granted()
@@ -58,15 +59,6 @@ def _refused(given: Given, holder: "Holder") -> int:
         raise NotNow(str(row.get("reason")), hint="leave --immediate out to wait for it")
     holder.tell_end(row)
     return _OURS
-
-
-def _catch_signals() -> int:
-    """Turn signals, the end of a child too, into bytes on a pipe; return the end to read."""
-    out, into = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
-    _signal.set_wakeup_fd(into, warn_on_full_buffer=False)
-    for number in (*_ENDING, _signal.SIGQUIT, _signal.SIGCHLD):
-        _signal.signal(number, lambda _number, _frame: None)
-    return out
 
 
 class Holder:
@@ -118,9 +110,7 @@ class Holder:
         if left > 0:
             return left
         self._look = None
-        row = self._link.call("read", what="explain", ref=self.job)
-        if row.get("state") in ("pending", "held"):
-            complain(f"job {self.job} waits ({row.get('rule')}): {row.get('reason')}")
+        tell_if_it_waits(self._link, self.job)
         return 0.0
 
     def _cancel(self, number: int) -> None:

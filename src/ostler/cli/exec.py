@@ -27,13 +27,13 @@ def main(given: Given) -> int:
     row = rows_of(link.call("read", what="job", ref=name), "jobs")[0]
     link.close()
     argv = command_bytes(words) or [posix.environ.get(b"SHELL") or _SHELL]
-    if row.get("kind") == "alloc":
+    if row.get("kind") == "alloc" and row.get("state") == "running":
         return _step(given, link.state, name, argv)
     element = _element(name, row)
     inside = Inside(link.state, str(element.get("node")).partition(",")[0])
     term = posix.environ.get(b"TERM") or b"dumb"
-    wakeup = _catch_signals()
-    if all(map(posix.isatty, range(3))):
+    wakeup = run.catch_signals((*_FORWARDED, _signal.SIGWINCH))
+    if _on_terminal():
         from ostler.client.terminal import Terminal
 
         with Terminal() as terminal:
@@ -49,8 +49,14 @@ def _step(given: Given, state: str, job: str, argv: list[bytes]) -> int:
     posix.environ[b"OSTLER_JOB"] = job.encode()
     posix.environ[b"OSTLER_STATE"] = encode(state)
     values = {key: value for key, value in given.values.items() if key in ("state", "quiet")}
+    if _on_terminal():
+        values["pty"] = True
     words = [word.decode(errors="surrogateescape") for word in argv]
     return run.main(Given(COMMANDS["run"], values, words, separated=True))
+
+
+def _on_terminal() -> bool:
+    return all(map(posix.isatty, range(3)))
 
 
 def _element(name: str, row: Row) -> Row:
@@ -70,15 +76,6 @@ def _element(name: str, row: Row) -> Row:
 def _wish(element: Row, argv: list[bytes], term: bytes) -> dict[str, object]:
     wish: dict[str, object] = {"alloc": element.get("allocation"), "argv": argv, "term": term}
     return wish | {"element": element.get("element") if "_" in str(element.get("id")) else -1}
-
-
-def _catch_signals() -> int:
-    """Turn signals into bytes on a pipe; return the end to read."""
-    out, into = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
-    _signal.set_wakeup_fd(into, warn_on_full_buffer=False)
-    for number in (*_FORWARDED, _signal.SIGWINCH):
-        _signal.signal(number, lambda _number, _frame: None)
-    return out
 
 
 def _follow(inside: Inside, wakeup: int, terminal: "Terminal | None") -> int:

@@ -176,12 +176,19 @@ def _link(given: Given) -> Link:
 
 
 def catch_signals(numbers: tuple[int, ...]) -> int:
-    """Turn interruptions into bytes on a pipe; return the end to read."""
+    """Turn these signals into bytes on a pipe; return the end to read."""
     out, into = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
     _signal.set_wakeup_fd(into, warn_on_full_buffer=False)
     for number in numbers:
         _signal.signal(number, lambda _number, _frame: None)
     return out
+
+
+def tell_if_it_waits(link: Link, job: str) -> None:
+    """Say why a job has not started, if it has not."""
+    row = link.call("read", what="explain", ref=job)
+    if row.get("state") in ("pending", "held"):
+        complain(f"job {job} waits ({row.get('rule')}): {row.get('reason')}")
 
 
 class Waiting:
@@ -284,9 +291,7 @@ class Waiting:
             pause = int(left * 1000) + 1
             return pause if most is None else min(pause, most)
         self._look = None
-        row = self.link.call("read", what="explain", ref=self.job)
-        if row.get("state") in ("pending", "held"):
-            complain(f"job {self.job} waits ({row.get('rule')}): {row.get('reason')}")
+        tell_if_it_waits(self.link, self.job)
         return most
 
     def _signal(self, number: int) -> None:

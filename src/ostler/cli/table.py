@@ -67,7 +67,7 @@ OPTIONS: dict[str, Option] = {
     for o in (
         # what a job asks for
         Option("partition", "-p/--partition", "NAME", "where to run; `main` unless told"),
-        Option("tasks", "-n/--tasks", "N", "how many times the command is started, side by side"),
+        Option("tasks", "-n/--tasks", "N", "tasks side by side; `run` and `submit` start CMD for each"),
         Option("cpus", "-c/--cpus", "N", "CPUs of each task"),
         Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),
         Option("time", "-t/--time", "TIME", "time limit: 90s, 90m, 2h, 1d, 1:30:00"),
@@ -105,7 +105,7 @@ OPTIONS: dict[str, Option] = {
         Option("after", "--after", "JOB[:ok|any|fail|each]", "start when that job has ended", many=True),
         Option("not_before", "--not-before", "WHEN", "17:30, 2026-12-24T18:00, +30m"),
         Option("hold", "--hold", "", "do not start before `ostler release`"),
-        Option("output", "-o/--output", "FILE", "ostler-%j.out unless told; %j job, %a element, %t task, %n node, %x name"),
+        Option("output", "-o/--output", "FILE", "ostler-%j.out unless told; %j job, %a element, %t task, %n node, %x name, %u user"),
         Option("error", "-e/--error", "FILE", "pattern; where the output goes unless told"),
         Option("input", "-i/--input", "FILE", "standard input; /dev/null unless told"),
         Option("file", "--file", "FILE", "all jobs of a TOML file, or none; - is stdin"),
