@@ -293,8 +293,8 @@ def test_the_job_of_a_program_that_was_killed_is_ended(own_host: Host) -> None:
 INTERRUPTED = """
 import ostler, time
 with ostler.Executor(1) as made:
-    waits = [made.submit(lambda: (open("calls", "w").close(), time.sleep(1000))) for _ in range(9)]
     print(made.job, flush=True)
+    waits = [made.submit(lambda: (open("calls", "w").close(), time.sleep(1000))) for _ in range(9)]
     waits[0].result()
 """
 

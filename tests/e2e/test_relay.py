@@ -20,6 +20,7 @@ from tests.e2e.machine_kit import OSTLER, Host, eventually, names
 
 pytestmark = pytest.mark.e2e
 
+GATED = "echo up; while [ ! -e go ]; do sleep 0.02; done"  # until the test lets it go on
 MOST = 150 << 20  # bytes of memory that any process of ours may take
 COUNT = 200_000  # numbers that `seq` writes: more than all pipes and windows hold
 NUMBERS = "".join(f"{n}\n" for n in range(1, COUNT + 1)).encode()
@@ -116,10 +117,11 @@ def state_of(pid: int) -> str:
 
 
 def test_a_newer_client_takes_the_place_of_one_that_hangs(host: Host) -> None:
-    with client(host, "run", "--detach", "sh", "-c", "echo up; sleep 0.1; seq 5000") as first:
+    with client(host, "run", "--detach", "sh", "-c", f"{GATED}; seq 5000") as first:
         assert out(first).readline() == b"up\n"
         first.send_signal(signal.SIGSTOP)
         job = host.json("jobs")["jobs"][-1]["id"]
+        (host.work / "go").touch()
         with client(host, "attach", job) as second:
             assert out(second).read().split()[-1] == b"5000"
         assert second.returncode == 0
@@ -296,11 +298,11 @@ def test_nonsense_closes_that_connection_only(host: Host, payload: bytes) -> Non
 
 
 def test_what_nobody_has_read_waits_until_the_machine_is_stopped(own_host: Host) -> None:
-    script = "echo up; while [ ! -e go ]; do sleep 0.02; done; echo late"
-    with client(own_host, "run", "--detach", "sh", "-c", script) as first:
+    go = own_host.work / "go"
+    with client(own_host, "run", "--detach", "sh", "-c", f"{GATED}; echo late") as first:
         assert out(first).readline() == b"up\n"
         first.kill()
-    (own_host.work / "go").touch()
+    go.touch()
     own_host.wait_for("1", "done")
     path = own_host.state / "node" / "streams" / "1"
     with client(own_host, "attach", "1") as second:
@@ -308,9 +310,11 @@ def test_what_nobody_has_read_waits_until_the_machine_is_stopped(own_host: Host)
     assert told.removeprefix(b"up\n") == b"late\n"  # killed before it acknowledged the first
     assert second.returncode == 0
     eventually("the relay is gone", lambda: not path.exists())
-    with client(own_host, "run", "--detach", "sh", "-c", "echo up; sleep 0.1; echo") as third:
+    go.unlink()
+    with client(own_host, "run", "--detach", "sh", "-c", f"{GATED}; echo") as third:
         assert out(third).readline() == b"up\n"
         third.kill()
+    go.touch()
     own_host.wait_for("2", "done")
     path = path.with_name("2")
     assert path.exists()
