@@ -13,7 +13,7 @@ from ostler.agent import relay_socket, zygote
 from ostler.agent.relay import Relay
 from ostler.agent.relay_order import Order
 from ostler.agent.relay_request import relay_request
-from ostler.agent.relay_socket import Lent
+from ostler.agent.relay_socket import Lent, NoRelay
 from ostler.client.stream import Streams
 from ostler.model import job
 from ostler.model.orders import Launch
@@ -54,6 +54,7 @@ class Client:
 def launch(ranks: tuple[int, ...], **more: Any) -> Launch:
     place = Placement("n1", len(ranks), 0, tuple(range(len(ranks))))
     fields: dict[str, Any] = {"streams": job.Streams(), "ranks": ranks, **more}
+    fields["total_tasks"] = len(ranks)
     uid, gid = os.geteuid(), os.getegid()
     return Launch(1, 7, 0, 1, "me", uid, gid, place, Request(len(ranks)), **fields)
 
@@ -99,6 +100,7 @@ def test_a_relay_can_be_asked_for_however_many_tasks_there_are() -> None:
     assert len(pack({"type": "relay", **relay_request(launch(RANKS))})) < zygote.PACKET
 
 
+@pytest.mark.parametrize("relay", [((0, 4, 8),)], indirect=True)
 def test_a_starter_gets_what_its_tasks_need_whatever_one_before_it_asked_for(
     state: Path, relay: threading.Thread, dials: Callable[[], Client]
 ) -> None:
@@ -177,7 +179,24 @@ def test_nothing_that_is_said_behind_the_last_word_keeps_a_relay(
     assert not relay.is_alive()
 
 
-@pytest.mark.parametrize("ranks", [None, [], [-1], ["0"], [True, None], 5])
+def test_whoever_keeps_all_that_tasks_need_gets_no_more(
+    state: Path, relay: threading.Thread, dials: Callable[[], Client]
+) -> None:
+    kept = [lend(state, (0,)), lend(state, (0,))]
+    with pytest.raises(NoRelay):
+        lend(state, (0,))
+    for lent in kept:
+        lent.close()
+    peer = dials()
+    peer.say({"type": "attach"})
+    peer.hear("end")
+    lend(state, (0,)).close()
+    peer.say({"type": "quit"})
+    relay.join(PATIENCE)
+    assert not relay.is_alive()
+
+
+@pytest.mark.parametrize("ranks", [None, [], [-1], ["0"], [True, None], 5, [0, 1]])
 def test_ranks_that_are_none_close_the_connection(
     relay: threading.Thread, dials: Callable[[], Client], ranks: object
 ) -> None:

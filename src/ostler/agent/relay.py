@@ -29,6 +29,7 @@ from ostler.wire.pack import pack, unpack
 _LINGER = 60.0  # seconds that unread output waits for a client after the tasks' end
 _LINGER_LONG = 3600.0  # the same where the job is to go on without a client
 _MOST_PEERS = 16
+_MOST_ENDS = 3  # of streams for each task; what one starter gets comes on top
 _READ = 1 << 17
 _IN, _OUT = select.EPOLLIN, select.EPOLLOUT
 
@@ -51,6 +52,7 @@ class Relay:
         self._is_paused = False
         self._is_started = False  # some starter has said that the tasks have their ends
         self._is_end_told = False
+        self._is_complained = False
         self._starters = 0  # that have asked for the tasks' ends and are here yet
         self._shut: set[int] = set()
         self._keep = order.keep
@@ -146,7 +148,7 @@ class Relay:
         if kind == "attach":
             self._attach(peer, message)
         elif kind == "tasks":
-            self._hand_out(peer, ranks_of(message))
+            self._hand_out(peer, ranks_of(message, self._order.tasks))
         elif kind == "quit":
             self._quit = True
             self._drop(peer)
@@ -170,7 +172,7 @@ class Relay:
         elif kind == "window":
             self._resize(window_of(message.get("window")))
         elif kind == "shut":
-            self._shut.add(number(message, "stream"))
+            self._shut |= {number(message, "stream")} & {1, 2}
             self._close_shut()
         elif kind == "keep":
             self._keep = True
@@ -297,6 +299,9 @@ class Relay:
     # ── handing out ──────────────────────────────────────────────────────────────────────────
     def _hand_out(self, peer: Peer, ranks: list[int]) -> None:
         """Make pipes, or a terminal, and give the tasks' ends to a starter."""
+        if len(self._sources) + len(self._input.sinks) > _MOST_ENDS * self._order.tasks:
+            self._drop(peer)  # whoever asked before keeps them all
+            return
         self._starters += not peer.is_starter
         peer.is_starter = True
         if self._is_end_told:
@@ -308,7 +313,9 @@ class Relay:
             threes = self._terminal(fds, ranks) if terminal else self._pipes(fds, ranks)
             self._give(peer, fds, threes)
         except OSError as error:
-            complain(2, f"relay {os.getpid()}: {why_not(error)}")
+            if not self._is_complained:
+                complain(2, f"relay {os.getpid()}: {why_not(error)}")
+            self._is_complained = True  # its user could fill the log
             self._drop(peer)
         finally:
             for fd in fds:

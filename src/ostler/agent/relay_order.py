@@ -1,6 +1,5 @@
 """What a relay is to hold, and how values that came over a socket are read."""
 
-from ostler.model.limits import MAX_TASKS
 from ostler.wire import streams
 
 Message = dict[str, object]
@@ -14,6 +13,7 @@ class Order:
         self.uid = number(order, "uid")
         self.gid = number(order, "gid")
         self.user = str(order.get("user", ""))
+        self.tasks = number(order, "tasks")  # of the job, on all its nodes
         self.first_rank = number(order, "first_rank")
         self.label = order.get("label") is True
         self.keep = order.get("keep") is True
@@ -31,10 +31,10 @@ def window_of(value: object) -> Window | None:
     return (rows, columns) if good else None
 
 
-def ranks_of(message: Message) -> list[int]:
-    """Return the ranks in a message; raise ValueError where they make no sense."""
+def ranks_of(message: Message, most: int) -> list[int]:
+    """Return the ranks in a message, `most` of them or fewer; raise ValueError where it has none."""
     listed = message.get("ranks")
-    if not isinstance(listed, list) or not 1 <= len(listed) <= MAX_TASKS:
+    if not isinstance(listed, list) or not 1 <= len(listed) <= most:
         msg = "these are no ranks of tasks"
         raise ValueError(msg)
     return [number({"rank": rank}, "rank") for rank in listed]

@@ -13,6 +13,7 @@ def relay_request(launch: Launch) -> dict[str, object]:
         "uid": launch.uid,
         "gid": launch.gid,
         "user": launch.user,
+        "tasks": launch.total_tasks,
         "first_rank": min(launch.ranks, default=launch.placement.first_rank),
         "stdin": launch.stdin,
         "keep": launch.detach,

@@ -84,12 +84,17 @@ class Visits:
             return
         number = self._next
         self._next += 1
-        self._links[number] = link
-        self._starters[number] = (starter, wanted.alloc)
         order = msgspec.to_builtins(wanted, builtin_types=(bytes,)) | {"guest": number}
-        if starter.link is not None:
-            starter.link.send(pack(order), descriptors)
-        let_go(descriptors)
+        try:
+            if starter.link is not None:
+                starter.link.send(pack(order), descriptors)
+        except OSError as error:
+            self._refuse(link, Refused(f"the agent cannot pass it on: {error.strerror}"))
+        else:
+            self._links[number] = link
+            self._starters[number] = (starter, wanted.alloc)
+        finally:
+            let_go(descriptors)
 
     def _starter_of(self, uid: int, wanted: Exec) -> Starter:
         hand = self._hands.get(wanted.alloc)
