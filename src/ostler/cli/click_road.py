@@ -200,6 +200,8 @@ def _wrong(command: Command, error: click.ClickException) -> UsageError:
         return UsageError(message[:1].lower() + message[1:], hint=hint)
     if ours := option_for(command.name, error.option_name):
         hint = f"here it is {ours}"
+    elif others := _having(error.option_name):
+        hint = f"it is one of {' and '.join(f'`ostler {name}`' for name in others)}"
     elif error.possibilities:
         hint = f"did you mean {' or '.join(sorted(error.possibilities)[:2])}"
     return UsageError(f"there is no option {error.option_name}", hint=hint)
@@ -222,3 +224,9 @@ def _mark_separator(command: Command, args: list[str]) -> list[str]:
             at += bool(letter) and arg.endswith(letter) and arg.index(letter) == len(arg) - 1
         at += 1
     return list(args)  # click takes words out of the list it is given
+
+
+def _having(flag: str) -> list[str]:
+    """Return which of the commands that start something have this option."""
+    starting = (COMMANDS[name] for name in ("run", "submit", "alloc"))
+    return [c.name for c in starting if any(flag in option.flags for option in c.options)]

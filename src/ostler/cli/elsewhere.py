@@ -30,8 +30,16 @@ _COMMANDS = {
     "acct": "sacct qacct accounting",
     "query": "sql",
 }
+_RUN_OPTIONS = {
+    "--label; for resources -m, -t, --gpus or --generic": "-l",
+    "--pty for a terminal, `< FILE` for a file": "-i --input --tty --interactive",
+    "`> FILE` behind it": "-o --output --stdout",
+    "`2> FILE` behind it": "-e --error --stderr",
+    "--kill-on-bad-exit": "-K --halt",
+    "--verbose": "--cpu-bind",
+}
 _JOB_OPTIONS = {
-    "-n N, in all": "--ntasks-per-node",
+    "--tasks-per-node": "--ntasks-per-node",
     "-n": "--ntasks",
     "-c": "--cpus-per-task",
     "-m, for each task": "--mem --mem-per-cpu",
@@ -66,10 +74,12 @@ _OTHER_OPTIONS = {
     "--state": "-t --states --filter",
     "--format": "-o --output-format",
     "--state failed,timeout,memory,lost": "--failed",
-    "`| tail -n N` behind it": "-n --tail --lines",
     "--since": "-S --starttime",
     "`ostler job ID`": "-j --jobs",
 }
+_LOGS_OPTIONS = {"`| tail -n N` behind it": "-n --tail --lines"}
+_OF_JOBS = ("run", "submit", "alloc")  # their options are wishes of a job
+_WITH_COMMAND = ("exec", "attach")  # what is typed there belongs to a command of the user's
 
 
 def command_for(word: str) -> str:
@@ -87,7 +97,9 @@ def option_for(command: str, flag: str) -> str:
     >>> option_for("submit", "--mem")
     '-m, for each task'
     """
-    return _found(_JOB_OPTIONS if command in ("run", "submit") else _OTHER_OPTIONS, flag)
+    first = {"run": _RUN_OPTIONS, "logs": _LOGS_OPTIONS}.get(command, {})
+    rest = _JOB_OPTIONS if command in _OF_JOBS else _OTHER_OPTIONS
+    return _found(first, flag) or _found({} if command in _WITH_COMMAND else rest, flag)
 
 
 def _found(names: dict[str, str], word: str) -> str:
