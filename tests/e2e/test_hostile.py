@@ -84,6 +84,18 @@ def _still_serves(host: Host, before: dict[str, int]) -> None:
     assert host.ostler("run", "echo", "served").stdout == "served\n"
 
 
+def _is_answered(host: Host, message: dict[str, Any]) -> None:
+    """Ask for it, and see that it is accepted, or refused with a sentence."""
+    with dial(str(host.state / "sock"), 10.0) as sock:
+        sock.sendall(frame(msgspec.msgpack.encode(message)))
+        head = sock.recv(4, socket.MSG_WAITALL)
+        body = sock.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+    answer = msgspec.msgpack.decode(body)
+    assert answer["type"] in ("ok", "error")
+    assert answer.get("code") != "error", answer
+    assert answer["type"] == "ok" or answer["message"]
+
+
 def _poke(host: Host, name: str, data: bytes) -> None:
     """Send bytes and read whatever comes until the other side is done with us."""
     with dial(str(host.state / name), 5.0) as sock:
@@ -148,14 +160,7 @@ def test_specs_of_any_shape_are_accepted_or_refused_with_a_sentence(hosts: Host)
     @given(st.fixed_dictionaries({}, optional=SPEC_FIELDS), st.text(max_size=10))
     def submit(spec: dict[str, Any], rid: str) -> None:
         message = {"type": "submit", "id": 1, "request_id": rid, "spec": spec, "dry": True}
-        with dial(str(hosts.state / "sock"), 10.0) as sock:
-            sock.sendall(frame(msgspec.msgpack.encode(message)))
-            head = sock.recv(4, socket.MSG_WAITALL)
-            body = sock.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-        answer = msgspec.msgpack.decode(body)
-        assert answer["type"] in ("ok", "error")
-        assert answer.get("code") != "error", answer
-        assert answer["type"] == "ok" or answer["message"]
+        _is_answered(hosts, message)
 
     submit()
     _still_serves(hosts, before)
@@ -172,14 +177,7 @@ def test_jobs_that_go_together_are_accepted_or_refused_with_a_sentence(hosts: Ho
     @given(parts | VALUES, st.text(max_size=10))
     def submit(jobs: Any, rid: str) -> None:
         message = {"type": "submit_all", "id": 1, "request_id": rid, "jobs": jobs, "dry": True}
-        with dial(str(hosts.state / "sock"), 10.0) as sock:
-            sock.sendall(frame(msgspec.msgpack.encode(message)))
-            head = sock.recv(4, socket.MSG_WAITALL)
-            body = sock.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-        answer = msgspec.msgpack.decode(body)
-        assert answer["type"] in ("ok", "error")
-        assert answer.get("code") != "error", answer
-        assert answer["type"] == "ok" or answer["message"]
+        _is_answered(hosts, message)
 
     submit()
     _still_serves(hosts, before)

@@ -4,9 +4,10 @@ import fcntl
 import os
 import select
 import termios
-import tty
 from types import TracebackType
 from typing import Self
+
+from ostler.client import raw_mode
 
 _READ = 1 << 16
 _MOST_KEPT = 1 << 16  # bytes typed that the command has not read
@@ -18,7 +19,7 @@ class Terminal:
     def __init__(self) -> None:
         self._master, slave = os.openpty()
         self.descriptors = (slave, slave, slave)
-        self._before = termios.tcgetattr(0)
+        self._ours = raw_mode.Terminal()
         self._typed = b""
         self._is_left = False  # nobody has the other end
         self._is_shut = False  # no more keys come
@@ -26,7 +27,7 @@ class Terminal:
         self.resize()
 
     def __enter__(self) -> Self:
-        tty.setraw(0)
+        self._ours.enter()
         return self
 
     def __exit__(
@@ -35,7 +36,7 @@ class Terminal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        termios.tcsetattr(0, termios.TCSADRAIN, self._before)
+        self._ours.leave()
         os.close(self._master)
 
     def lend(self) -> None:
