@@ -63,8 +63,8 @@ def test_a_job_may_wait_for_others_and_for_one_that_was_there() -> None:
         (spec("", priority=90), Refused, "job number 2: only an administrator"),
         (spec("b", after=(Dependency(3),)), Missing, "job 'b': there is no job 3 to wait for yet"),
         (JobSpec(name="b"), UsageError, "job 'b': there is nothing to run"),
-        (spec("b", output=b"%%-%r"), UsageError, "job 'b': %r in the name of its output file"),
-        (spec("b", error=b"100%"), UsageError, "job 'b': % in the name of its error file"),
+        (spec("b", output=b"%%-%r"), UsageError, "job 'b': '%r' in the name of its output file"),
+        (spec("b", error=b"100%"), UsageError, "job 'b': '%' in the name of its error file"),
     ],
 )
 def test_one_that_is_refused_refuses_all(

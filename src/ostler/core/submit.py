@@ -248,7 +248,7 @@ def _check_patterns(spec: JobSpec) -> None:
     for what, pattern in patterns:
         if letter := unknown(pattern):
             raise UsageError(
-                f"{letter} in the name of its {what} file means nothing",
+                f"{letter!r} in the name of its {what} file means nothing",
                 expected="%j job, %a element, %t task, %n node, %x name, %u user, %% for %",
             )
 

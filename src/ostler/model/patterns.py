@@ -37,7 +37,7 @@ def unknown(pattern: bytes) -> str:
     """
     behind = iter(pattern.split(b"%")[1:])
     for part in behind:
-        letter = part[:1].decode("latin-1")
+        letter = part[:4].decode(errors="replace")[:1]
         if not letter:  # two of them, or one at the end
             if next(behind, None) is None:
                 return "%"
