@@ -138,7 +138,7 @@ def test_what_is_no_file_is_told_and_does_not_hold_up_the_others(
     with manager(tmp_path, array.answer):
         done = ostler(tmp_path, "logs", "-q", "12")
     assert done.out == "read\n"
-    assert done.err.count("cannot be read: no file: what was written there was not kept") == 2
+    assert done.err.count("is no file: nothing of it was kept") == 2
 
 
 def test_a_reader_that_has_seen_enough_ends_it_without_a_word(tmp_path: Path, folder: Path) -> None:

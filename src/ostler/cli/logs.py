@@ -10,13 +10,13 @@ from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, rows_of, write_all
 from ostler.cli.tail import Files, Printer
 from ostler.client.link import Link
+from ostler.client.outputs import LOOK
 from ostler.client.place import encode
 from ostler.model.errors import Missing, NotNow, Refused
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.ranges import RangeSet, parse_ranges
 
 PAGE = 1_000  # elements looked at together: what one answer tells at most
-_LOOK = 0.1  # seconds between looks at files that grow on whatever file system
 _ASK = 1.0  # seconds between questions which elements of an array have ended
 _AGAIN = 1.0  # seconds until the end is asked for again, after the manager could not answer
 
@@ -164,7 +164,7 @@ def _follow(elements: Elements, printer: Printer) -> None:
                 continue
             break
         if not full:
-            link.pump(_LOOK)
+            link.pump(LOOK)
     while window.left:
         window.ask()
         window.finish()

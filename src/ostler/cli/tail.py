@@ -4,56 +4,24 @@ What is held in memory does not grow with the files, nor with their number.
 """
 
 import os
-import stat
 
 from ostler.cli.output import complain, say, write_all
+from ostler.client.outputs import Output
+from ostler.model.errors import Missing
 
-_CHUNK = 1 << 20  # bytes read at once
 _LONGEST = 1 << 16  # bytes of a line without its end that are kept back to be printed whole
 _REMEMBERED = 10_000  # files that were closed: how far they were printed, if they come again
 
 
-class File:
-    """One output file, read as far as it goes. It may be absent, cut, or put in another's place."""
+class File(Output):
+    """One output file, and what is to be told of it."""
 
-    __slots__ = ("_inode", "at", "complained", "ident", "path", "rest")
+    __slots__ = ("complained", "rest")
 
     def __init__(self, ident: str, path: bytes, at: int = 0) -> None:
-        self.ident = ident
-        self.path = path
-        self.at = at  # bytes that were read
+        super().__init__(ident, path, at)
         self.rest = b""  # of a line whose end has not been written yet
         self.complained = False
-        self._inode = 0
-
-    def more(self) -> bytes:
-        """Return what came since; empty if nothing, or if the file is not there (yet).
-
-        Raises OSError if it cannot be read, `NotAFileError` if there is no end to reading it.
-        """
-        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
-        try:
-            fd = os.open(self.path, flags)
-        except FileNotFoundError:
-            return b""
-        try:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode):
-                raise NotAFileError
-            if found.st_size < self.at or (self._inode and found.st_ino != self._inode):
-                self.at = 0  # somebody has emptied it, or put another in its place
-            self._inode = found.st_ino
-            data = os.pread(fd, _CHUNK, self.at)
-        finally:
-            os.close(fd)
-        self.at += len(data)
-        return data
-
-
-class NotAFileError(OSError):
-    """The output went to a terminal, a pipe or another device: nothing of it was kept."""
-
-    strerror = "no file: what was written there was not kept"
 
 
 class Printer:
@@ -81,11 +49,14 @@ class Printer:
         """Return what is new of a file; that it cannot be read is told once."""
         try:
             return file.more()
-        except OSError as error:
+        except (OSError, Missing) as error:
             if not file.complained:
-                complain(
-                    f"{file.ident}: {os.fsdecode(file.path)!r} cannot be read: {error.strerror}"
+                why = (
+                    f"{os.fsdecode(file.path)!r} cannot be read: {error.strerror}"
+                    if isinstance(error, OSError)
+                    else error.message
                 )
+                complain(f"{file.ident}: {why}")
             file.complained = self.complained = True
             return b""
 

@@ -1,4 +1,4 @@
-"""What a job has written: its files, read as they grow."""
+"""What a job has written: its files, read as they grow. For Python and for `ostler logs`."""
 
 import os
 import stat
@@ -11,14 +11,18 @@ _CHUNK = 1 << 20  # bytes of one piece
 
 
 class Output:
-    """One output file, read as far as it goes. ident: the job or element that writes it first."""
+    """One output file, read as far as it goes. It may be absent, cut, or put in another's place.
 
-    __slots__ = ("at", "ident", "path")
+    ident: the job, element or task that writes it first. at: how many bytes of it were read.
+    """
 
-    def __init__(self, ident: str, path: bytes) -> None:
+    __slots__ = ("_inode", "at", "ident", "path")
+
+    def __init__(self, ident: str, path: bytes, at: int = 0) -> None:
         self.ident = ident
         self.path = path
-        self.at = 0
+        self.at = at
+        self._inode = 0
 
     def more(self) -> bytes:
         """Return what came since; empty if nothing, or if the file is not there (yet).
@@ -33,8 +37,9 @@ class Output:
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise Missing(f"{os.fsdecode(self.path)!r} is no file: nothing of it was kept")
-            if found.st_size < self.at:
-                self.at = 0  # it was begun anew: the job was requeued
+            if found.st_size < self.at or (self._inode and found.st_ino != self._inode):
+                self.at = 0  # it was begun anew: the job was requeued, or somebody moved it away
+            self._inode = found.st_ino
             data = os.pread(fd, _CHUNK, self.at)
         finally:
             os.close(fd)
