@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ostler.core import steps
+from ostler.core import planning, steps
 from ostler.core.effects import Send
 from ostler.core.events import Awaited, ClientGone, Modified, NodesWorded, Submitted, Tick
 from ostler.core.explain import explain
@@ -18,6 +18,8 @@ from ostler.model.orders import EndShare, Launch, ResumeShare, SuspendShare
 from ostler.model.record import Accounting, Loaded
 from ostler.model.resources import Request
 from ostler.schedule.backfill import plan
+from ostler.schedule.explain import explain as schedule_explain
+from ostler.schedule.snapshot import Explanation, Snapshot
 from tests.unit.core_kit import ANN, BOB, ROOT, Box, orders, saved
 
 
@@ -376,6 +378,29 @@ def test_an_allocation_has_so_many_unfinished_steps_at_most(
         box.step()
     box.end(box.part(first))
     assert box.step() == f"{box.job}.2"
+
+
+def test_of_many_that_cannot_be_granted_at_once_not_all_are_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    explained: list[int] = []
+
+    def count(shot: Snapshot, now: float, job: int) -> Explanation:
+        explained.append(job)
+        return schedule_explain(shot, now, job)
+
+    monkeypatch.setattr(planning, "explain", count)
+    box = Box()
+    box.submit(request=Request(cpus=4))
+    spec = JobSpec(argv=(b"true",), kind="alloc", request=Request(cpus=4), immediate=True)
+    for at in range(50):
+        box.machine.handle(box.now, Submitted(1000 + at, ANN, f"i{at}", spec, {}))
+    box.do(Tick())
+    ended = box.machine.state.recent
+    assert len(ended) == 50
+    assert all(entry.job.result == "rejected" for entry in ended.values())
+    assert all("cannot be granted at once" in entry.job.reason for entry in ended.values())
+    assert 1 <= len(explained) <= 10
 
 
 def test_a_step_cannot_be_made_longer_than_its_allocation() -> None:
