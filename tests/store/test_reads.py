@@ -296,11 +296,13 @@ def test_a_request_is_found_for_its_own_user(held: Held) -> None:
     assert held.store.find_request("r", 1001) == 2
     assert held.store.find_request("r") == 2
     assert held.store.find_request("r", 1002) is None
+    assert sorted(held.store.requests()) == [(1000, "r"), (1001, "r")]
 
 
 def test_jobs_without_a_request_id_are_never_the_same(held: Held) -> None:
     held.commit(a_job(1, request_id=""), a_job(2, request_id=""))
     assert held.store.find_request("", 1000) is None
+    assert list(held.store.requests()) == []
 
 
 def test_nodes_come_by_name_with_their_sizes(held: Held) -> None:

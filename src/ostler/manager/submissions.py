@@ -7,6 +7,7 @@ from ostler.core.workflow import part_id
 from ostler.manager.native import Blobs
 from ostler.manager.reads import Reads
 from ostler.manager.session import Client
+from ostler.manager.sketch import Sketch
 from ostler.manager.turns import Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
@@ -30,6 +31,8 @@ class Submissions:
         self._blobs = blobs
         self._reads = reads
         self._system = system
+        # Who asks for the first time, as nearly all do, need not be looked for in the database.
+        self._asked = Sketch(store.requests(), turns.machine.state.next_job)
 
     def one(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
         """Return the event, or None if the answer was known; raise what refuses it."""
@@ -97,14 +100,17 @@ class Submissions:
 
     def _forgotten(self, caller: Caller, name: str) -> int | None:
         """Return a job of this request that memory has forgotten."""
-        if (caller.uid, name) in self._turns.machine.state.requests:
+        key = caller.uid, name
+        if key in self._turns.machine.state.requests:
             return None
-        return self._store.find_request(name, caller.uid)
+        found = self._store.find_request(name, caller.uid) if key in self._asked else None
+        self._asked.add(key)
+        return found
 
     def _number(self, caller: Caller, name: str) -> int | None:
         """Return the job of this request, wherever it is known."""
         found = self._turns.machine.state.requests.get((caller.uid, name))
-        return self._store.find_request(name, caller.uid) if found is None else found
+        return self._forgotten(caller, name) if found is None else found
 
     def _taken(self, found: list[bytes]) -> dict[str, bytes]:
         blobs = {hashlib.sha256(data).hexdigest(): data for data in found}

@@ -1,6 +1,6 @@
 """What the manager needs of a database, whichever it is."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 from ostler.model.ids import JobId
@@ -112,6 +112,9 @@ class Store(Protocol):
 
     def find_request(self, request_id: str, uid: int | None = None) -> JobId | None:
         """Return the job that a client has asked for under this id."""
+
+    def requests(self) -> Iterator[tuple[int, str]]:
+        """Yield (uid, request id) of all jobs whose client gave one."""
 
     def blob(self, digest: str) -> bytes | None:
         """Return the bytes of a digest."""

@@ -1,7 +1,7 @@
 """Reads of what the core no longer holds in memory, for a thread of their own."""
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from json import dumps
 from typing import Any
@@ -171,6 +171,11 @@ class Reads:
         """
         found = self._values("find_request", request_id=request_id, uid=uid)
         return int(found[0][0]) if found else None
+
+    def requests(self) -> Iterator[tuple[int, str]]:
+        """Yield (uid, request id) of all jobs whose client gave one."""
+        with self._reading, explained(self._path):
+            yield from self._reader.execute(SQL["requests"])
 
     def blob(self, digest: str) -> bytes | None:
         """Return the bytes of a digest; None if there are none. Private to who owns the job."""

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
-from ostler.model.ids import JobId
 from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Write
 from ostler.store.sqlite import roles, rows
@@ -103,22 +102,6 @@ class SqliteStore(Reads):
         with explained(self.path), self._writing, transaction(self._writer):
             (version,) = self._writer.execute("PRAGMA user_version").fetchone()
             self._writer.execute(f"PRAGMA user_version = {version}")
-
-    def find_request(self, request_id: str, uid: int | None = None) -> JobId | None:
-        """Return the job that a client has asked for under this id; None if there is none.
-
-        As `Reads`, but while nothing is being written by the connection that writes: what it wrote
-        is in its memory, and the one that reads would fetch it from the file again.
-        """
-        if not self._writing.acquire(blocking=False):
-            return super().find_request(request_id, uid)
-        try:
-            with explained(self.path):
-                values = {"request_id": request_id, "uid": uid}
-                found = self._writer.execute(SQL["find_request"], values).fetchone()
-        finally:
-            self._writing.release()
-        return int(found[0]) if found else None
 
     def checkpoint(self) -> None:
         """Bring the WAL into the file, beside the writer and the readers; raises `NotNow`.

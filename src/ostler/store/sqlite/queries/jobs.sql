@@ -43,6 +43,8 @@ SELECT * FROM jobs WHERE id BETWEEN :low AND :high ORDER BY id DESC LIMIT :limit
 SELECT id FROM jobs
  WHERE request_id = :request_id AND request_id <> '' AND (:uid IS NULL OR uid = :uid)
  ORDER BY id DESC LIMIT 1;
+-- name: requests
+SELECT uid, request_id FROM jobs WHERE request_id <> '';
 -- name: jobs_by_id
 SELECT * FROM jobs
  WHERE id IN (SELECT value FROM json_each(:ids))
