@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Self
@@ -22,12 +23,13 @@ from ostler.store.sqlite.connection import (
     one_moment,
     transaction,
 )
-from ostler.store.sqlite.faults import explained, sensible, unusable
+from ostler.store.sqlite.faults import SLOW, explained, sensible, unusable
 from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
 
 WAL_ROOM = 1 << 20  # bytes of WAL to begin with; where it has grown beyond, it stays so
 _ZEROS = 1 << 18  # bytes written at once
+_MOMENT = 0.01  # seconds between two tries to open a database that others have whole
 WAL_MOST = 64 << 20  # bytes of WAL after which a checkpoint makes the writer wait for its end
 
 
@@ -229,13 +231,30 @@ class SqliteStore(Reads):
 
 def _use_wal(writer: sqlite3.Connection, path: str) -> None:
     writer.execute("PRAGMA synchronous = FULL")
-    (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
+    mode = _in_wal_mode(writer)
     if mode != "wal":
         raise Unsupported(
             f"the file system of {path} cannot share memory, which SQLite's WAL needs",
             hint="name a state folder on a local file system",
         )
     writer.execute("PRAGMA wal_autocheckpoint = 0")
+
+
+def _in_wal_mode(writer: sqlite3.Connection) -> str:
+    """Ask for the WAL, and return the mode that was got; wait for others, as SQLite does not here.
+
+    Whoever opens it first, or closes it last, has all of it for a moment.
+    """
+    until = time.monotonic() + SLOW
+    while True:
+        try:
+            (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_MOMENT)
+        else:
+            return str(mode)
 
 
 def _make_room(writer: sqlite3.Connection, path: str) -> None:
