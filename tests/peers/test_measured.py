@@ -45,5 +45,6 @@ def test_every_peer_of_a_row_is_measured(
     missing = [f"{gap.contender}: {gap.why}" for gap in record.gaps]
     if missing:
         pytest.skip(f"NOT TESTED AGAINST {'; '.join(missing)}; `make test-peers` installs them")
-    assert peers < {series.contender for series in record.series}
-    assert all(value > 0 for figure in record.figures for value in figure.values)
+    # So few take less CPU than the kernel's clock has steps, but time they do take.
+    rated = [one for one in record.series if one.measure in (elements.RATE, latency.MEDIAN)]
+    assert peers < {series.contender for series in rated if min(series.values) > 0}
