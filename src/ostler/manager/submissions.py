@@ -42,6 +42,7 @@ class Submissions:
             client.say(messages.Reply(message.id, {"job": job_name(found)}))
             return None
         self._recall(message.spec)
+        self._asked.add((caller.uid, message.request_id))
         blobs = self._taken(message.blobs)
         return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
 
@@ -62,8 +63,9 @@ class Submissions:
                 ]
                 client.say(messages.Reply(message.id, {"jobs": rows}))
                 return None
-        for part in message.jobs:
+        for name, part in zip(names, message.jobs, strict=True):
             self._recall(part.spec)
+            self._asked.add((caller.uid, name))
         return SubmittedAll(
             to,
             caller,
@@ -103,9 +105,7 @@ class Submissions:
         key = caller.uid, name
         if key in self._turns.machine.state.requests:
             return None
-        found = self._store.find_request(name, caller.uid) if key in self._asked else None
-        self._asked.add(key)
-        return found
+        return self._store.find_request(name, caller.uid) if key in self._asked else None
 
     def _number(self, caller: Caller, name: str) -> int | None:
         """Return the job of this request, wherever it is known."""
