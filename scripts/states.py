@@ -75,6 +75,7 @@ MEANINGS = {
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",
     Rule.NODES: "enough nodes are configured, but too few are up and in",
+    Rule.QUEUE: "jobs that ask for the same are ahead of it: what they wait for, it waits for",
     Rule.BEHIND: "it would fit now, but would delay what is ahead of it",
     Rule.NODE_LEFT: "the nodes that were large enough have left the machine",
     Rule.RETRY: "a node could not start it; it is tried again after a moment",

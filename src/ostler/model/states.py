@@ -106,6 +106,7 @@ class Rule(StrEnum):
     CHUNK = "chunk"  # handed to a node, behind other elements of its array
     RESOURCES = "resources"  # CPUs, memory, GPUs or a named resource are busy
     NODES = "nodes"  # enough are configured, too few are up and in
+    QUEUE = "queue"  # jobs that ask for the same are ahead of it
     BEHIND = "behind"  # it would fit now, but would delay what is ahead
     NODE_LEFT = "node_left"  # no node that is left is large enough
     RETRY = "retry"  # waits a moment before another try

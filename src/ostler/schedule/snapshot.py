@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
+from ostler.schedule.rules import Rules
 
 
 class NodeView(Struct):
@@ -98,6 +99,41 @@ class Snapshot(Struct):
     known_ever: tuple[NodeFacts, ...] = ()  # nodes that left: tells `node_left` from refusal
 
 
+class Delta(Struct):
+    """What changed since the delta before: the new state of each thing, never a difference.
+
+    Applying one twice does no harm. An entry that is in `waiting` is told its rule anew by the next
+    plan, whether it changed or not.
+    """
+
+    number: int = 0  # the plan made from it carries it
+    nodes: list[NodeView] = []  # changed or new ones
+    running: list[RunningView] = []  # changed or new allocations
+    over: list[int] = []  # allocations that are no more
+    waiting: list[WaitingView] = []  # changed or new entries
+    gone: list[int] = []  # jobs of which nothing waits any more
+    resuming: list[ResumeView] | None = None  # the whole list, if it changed
+    known_ever: tuple[NodeFacts, ...] | None = None  # likewise
+    rules: Rules | None = None  # likewise
+    reset: bool = False  # forget everything before
+
+
+def whole(snapshot: Snapshot, number: int = 0) -> Delta:
+    """Return the delta that makes this snapshot of whatever was before."""
+    return Delta(
+        number,
+        snapshot.nodes,
+        snapshot.running,
+        [],
+        snapshot.waiting,
+        [],
+        snapshot.resuming,
+        snapshot.known_ever,
+        Rules(max_cpus_per_user=snapshot.max_cpus_per_user),
+        reset=True,
+    )
+
+
 class Start(Struct, frozen=True):
     """Plan line: give the next waiting element of this job these places."""
 
@@ -115,8 +151,10 @@ class Plan(Struct):
     """What a scheduler proposes. The core checks each line and may refuse it."""
 
     lines: list[Start | Resume]
-    waits: dict[int, Wait]  # job -> why its remaining elements wait
+    waits: dict[int, Wait]  # job -> why its remaining elements wait; of an engine: what is new
     yields: frozenset[int] = frozenset()  # slots that are to take no more elements
+    number: int = 0  # of the last delta it was made from
+    wake: float | None = None  # Unix seconds at which time alone changes something; None: never
 
 
 class Explanation(Struct):
