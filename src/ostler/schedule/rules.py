@@ -34,7 +34,10 @@ class PartitionRules(Struct, frozen=True, omit_defaults=True):
 
 
 class Weights(Struct, frozen=True, omit_defaults=True):
-    """What each factor of 0 to 1 adds to a job's score at most. As shipped, only the user's word."""
+    """What each factor of 0 to 1 adds to a job's score at most: 0 to 1,000,000.
+
+    As shipped, only what the user said counts.
+    """
 
     priority: int = 100  # what the user said, 0 to 100: as shipped the score is that number
     age: int = 0

@@ -68,6 +68,8 @@ class WaitingView(Struct):
     blocked: Wait | None = None  # the core already knows why it cannot start
     head: bool = False  # returned by a failed start: goes before its equals
     known: tuple[Request, tuple[object, ...]] | None = None  # a request and its shape, made once
+    project: str = ""
+    boost: int = 0  # 0 to 100, by an operator
 
     @property
     def shape(self) -> tuple[object, ...]:
