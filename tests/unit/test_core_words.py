@@ -60,9 +60,24 @@ def test_settings_take_durations_where_they_are_some(key: str, typed: str, value
     assert box.machine.state.setting(key) == value
 
 
+def test_an_attribute_that_is_text_is_kept_in_one_form() -> None:
+    box = Box()
+    assert box.machine.state.text("licences") == ""
+    answer = box.ask(Configured, ROOT, "licences", "matlab:10, ansys")
+    assert answer == {"settings": [{"key": "licences", "value": "ansys:1,matlab:10"}]}
+    assert box.machine.state.text("licences") == "ansys:1,matlab:10"
+    box.ask(Configured, ROOT, "licences", "")
+    assert box.machine.state.text("licences") == ""
+
+
 @pytest.mark.parametrize(
     ("key", "typed", "sentence"),
     [
+        ("licences", "matlab:many", "licences cannot be 'matlab:many' (NAME:COUNT with commas"),
+        ("licences", "a:1,a:2", "'a' is named twice; NAME:COUNT"),
+        ("licences", "a:0", "licences cannot be 'a:0'"),
+        ("licences", "a b", "licences cannot be 'a b'"),
+        ("licences", "x," * 4000, "licences is too long (most: 4096 characters)"),
         ("grace-period", "soon", "seconds, or as in 90s or 2m, from 0 to 86400"),
         ("grace-period", "2d", "grace-period cannot be '2d'"),
         ("max-cpus-per-user", "2m", "a whole number from 0 to 1000000"),

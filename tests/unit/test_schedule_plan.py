@@ -9,7 +9,8 @@ import pytest
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
 from ostler.schedule.backfill import plan
-from ostler.schedule.fit import Seats, seats
+from ostler.schedule.choose import Seats
+from ostler.schedule.fit import seats
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Plan, Resume, RunningView, Snapshot, Start, Wait, WaitingView
 from tests.schedule_kit import G, job, machine, node, resume, running

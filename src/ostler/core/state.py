@@ -184,8 +184,12 @@ class State:
         return found
 
     def setting(self, key: str) -> int:
-        """Return an attribute's value in force."""
+        """Return the value in force of an attribute that is a number."""
         return int(self.settings.get(key, ATTRIBUTES[key].default))
+
+    def text(self, key: str) -> str:
+        """Return the value in force of an attribute that is text."""
+        return str(self.settings.get(key, ATTRIBUTES[key].default))
 
     # -- allocations -----------------------------------------------------------------------
 

@@ -205,7 +205,7 @@ class Reads:
         rows = [
             {
                 "key": a.key,
-                "value": state.setting(a.key),
+                "value": state.setting(a.key) if a.parse is None else state.text(a.key),
                 "default": a.key not in state.settings,
                 "help": a.help,
             }

@@ -17,11 +17,17 @@ class Request(Struct, frozen=True, omit_defaults=True):
     nodelist: tuple[str, ...] = ()  # only these
     exclude: tuple[str, ...] = ()  # none of these
     tasks_per_node: int = 0  # at most so many tasks on one node; 0: as many as fit
+    constraint: str = ""  # on features of its nodes, in the form of `Constraint.text`; empty: none
+    exclusive: bool = False  # nodes without anything else, of which it gets everything
+    spread: bool = False  # over as many nodes as there can be, not as few
+    licences: dict[str, int] = {}  # of the machine, for the job or element as a whole
+    reservation: str = ""  # runs in this one; empty: in none
 
     @property
     def shape(self) -> tuple[object, ...]:
         """Return a key that requests have in common which fit in the same places."""
         generic = tuple(sorted(self.generic.items())) if self.generic else ()
+        licences = tuple(sorted(self.licences.items())) if self.licences else ()
         return (
             self.tasks,
             self.cpus,
@@ -32,6 +38,11 @@ class Request(Struct, frozen=True, omit_defaults=True):
             self.nodelist,
             self.exclude,
             self.tasks_per_node,
+            self.constraint,
+            self.exclusive,
+            self.spread,
+            licences,
+            self.reservation,
         )
 
 
@@ -52,7 +63,8 @@ class Placement(Struct, frozen=True, omit_defaults=True):
     node: str
     tasks: int = 1
     first_rank: int = 0
-    cpus: tuple[int, ...] = ()  # tasks * request.cpus of them; task i has the i-th run of them
+    # tasks * request.cpus of them, or all of the node's; task i has the i-th of equal runs of them
+    cpus: tuple[int, ...] = ()
     memory: int = 0  # bytes, all tasks together
     gpus: tuple[int, ...] = ()
     generic: dict[str, int] = {}

@@ -1,22 +1,38 @@
 """The attributes that an administrator can set, with their defaults."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
+from functools import lru_cache
 
 from msgspec import Struct
 
 from ostler.model.errors import Missing, UsageError
+from ostler.model.licences import format_licences, parse_licences
+from ostler.model.limits import MAX_TEXT
 from ostler.model.units import parse_duration
 
 
 class Attribute(Struct, frozen=True):
-    """One setting: whole numbers only, so far. duration: in seconds, and may have a unit."""
+    """One setting: a whole number, or text that a parser of its own accepts."""
 
     key: str
-    default: int
+    default: int | str
     least: int
     most: int
     help: str
-    duration: bool = False
+    duration: bool = False  # in seconds, and may have a unit
+    # Of text: returns it as it is kept; raises `UsageError`. Empty text is not asked about.
+    parse: Callable[[str], str] | None = None
+
+
+def _text(key: str, default: str, parse: Callable[[str], str], text: str) -> Attribute:
+    return Attribute(key, default, 0, 0, text, parse=parse)
+
+
+@lru_cache(maxsize=8)
+def licences(text: str) -> dict[str, int]:
+    """Return the counts of the attribute `licences`; not to be changed. Raises `UsageError`."""
+    return parse_licences(text, what="licences") if text else {}
 
 
 ATTRIBUTES: dict[str, Attribute] = {
@@ -42,6 +58,12 @@ ATTRIBUTES: dict[str, Attribute] = {
             "seconds without a step after which an `alloc` ends; 0: never",
             duration=True,
         ),
+        _text(
+            "licences",
+            "",
+            lambda text: format_licences(licences(text)),
+            "what jobs may take of with --licences, as in matlab:10,ansys:2",
+        ),
     )
 }
 
@@ -56,9 +78,13 @@ def attribute(key: str) -> Attribute:
     return found
 
 
-def parse_value(key: str, value: str) -> int:
-    """Return the value as a number; raise `Missing` or `UsageError`."""
+def parse_value(key: str, value: str) -> int | str:
+    """Return the value as it is kept; raise `Missing` or `UsageError`."""
     known = attribute(key)
+    if known.parse is not None:
+        if len(value) > MAX_TEXT:
+            raise UsageError(f"{key} is too long", expected=f"most: {MAX_TEXT} characters")
+        return known.parse(value) if value else ""
     try:
         found = parse_duration(value, bare=1) if known.duration else _whole(value)
     except ValueError:

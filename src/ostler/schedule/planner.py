@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from ostler.model.resources import Placement
 from ostler.model.states import Rule
-from ostler.schedule.fit import Seats, placements, remove, seats
+from ostler.schedule.choose import Seats
+from ostler.schedule.fit import placements, remove, seats
 from ostler.schedule.order import node_order
 from ostler.schedule.profile import Release, earliest, planned, releases, when
 from ostler.schedule.resumes import Resumes

@@ -8,7 +8,8 @@ from msgspec import Struct
 
 from ostler.model.ids import element_name
 from ostler.model.resources import Placement, Request
-from ostler.schedule.fit import Seats, seats
+from ostler.schedule.choose import Seats
+from ostler.schedule.fit import seats
 from ostler.schedule.resumes import Resumes
 from ostler.schedule.room import Room, mask_of
 from ostler.schedule.snapshot import Snapshot
