@@ -76,7 +76,11 @@ def _running(
                 continue
             size = random.randint(0, min(2, memory))
             cards = tuple(sorted(gpus)[: random.choice([0, 0, 1])])
-            free[view.name] = (cpus if suspended else cpus - set(mine), memory - size, gpus - {*cards})
+            free[view.name] = (
+                cpus if suspended else cpus - set(mine),
+                memory - size,
+                gpus - {*cards},
+            )
             places.append(Placement(view.name, 1, 0, tuple(sorted(mine)), size, cards))
         if places:
             ends = inf if endless and random.random() < 0.3 else NOW + random.choice(DURATIONS)
@@ -86,17 +90,18 @@ def _running(
             run = RunningView(number, number, None, user, tuple(places), ends, suspended)
             runs.append(run)
             if suspended and random.random() < 0.6:
-                resuming.append(resume(run, random.choice([*DURATIONS, inf] if endless else DURATIONS)))
+                resuming.append(
+                    resume(run, random.choice([*DURATIONS, inf] if endless else DURATIONS))
+                )
     return runs, resuming
 
 
 def _possible(random: Random, nodes: list[NodeView]) -> Request:
     """Return a request; nearly always one that the nodes could hold."""
     rooms = {view.name: all_of(view.facts) for view in nodes if view.partition == "main"}
-    for _ in range(random.choice([1, 20, 20, 20, 20, 20])):
-        request = _request(random, len(nodes))
-        if seats(rooms, request) is not None:
-            break
+    request, tries = _request(random, len(nodes)), random.choice([0, 20, 20, 20, 20, 20])
+    while tries and seats(rooms, request) is None:
+        request, tries = _request(random, len(nodes)), tries - 1
     return request
 
 

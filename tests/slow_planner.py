@@ -65,7 +65,9 @@ class Head:
 
 def in_order(name: str) -> list[tuple[int, int | str]]:
     """Return a key by which n2 comes before n10."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.findall(r"\d+|\D+", name)]
+    return [
+        (0, int(part)) if part.isdigit() else (1, part) for part in re.findall(r"\d+|\D+", name)
+    ]
 
 
 def in_rank(waiting: Iterable[WaitingView]) -> list[WaitingView]:
@@ -249,7 +251,7 @@ class Machine:
             user = users.get(wish.alloc, "")
             cpus = sum(len(place.cpus) for place in wish.placements)
             mine = {(place.node, cpu) for place in wish.placements for cpu in place.cpus}
-            most = snapshot.max_cpus_per_user
+            most, rule = snapshot.max_cpus_per_user, Rule.RESOURCES
             missing = {
                 (node, cpu)
                 for node, cpu in mine
@@ -259,7 +261,6 @@ class Machine:
                 begins[wish.alloc], rule = inf, Rule.LIMIT
             elif missing:
                 begins[wish.alloc] = self._when_free(missing, wishes, begins)
-                rule = Rule.RESOURCES
             else:
                 begins[wish.alloc] = self.now
                 self.resumes.append(wish.alloc)
@@ -400,9 +401,7 @@ class Pass:
         self.starts.append((entry.job, chosen))
 
 
-def slow_plan(
-    snapshot: Snapshot, now: float, policies: Mapping[str, str] | None = None
-) -> Told:
+def slow_plan(snapshot: Snapshot, now: float, policies: Mapping[str, str] | None = None) -> Told:
     """Return the plan. policies: of partitions that have another than EASY."""
     machine = Machine(snapshot, now)
     work = Pass(machine, policies or {})
