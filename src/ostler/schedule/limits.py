@@ -1,0 +1,217 @@
+"""Limits by user, project and partition: what one may have beside what it holds.
+
+Of the limits that count the same (all of the machine, or one partition) the one with a holder's
+name goes before the one for each holder. A user's own stands in for the one for each project, not
+for the one of the project that it is in. All that are found hold together.
+"""
+
+from collections.abc import Iterable
+from math import ceil, inf
+
+from msgspec import Struct
+
+from ostler.model.states import Rule
+from ostler.schedule.rules import Holder, Limit, Rules
+from ostler.schedule.snapshot import Wait
+
+Bucket = tuple[Holder, str, str]  # whose, and in which partition; empty: on the whole machine
+Key = tuple[tuple[Bucket, Limit], ...]  # what limits a job; empty: nothing
+MINUTE = 60
+
+
+class Claim(Struct, frozen=True):
+    """What an allocation holds, or would."""
+
+    user: str
+    project: str
+    partition: str
+    cpus: int
+    ends_at: float = inf  # Unix seconds; inf: it has no time limit
+
+    def minutes(self, now: float) -> float:
+        """Return the CPU-minutes that it may still use."""
+        return inf if self.ends_at == inf else self.cpus * (ceil(self.ends_at) - now) / MINUTE
+
+
+class Breach(Struct, frozen=True):
+    """A limit that would be passed."""
+
+    bucket: Bucket
+    what: str  # a field of `Limit`
+    limit: int
+    held: float
+    asked: float  # inf: it would last for ever
+
+    @property
+    def alone(self) -> bool:
+        """Say whether it would be passed even if nothing else were held."""
+        return self.asked > self.limit
+
+    @property
+    def whose(self) -> str:
+        """Return who is limited: `user ann in partition main`."""
+        holder, name, partition = self.bucket
+        where = f"partition {partition}" if partition else "the machine"
+        if holder is Holder.PARTITION:
+            return where
+        return f"{holder} {name} in {where}" if partition else f"{holder} {name}"
+
+    @property
+    def wait(self) -> Wait:
+        """Return why a job waits that would pass it."""
+        numbers: dict[str, float | int | str] = {
+            "limit": self.limit,
+            "held": self.held,
+            "asked": self.asked,
+            "what": self.what,
+            "whose": self.whose,
+        }
+        return Wait(Rule.LIMIT, numbers)
+
+
+class Room(Struct, frozen=True):
+    """How much more jobs of one key may have, together; inf: as much as there is."""
+
+    running: float = inf
+    cpus: float = inf
+    cpu_minutes: float = inf
+
+
+class Limits:
+    """The limits of the machine, looked up."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rows = {(row.holder, row.name, row.partition): row for row in rules.limits}
+        if rules.max_cpus_per_user:
+            each = (Holder.USER, "", "")
+            row = self._rows.get(each, Limit(Holder.USER))
+            most = [rules.max_cpus_per_user, *([] if row.cpus is None else [row.cpus])]
+            self._rows[each] = Limit(
+                row.holder, "", "", row.running, row.waiting, min(most), row.cpu_minutes
+            )
+        self._kinds = {(row.holder, row.partition) for row in self._rows.values()}
+        self._keys: dict[tuple[str, str, str], Key] = {}
+
+    def key(self, user: str, project: str, partition: str) -> Key:
+        """Return what limits such a job; jobs of equal keys are limited together."""
+        who = user, project, partition
+        found = self._keys.get(who)
+        if found is None:
+            found = self._keys[who] = tuple(self._find(*who)) if self._rows else ()
+        return found
+
+    def buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
+        """Return where such a job counts, if only for others."""
+        names = {Holder.USER: user, Holder.PROJECT: project, Holder.PARTITION: ""}
+        scopes = dict.fromkeys(("", partition))
+        return [
+            (holder, name, scope)
+            for scope in scopes
+            for holder, name in names.items()
+            if (holder, scope) in self._kinds
+        ]
+
+    def _find(self, user: str, project: str, partition: str) -> Iterable[tuple[Bucket, Limit]]:
+        for scope in dict.fromkeys(("", partition)):
+            own = self._rows.get((Holder.USER, user, scope)) if user else None
+            row = own or self._rows.get((Holder.USER, "", scope))
+            if row is not None:
+                yield (Holder.USER, user, scope), row
+            row = self._rows.get((Holder.PROJECT, project, scope)) if project else None
+            row = row or (None if own else self._rows.get((Holder.PROJECT, "", scope)))
+            if row is not None:
+                yield (Holder.PROJECT, project, scope), row
+            row = self._rows.get((Holder.PARTITION, "", scope))
+            if row is not None:
+                yield (Holder.PARTITION, "", scope), row
+
+
+class _Count(Struct):
+    running: int = 0
+    waiting: int = 0
+    cpus: int = 0
+    ends: int = 0  # sum of CPUs x end, of those that have one
+    ending: int = 0  # CPUs of those
+
+    def minutes(self, now: float) -> float:
+        """Return what those with a time limit may still use."""
+        return max(0.0, (self.ends - now * self.ending) / MINUTE)
+
+
+class Held:
+    """What is held under limits, counted as it comes and goes."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._counts: dict[Bucket, _Count] = {}
+
+    def copy(self) -> "Held":
+        """Return another that counts on by itself."""
+        other = Held(self.limits)
+        for bucket, count in self._counts.items():
+            other._counts[bucket] = _Count(
+                count.running, count.waiting, count.cpus, count.ends, count.ending
+            )
+        return other
+
+    def add(self, claim: Claim, sign: int = 1) -> None:
+        """Count an allocation that holds its CPUs from now on."""
+        for bucket in self.limits.buckets(claim.user, claim.project, claim.partition):
+            count = self._counts.setdefault(bucket, _Count())
+            count.running += sign
+            count.cpus += sign * claim.cpus
+            if claim.ends_at != inf:
+                count.ending += sign * claim.cpus
+                count.ends += sign * claim.cpus * ceil(claim.ends_at)
+
+    def remove(self, claim: Claim) -> None:
+        """Count it no more: it has ended, or stands still. The claim is the one that was added."""
+        self.add(claim, -1)
+
+    def queue(self, user: str, project: str, partition: str, jobs: int = 1) -> None:
+        """Count jobs that wait, or with a negative number wait no more."""
+        for bucket in self.limits.buckets(user, project, partition):
+            self._counts.setdefault(bucket, _Count()).waiting += jobs
+
+    def refusal(self, claim: Claim, now: float) -> Breach | None:
+        """Return the limit for which a job may not even wait.
+
+        That is one that it passes alone, or the one on waiting jobs.
+        """
+        breach = self._first(claim, now, alone=True)
+        if breach is not None:
+            return breach
+        for bucket, limit in self.limits.key(claim.user, claim.project, claim.partition):
+            waiting = self._counts.get(bucket, _Count()).waiting
+            if limit.waiting is not None and waiting + 1 > limit.waiting:
+                return Breach(bucket, "waiting", limit.waiting, waiting, 1)
+        return None
+
+    def breach(self, claim: Claim, now: float) -> Breach | None:
+        """Return the first limit that it would pass beside what is held."""
+        return self._first(claim, now, alone=False)
+
+    def _first(self, claim: Claim, now: float, *, alone: bool) -> Breach | None:
+        for bucket, limit in self.limits.key(claim.user, claim.project, claim.partition):
+            count = self._counts.get(bucket) or _Count()
+            for what, most, held, asked in (
+                ("running", limit.running, count.running, 1),
+                ("cpus", limit.cpus, count.cpus, claim.cpus),
+                ("cpu_minutes", limit.cpu_minutes, count.minutes(now), claim.minutes(now)),
+            ):
+                if most is not None and (0 if alone else held) + asked > most:
+                    return Breach(bucket, what, most, held, asked)
+        return None
+
+    def room(self, key: Key, now: float) -> Room:
+        """Return how much more jobs of this key may have, together. It is 0 or more."""
+        running = cpus = minutes = inf
+        for bucket, limit in key:
+            count = self._counts.get(bucket) or _Count()
+            if limit.running is not None:
+                running = min(running, max(0, limit.running - count.running))
+            if limit.cpus is not None:
+                cpus = min(cpus, max(0, limit.cpus - count.cpus))
+            if limit.cpu_minutes is not None:
+                minutes = min(minutes, max(0.0, limit.cpu_minutes - count.minutes(now)))
+        return Room(running, cpus, minutes)
