@@ -1,18 +1,11 @@
 """First come, first served: each job starts when it fits and all before it have started."""
 
-from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 
-TELL_EVERY = 1 << 12  # jobs
+from ostler.schedule.counted_work import TELL_EVERY, Tell, Work
 
 
-def fcfs(
-    submit: Sequence[int],
-    run: Sequence[int],
-    size: Sequence[int],
-    procs: int,
-    tell: Callable[[int], None],
-) -> list[int]:
+def fcfs(work: Work, procs: int, tell: Tell) -> list[int]:
     """Return start seconds in order of arrival. Cost: a heap of what runs.
 
     No job passes another, so the start of each follows from those before it alone, and neither
@@ -21,7 +14,9 @@ def fcfs(
     starts: list[int] = []
     ends: list[tuple[int, int]] = []  # end, size
     free, now = procs, 0
-    for job, (submitted, seconds, wanted) in enumerate(zip(submit, run, size, strict=True)):
+    for job, (submitted, seconds, wanted) in enumerate(
+        zip(work.submit, work.run, work.size, strict=True)
+    ):
         if not job % TELL_EVERY:
             tell(job)
         now = max(now, submitted)
