@@ -34,6 +34,7 @@ class Story:
     starts: dict[int, int] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)  # of starts, as decided
     ended: set[int] = field(default_factory=set)
+    promises: list[tuple[int, int]] = field(default_factory=list)  # job, second; each as made
 
     def start(self, job: int, now: int) -> None:
         self.starts[job] = now
@@ -54,12 +55,18 @@ class Story:
 
 def slow_replay(jobs: Sequence[Job], procs: int, policy: str, rule: str) -> list[int]:
     """Return start seconds in order of arrival. policy: as `parse_policy` takes; rule: event, batch."""
+    story = slow_story(jobs, procs, policy, rule)
+    return [story.starts[job] for job in range(len(jobs))]
+
+
+def slow_story(jobs: Sequence[Job], procs: int, policy: str, rule: str) -> Story:
+    """Return all that happened in the end."""
     story = Story(jobs, procs)
     if policy == "conservative":
         _conservative(story, rule)
     else:
         _queued(story, rule, PASSES[policy] if policy in PASSES else _reserved(policy))
-    return [story.starts[job] for job in range(len(jobs))]
+    return story
 
 
 def free_at(second: int, procs: int, holds: Sequence[Hold]) -> int:
@@ -131,10 +138,9 @@ def _easy(
     if not left:
         return
     head, holds = story.jobs[left[0]], story.holds()
-    shadow = min(
-        hold.end for hold in holds if free_at(hold.end, story.procs, holds) >= head.size
-    )
+    shadow = min(hold.end for hold in holds if free_at(hold.end, story.procs, holds) >= head.size)
     extra = free_at(shadow, story.procs, holds) - head.size
+    story.promises.append((left[0], shadow))
     for job in sorted(left[1:], key=scan):
         size, estimate = story.jobs[job].size, story.jobs[job].estimate
         if size > _free(story, now):
@@ -164,6 +170,8 @@ def _reserved(policy: str) -> Pass:
                 story.start(number, now)
             elif len(promised) < most:
                 begin = earliest(job, now, story.procs, holds)
+                if not promised:
+                    story.promises.append((number, begin))
                 promised.append(Hold(begin, begin + job.estimate, job.size))
 
     return serve
@@ -185,6 +193,7 @@ def _conservative(story: Story, rule: str) -> None:
 
     def put(job: int, now: int) -> None:
         promise[job] = earliest(story.jobs[job], now, story.procs, held_without(job))
+        story.promises.append((job, promise[job]))
 
     def sweep(now: int) -> None:
         for job in sorted(promise):

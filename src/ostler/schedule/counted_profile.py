@@ -74,11 +74,9 @@ class Profile:
                 piece += 1
                 if seconds[piece] >= end:
                     return NEVER
-            if seconds[piece] > begin:
-                begin = seconds[piece]
+            begin = max(begin, seconds[piece])
             until = begin + length
-            if until > own:
-                until = own
+            until = min(until, own)
             piece += 1
             while seconds[piece] < until and free[piece] >= size:
                 piece += 1

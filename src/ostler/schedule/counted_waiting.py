@@ -32,8 +32,7 @@ class Waiting:
         keys = self._keys.get(size)
         if keys:
             insort(keys, self._key(job))
-            if estimate < self._least[size]:
-                self._least[size] = estimate
+            self._least[size] = min(self._least[size], estimate)
         else:
             self._keys[size] = [self._key(job)]
             self._least[size] = estimate
