@@ -1,0 +1,126 @@
+"""Preemption: which running allocations give way so that one that matters more starts.
+
+The lowest priority goes first, of equals the youngest, of those who frees fewest nodes for nothing.
+Nobody gives way in vain: either the job starts with what the victims give, and would not with any
+one of them left out, or nobody is touched.
+"""
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from ostler.schedule.rules import Preemption, Rules
+
+
+class Preempt(Struct, frozen=True):
+    """Plan line: this allocation gives way to a job."""
+
+    alloc: int
+    how: Preemption
+    job: int  # for which
+    grace: int  # seconds from SIGTERM to SIGKILL; -1: as the allocation's job asks
+
+
+class Needy(Struct, frozen=True):
+    """A job that waits for resources."""
+
+    job: int
+    partition: str
+    priority: int
+
+
+class Running(Struct, frozen=True):
+    """An allocation that may have to give way."""
+
+    alloc: int
+    partition: str
+    priority: int
+    started_at: float  # Unix seconds
+    nodes: frozenset[str]
+    again: bool = False  # its job may run again
+    suspended: bool = False  # holds no CPUs
+    leaving: bool = False  # it ends already
+
+
+# Would the job start if these were gone, each in the way that its partition says? More never hurts.
+Fits = Callable[[Sequence[Running]], bool]
+
+
+def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
+    """Say whether the other one has to give way to the job at all."""
+    mine, its = rules.of(job.partition), rules.of(other.partition)
+    if its.preemption is Preemption.OFF or other.suspended or other.leaving:
+        return False
+    if its.preemption is Preemption.REQUEUE and not other.again:
+        return False
+    if now - other.started_at < its.least_run or mine.tier < its.tier:
+        return False
+    more = job.priority - other.priority
+    return mine.tier > its.tier or bool(its.priority_gap and more >= its.priority_gap)
+
+
+def preempt(
+    rules: Rules,
+    job: Needy,
+    running: Sequence[Running],
+    useful: frozenset[str],
+    fits: Fits,
+    now: float,
+) -> list[Preempt]:
+    """Return who gives way so that the job starts; nobody if that would not do, or need not be.
+
+    useful: nodes that the job may use. fits: is asked with those that leave already, too; a job
+    that waits for them only preempts nobody else. Cost: `fits` is asked about log2 of the
+    candidates times for each victim.
+    """
+    leaving = [other for other in running if other.leaving]
+    if fits(leaving):
+        return []
+    candidates = [
+        other
+        for other in running
+        if not useful.isdisjoint(other.nodes) and may_preempt(rules, job, other, now)
+    ]
+    if not candidates or not fits([*leaving, *candidates]):
+        return []
+    candidates.sort(key=lambda each: _reluctance(rules, each, useful))
+    victims = _needed(candidates, lambda found: fits([*leaving, *found]))
+    return [
+        Preempt(
+            each.alloc,
+            rules.of(each.partition).preemption,
+            job.job,
+            rules.of(each.partition).preempt_grace,
+        )
+        for each in victims
+    ]
+
+
+def _reluctance(
+    rules: Rules, other: Running, useful: frozenset[str]
+) -> tuple[int, int, float, int, int]:
+    for_nothing = len(other.nodes - useful)
+    tier = rules.of(other.partition).tier
+    return tier, other.priority, -other.started_at, for_nothing, -other.alloc
+
+
+def _needed(candidates: Sequence[Running], fits: Fits) -> list[Running]:
+    """Return some of the candidates that suffice, of whom none can be spared; the last ones least.
+
+    Again and again the shortest beginning of the list is looked for that suffices beside those
+    known to be needed: its last one is needed, too.
+    Source: Junker, "QuickXplain" (AAAI 2004), for finding one minimal set by halving.
+    """
+    needed: list[Running] = []
+    enough = len(candidates)
+    while not fits(needed):
+        short = 0  # so many do not suffice, `enough` do
+        while enough - short > 1:
+            middle = (short + enough) // 2
+            if fits([*candidates[:middle], *needed]):
+                enough = middle
+            else:
+                short = middle
+        enough -= 1
+        needed.insert(0, candidates[enough])
+    return needed

@@ -1,0 +1,168 @@
+"""Who gives way, and that nobody does in vain."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from random import Random
+
+import pytest
+
+from ostler.schedule.preempt import Fits, Needy, Preempt, Running, may_preempt, preempt
+from ostler.schedule.rules import PartitionRules, Preemption, Rules
+
+NOW = 1_000.0
+N1, N2 = frozenset({"n1"}), frozenset({"n1", "n2"})
+RULES = Rules(
+    partitions={
+        "low": PartitionRules(preemption=Preemption.CANCEL, tier=1, preempt_grace=5),
+        "main": PartitionRules(preemption=Preemption.SUSPEND, tier=2, priority_gap=20),
+        "long": PartitionRules(preemption=Preemption.REQUEUE, tier=1, least_run=600.0),
+        "safe": PartitionRules(tier=1),
+        "top": PartitionRules(tier=3),
+    }
+)
+
+
+def runs(
+    number: int, partition: str = "low", priority: int = 50, at: float = 0.0, **more: bool
+) -> Running:
+    return Running(number, partition, priority, at, N1, **more)
+
+
+def count(need: int, sizes: dict[int, int] | None = None) -> Fits:
+    """Return whether so many CPUs come free; each gives one, or what is said."""
+    gives = sizes or {}
+    return lambda gone: sum(gives.get(each.alloc, 1) for each in gone) >= need
+
+
+def victims(job: Needy, running: Sequence[Running], fits: Fits) -> list[int]:
+    return [line.alloc for line in preempt(RULES, job, running, N1, fits, NOW)]
+
+
+@pytest.mark.parametrize(
+    ("partition", "priority", "other", "may"),
+    [
+        ("main", 50, runs(1), True),
+        ("main", 0, runs(1, priority=100), True),
+        ("low", 100, runs(1, priority=0), False),
+        ("main", 50, runs(1, "safe"), False),
+        ("top", 50, runs(1, "main"), True),
+        ("main", 70, runs(1, "main"), True),
+        ("main", 69, runs(1, "main"), False),
+        ("low", 100, runs(1, "main", 0), False),
+        ("main", 50, runs(1, "long", again=True), True),
+        ("main", 50, runs(1, "long"), False),
+        ("main", 50, runs(1, "long", at=NOW - 599, again=True), False),
+        ("main", 50, runs(1, "long", at=NOW - 600, again=True), True),
+        ("main", 50, runs(1, suspended=True), False),
+        ("main", 50, runs(1, leaving=True), False),
+    ],
+)
+def test_who_may_preempt_whom(partition: str, priority: int, other: Running, *, may: bool) -> None:
+    assert may_preempt(RULES, Needy(9, partition, priority), other, NOW) == may
+
+
+JOB = Needy(9, "main", 90)
+
+
+@pytest.mark.parametrize(
+    ("running", "first"),
+    [
+        ([runs(1, priority=40), runs(2, priority=30), runs(3, priority=50)], 2),
+        ([runs(1, at=5.0), runs(2, at=7.0), runs(3, at=6.0)], 2),
+        ([runs(1, priority=40, at=1.0), runs(2, priority=50, at=9.0)], 1),
+        ([runs(1, "main", 10), runs(2, priority=60)], 2),
+        ([Running(1, "low", 50, 0.0, N2), Running(2, "low", 50, 0.0, N1)], 2),
+    ],
+)
+def test_the_lowest_then_the_youngest_then_who_frees_least_for_nothing(
+    running: list[Running], first: int
+) -> None:
+    assert victims(JOB, running, count(1)) == [first]
+
+
+def test_nobody_gives_way_in_vain() -> None:
+    running = [runs(1), runs(2), runs(3, "safe")]
+    assert victims(JOB, running, count(3)) == []
+    assert sorted(victims(JOB, running, count(2))) == [1, 2]
+    assert victims(JOB, [Running(1, "low", 50, 0.0, frozenset({"n2"}))], count(1)) == []
+
+
+def test_who_turns_out_not_to_be_needed_is_left_alone() -> None:
+    running = [runs(1, priority=10), runs(2, priority=20), runs(3, priority=30)]
+    assert victims(JOB, running, count(4, {3: 4})) == [3]
+
+
+def test_a_job_that_fits_once_others_have_left_preempts_nobody() -> None:
+    running = [runs(1), runs(2, leaving=True)]
+    assert victims(JOB, running, count(0)) == []
+    assert victims(JOB, running, count(1)) == []
+    assert victims(JOB, running, count(2)) == [1]
+
+
+def test_how_is_what_the_partition_of_the_victim_says() -> None:
+    running = [runs(1), runs(2, "main"), runs(3, "long", again=True)]
+    assert preempt(RULES, JOB, running, N1, count(3), NOW) == [
+        Preempt(3, Preemption.REQUEUE, 9, -1),
+        Preempt(1, Preemption.CANCEL, 9, 5),
+        Preempt(2, Preemption.SUSPEND, 9, -1),
+    ]
+
+
+def test_victims_suffice_and_none_could_be_spared() -> None:
+    chance = Random(1)
+    found = 0
+    for _ in range(500):
+        nodes = [f"n{at}" for at in range(4)]
+        running = [
+            Running(
+                number,
+                chance.choice(["low", "main", "long", "safe"]),
+                chance.choice([10, 50, 80]),
+                chance.uniform(0, NOW),
+                frozenset(chance.sample(nodes, chance.randint(1, 3))),
+                again=chance.random() < 0.7,
+                leaving=chance.random() < 0.1,
+            )
+            for number in range(chance.randint(0, 9))
+        ]
+        need = {node: chance.randint(0, 2) for node in nodes}
+
+        def fits(gone: Sequence[Running], need: dict[str, int] = need) -> bool:
+            return all(
+                sum(node in each.nodes for each in gone) >= count for node, count in need.items()
+            )
+
+        useful = frozenset(node for node in nodes if need[node])
+        lines = preempt(RULES, JOB, running, useful, fits, NOW)
+        by_number = {each.alloc: each for each in running}
+        chosen = [by_number[line.alloc] for line in lines]
+        leaving = [each for each in running if each.leaving]
+        able = [each for each in running if may_preempt(RULES, JOB, each, NOW)]
+        assert all(each in able for each in chosen)
+        if not chosen:
+            assert fits(leaving) or not fits([*leaving, *able])
+            continue
+        found += 1
+        assert fits([*leaving, *chosen])
+        for rest in combinations(chosen, len(chosen) - 1):
+            assert not fits([*leaving, *rest])
+    assert found > 50
+
+
+def test_few_questions_find_a_few_victims_among_many() -> None:
+    asked = 0
+
+    def fits(gone: Sequence[Running]) -> bool:
+        nonlocal asked
+        asked += 1
+        return len(gone) >= 3
+
+    running = [runs(number, at=float(number)) for number in range(8_000)]
+    assert victims(JOB, running, fits) == [] or asked
+    asked = 0
+    assert sorted(victims(JOB, [runs(n, at=n / 10) for n in range(8_000)], fits)) == [
+        7_997,
+        7_998,
+        7_999,
+    ]
+    assert asked < 60
