@@ -53,7 +53,7 @@ def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
         return False
     if its.preemption is Preemption.REQUEUE and not other.again:
         return False
-    if now - other.started_at < its.least_run or mine.tier < its.tier:
+    if max(0.0, now - other.started_at) < its.least_run or mine.tier < its.tier:
         return False
     more = job.priority - other.priority
     return mine.tier > its.tier or bool(its.priority_gap and more >= its.priority_gap)
