@@ -33,6 +33,8 @@ MAX_NAMED = 100_000  # elements named in one request, so that its answer fits in
 MAX_WAITING = 200_000  # unfinished jobs of one user
 MAX_WAITING_BYTES = 256 << 20  # of memory that their commands and lists take
 MAX_QUERY = 65_536  # characters of one SQL statement
+MAX_TRACE_LINE = 65_536  # bytes of a line of a workload trace
+MAX_TRACE_JOBS = 10_000_000  # of one trace
 MAX_WINDOW = 65_535  # rows or columns of a terminal
 UID_MIN = 1_000  # lowest uid whose tasks a system machine runs; below are accounts of services
 # Which tasks of a `run` read its standard input: that of rank 0, each of them, or none.
