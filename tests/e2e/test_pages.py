@@ -168,6 +168,17 @@ def test_durability_is_as_its_page_says(state: Path) -> None:
     assert re.search(r"^success +100 +1$", told, re.MULTILINE)
 
 
+def test_a_trace_is_replayed_as_its_page_says(state: Path) -> None:
+    told = type_all(commands("docs/howto/replay-a-trace.md"), state)
+    lines = told.splitlines()
+    assert lines[0].startswith("made.swf: 2000 jobs on 64 processors of an imagined machine")
+    policies = [line.split()[0] for line in lines[4:9]]
+    assert policies == ["POLICY", "fcfs", "easy", "easy-sjbf", "conservative"]
+    assert lines[-3] == "job,wait"
+    assert (state.parent / "made.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (state.parent / "made.svg").read_text()
+
+
 ELSEWHERE = {
     "docs/tutorials/ten-nodes.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/lab.md": "tests/e2e/lab/test_lab_pages.py",

@@ -1,4 +1,4 @@
-"""The line that `ostler wait` keeps on a terminal: how far an array is, how fast, until when."""
+"""The line that `wait` and `sim` keep on a terminal: how far it is, how fast, until when."""
 
 import posix
 import time
@@ -13,10 +13,11 @@ _MEASURED = 10  # looks over which the rate is taken
 
 
 class Pace:
-    """How far it is and how fast it has gone of late. total: what there is to do."""
+    """How far it is and how fast it has gone of late. total: what there is to do, of which noun."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, noun: str = "ended") -> None:
         self._total = total
+        self._noun = noun
         self._looks: list[tuple[float, int]] = []  # when, and how much was done
 
     def text(self, now: float, done: int) -> str:
@@ -24,11 +25,37 @@ class Pace:
         self._looks = [*self._looks[-_MEASURED:], (now, done)]
         then, before = self._looks[0]
         rate = (done - before) / (now - then) if now > then else 0.0
-        text = f"{done} of {self._total} ended"
+        text = f"{done} of {self._total} {self._noun}"
         if rate <= 0:
             return text
         left = format_duration(round((self._total - done) / rate))
         return f"{text}, {rate:.3g}/s" + (f", {left} left" if done < self._total else "")
+
+
+class Line:
+    """A line on a terminal that is written over itself."""
+
+    def __init__(self, fd: int = 2) -> None:
+        self._fd = fd
+        self._shown = 0  # columns of the line that stands there
+
+    def write(self, text: str) -> None:
+        """Show this instead of what stood there."""
+        try:
+            room = posix.get_terminal_size(self._fd).columns or 80
+        except OSError:
+            return  # it has gone
+        # Blanks and a return instead of escape sequences: any terminal knows them.
+        text = cut(text, max(room - 1, 1))  # the last column would wrap
+        size = len(text)
+        write_all(self._fd, f"\r{text}{' ' * (self._shown - size)}".encode())
+        self._shown = size
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._shown:
+            write_all(self._fd, f"\r{' ' * self._shown}\r".encode())
+        self._shown = 0
 
 
 class Progress:
@@ -42,8 +69,7 @@ class Progress:
     def __init__(self, link: Link, refs: list[str], fd: int = 2) -> None:
         self._link = link
         self._refs = refs
-        self._fd = fd
-        self._shown = 0  # columns of the line that stands there
+        self._line = Line(fd)
         self._pace: Pace | None = None
         self._useful = len(refs) <= self._MOST
 
@@ -63,28 +89,15 @@ class Progress:
             self._pace = Pace(total)
         ended = sum(_number(row, "elements_done") for row in rows)
         how = self._pace.text(time.monotonic(), ended)
-        self._write(f"{', '.join(self._refs)}: {_failed(rows)}, {how}")
+        self._line.write(f"{', '.join(self._refs)}: {_failed(rows)}, {how}")
 
     def _row(self, ref: str) -> Row:
         answer = self._link.call("read", what="job", ref=ref, options={"brief": True})
         return rows_of(answer, "jobs")[0]
 
-    def _write(self, text: str) -> None:
-        try:
-            room = posix.get_terminal_size(self._fd).columns or 80
-        except OSError:
-            return  # it has gone
-        # Blanks and a return instead of escape sequences: any terminal knows them.
-        text = cut(text, max(room - 1, 1))  # the last column would wrap
-        size = len(text)
-        write_all(self._fd, f"\r{text}{' ' * (self._shown - size)}".encode())
-        self._shown = size
-
     def clear(self) -> None:
         """Take the line away."""
-        if self._shown:
-            write_all(self._fd, f"\r{' ' * self._shown}\r".encode())
-        self._shown = 0
+        self._line.clear()
 
 
 def _failed(rows: list[Row]) -> str:

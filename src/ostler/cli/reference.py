@@ -54,6 +54,10 @@ _ACCOUNTING = (
     "started_at ended_at result exit_status cpu_user_seconds cpu_system_seconds max_rss "
     "read_bytes written_bytes suspended_seconds"
 )
+_REPLAY = (
+    "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
+    "seconds jobs_per_second load offered_load dropped size_classes length_classes"
+)
 DOCUMENTS: dict[str, tuple[str, str]] = {
     # command: the noun (empty: the document is one object itself), and the keys of each object
     "submit": ("jobs", "id"),
@@ -76,6 +80,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "history": ("events", _EVENT),
     "acct": ("accounting", _ACCOUNTING),
     "query": ("", "columns rows"),
+    "sim": ("runs", _REPLAY),
     "doctor": ("findings", "what ok found advice"),
     "lab status": ("members", "name does line load state"),
 }

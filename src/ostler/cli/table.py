@@ -72,12 +72,8 @@ OPTIONS: dict[str, Option] = {
         Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),
         Option("time", "-t/--time", "TIME", "time limit: 90s, 90m, 2h, 1d, 1:30:00"),
         Option("nodes", "-N/--nodes", "N", "exactly so many nodes"),
-        Option(
-            "tasks_per_node", "--tasks-per-node", "N", "at most N on a node; without -n exactly N"
-        ),
-        Option(
-            "distribution", "--distribution", "block|cyclic", "ranks node by node, or in turns"
-        ),
+        Option("tasks_per_node", "--tasks-per-node", "N", "at most N on a node; without -n exactly N"),
+        Option("distribution", "--distribution", "block|cyclic", "ranks node by node, or in turns"),
         Option("kill_on_bad_exit", "--kill-on-bad-exit", "", "the first task to fail ends all"),
         Option("verbose", "--verbose", "", "say first on stderr where each task runs, with what"),
         Option("gpus", "--gpus", "N", "GPUs of each task"),
@@ -89,15 +85,11 @@ OPTIONS: dict[str, Option] = {
         Option("project", "--project", "NAME", "whom to account it to"),
         Option("priority", "--priority", "N", "0 to 100, higher goes first; 50 unless told"),
         Option("chdir", "-D/--chdir", "DIR", "working directory; this one unless told"),
-        Option(
-            "env", "--env", "none|K|K=V", "carry nothing, only K; set K to V", many=True
-        ),
+        Option("env", "--env", "none|K|K=V", "carry nothing, only K; set K to V", many=True),
         Option("umask", "--umask", "MODE", "octal; this shell's unless told"),
         Option("requeue", "--requeue", "", "may run again when it was lost with its node"),
         Option("retries", "--retries", "N", "run again up to N times when it fails"),
-        Option(
-            "retry_on", "--retry-on", "LIST", "only these exit statuses and results: 75,lost"
-        ),
+        Option("retry_on", "--retry-on", "LIST", "only these exit statuses and results: 75,lost"),
         Option("signal", "--signal", "SIG@SECONDS", "warn so long before the time limit: USR1@60"),
         # when, how often and where to
         Option("array", "--array", "RANGES[%N]", "elements 0-99, at most N at once: 0-99%10; each has its number in OSTLER_ELEMENT"),
@@ -129,9 +121,7 @@ OPTIONS: dict[str, Option] = {
         Option("kill", "--kill", "", "end the jobs that run"),
         Option("leave", "--leave", "", "let what runs go on; the next `up` takes it back"),
         Option("user", "--user", "NAME", "of this user"),
-        Option(
-            "in_state", "--state", "LIST", "in these states: running,done; a word with a / is DIR"
-        ),
+        Option("in_state", "--state", "LIST", "in these states: running,done; a word with a / is DIR"),
         Option("since", "--since", "WHEN", "what happened since: 2h (ago), 08:00, a date"),
         Option("all", "--all", "", "of all users, ended ones too"),
         Option("tree", "--tree", "", "each below what it waits for"),
@@ -151,6 +141,14 @@ OPTIONS: dict[str, Option] = {
         Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),
         Option("lab_memory", "--memory", "SIZE", "memory of each node; 8G unless told"),
         Option("managers", "-m/--managers", "N", "how many managers; only 1 so far"),
+        # of replays
+        Option("sim_policy", "--policy", "LIST", "fcfs, easy, easy-sjbf, conservative, reserved-K: the first K that wait are promised a start; easy unless told", many=True),
+        Option("sim_rule", "--rule", "event|batch", "events of one second: a pass after each, or one for all; event"),
+        Option("sim_procs", "--procs", "N", "processors of the machine, instead of what the trace says"),
+        Option("sim_load", "--load", "F", "divide the times between submissions by F: 1.2 is a fifth more load"),
+        Option("sim_classes", "--classes", "", "also by processors and by run time"),
+        Option("per_job", "--per-job", "FILE", "write the wait of each job there, as CSV; one trace, one policy"),
+        Option("plot", "--plot", "FILE", "draw it: .png or .svg; needs ostler[plot]", many=True),
         # everywhere
         Option("state", "--state", "DIR", "folder of the machine (or OSTLER_STATE)"),
         Option("json", "--json", "", "one JSON document on stdout and nothing else"),
@@ -316,6 +314,13 @@ COMMANDS: dict[str, Command] = {
             "doctor", "Here", "doctor:main",
             "Say what this host lacks to do all that Ostler can, and how to get it.", "",
             example="ostler doctor",
+        ),
+        Command(
+            "sim", "Here", "sim:main",
+            "Replay workload traces (SWF, plain or gzip; - is stdin) and compare policies.",
+            "sim_policy sim_rule sim_procs sim_load sim_classes per_job plot format",
+            ("TRACE", 1, None),
+            example="ostler sim --policy easy,conservative --plot kth.png kth.swf.gz",
         ),
         Command(
             "completion", "Here", "completion:main",
