@@ -42,9 +42,9 @@ from ostler.model.orders import (
 from ostler.model.record import Accounting, Write
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Result
-from ostler.schedule.backfill import plan
 from ostler.testing.disk import SimStore
 from ostler.testing.judge import differences
+from ostler.testing.scheduler import Scheduler
 from tests.unit.core_kit import ANN, BOB, ROOT
 
 NODES = st.sampled_from(["n1", "n2", "n3"])
@@ -124,6 +124,7 @@ class Events(RuleBasedStateMachine):
         self.now = 100.0
         self.to = 0
         self.slots: set[int] = set()
+        self.scheduler = Scheduler()
         self.numbers: set[tuple[int, int, int]] = set()  # (job, element, attempt) accounted for
         self.machine = Machine(self.store.load(), epoch=self.epoch, now=self.now)
 
@@ -134,7 +135,7 @@ class Events(RuleBasedStateMachine):
         """Handle an event, plan if the machine wants it, and make all of it durable."""
         effects = self.machine.handle(self.now, event)
         while self.machine.wants_plan:
-            proposal = plan(self.machine.snapshot(self.now), self.now)
+            proposal = self.scheduler.plan(self.machine, self.now)
             effects += self.machine.handle(self.now, Planned(proposal))
         assert not list(unexplained(self.machine.state))
         rows = [e.write for e in effects if isinstance(e, Save)]

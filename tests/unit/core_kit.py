@@ -34,7 +34,7 @@ from ostler.model.orders import (
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Loaded, Write
 from ostler.model.resources import NodeFacts, Request
-from ostler.schedule.backfill import plan
+from ostler.testing.scheduler import Scheduler
 
 ANN = Caller(1001, 1001, "ann")
 BOB = Caller(1002, 1002, "bob")
@@ -53,6 +53,7 @@ class Box:
     def __init__(self, nodes: Iterable[str] = ("n1",), *, cpus: int = 4) -> None:
         self.machine = Machine(EMPTY, epoch=1, now=0.0)
         self.now = 100.0
+        self.scheduler = Scheduler()
         self.done: list[Effect] = []
         self._to = 0
         for name in nodes:
@@ -62,7 +63,7 @@ class Box:
         """Handle one event, then plan until nothing changes."""
         effects = self.machine.handle(self.now, event)
         while self.machine.wants_plan:
-            proposal = plan(self.machine.snapshot(self.now), self.now)
+            proposal = self.scheduler.plan(self.machine, self.now)
             effects += self.machine.handle(self.now, Planned(proposal))
         self.done += effects
         return effects

@@ -228,8 +228,7 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         raise Refused(f"{ref} is an allocation, in which nothing runs by itself", hint=_STEPS)
     count = 0
     for alloc, _ in _allocations(s, entry, ref, running=True):
-        if alloc.id in entry.resuming:
-            entry.resuming.discard(alloc.id)
+        if alloc.resuming:
             s.put(replace(alloc, resuming=False))
         count += alloc.state is AllocationState.SUSPENDED
         if alloc.state is not AllocationState.READY or not alloc.started:
@@ -238,6 +237,7 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         for place in alloc.placements:
             if not entry.job.spec.within:  # a step's CPUs stay with its allocation
                 s.nodes[place.node].books.give_cpus(place)
+                s.marks.nodes.add(place.node)
             s.send(place.node, SuspendShare(alloc.id))
         if not entry.job.spec.within:
             s.count_cpus(entry.job.user, -s.cpus_of(alloc))
@@ -263,12 +263,10 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  
             thaw(s, now, entry, alloc)
             count += 1
         elif alloc.state is AllocationState.SUSPENDED:
-            entry.resuming.add(alloc.id)
             s.put(replace(alloc, resuming=True))
             count += 1
     if not count:
         raise NotNow(f"nothing of {ref} is suspended; it is {entry.job.state}")
-    entry.view = None
     s.changed = True
     return "goes on when its CPUs are free"
 

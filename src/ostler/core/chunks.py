@@ -47,7 +47,7 @@ def on_progress(s: State, now: float, node: str, row: Progress) -> None:
         if entry.job != before:
             s.save(entry.job)
         if not entry.waiting:
-            entry.view = None
+            s.marks.jobs.add(alloc.job)
         tell_waiters(s, alloc.job)
     if alloc.job in s.dependents and alloc.job in s.jobs:
         tell_dependents(s, now, alloc.job)
@@ -157,7 +157,7 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
     """Put an element that did not run in its slot where it belongs now."""
     entry.live.pop(index, None)
     entry.slots[alloc.id].recalled.discard(index)
-    entry.view = None
+    s.marks.jobs.add(alloc.job)
     s.changed = True
     record = entry.touched.get(index)
     cause = cause_of(record)[0] if record is not None else ""

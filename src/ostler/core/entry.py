@@ -4,7 +4,6 @@ from ostler.model.ids import AllocationId
 from ostler.model.job import Element, Job
 from ostler.model.ranges import RangeSet
 from ostler.model.states import Result
-from ostler.schedule.snapshot import WaitingView
 
 _WORST = (
     Result.LOST,
@@ -20,10 +19,11 @@ _WORST = (
 class Slot:
     """What is known of a living allocation beside its row; all of it can be forgotten."""
 
-    __slots__ = ("draining", "last", "recalled")
+    __slots__ = ("draining", "last", "mean", "recalled")
 
     def __init__(self) -> None:
         self.draining = False  # it is to take no more elements
+        self.mean = 0.0  # seconds that an element took when it was told so; 0: not known
         self.last = True  # its node was told that no more will come
         self.recalled: set[int] = set()  # elements asked back and not answered yet
 
@@ -41,7 +41,6 @@ class Entry:
         "live",
         "mean",
         "results",
-        "resuming",
         "retry_at",
         "returned",
         "slots",
@@ -49,7 +48,6 @@ class Entry:
         "tied",
         "touched",
         "unmet",
-        "view",
         "waiting",
         "wakes_at",
         "weight",
@@ -72,13 +70,11 @@ class Entry:
         self.attempts: dict[int, int] = {}  # starts of ended elements, if there were several
         self.statuses = 0  # OR of the exit statuses of ended elements
         self.unmet: set[int] = set()  # jobs that must end first
-        self.resuming: set[AllocationId] = set()
         self.retry_at = 0.0
         self.failures: dict[int, int] = {}  # element -> starts in a row that no node could make
         self.abandoned_at: float | None = None  # when the client of `run` or `alloc` went away
         self.idle_since: float | None = None  # of an `alloc`: since when it has had no step
         self.wakes_at = 0.0  # of an `alloc`: when its limits are looked at next
-        self.view: WaitingView | None = None  # what the planner sees; None: to be made anew
 
     @property
     def total(self) -> int:

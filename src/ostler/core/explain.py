@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from ostler.core.delta import snapshot
 from ostler.core.entry import Entry
-from ostler.core.planning import snapshot
 from ostler.core.state import State
 from ostler.core.steps import why_waits
 from ostler.core.ties import tie
@@ -142,7 +142,7 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
         return {"reason": f"{silent}, and it is not started elsewhere", "unknown_since": since}
     if alloc.cause:
         return {"reason": f"it is being ended on {where}: {alloc.why}"}
-    if any(a.id in entry.resuming for a in allocs):
+    if any(a.resuming for a in allocs):
         cpus = ", ".join(f"{p.node}: {','.join(map(str, p.cpus))}" for p in alloc.placements)
         return {
             "rule": "resources",

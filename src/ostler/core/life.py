@@ -57,6 +57,7 @@ def grant(
         node = s.nodes[place.node]
         if not job.spec.within:  # else its allocation has taken them
             node.books.take(place)
+            s.marks.nodes.add(place.node)
         node.allocations.add(alloc.id)
     if not job.spec.within:
         s.count_cpus(job.user, s.cpus_of(alloc))
@@ -173,7 +174,10 @@ def on_started(s: State, now: float, node: str, row: Started) -> None:
     alloc = replace(alloc, state=state, started=True, started_at=row.at, made=alloc.made | {node})
     entry = s.jobs[alloc.job]
     entry.failures.pop(alloc.element, None)
-    s.nodes[node].faults, s.nodes[node].fault = 0, ""
+    if s.nodes[node].fault:
+        s.nodes[node].fault = ""
+        s.marks.nodes.add(node)
+    s.nodes[node].faults = 0
     if alloc.slot:
         alloc = replace(alloc, since=row.at)
     else:
@@ -221,12 +225,12 @@ def _fault(s: State, now: float, node: NodeEntry, job: int, why: str) -> None:
     node.fault = why
     node.try_at = now + min(FAULT_PAUSE_MOST, 2.0**node.faults)
     node.faults += 1
+    s.marks.nodes.add(node.node.name)
     s.wake(node.try_at, job)
 
 
 def release(s: State, alloc: Allocation, cause: str, why: str) -> Allocation:
     """Order the end of all shares that are left; the CPUs stay taken until nodes say they are."""
-    s.jobs[alloc.job].resuming.discard(alloc.id)
     grace = s.jobs[alloc.job].job.spec.grace
     for node in () if s.jobs[alloc.job].job.holds else sorted(alloc.nodes - alloc.freed):
         s.send(node, EndShare(alloc.id, cause, why, grace))
@@ -265,7 +269,7 @@ def free(s: State, entry: Entry, alloc: Allocation) -> None:
         node = s.nodes[place.node]
         if not step:
             node.books.give(place, cpus=holds)
+            s.marks.nodes.add(place.node)
         node.allocations.discard(alloc.id)
     if holds:
         s.count_cpus(entry.job.user, -s.cpus_of(alloc))
-    entry.resuming.discard(alloc.id)

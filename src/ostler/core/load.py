@@ -84,7 +84,7 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
         s.allocations[alloc.id] = alloc
         entry.slots[alloc.id] = Slot()
         if alloc.resuming:
-            entry.resuming.add(alloc.id)
+            s.resuming.add(alloc.id)
         for low, high in alloc.chunk if alloc.slot else ((alloc.element, alloc.element),):
             for index in range(low, high + 1):
                 entry.live[index] = alloc.id

@@ -5,7 +5,7 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
-from ostler.core import acts, modify, nodes, planning, steps, submit, waits, workflow
+from ostler.core import acts, delta, modify, nodes, planning, steps, submit, waits, workflow
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
@@ -35,10 +35,9 @@ from ostler.model.ids import is_step, within
 from ostler.model.record import Loaded, Setting
 from ostler.model.settings import attribute, parse_value
 from ostler.model.states import Result
-from ostler.schedule.snapshot import Snapshot
+from ostler.schedule.snapshot import Delta, Snapshot
 
 STOP_SECONDS = 60.0  # in which whoever was told that all has stopped ends the manager
-NO_JOB = 0
 
 
 class Machine:
@@ -95,7 +94,16 @@ class Machine:
 
     def snapshot(self, now: float) -> Snapshot:
         """Return what a scheduler may see."""
-        return planning.snapshot(self.state, now)
+        return delta.snapshot(self.state, now)
+
+    def delta(self, now: float, most: int = delta.PIECE) -> Delta:
+        """Return what has changed since the last one, of so many jobs at most; the first has all.
+
+        It is to be told before a plan that is asked for while `wants_plan`.
+        """
+        found = delta.delta(self.state, now, most)
+        self.state.changed = bool(self.state.marks)
+        return found
 
     def next_deadline(self) -> float | None:
         """Return when `Tick` should come next, in Unix seconds."""
@@ -146,7 +154,7 @@ def _on_configured(s: State, now: float, event: Configured) -> None:
     s.save(Setting(event.key, text, event.caller.user, now))
     said = f"unset {event.key}" if text is None else f"set {event.key} to {text}"
     s.note(now, "setting", f"{event.caller.user} {said}", user=event.caller.user)
-    s.changed = True
+    s.marks.rules = s.changed = True
     row = {"key": event.key, "value": value}
     s.effects.append(Reply(event.to, {"settings": [row]}))
 
@@ -182,7 +190,7 @@ def _answer_stop(s: State, now: float) -> None:
     if not s.stop_waiters or (s.allocations and s.stopping != "leave"):
         return
     s.stop_answered_at = now
-    s.wake(now + STOP_SECONDS, NO_JOB)
+    s.wake(now + STOP_SECONDS, planning.NO_JOB)
     for to in s.stop_waiters:
         s.effects.append(Reply(to, {"stopped": True, "jobs": counts(s)}))
     s.stop_waiters.clear()
@@ -196,12 +204,13 @@ def _on_tick(s: State, now: float) -> None:
     for node in s.nodes.values():
         if node.fault and now >= node.try_at:
             node.fault = ""
+            s.marks.nodes.add(node.node.name)
             s.changed = True
     for number in s.due(now):
         entry = s.jobs.get(number)
+        s.changed = s.changed or number == planning.NO_JOB
         if entry is None:
             continue
-        entry.view = None
         s.changed = True
         if entry.job.holds or entry.job.spec.within:
             s.alloc_news.add(within(number))

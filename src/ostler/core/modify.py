@@ -44,6 +44,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         return
     before = entry.job
     entry.job = replace(before, spec=spec, priority=spec.priority)
+    s.marks.allocations.update(entry.slots)  # their ranks and planned ends
     if spec.time_limit != before.spec.time_limit:
         for number in entry.slots:
             alloc = s.allocations[number]

@@ -41,7 +41,7 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     """
     before = saved or entry.job
     state = total_state(s, entry)
-    entry.view = None
+    s.marks.jobs.add(entry.job.id)
     s.changed = True
     job = entry.job
     if state is not job.state:
@@ -110,7 +110,7 @@ def tell_dependents(s: State, now: float, job: int) -> None:
                 _tell_elements(s, now, told, waiting)
             if told in s.ended and number in s.jobs:
                 waiting.unmet.discard(told)
-                waiting.view = None
+                s.marks.jobs.add(number)
                 broken = broken_dependency(s, waiting.job)
                 if broken:
                     end_waiting(s, now, waiting, Result.DEPENDENCY, broken)

@@ -51,6 +51,7 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     )
     _recount(s, entry)
     entry.connected = True
+    s.marks.nodes.add(event.node)
     s.save(entry.node)
     if old.status is not NodeStatus.RUNNING:
         s.note(now, "node-status", f"{old.status} -> running", node=event.node)
@@ -161,6 +162,7 @@ def _stray_ended(s: State, node: str, number: int) -> None:
     entry = s.nodes.get(node)
     if entry is not None and number in entry.strays:
         entry.strays.discard(number)
+        s.marks.nodes.add(node)
         s.changed = True
 
 
@@ -170,6 +172,7 @@ def on_gone(s: State, now: float, event: AgentGone) -> None:
     if entry is None:
         return
     entry.connected = False
+    s.marks.nodes.add(event.node)
     status = NodeStatus.NO_AGENT if event.reachable else NodeStatus.UNREACHABLE
     old = entry.node
     if old.status is status:
@@ -216,6 +219,7 @@ def on_worded(s: State, now: float, event: NodesWorded) -> None:
             _fence(s, now, entry, event)
         if event.verb != "fence":
             _word(s, now, entry, event)
+        s.marks.nodes.add(name)
     s.changed = True
     rows = [node_row(s.nodes[name]) for name in event.nodes]
     s.effects.append(Reply(event.to, {"nodes": rows}))

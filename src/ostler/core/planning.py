@@ -1,193 +1,37 @@
-"""The core's side of planning: what a scheduler is shown, and which of its lines are carried out."""
+"""What the core carries out of a plan, line by line; and what it refuses."""
 
 from collections import Counter
-from math import inf
 
 from msgspec.structs import replace
 
+from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.life import grant
 from ostler.core.moves import end_waiting, settle
-from ostler.core.slots import drain, feed, take_back, worth_taking
-from ostler.core.state import NodeEntry, State
+from ostler.core.slots import drain, feed, take_back
+from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
-from ostler.model.ids import STEPS_FROM
 from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState, JobState, Result, Rule
+from ostler.model.states import AllocationState, JobState, Result
 from ostler.schedule.explain import explain
-from ostler.schedule.snapshot import (
-    NodeView,
-    Plan,
-    Rank,
-    Resume,
-    ResumeView,
-    RunningView,
-    Snapshot,
-    Start,
-    Wait,
-    WaitingView,
-)
+from ostler.schedule.snapshot import Plan, Resume, Start, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
-
-
-def snapshot(s: State, now: float) -> Snapshot:
-    """Return the machine as a scheduler may see it."""
-    running = [_running(s, alloc) for alloc in s.allocations.values() if alloc.job < STEPS_FROM]
-    waiting = [
-        view
-        for number, entry in s.jobs.items()
-        if number < STEPS_FROM and (view := waiting_view(s, now, entry))
-    ]
-    resuming = [
-        _resuming(s.allocations[number], now)
-        for entry in s.jobs.values()
-        for number in sorted(entry.resuming)
-    ]
-    most = s.setting("max-cpus-per-user")
-    return Snapshot(node_views(s), running, waiting, resuming, dict(s.user_cpus), most)
-
-
-def node_views(s: State) -> list[NodeView]:
-    """Return every node with what is free on it."""
-    return [_node_view(entry) for entry in s.nodes.values()]
-
-
-def _node_view(entry: NodeEntry) -> NodeView:
-    node, books, why = entry.node, entry.books, entry.unusable
-    return NodeView(
-        node.name,
-        node.facts,
-        node.partition,
-        not why,
-        node.gone,
-        why,
-        tuple(sorted(books.cpus)),
-        books.memory,
-        tuple(sorted(books.gpus)),
-        dict(books.generic),
-    )
-
-
-def _running(s: State, alloc: Allocation) -> RunningView:
-    entry = s.jobs[alloc.job]
-    job = entry.job
-    ends = _begun(alloc) + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
-    draining = entry.slots[alloc.id].draining
-    if draining:  # so that what waits for it is not overtaken by what it gives back
-        ends = min(ends, _begun(alloc) + entry.mean)
-    element = alloc.running if alloc.slot and alloc.running >= 0 else alloc.element
-    goes_on = alloc.slot and not alloc.cause and alloc.suspended_at is None
-    return RunningView(
-        alloc.id,
-        job.id,
-        element if job.is_array else None,
-        job.user,
-        alloc.placements,
-        ends,
-        suspended=alloc.suspended_at is not None,
-        goes_on=_rank(entry) if goes_on else None,
-        draining=draining,
-    )
-
-
-def _begun(alloc: Allocation) -> float:
-    """Return when what runs began, or at the latest could have."""
-    if alloc.slot:
-        return alloc.since
-    return alloc.started_at if alloc.started_at is not None else alloc.granted_at
-
-
-def _rank(entry: Entry) -> Rank:
-    job, spec = entry.job, entry.job.spec
-    duration = float(spec.time_limit) or inf
-    return Rank(job.priority, job.submitted_at, spec.partition, spec.request, duration)
-
-
-def _resuming(alloc: Allocation, now: float) -> ResumeView:
-    return ResumeView(alloc.id, alloc.job, alloc.placements, _left(alloc, now))
-
-
-def _left(alloc: Allocation, now: float) -> float:
-    if not alloc.time_limit:
-        return inf
-    begun = _begun(alloc)
-    stopped = alloc.suspended_at if alloc.suspended_at is not None else now
-    return max(1.0, alloc.time_limit - (stopped - begun - alloc.suspended))
-
-
-def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
-    """Return what waits of a job; None when nothing does. Kept until the job changes.
-
-    Elements that wait in a slot behind others count once no others wait, and if it takes long.
-    """
-    if entry.view is not None:
-        return entry.view
-    job = entry.job
-    count = len(entry.waiting) or len(entry.barred) or _held(entry)
-    handed = 0 if count else _worth_taking(s, now, entry)
-    if not (count or handed):
-        return None
-    blocked = _blocked(now, entry)
-    if job.spec.array_cap and not blocked:
-        count = min(count, job.spec.array_cap - len(entry.slots))
-    view = WaitingView(
-        job.id,
-        max(count or handed, 1),
-        job.spec.request,
-        job.spec.partition,
-        job.user,
-        job.priority,
-        job.submitted_at,
-        float(job.spec.time_limit) or inf,
-        blocked,
-        head=bool(entry.returned),
-        known=(job.spec.request, job.spec.request.shape),
-    )
-    entry.view = view if count else None
-    return view
-
-
-def _worth_taking(s: State, now: float, entry: Entry) -> int:
-    """Return how many slots of an array have a queue that an idle CPU should share."""
-    if not entry.queued:
-        return 0
-    return sum(worth_taking(entry, s.allocations[number], now) for number in entry.slots)
-
-
-def _held(entry: Entry) -> int:
-    return sum(1 for index in entry.touched if index not in entry.live)
-
-
-def _blocked(now: float, entry: Entry) -> Wait | None:
-    """Return why none of the job's elements may start, as far as the core alone knows it."""
-    job = entry.job
-    if job.held_by or not (entry.waiting or entry.queued or entry.barred):
-        by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
-        return Wait(Rule.HOLD, {"held_by": by})
-    if entry.unmet:
-        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, sorted(entry.unmet)))})
-    if not (entry.waiting or entry.queued):
-        names = [number for number, elements in sorted(entry.tied.items()) if elements]
-        each = {"each": len(entry.barred)}
-        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, names)), **each})
-    if job.spec.not_before > now:
-        return Wait(Rule.NOT_BEFORE, {"at": job.spec.not_before}, job.spec.not_before)
-    if entry.retry_at > now:
-        failures = max(entry.failures.values(), default=1)
-        return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
-    if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
-        return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
-    return None
+NO_JOB = 0  # what a deadline is for that is no job's
 
 
 def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
-    """Carry out what is legal of a plan; each line that is not becomes an event with the reason."""
-    s.changed = False
+    """Carry out what is legal of a plan; what is not becomes an event with the reason.
+
+    A line may have become illegal while the scheduler was at work; that is no event. Whatever a
+    line names is in the next delta: the scheduler took it for carried out.
+    """
+    late = plan.number != s.marks.number or bool(s.marks)
     left = Counter(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
+        _mark(s, line)
         try:
             if isinstance(line, Resume):
                 _resume(s, now, line)
@@ -195,38 +39,59 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
                 _start(s, now, line, alike=left[line.job])
                 left[line.job] -= 1
         except Refused as error:
-            job = line.job if isinstance(line, Start) and line.job in s.jobs else None
-            s.note(now, "plan-refused", f"{by}: {error}", job=job)
+            s.refused_late += late
+            if not late:
+                job = line.job if isinstance(line, Start) and line.job in s.jobs else None
+                s.note(now, "plan-refused", f"{by}: {error}", job=job)
     for number in sorted(plan.yields):
         alloc = s.allocations.get(number)
+        s.marks.allocations.add(number)
         if alloc is not None and alloc.slot and not alloc.cause:
             drain(s, s.jobs[alloc.job], alloc)
     for number, wait in plan.waits.items():
-        entry = s.jobs.get(number)
-        if (
-            entry is None
-            or entry.job.rule == wait.rule
-            or not (entry.waiting or entry.barred or _held(entry))
-        ):
-            continue
-        entry.job = replace(entry.job, rule=str(wait.rule))
-        s.save(entry.job)
+        _waits(s, number, wait)
+    if plan.wake is not None and not now < s.plan_at <= plan.wake:
+        s.plan_at = plan.wake
+        s.wake(plan.wake, NO_JOB)
     if s.immediate:
         _reject_late(s, now, plan)
+
+
+def _mark(s: State, line: Start | Resume) -> None:
+    """Let the scheduler know how everything is that the line names."""
+    if isinstance(line, Resume):
+        s.marks.resuming = True
+        s.marks.allocations.add(line.alloc)
+        alloc = s.allocations.get(line.alloc)
+        placements = () if alloc is None else alloc.placements
+    else:
+        s.marks.jobs.add(line.job)
+        placements = line.placements
+    s.marks.nodes.update(p.node for p in placements if p.node in s.nodes)
+
+
+def _waits(s: State, number: int, wait: Wait) -> None:
+    """Note why a job waits, unless it no longer does."""
+    entry = s.jobs.get(number)
+    if entry is None or entry.job.rule == wait.rule:
+        return
+    if entry.waiting or entry.barred or held(entry):
+        entry.job = replace(entry.job, rule=str(wait.rule))
+        s.save(entry.job)
 
 
 def _reject_late(s: State, now: float, plan: Plan) -> None:
     """End what was to start at once and has not."""
     late = [n for n in sorted(s.immediate) if s.jobs[n].waiting and n in plan.waits]
-    shot = snapshot(s, now)
-    for at, number in enumerate(late):
-        # An explanation costs about two plans, and a client may ask for thousands at a time.
-        more = (
-            f": {explain(shot, now, number).reason}" if at < _EXPLAINED else ", as others beside it"
-        )
+    # An explanation costs about two plans, and a client may ask for thousands at a time.
+    shot = snapshot(s, now) if late else None
+    told = {n: explain(shot, now, n).reason for n in late[:_EXPLAINED]} if shot else {}
+    for number in late:
+        more = f": {told[number]}" if number in told else ", as others beside it"
         why = f"it cannot be granted at once{more}"
         end_waiting(s, now, s.jobs[number], Result.REJECTED, why)
-    s.immediate.clear()
+    # What is not in this plan was submitted since it was begun.
+    s.immediate = {n for n in s.immediate if s.jobs[n].waiting}
 
 
 def _start(s: State, now: float, line: Start, *, alike: int) -> None:
@@ -237,9 +102,9 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
         if take_back(s, now, entry):  # with a node, behind others: once it is back, it waits
             return
         raise Refused(f"job {line.job} has no element that waits")
-    blocked = _blocked(now, entry)
-    if blocked:
-        raise Refused(f"job {line.job} may not start: rule {blocked.rule}")
+    why = blocked(now, entry)
+    if why:
+        raise Refused(f"job {line.job} may not start: rule {why.rule}")
     check_places(s, entry, line.placements)
     places = tuple(sorted(line.placements, key=lambda p: p.first_rank))
     grant(s, now, entry, places, alike=alike)
@@ -294,7 +159,7 @@ def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
 
 def _resume(s: State, now: float, line: Resume) -> None:
     alloc = s.allocations.get(line.alloc)
-    if alloc is None or alloc.id not in s.jobs[alloc.job].resuming:
+    if alloc is None or not alloc.resuming:
         raise Refused(f"allocation {line.alloc} does not wait to go on")
     entry = s.jobs[alloc.job]
     if not all(s.nodes[p.node].books.cpus.issuperset(p.cpus) for p in alloc.placements):
@@ -310,6 +175,7 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     for place in alloc.placements:
         if not entry.job.spec.within:
             s.nodes[place.node].books.take_cpus(place)
+            s.marks.nodes.add(place.node)
         if place.node in alloc.freed:
             continue
         s.send(place.node, ResumeShare(alloc.id))
@@ -317,7 +183,6 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
             s.send(place.node, StartTasks(alloc.id))
     if not entry.job.spec.within:
         s.count_cpus(entry.job.user, s.cpus_of(alloc))
-    entry.resuming.discard(alloc.id)
     paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
     alloc = s.put(
         replace(

@@ -4,6 +4,7 @@ How much a slot is given and why: docs/decisions/0006-chunks.md.
 """
 
 from collections.abc import Iterable
+from math import inf
 
 from msgspec.structs import replace
 
@@ -68,7 +69,7 @@ def feed(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
     if more:
         spans = RangeSet([*alloc.chunk, *more]).spans
         alloc = replace(alloc, chunk=tuple(spans))
-        entry.view = None
+        s.marks.jobs.add(entry.job.id)
     s.put(alloc)
     if more or last != slot.last:
         slot.last = last
@@ -120,13 +121,13 @@ def drain(s: State, entry: Entry, alloc: Allocation) -> Allocation:
     s.put(alloc)
     if slot.draining and slot.last:
         return alloc
-    slot.draining = True
+    slot.draining, slot.mean = True, entry.mean
     if alloc.chunk:
         withdraw(s, entry, alloc, [i for low, high in alloc.chunk for i in range(low, high + 1)])
     if not slot.last:
         slot.last = True
         order_feed(s, entry, alloc, ())
-    entry.view = None
+    s.marks.jobs.add(entry.job.id)
     return alloc
 
 
@@ -141,6 +142,7 @@ def withdraw(
     """Ask elements back; with a cause, end the one of them that runs."""
     wanted = RangeSet([(i, i) for i in indices])
     entry.slots[alloc.id].recalled.update(wanted)
+    s.marks.jobs.add(entry.job.id)
     order = Withdraw(alloc.id, tuple(wanted.spans), cause, why, entry.job.spec.grace)
     s.send(alloc.placements[0].node, order)
 
@@ -162,12 +164,17 @@ def take_back(s: State, now: float, entry: Entry) -> bool:
 
 def worth_taking(entry: Entry, alloc: Allocation, now: float) -> bool:
     """Say whether a queue is long enough, in time, to be divided with an idle CPU."""
+    return may_be_taken_at(entry, alloc) <= now
+
+
+def may_be_taken_at(entry: Entry, alloc: Allocation) -> float:
+    """Return from when on a queue is long enough, in time, to be divided; inf: it is not by then."""
     if not alloc.queued or alloc.cause or entry.slots[alloc.id].recalled:
-        return False
+        return inf
     if alloc.suspended_at is not None:
-        return False
+        return inf
     since = alloc.since or alloc.granted_at
-    return alloc.queued * entry.mean > IDLE_SECONDS or now - since > IDLE_SECONDS
+    return 0.0 if alloc.queued * entry.mean > IDLE_SECONDS else since + IDLE_SECONDS
 
 
 def resend(s: State, now: float, entry: Entry, alloc: Allocation) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from ostler.core.books import Books
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
+from ostler.core.marks import Marks
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
@@ -122,6 +123,10 @@ class State:
         self.waiters: dict[Address, Waiter] = {}
         self.waited: dict[int, set[Address]] = {}  # job -> those who wait for it
         self.changed = True
+        self.marks = Marks()
+        self.refused_late = 0  # lines of plans that were legal when their planning began
+        self.plan_at = 0.0  # Unix seconds at which time alone changes the plan
+        self.resuming: set[AllocationId] = set()  # suspended ones that are to go on
         self.effects: list[Effect] = []
         self._deadlines: list[tuple[float, int]] = []
         self._stories: dict[tuple[str, int], deque[str]] = {}
@@ -200,11 +205,21 @@ class State:
         if old is not None and moved and alloc.state not in LEGAL_ALLOCATION[old.state]:
             raise self.illegal("allocation", alloc.id, old.state, f"a move to {alloc.state}")
         self.allocations[alloc.id] = alloc
+        self.marks.allocations.add(alloc.id)
+        if alloc.resuming or alloc.id in self.resuming:
+            self._resumes(alloc)
         self.save(alloc)
         if alloc.state is AllocationState.RELEASED:
             del self.allocations[alloc.id]
             self.forget_story("allocation", alloc.id)
         return alloc
+
+    def _resumes(self, alloc: Allocation) -> None:
+        self.marks.resuming = True
+        if alloc.resuming and alloc.state is not AllocationState.RELEASED:
+            self.resuming.add(alloc.id)
+        else:
+            self.resuming.discard(alloc.id)
 
     def live_state(self, number: AllocationId) -> JobState:
         """Return the state of the element that holds this allocation."""
@@ -278,7 +293,7 @@ class State:
         for dependent in self.dependents.get(number, ()):
             waiting = self.jobs[dependent]
             waiting.unmet |= {number} & self.unmet(waiting.job)
-            waiting.view = None
+            self.marks.jobs.add(dependent)
 
     def remember(self, entry: Entry) -> None:
         """Keep an ended job whole for a while."""

@@ -101,7 +101,7 @@ def loosen(s: State, other: Entry, entry: Entry) -> list[tuple[int, str]]:
         if index in entry.barred:
             entry.barred.discard(index)
             entry.let_wait(index)
-            entry.view = None
+            s.marks.jobs.add(entry.job.id)
             s.changed = True
     lost: list[tuple[int, str]] = []
     for result, found in other.results.items():
@@ -176,4 +176,4 @@ def bar_again(s: State, now: float, other: Entry, indices: list[int]) -> None:
                         ended_at=now,
                     )
                 )
-        entry.view = None
+        s.marks.jobs.add(number)

@@ -25,6 +25,8 @@ def violations(s: State) -> Iterator[str]:
     yield from _waiters(s)
     for number in s.jobs.keys() & s.ended.keys():
         yield f"job {number} is both unfinished and ended"
+    for number in s.resuming - s.allocations.keys():
+        yield f"allocation {number} is to go on, and is released"
     for number in s.recent.keys() - s.ended.keys():
         yield f"job {number} is kept as ended and has no result"
 
@@ -70,6 +72,10 @@ def allocation_violations(s: State, alloc: Allocation) -> Iterator[str]:
     for node in alloc.nodes:
         if node not in s.nodes or alloc.id not in s.nodes[node].allocations:
             yield f"{name} is not among those of {node}"
+    if alloc.resuming != (alloc.id in s.resuming):
+        yield f"{name} is to go on: {alloc.resuming}, and is among those that are to go on, or not"
+    if alloc.resuming and alloc.state is not AllocationState.SUSPENDED:
+        yield f"{name} is to go on, and is not suspended"
     if not alloc.freed < alloc.nodes:
         yield f"{name} is {alloc.state} with {len(alloc.freed)} of {len(alloc.nodes)} nodes freed"
     if alloc.state is AllocationState.SUSPENDED and alloc.suspended_at is None:
@@ -118,13 +124,6 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
     for index, number in entry.live.items():
         if number not in s.allocations:
             yield f"element {job.id}_{index} holds allocation {number}, which is released"
-    wanted = {n for n in entry.slots if n in s.allocations and s.allocations[n].resuming}
-    if entry.resuming != wanted:
-        yield f"{name} resumes {entry.resuming}, and its allocations say {wanted}"
-    for number in entry.resuming:
-        alloc = s.allocations.get(number)
-        if alloc is None or alloc.state is not AllocationState.SUSPENDED:
-            yield f"{name} waits for allocation {number} to go on, which is not suspended"
     for number in entry.unmet:
         if number in s.ended or job.id not in s.dependents.get(number, ()):
             yield f"{name} waits for job {number}, which will not tell it"

@@ -15,7 +15,7 @@ from ostler.core.events import Event, Planned, Tick
 from ostler.core.machine import Machine
 from ostler.model.errors import IllegalEvent, NotNow, OstlerError, StaleEpoch, from_parts
 from ostler.model.record import Write
-from ostler.schedule.backfill import plan
+from ostler.schedule.engine import Engine
 from ostler.schedule.snapshot import Plan
 from ostler.store.protocol import Store
 
@@ -79,6 +79,7 @@ class Turns:
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
         self.machine = Machine(store.load(), epoch=epoch, now=clock())
+        self._engine = Engine()
 
     def put(self, event: Event) -> None:
         """Hand one event to the machine; raise the cause while nothing can be written."""
@@ -142,10 +143,16 @@ class Turns:
 
     def _propose(self, now: float) -> Plan:
         """Return what the scheduler proposes; nothing, should it fail: the rest goes on."""
+        marks = self.machine.state.marks
         try:
-            return plan(self.machine.snapshot(now), now, depth=0)
+            while True:
+                self._engine.apply(self.machine.delta(now))
+                if not marks:
+                    return self._engine.plan(now)
         except Exception:
             log.exception("the scheduler failed, so nothing starts in this turn")
+            self._engine = Engine()
+            marks.everything = True
             return Plan([], {})
 
     def _committed(

@@ -212,7 +212,7 @@ def _entries(mine: Entry, other: Entry) -> Iterator[str]:
     name = f"job {mine.job.id}"
     if mine.job != other.job:
         yield f"{name}: memory has {mine.job}, the database {other.job}"
-    for what in ("live", "unmet", "resuming"):
+    for what in ("live", "unmet"):
         if getattr(mine, what) != getattr(other, what):
             yield f"{name}: {what} is {getattr(mine, what)}, in the database {getattr(other, what)}"
     if mine.barred.spans != other.barred.spans:

@@ -13,13 +13,13 @@ from ostler.manager.turns import Spoken, Turns
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.ids import Ref
 from ostler.model.record import Write
-from ostler.schedule.backfill import plan
 from ostler.schedule.snapshot import Plan
 from ostler.store.protocol import Store
 from ostler.testing.clock import ProcessLoop, VirtualClock
 from ostler.testing.disk import SimStore
 from ostler.testing.ledger import Broken
 from ostler.testing.net import End
+from ostler.testing.scheduler import Scheduler
 from ostler.wire import messages
 from ostler.wire.conn import Connection
 
@@ -48,6 +48,7 @@ class WatchedTurns(Turns):
     """The manager's turns, with a judge that looks at the state after every event."""
 
     watch: Watch
+    scheduler: Scheduler
 
     def _handle(self, now: float, event: Event) -> None:
         known = len(self._writes)
@@ -58,7 +59,7 @@ class WatchedTurns(Turns):
         self.watch(self.machine.state, self._writes[known:], event)
 
     def _propose(self, now: float) -> Plan:
-        return plan(self.machine.snapshot(now), now, depth=0)  # a defect of it must show here
+        return self.scheduler.plan(self.machine, now)  # a defect of it must show here
 
     def _committed(
         self,
@@ -178,6 +179,7 @@ class SimManager:
             self.loop.later(0.5, self._start)
             return
         self.turns.watch = self._watch
+        self.turns.scheduler = Scheduler()
         self.blobs = Blobs(self.store.real.blob)
         self.agents = Agents(self.turns.put, self.epoch, self.blobs)
         self.turns.lost.add_done_callback(lambda _: self.kill())

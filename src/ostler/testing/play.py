@@ -7,8 +7,8 @@ from ostler.core.events import Event, Planned
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.record import Loaded
-from ostler.schedule.backfill import plan
 from ostler.testing.judge import blame
+from ostler.testing.scheduler import Scheduler
 
 NOTHING = Loaded([], [], {}, [], [], {}, {}, 1, 1, 1)
 
@@ -27,10 +27,12 @@ def play(events: Iterable[Event], machine: Machine | None = None, now: float = 0
     """
     machine = machine or Machine(NOTHING, epoch=1, now=now)
     effects: list[Effect] = []
+    scheduler = Scheduler()
+    machine.state.marks.everything = True
     for seconds, event in enumerate(events):
         at = now + seconds
         effects += machine.handle(at, event)
         while machine.wants_plan:
-            effects += machine.handle(at, Planned(plan(machine.snapshot(at), at)))
+            effects += machine.handle(at, Planned(scheduler.plan(machine, at)))
         blame(violations(machine.state), event)
     return effects

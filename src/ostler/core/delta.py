@@ -1,0 +1,216 @@
+"""What a scheduler is shown: the whole machine, or what has changed since it was told last."""
+
+from math import inf
+
+from ostler.core.entry import Entry
+from ostler.core.slots import may_be_taken_at, worth_taking
+from ostler.core.state import NodeEntry, State
+from ostler.model.allocation import Allocation
+from ostler.model.ids import STEPS_FROM
+from ostler.model.states import Rule
+from ostler.schedule.rules import Rules
+from ostler.schedule.snapshot import (
+    Delta,
+    NodeView,
+    Rank,
+    ResumeView,
+    RunningView,
+    Snapshot,
+    Wait,
+    WaitingView,
+)
+
+PIECE = 5_000  # jobs in one delta, at most: so much is made and sent between two turns of a loop
+
+
+def snapshot(s: State, now: float) -> Snapshot:
+    """Return the machine as a scheduler may see it. Cost: everything in memory is looked at."""
+    running = [_running(s, alloc) for alloc in s.allocations.values() if alloc.job < STEPS_FROM]
+    waiting = [
+        view
+        for number, entry in s.jobs.items()
+        if number < STEPS_FROM and (view := waiting_view(s, now, entry))
+    ]
+    nodes = [_node_view(entry) for entry in s.nodes.values()]
+    most = s.setting("max-cpus-per-user")
+    return Snapshot(nodes, running, waiting, _resuming(s), dict(s.user_cpus), most)
+
+
+def delta(s: State, now: float, most: int = PIECE) -> Delta:
+    """Return how everything is that has changed since the last delta; the first has all of it.
+
+    most: jobs that it may tell of; while `s.marks` says that there are more, what was told does
+    not belong together yet. Cost: by what has changed.
+    """
+    marks = s.marks
+    marks.number += 1
+    found = Delta(marks.number)
+    if marks.everything:
+        marks.everything, found.reset = False, True
+        marks.nodes, marks.allocations, marks.jobs = set(s.nodes), set(s.allocations), set(s.jobs)
+        marks.resuming = marks.rules = True
+    marks.mark_due(now)
+    found.nodes = [_node_view(s.nodes[name]) for name in sorted(marks.nodes)]
+    for number in sorted(marks.allocations):
+        alloc = s.allocations.get(number)
+        if alloc is None:
+            found.over.append(number)
+        elif alloc.job < STEPS_FROM:
+            found.running.append(_running(s, alloc))
+    marks.nodes.clear()
+    marks.allocations.clear()
+    jobs = sorted(marks.jobs)
+    for number in jobs[:most]:
+        entry = s.jobs.get(number) if number < STEPS_FROM else None
+        view = waiting_view(s, now, entry) if entry is not None else None
+        if view is None:
+            found.gone.append(number)
+        else:
+            found.waiting.append(view)
+        marks.later(number, _changes_at(s, now, entry) if entry is not None else None)
+    marks.jobs = set(jobs[most:])
+    if marks.resuming:
+        found.resuming, marks.resuming = _resuming(s), False
+    if marks.rules:
+        found.rules, marks.rules = rules(s), False
+    return found
+
+
+def rules(s: State) -> Rules:
+    """Return what administrators have decided about the queue."""
+    return Rules(max_cpus_per_user=s.setting("max-cpus-per-user"))
+
+
+def _node_view(entry: NodeEntry) -> NodeView:
+    node, books, why = entry.node, entry.books, entry.unusable
+    return NodeView(
+        node.name,
+        node.facts,
+        node.partition,
+        not why,
+        node.gone,
+        why,
+        tuple(sorted(books.cpus)),
+        books.memory,
+        tuple(sorted(books.gpus)),
+        dict(books.generic),
+    )
+
+
+def _running(s: State, alloc: Allocation) -> RunningView:
+    entry = s.jobs[alloc.job]
+    job, slot = entry.job, entry.slots[alloc.id]
+    ends = begun(alloc) + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
+    if slot.draining:  # so that what waits for it is not overtaken by what it gives back
+        ends = min(ends, begun(alloc) + slot.mean)
+    element = alloc.running if alloc.slot and alloc.running >= 0 else alloc.element
+    goes_on = alloc.slot and not alloc.cause and alloc.suspended_at is None
+    return RunningView(
+        alloc.id,
+        job.id,
+        element if job.is_array else None,
+        job.user,
+        alloc.placements,
+        ends,
+        suspended=alloc.suspended_at is not None,
+        goes_on=_rank(entry) if goes_on else None,
+        draining=slot.draining,
+    )
+
+
+def begun(alloc: Allocation) -> float:
+    """Return when what runs began, or at the latest could have."""
+    if alloc.slot:
+        return alloc.since
+    return alloc.started_at if alloc.started_at is not None else alloc.granted_at
+
+
+def _rank(entry: Entry) -> Rank:
+    job, spec = entry.job, entry.job.spec
+    duration = float(spec.time_limit) or inf
+    return Rank(job.priority, job.submitted_at, spec.partition, spec.request, duration)
+
+
+def _resuming(s: State) -> list[ResumeView]:
+    allocs = sorted((s.allocations[n] for n in s.resuming), key=lambda a: (a.job, a.id))
+    return [ResumeView(a.id, a.job, a.placements, _left(a)) for a in allocs]
+
+
+def _left(alloc: Allocation) -> float:
+    if not alloc.time_limit or alloc.suspended_at is None:
+        return inf
+    return max(1.0, alloc.time_limit - (alloc.suspended_at - begun(alloc) - alloc.suspended))
+
+
+def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
+    """Return what waits of a job; None when nothing does.
+
+    Elements that wait in a slot behind others count once no others wait, and if it takes long.
+    """
+    job = entry.job
+    count = len(entry.waiting) or len(entry.barred) or held(entry)
+    handed = 0 if count else _worth_taking(s, now, entry)
+    if not (count or handed):
+        return None
+    why = blocked(now, entry)
+    if job.spec.array_cap and not why:
+        count = min(count, job.spec.array_cap - len(entry.slots))
+    return WaitingView(
+        job.id,
+        max(count or handed, 1),
+        job.spec.request,
+        job.spec.partition,
+        job.user,
+        job.priority,
+        job.submitted_at,
+        float(job.spec.time_limit) or inf,
+        why,
+        head=bool(entry.returned),
+    )
+
+
+def _worth_taking(s: State, now: float, entry: Entry) -> int:
+    """Return how many slots of an array have a queue that an idle CPU should share."""
+    if not entry.queued:
+        return 0
+    return sum(worth_taking(entry, s.allocations[number], now) for number in entry.slots)
+
+
+def _changes_at(s: State, now: float, entry: Entry) -> float | None:
+    """Return when time alone changes what waits of a job; None: never."""
+    job, times = entry.job, []
+    if job.spec.not_before > now:
+        times.append(job.spec.not_before)
+    if entry.retry_at > now:
+        times.append(entry.retry_at)
+    if entry.queued and not (entry.waiting or entry.barred or held(entry)):
+        found = (may_be_taken_at(entry, s.allocations[number]) for number in entry.slots)
+        times += [at for at in found if at > now]
+    return min((at for at in times if at < inf), default=None)
+
+
+def held(entry: Entry) -> int:
+    """Return how many elements are held one by one."""
+    return sum(1 for index in entry.touched if index not in entry.live) if entry.touched else 0
+
+
+def blocked(now: float, entry: Entry) -> Wait | None:
+    """Return why none of the job's elements may start, as far as the core alone knows it."""
+    job = entry.job
+    if job.held_by or not (entry.waiting or entry.queued or entry.barred):
+        by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
+        return Wait(Rule.HOLD, {"held_by": by})
+    if entry.unmet:
+        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, sorted(entry.unmet)))})
+    if not (entry.waiting or entry.queued):
+        names = [number for number, elements in sorted(entry.tied.items()) if elements]
+        each = {"each": len(entry.barred)}
+        return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, names)), **each})
+    if job.spec.not_before > now:
+        return Wait(Rule.NOT_BEFORE, {"at": job.spec.not_before}, job.spec.not_before)
+    if entry.retry_at > now:
+        failures = max(entry.failures.values(), default=1)
+        return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
+    if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
+        return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
+    return None
