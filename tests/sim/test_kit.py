@@ -103,6 +103,7 @@ def test_the_judge_sees_a_cpu_in_two_allocations() -> None:
     made = sim()
     node = made.core.nodes["n01"]
     node.books.cpus = {0, 1, 2, 3}
+    made.core.marks.nodes.add("n01")
     with pytest.raises(Broken, match="CPU 0 of n01 is in 2 allocations"):
         made.submit(cpus=3)
 

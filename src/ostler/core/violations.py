@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ostler.core.books import Books
+from ostler.core.delta import held
 from ostler.core.entry import Entry
 from ostler.core.moves import total_state
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, job_name
-from ostler.model.states import AllocationState, JobState
+from ostler.model.states import AllocationState, JobState, Rule
 
 
 def violations(s: State) -> Iterator[str]:
@@ -134,7 +135,8 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
 def unexplained(s: State) -> Iterator[str]:
     """Yield each job that waits without a rule; there is none after a planning pass."""
     for entry in s.jobs.values():
-        if entry.waiting and (not entry.job.rule or entry.job.rule == "new"):
+        waits = entry.waiting or entry.barred or held(entry)
+        if waits and entry.job.rule in ("", Rule.NEW):
             yield f"job {entry.job.id} is {entry.job.state} and waits by rule {entry.job.rule!r}"
 
 

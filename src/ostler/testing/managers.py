@@ -24,6 +24,7 @@ from ostler.wire import messages
 from ostler.wire.conn import Connection
 
 LEASE = 15.0  # seconds
+COMPARED = 8  # passes of which one is held against that of a fresh engine
 GREETING = 9.0  # seconds after which a node that did not greet counts as silent
 
 Watch = Callable[[State, list[Write], Event], None]
@@ -179,7 +180,7 @@ class SimManager:
             self.loop.later(0.5, self._start)
             return
         self.turns.watch = self._watch
-        self.turns.scheduler = Scheduler()
+        self.turns.scheduler = Scheduler(COMPARED)
         self.blobs = Blobs(self.store.real.blob)
         self.agents = Agents(self.turns.put, self.epoch, self.blobs)
         self.turns.lost.add_done_callback(lambda _: self.kill())
