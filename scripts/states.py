@@ -73,6 +73,7 @@ MEANINGS = {
     Rule.LIMIT: "its user would hold more CPUs than `max-cpus-per-user` allows",
     Rule.CHUNK: "it was handed to a node, behind other elements of its array",
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
+    Rule.LICENCES: "others hold the licences that it asks for",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",
     Rule.NODES: "enough nodes are configured, but too few are up and in",
     Rule.QUEUE: "jobs that ask for the same are ahead of it: what they wait for, it waits for",

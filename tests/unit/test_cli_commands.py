@@ -74,7 +74,8 @@ def test_submit_prints_one_document(tmp_path: Path) -> None:
 
 def test_submit_sends_what_was_asked(tmp_path: Path) -> None:
     words = (
-        "-n 2 -c 3 -m 1G -t 90m --gpus 1 --generic lic=2 -N 1 -w n[01-02] -x n3 -J fit --project p "
+        "-n 2 -c 3 -m 1G -t 90m --gpus 1 --generic lic=2 -N 1 -C a&!b --exclusive --spread "
+        "-L matlab:2,ansys --reservation maint -w n[01-02] -x n3 -J fit --project p "
         "--priority 7 -p main -o %j.out -e %j.err -i in --array 0-3,9%2 --after 1,2:any "
         "--hold --requeue --retries 3 --retry-on 75,lost --signal USR1@60 --umask 027 "
         "--not-before 2100-01-01T00:00:00Z --"
@@ -84,6 +85,8 @@ def test_submit_sends_what_was_asked(tmp_path: Path) -> None:
     asked = spec.request
     assert (asked.tasks, asked.cpus, asked.memory, asked.gpus, asked.nodes) == (2, 3, 1 << 30, 1, 1)
     assert (asked.generic, asked.nodelist, asked.exclude) == ({"lic": 2}, ("n01", "n02"), ("n3",))
+    assert (asked.constraint, asked.exclusive, asked.spread) == ("a&!b", True, True)
+    assert (asked.licences, asked.reservation) == ({"ansys": 1, "matlab": 2}, "maint")
     assert (spec.name, spec.project, spec.priority, spec.time_limit) == ("fit", "p", 7, 5400)
     assert (spec.output, spec.error, spec.input) == (b"%j.out", b"%j.err", b"in")
     assert (spec.array, spec.array_cap) == (((0, 3), (9, 9)), 2)

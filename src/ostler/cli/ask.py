@@ -247,7 +247,7 @@ def job_values(given: Given) -> Values:
     for name in ("tasks", "cpus", "nodes", "gpus", "priority", "retries", "tasks_per_node"):
         if (text := given.text(name)) is not None:
             values[name] = number(f"--{name.replace('_', '-')}", text)
-    for name in ("partition", "project", "name", "distribution"):
+    for name in ("partition", "project", "name", "distribution", "constraint", "reservation"):
         if (text := given.text(name)) is not None:
             values[name] = text
     for name in ("output", "error", "input"):
@@ -256,7 +256,7 @@ def job_values(given: Given) -> Values:
     for name in ("nodelist", "exclude"):
         if (text := given.text(name)) is not None:
             values[name] = names(text)
-    for name in ("requeue", "hold", "kill_on_bad_exit", "verbose"):
+    for name in ("requeue", "hold", "kill_on_bad_exit", "verbose", "exclusive", "spread"):
         if given.flag(name):
             values[name] = True
     _times(given, values)
@@ -264,6 +264,10 @@ def job_values(given: Given) -> Values:
         values["memory"] = size("--memory", text)
     if texts := given.many("generic"):
         values["generic"] = named_numbers("--generic", texts)
+    if (text := given.text("licences")) is not None:
+        from ostler.model.licences import parse_licences
+
+        values["licences"] = parse_licences(text, what="--licences")
     if texts := given.many("after"):
         values["after"] = dependencies(texts)
     if (text := given.text("retry_on")) is not None:

@@ -48,7 +48,9 @@ _JOB_OPTIONS = {
     "--after JOB:ok": "--dependency -d -hold_jid --depends --depend --depends-on",
     "--gpus N, or --generic NAME=N": "--gres --resource",
     "--gpus": "-G --gpus-per-task",
-    "--generic NAME=N": "-L --licenses",
+    "--licences": "--licenses --license",
+    "--constraint": "--feature --features",
+    "--spread": "--spread-job",
     "-m, -t, --gpus or --generic": "-l",
     "--array; for a time it is --not-before": "-a",
     "--not-before": "--begin -b --at",
@@ -66,7 +68,6 @@ _JOB_OPTIONS = {
     "--retries": "--crash-limit",
     "--each": "--each-line",
     "`ostler wait ID`, or `ostler run`": "--wait -W --sync",
-    "-c as many CPUs as the node has": "--exclusive",
 }
 _OTHER_OPTIONS = {
     "--user NAME; without it you see your own": "-u --me --mine",

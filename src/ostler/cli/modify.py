@@ -6,6 +6,7 @@ from ostler.cli.output import cell, json_text, say
 from ostler.cli.when import parse_moment
 from ostler.client.spec import check
 from ostler.model.errors import UsageError
+from ostler.model.licences import format_licences, parse_licences
 
 
 def main(given: Given) -> int:
@@ -30,7 +31,9 @@ def _told(key: str, value: object) -> str:
     """Return a change as a person reads it."""
     if key == "time_limit":
         return f"time_limit {cell('_seconds', value) if value else 'none'}"
-    return f"{key} {cell(key, value)}"
+    if isinstance(value, dict):
+        return f"{key} {format_licences(value) or 'none'}"
+    return f"{key} {cell(key, value) or 'none'}"
 
 
 def _changes(given: Given) -> dict[str, object]:
@@ -46,6 +49,12 @@ def _changes(given: Given) -> dict[str, object]:
         changes["time_limit"] = 0 if none else duration("--time", text)
     if (text := given.text("memory")) is not None:
         changes["memory"] = size("--memory", text)
+    for name in ("constraint", "reservation"):
+        if (text := given.text(name)) is not None:
+            changes[name] = "" if text == "none" else text
+    if (text := given.text("licences")) is not None:
+        none = text in ("", "none")
+        changes["licences"] = {} if none else parse_licences(text, what="--licences")
     if (text := given.text("not_before")) is not None:
         changes["not_before"] = parse_moment("--not-before", text)
     if (text := given.text("array_cap")) is not None:

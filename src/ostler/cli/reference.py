@@ -104,11 +104,11 @@ task runs yet, the first one cancels it.
 
 `submit SCRIPT` reads `#OSTLER` and `#SBATCH` lines down to the first line that is neither empty nor
 a comment. `#OSTLER` takes the options of `submit`. Of `#SBATCH` these are read: `--account`,
-`--array`, `--begin`, `--chdir`, `--cpus-per-task`, `--dependency` (afterok, afterany, afternotok,
-aftercorr), `--error`, `--exclude`, `--export`, `--gpus`, `--gpus-per-node`, `--gpus-per-task`, `--gres`,
-`--hold`, `--input`, `--job-name`, `--licenses`, `--mem`, `--mem-per-cpu`, `--nodelist`, `--nodes`,
-`--ntasks`, `--ntasks-per-node`, `--output`, `--partition`, `--requeue`, `--signal`, `--time`, with
-their short forms and in Slurm's units; others are told on stderr and left out. Memory and GPUs that
+`--array`, `--begin`, `--chdir`, `--constraint`, `--cpus-per-task`, `--dependency` (afterok, afterany,
+afternotok, aftercorr), `--error`, `--exclude`, `--exclusive`, `--export`, `--gpus`, `--gpus-per-node`,
+`--gpus-per-task`, `--gres`, `--hold`, `--input`, `--job-name`, `--licenses`, `--mem`, `--mem-per-cpu`,
+`--nodelist`, `--nodes`, `--ntasks`, `--ntasks-per-node`, `--output`, `--partition`, `--requeue`,
+`--reservation`, `--signal`, `--spread-job`, `--time`, with their short forms and in Slurm's units; others are told on stderr and left out. Memory and GPUs that
 Slurm counts by node or job are divided among the tasks. In file names `%A`, `%a`, `%j`, `%N`, `%t`,
 `%u`, `%x` are translated; an array's `%j` alone becomes `%j_%a`. The command line wins over
 `#OSTLER`, which wins over `#SBATCH`.

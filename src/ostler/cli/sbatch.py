@@ -16,10 +16,12 @@ _LONG = {
     "array": ("a", True),
     "begin": ("b", True),
     "chdir": ("D", True),
+    "constraint": ("C", True),
     "cpus-per-task": ("c", True),
     "dependency": ("d", True),
     "error": ("e", True),
     "exclude": ("x", True),
+    "exclusive": ("", False),
     "export": ("", True),
     "gpus": ("G", True),
     "gpus-per-node": ("", True),
@@ -42,7 +44,9 @@ _LONG = {
     "partition": ("p", True),
     "quiet": ("Q", False),
     "requeue": ("", False),
+    "reservation": ("", True),
     "signal": ("", True),
+    "spread-job": ("", False),
     "time": ("t", True),
 }
 _SHORT = {short: name for name, (short, _) in _LONG.items() if short}
@@ -59,6 +63,7 @@ _PLAIN = {  # the same thing under another name
     "nodelist": "nodelist",
     "output": "output",
     "partition": "partition",
+    "reservation": "reservation",
 }
 _UNLIMITED = ("UNLIMITED", "INFINITE", "0")
 _DEPENDENCIES = {"afterok": "ok", "afterany": "any", "afternotok": "fail", "aftercorr": "each"}
@@ -133,6 +138,14 @@ def _one(  # one branch an option
         _counts(found, values, warnings, number)
     elif name in ("hold", "requeue"):
         values[name] = True
+    elif name in ("exclusive", "spread-job"):
+        values[name.partition("-")[0]] = True
+        if value:
+            warnings.append(f"line {number}: #SBATCH --{name}={value}: taken as --{name}")
+    elif name == "constraint":
+        values[name] = value.replace(",", "&")
+    elif name == "licenses":
+        values["licences"] = _licences(value)
     elif name == "time":
         if value.upper() not in _UNLIMITED:
             values["time"] = f"{_seconds(value)}s"
@@ -143,8 +156,8 @@ def _one(  # one branch an option
             warnings.append(f"line {number}: #SBATCH --mem=0 asks for all memory; left out")
     elif name in ("gpus", "gpus-per-node"):
         values["gpus"] = str(_each_task(_gpus(value), found, per_node=name != "gpus"))
-    elif name in ("gres", "licenses"):
-        _generic(name, value, found, values)
+    elif name == "gres":
+        _generic(value, found, values)
     elif name == "array":
         values["array"] = value
     elif name == "dependency":
@@ -213,13 +226,19 @@ def _each_task(gpus: int, found: Found, *, per_node: bool) -> int:
     return -(-total // _tasks(found))
 
 
-def _generic(name: str, value: str, found: Found, values: dict[str, Value]) -> None:
-    """Set GPUs and named resources of `--gres` and `--licenses`, each NAME[:TYPE][:COUNT]."""
+def _licences(value: str) -> str:
+    """Return `matlab:2,ansys` of Slurm's list, whose names may say at which server."""
+    parts = [part.split(":") for part in value.split(",")]
+    return ",".join(":".join([name.partition("@")[0], *count]) for name, *count in parts)
+
+
+def _generic(value: str, found: Found, values: dict[str, Value]) -> None:
+    """Set GPUs and named resources of `--gres`, each NAME[:TYPE][:COUNT]."""
     generic = []
     for part in value.split(","):
         words = part.partition("@")[0].split(":")
         count = words[-1] if len(words) > 1 and words[-1].isdigit() else "1"
-        if name == "gres" and words[0] in ("gpu", "none"):
+        if words[0] in ("gpu", "none"):
             if words[0] == "gpu":
                 values["gpus"] = str(_each_task(_count(count), found, per_node=True))
         else:

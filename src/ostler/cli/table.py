@@ -78,6 +78,11 @@ OPTIONS: dict[str, Option] = {
         Option("verbose", "--verbose", "", "say first on stderr where each task runs, with what"),
         Option("gpus", "--gpus", "N", "GPUs of each task"),
         Option("generic", "--generic", "NAME=N", "named resource of each task", many=True),
+        Option("constraint", "-C/--constraint", "FEATURES", "only nodes like this: 'a100&!old', 'rack1*2&rack2*1'"),
+        Option("exclusive", "--exclusive", "", "whole nodes: all that they have, and nobody else there"),
+        Option("spread", "--spread", "", "tasks over as many nodes as there can be, not as few"),
+        Option("licences", "-L/--licences", "NAME:N", "licences of the machine, for all tasks together: matlab:2,ansys"),
+        Option("reservation", "--reservation", "NAME", "on the nodes of this reservation"),
         Option("nodelist", "-w/--nodelist", "NODES", "only on these: n1,n3 or 'n[1-3]'"),
         Option("exclude", "-x/--exclude", "NODES", "on none of these"),
         Option("name", "-J/--name", "NAME", "name of the job; the command's unless told"),
@@ -157,11 +162,13 @@ OPTIONS: dict[str, Option] = {
 }  # fmt: skip
 
 _REQUEST = (
-    "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
+    "partition tasks cpus memory time nodes gpus generic constraint exclusive spread licences "
+    "reservation nodelist exclude name project priority "
     "chdir env umask requeue retries retry_on signal tasks_per_node distribution kill_on_bad_exit "
 )
 _HELD = (
-    "partition tasks cpus memory time nodes gpus generic nodelist exclude name project priority "
+    "partition tasks cpus memory time nodes tasks_per_node gpus generic constraint exclusive spread "
+    "licences reservation nodelist exclude name project priority "
     "immediate idle "
 )
 _WHEN = "array each after not_before hold output error input "
@@ -238,7 +245,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit of any.",
-            "renamed project priority time not_before array_cap tasks cpus memory gpus nodes retries",
+            "renamed project priority time not_before array_cap tasks cpus memory gpus nodes retries "
+            "constraint licences reservation",
             _ID, example="ostler modify 12 -t 4h --priority 60",
         ),
         Command(

@@ -25,6 +25,11 @@ REQUEST_KEYS = (
     "nodelist",
     "exclude",
     "tasks_per_node",
+    "constraint",
+    "exclusive",
+    "spread",
+    "licences",
+    "reservation",
 )
 _BOUNDS = {
     "tasks": (1, limits.MAX_TASKS),
@@ -49,6 +54,9 @@ _LENGTHS = {
     "argv": limits.MAX_ARGUMENTS,
     "after": limits.MAX_DEPENDENCIES,
     "generic": limits.MAX_GENERIC,
+    "licences": limits.MAX_LICENCES,
+    "constraint": limits.MAX_CONSTRAINT,
+    "reservation": limits.MAX_NAME,
     "script": limits.MAX_SCRIPT,
     "env": limits.MAX_ENVIRONMENT,
     "items": limits.MAX_ITEMS,

@@ -28,6 +28,11 @@ class JobOptions(TypedDict, total=False):
     generic: Mapping[str, int]  # named resources of each task
     nodes: int
     tasks_per_node: int  # at most; without `tasks` exactly so many
+    constraint: str  # on features of the nodes: `a100&!old`, `rack1*2&rack2*1`
+    exclusive: bool  # whole nodes
+    spread: bool  # over as many nodes as there can be, not as few
+    licences: Mapping[str, int]  # of the machine, for all tasks together
+    reservation: str
     distribution: str  # of ranks over nodes: block or cyclic
     kill_on_bad_exit: bool  # the first task that fails ends the others
     nodelist: Sequence[str]
@@ -104,8 +109,8 @@ def _value(name: str, value: Any) -> dict[str, object]:
             if isinstance(value, str):
                 raise ValueError("it takes a list")
             return {name: [str(item) for item in value]}
-        case "generic":
-            return {"generic": {str(k): int(v) for k, v in value.items()}}
+        case "generic" | "licences":
+            return {name: {str(k): int(v) for k, v in value.items()}}
     return {name: value}
 
 

@@ -7,6 +7,7 @@ from ostler.core.slots import may_be_taken_at, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import STEPS_FROM
+from ostler.model.settings import licences
 from ostler.model.states import Rule
 from ostler.schedule.rules import Rules
 from ostler.schedule.snapshot import (
@@ -32,8 +33,16 @@ def snapshot(s: State, now: float) -> Snapshot:
         if number < STEPS_FROM and (view := waiting_view(s, now, entry))
     ]
     nodes = [_node_view(entry) for entry in s.nodes.values()]
-    most = s.setting("max-cpus-per-user")
-    return Snapshot(nodes, running, waiting, _resuming(s), dict(s.user_cpus), most)
+    known = rules(s)
+    return Snapshot(
+        nodes,
+        running,
+        waiting,
+        _resuming(s),
+        dict(s.user_cpus),
+        known.max_cpus_per_user,
+        licences=known.licences,
+    )
 
 
 def delta(s: State, now: float, most: int = PIECE) -> Delta:
@@ -78,7 +87,8 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
 
 def rules(s: State) -> Rules:
     """Return what administrators have decided about the queue."""
-    return Rules(max_cpus_per_user=s.setting("max-cpus-per-user"))
+    most, have = s.setting("max-cpus-per-user"), licences(s.text("licences"))
+    return Rules(max_cpus_per_user=most, licences=have)
 
 
 def _node_view(entry: NodeEntry) -> NodeView:
@@ -115,6 +125,7 @@ def _running(s: State, alloc: Allocation) -> RunningView:
         suspended=alloc.suspended_at is not None,
         goes_on=_rank(entry) if goes_on else None,
         draining=slot.draining,
+        licences=job.spec.request.licences,
     )
 
 

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from ostler.core.chunks import slot_over
+from ostler.core.claims import count_licences, per_task
 from ostler.core.entry import Entry, Slot
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
@@ -61,6 +62,7 @@ def grant(
         node.allocations.add(alloc.id)
     if not job.spec.within:
         s.count_cpus(job.user, s.cpus_of(alloc))
+        count_licences(s, entry, 1)
     entry.slots[alloc.id] = Slot()
     if alloc.slot:
         first = take(entry, alloc, chunk_size(entry, len(entry.slots) - 1 + alike))
@@ -106,7 +108,7 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         job.uid,
         job.gid,
         place,
-        spec.request,
+        per_task(spec.request, place),
         step=step_number(job.id),
         total_tasks=spec.request.tasks,
         ranks=_ranks(spec, alloc, place),
@@ -273,3 +275,5 @@ def free(s: State, entry: Entry, alloc: Allocation) -> None:
         node.allocations.discard(alloc.id)
     if holds:
         s.count_cpus(entry.job.user, -s.cpus_of(alloc))
+    if not step:
+        count_licences(s, entry, -1)

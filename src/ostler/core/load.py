@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from ostler.core import ties
+from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.moves import broken_dependency
 from ostler.core.state import NodeEntry, State
@@ -102,6 +103,8 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
         holds = alloc.suspended_at is None
         if holds and not step:
             s.count_cpus(entry.job.user, s.cpus_of(alloc))
+        if not step:
+            count_licences(s, entry, 1)
         for place in alloc.placements:
             node = s.nodes.get(place.node)
             if node is None:  # its row is gone: remember that something runs there

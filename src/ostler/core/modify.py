@@ -16,13 +16,24 @@ from ostler.core.view import job_row
 from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
 from ostler.model.ids import element_name, within
 from ostler.model.job import JobSpec
+from ostler.model.licences import format_licences
 from ostler.model.orders import Retime
 from ostler.model.units import format_duration, format_size
 
 _SPEC_KEYS = frozenset(
     {"name", "project", "priority", "time_limit", "not_before", "array_cap", "retries", "grace"}
 )
-_REQUEST_KEYS = frozenset({"tasks", "cpus", "memory", "gpus", "nodes"})
+_REQUEST_KEYS = frozenset(
+    {"tasks", "cpus", "memory", "gpus", "nodes", "constraint", "licences", "reservation"}
+)
+_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "project": (str,),
+    "not_before": (int, float),
+    "constraint": (str,),
+    "reservation": (str,),
+    "licences": (dict,),
+}
 
 
 def on_modified(s: State, now: float, event: Modified) -> None:
@@ -45,6 +56,8 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     before = entry.job
     entry.job = replace(before, spec=spec, priority=spec.priority)
     s.marks.allocations.update(entry.slots)  # their ranks and planned ends
+    s.user_weight[before.user] += spec.weight - entry.weight
+    entry.weight = spec.weight
     if spec.time_limit != before.spec.time_limit:
         for number in entry.slots:
             alloc = s.allocations[number]
@@ -69,6 +82,8 @@ def _told(now: float, key: str, value: Any) -> str:
             return f"{key}={format_size(value)}"
         case "not_before":
             return f"{key}=in {format_duration(max(value - now, 0.0))}"
+        case "licences":
+            return f"{key}={format_licences(value)}"
     return f"{key}={value}"
 
 
@@ -79,8 +94,9 @@ def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
             known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))
             raise Missing(f"a job has nothing named {key!r} to change", expected=known)
         # By its very type: a bool is an int to Python, but none to whoever reads the row again.
-        wanted = {"name": (str,), "project": (str,), "not_before": (int, float)}.get(key, (int,))
-        if type(value) not in wanted:
+        counts = value.items() if isinstance(value, dict) else ()
+        fits = all(type(k) is str and type(v) is int for k, v in counts)
+        if type(value) not in _TYPES.get(key, (int,)) or not fits:
             raise UsageError(f"{key} cannot be {value!r}")
         if key in _REQUEST_KEYS:
             if entry.slots:

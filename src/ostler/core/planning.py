@@ -4,6 +4,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
+from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.life import grant
@@ -124,6 +125,8 @@ def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
     for place in sorted(places, key=lambda p: p.first_rank):
         _check_place(s, entry, place, rank)
         rank += place.tasks
+    check_groups(s, request, places)
+    check_licences(s, request)
     most = s.setting("max-cpus-per-user")
     asked = sum(len(p.cpus) for p in places)
     held = s.user_cpus.get(job.user, 0)
@@ -143,16 +146,16 @@ def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
     listed = request.nodelist
     if (listed and place.node not in listed) or place.node in request.exclude:
         raise Refused(f"job {job.id} does not want {place.node}")
-    generic = {name: n * place.tasks for name, n in request.generic.items()}
-    wanted = (place.tasks * request.cpus, place.tasks * request.memory, place.tasks * request.gpus)
-    given = (len(place.cpus), place.memory, len(place.gpus))
+    wanted = share_of(request, node.node.facts, place.tasks)
+    given = (len(place.cpus), place.memory, len(place.gpus), place.generic)
     named_once = len(set(place.cpus)) == len(place.cpus)
     named_once = named_once and len(set(place.gpus)) == len(place.gpus)
     shape = place.tasks >= 1 and place.first_rank == rank and named_once
-    if not shape or wanted != given or generic != place.generic:
+    if not shape or wanted != given:
         raise Refused(f"job {job.id} asks for {wanted} on {place.node}, and was to get {given}")
     if request.tasks_per_node and place.tasks > request.tasks_per_node:
         raise Refused(f"job {job.id} wants no {place.tasks} tasks on one node")
+    check_node(node, request, place.tasks)
     if missing := node.books.lacks(place):
         raise Refused(missing)
 

@@ -109,6 +109,7 @@ class State:
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
         self.user_cpus: dict[str, int] = {}
+        self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
         self.user_jobs: dict[str, int] = {}
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0

@@ -78,7 +78,7 @@ def check_fits(s: State, spec: JobSpec) -> None:
     """Raise `Refused` if the step would not fit into its allocation even if that were empty."""
     holder = s.jobs[spec.within]
     alloc = held(s, holder)
-    if alloc is None or seats(list(_whole(alloc).values()), spec.request) is not None:
+    if alloc is None or seats(list(_whole(s, alloc).values()), spec.request) is not None:
         return
     request = spec.request
     raise Refused(
@@ -110,18 +110,19 @@ def held(s: State, entry: Entry) -> Allocation | None:
     return next((s.allocations[number] for number in entry.slots), None)
 
 
-def _whole(alloc: Allocation) -> dict[str, Room]:
-    return {p.node: _room(p) for p in alloc.placements}
+def _whole(s: State, alloc: Allocation) -> dict[str, Room]:
+    return {p.node: _room(s, p) for p in alloc.placements}
 
 
-def _room(place: Placement) -> Room:
-    memory = place.memory or _UNLIMITED
-    return Room(place.node, mask_of(place.cpus), memory, mask_of(place.gpus), place.generic)
+def _room(s: State, place: Placement) -> Room:
+    memory, features = place.memory or _UNLIMITED, s.nodes[place.node].node.facts.features
+    cpus, gpus = mask_of(place.cpus), mask_of(place.gpus)
+    return Room(place.node, cpus, memory, gpus, place.generic, features)
 
 
 def _free(s: State, entry: Entry, alloc: Allocation) -> list[Room]:
     """Return what no step uses, on the nodes that can start something."""
-    rooms = _whole(alloc)
+    rooms = _whole(s, alloc)
     for number in s.steps.get(entry.job.id, ()):
         for part in s.jobs[number].slots:
             for place in s.allocations[part].placements:

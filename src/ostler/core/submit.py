@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from ostler.core import steps
+from ostler.core.claims import check_claims, least_whole, settled
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
@@ -91,6 +92,7 @@ def make_job(
 ) -> Job:
     """Return the job of a specification. later: how many others get their ids before it."""
     held = spec.hold and caller.user
+    spec = replace(spec, request=settled(spec.request))
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     if spec.kind == ALLOC and spec.idle < 0:
@@ -201,6 +203,12 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
             f"it asks for {cpus} CPUs, and {user} may hold {most}",
             hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
         )
+    check_claims(s, spec.request)
+    if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
+        raise Refused(
+            f"it asks for {least} CPUs at least, and {user} may hold {most}",
+            hint="leave out --exclusive, or have max-cpus-per-user changed",
+        )
     asked = spec.request, spec.partition, [entry.node for entry in s.nodes.values()]
     if asked == s.fitting:
         return
@@ -263,7 +271,9 @@ def check_request(request: Request) -> None:
         ("--nodes", request.nodes, 0, limits.MAX_TASKS),
         ("--tasks-per-node", request.tasks_per_node, 0, limits.MAX_TASKS),
         ("--generic", len(request.generic), 0, limits.MAX_GENERIC),
+        ("--licences", len(request.licences), 0, limits.MAX_LICENCES),
         *((f"--generic {name}", n, 1, 1 << 40) for name, n in request.generic.items()),
+        *((f"--licences {n}", c, 1, limits.MAX_LICENCE) for n, c in request.licences.items()),
     )
     for what, value, least, most in bounds:
         if not least <= value <= most:
@@ -276,13 +286,14 @@ def check_words(spec: JobSpec) -> None:
     They are shown to other people, on terminals and in logs: so no control characters.
     """
     request = spec.request
-    names = (*request.nodelist, *request.exclude, *request.generic)
+    names = (*request.nodelist, *request.exclude, *request.generic, *request.licences)
     if len(names) > limits.MAX_ARGUMENTS:
         raise UsageError(f"{len(names)} nodes are named", expected=f"most: {limits.MAX_ARGUMENTS}")
     words = [
         ("the name", spec.name),
         ("the project", spec.project),
         ("the partition", spec.partition),
+        ("the name of a reservation", request.reservation),
         ("the token of a client's descriptors", spec.stdio),
         *(("an entry of --retry-on", word) for word in spec.retry_on),
         *(("the name of a node or resource", name) for name in names),
@@ -324,6 +335,11 @@ def check_ranges(spec: JobSpec) -> None:
         raise UsageError("what `alloc` holds is no array, and is held once", hint="use `submit`")
     if spec.within and (spec.array or spec.after or spec.not_before or spec.kind != "run"):
         raise UsageError("a step is run at once, and is no array", hint="use `submit` for a job")
+    if spec.within and (spec.request.licences or spec.request.reservation):
+        raise UsageError(
+            "a step uses the licences and the reservation of its allocation",
+            hint="ask for them with `ostler alloc`",
+        )
     _check_streams(spec)
     if spec.distribution not in DISTRIBUTIONS:
         known = " or ".join(DISTRIBUTIONS)
@@ -364,6 +380,7 @@ def _check_streams(spec: JobSpec) -> None:
 def respec(spec: JobSpec, **changes: object) -> JobSpec:
     """Return the spec with changed fields, checked for sense."""
     changed = replace(spec, **changes)
+    changed = replace(changed, request=settled(changed.request))
     check_words(changed)
     check_request(changed.request)
     check_ranges(changed)

@@ -178,6 +178,12 @@ def _users(s: State) -> Iterator[str]:
         weight[entry.job.user] += entry.job.spec.weight
     if (heavy := {u: n for u, n in s.user_weight.items() if n}) != dict(+weight):
         yield f"unfinished jobs take {dict(+weight)} bytes, and are said to take {heavy}"
+    licences: Counter[str] = Counter()
+    for entry in s.jobs.values():
+        for name, count in entry.job.spec.request.licences.items():
+            licences[name] += 0 if entry.job.spec.within else count * len(entry.slots)
+    if s.licences_held != dict(+licences):
+        yield f"jobs hold the licences {dict(+licences)}, and are said to hold {s.licences_held}"
     if (queued := {u: n for u, n in s.user_jobs.items() if n}) != dict(jobs):
         yield f"users have {dict(jobs)} unfinished jobs, and are said to have {queued}"
 

@@ -74,6 +74,12 @@ class Constraint(Struct, frozen=True):
         """Return how many nodes its groups name together."""
         return sum(group.count for group in self.groups)
 
+    @property
+    def needed(self) -> list[str]:
+        """Return the features without which a node is none of these, as far as that is plain."""
+        several = self.every.of if isinstance(self.every, All) else (self.every,)
+        return [one.name for one in several if isinstance(one, Feature)]
+
     def matches(self, features: Collection[str]) -> bool:
         """Say whether a node with these features may be used at all; groups are not looked at."""
         return self.every is None or holds(self.every, features)
@@ -101,23 +107,6 @@ def holds(expr: Expr, features: Collection[str]) -> bool:
             return all(holds(one, features) for one in several)
         case Any(several):
             return any(holds(one, features) for one in several)
-
-
-def names(constraint: Constraint) -> list[str]:
-    """Return the features that it names, sorted."""
-    every = [] if constraint.every is None else [constraint.every]
-    return sorted(set(_names([*every, *(group.of for group in constraint.groups)])))
-
-
-def _names(exprs: Iterable[Expr]) -> Iterable[str]:
-    for expr in exprs:
-        match expr:
-            case Feature(name):
-                yield name
-            case Not(of):
-                yield from _names([of])
-            case All(several) | Any(several):
-                yield from _names(several)
 
 
 def is_feature(name: str) -> bool:

@@ -98,8 +98,13 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     @property
     def weight(self) -> int:
         """Return about how many bytes of memory its parts of any length take."""
-        words = (*self.argv, *self.retry_on, *self.request.nodelist, *self.request.exclude)
-        return sum(len(word) + 64 for word in words) + 256 * (len(self.array) + len(self.after))
+        request = self.request
+        words = (*self.argv, *self.retry_on, *request.nodelist, *request.exclude, *request.licences)
+        return (
+            sum(len(word) + 64 for word in words)
+            + 256 * (len(self.array) + len(self.after))
+            + len(request.constraint)
+        )
 
     @property
     def command(self) -> str:

@@ -102,6 +102,7 @@ class Rule(StrEnum):
     NOT_BEFORE = "not_before"
     DEPENDENCY = "dependency"
     LIMIT = "limit"
+    LICENCES = "licences"  # the machine has enough of them, and others hold them
     ARRAY_CAP = "array_cap"
     CHUNK = "chunk"  # handed to a node, behind other elements of its array
     RESOURCES = "resources"  # CPUs, memory, GPUs or a named resource are busy

@@ -11,7 +11,7 @@ from ostler.schedule.yields import yields
 
 DEPTH = 50  # entries that are given an expected start
 STEPS = 100  # planned ends that a forecast looks at
-_MOVES_BY_ITSELF = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT})
+_MOVES_BY_ITSELF = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})
 
 
 def plan(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> Plan:

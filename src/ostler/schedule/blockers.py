@@ -24,10 +24,15 @@ def blockers(
         case Rule.LIMIT:
             own = [r for r in planner.coming() if r.user == entry.user and r.user_cpus]
             return ["max-cpus-per-user", *_named(own)]
+        case Rule.LICENCES:
+            name = str(wait.numbers["short"])
+            found = [release for release in planner.coming() if release.licences.get(name)]
+            return _named([r for r in found if expected is None or r.at <= expected.at])
         case Rule.NODES:
             views = planner.sizes.views(entry.partition)
-            out = (v.name for v in views if not v.usable and not v.gone)
-            return [name for name in out if allowed(name, entry.request)][:_NAMED]
+            out = [v for v in views if not v.usable and not v.gone]
+            names = (v.name for v in out if allowed(v.name, v.facts.features, entry.request))
+            return list(names)[:_NAMED]
         case Rule.NODE_LEFT:
             return [str(wait.numbers["left"])] if wait.numbers.get("left") else []
         case _:
@@ -44,7 +49,7 @@ def _in_the_way(
         free = {room.node: room for room in rooms if room.node in mine}
         before = (release for release in planner.coming() if release.at <= expected.at)
         return [release for release in before if _gives(release, mine, free)]
-    nodes = {room.node for room in rooms if allowed(room.node, entry.request)}
+    nodes = {room.node for room in rooms if allowed(room.node, room.features, entry.request)}
     short = str(wait.numbers.get("short", ""))
     return [release for release in planner.coming() if _holds(release, short, nodes)]
 
@@ -73,6 +78,8 @@ def _holds(release: Release, kind: str, nodes: set[str]) -> bool:
                     found = bool(cpus)
                 case "gpus":
                     found = bool(place.gpus)
+                case "idle":
+                    found = True
                 case "memory":
                     found = place.memory > 0
                 case _:

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
+from ostler.model.constraint import Constraint, parse
 from ostler.model.resources import NodeFacts, Request
-from ostler.schedule.fit import allowed, seats
+from ostler.schedule.fit import allowed, named, seats
 from ostler.schedule.order import node_order
 from ostler.schedule.room import Room
 from ostler.schedule.why import amount, kinds, without
-from ostler.schedule.words import amount_in, amount_of, asking_for, counted, listed, task_of
+from ostler.schedule.words import amount_in, amount_of, asking_for, counted, joined, listed, task_of
 
 
 class Configured(Protocol):
@@ -38,12 +41,16 @@ def can_ever(request: Request, partition: str, nodes: Iterable[Configured]) -> s
     if not rooms:
         others = ", ".join(sorted({node.partition for node in stay})) or "none"
         return f"partition {partition!r} has no nodes (partitions with nodes: {others})"
-    usable = [room for room in rooms if allowed(room.node, request)]
+    reached = [room for room in rooms if named(room.node, request)]
+    usable = [room for room in reached if allowed(room.node, room.features, request)]
     return (
-        _names(request, partition, rooms, usable)
+        _names(request, partition, rooms, reached)
+        or _features(request, partition, reached, usable)
+        or _groups(request, usable)
         or _node_count(request, usable)
         or _one_task(request, usable)
         or _together(request, usable)
+        or _dealt_out(request, usable)
         or _all_tasks(request, usable)
     )
 
@@ -58,6 +65,39 @@ def _names(
         return f"it excludes every node of partition {partition!r} {has}"
     asked = listed([name for name in request.nodelist if name not in request.exclude])
     return f"it asks for nodes that partition {partition!r} has not: {asked or 'none at all'} {has}"
+
+
+def _features(
+    request: Request, partition: str, reached: Sequence[Room], usable: Sequence[Room]
+) -> str | None:
+    if usable:
+        return None
+    there = {feature for room in reached for feature in room.features}
+    asked = f"it asks for nodes with {request.constraint}, and no node"
+    has = f"(features there: {listed(sorted(there)) or 'none'})"
+    unknown = [name for name in parse(request.constraint).needed if name not in there]
+    which = f" has the feature {joined(unknown, 'or')}" if unknown else " is like that"
+    where = f"of partition {partition!r}" if len(reached) > 1 else "that it may use"
+    return f"{asked} {where}{which} {has}"
+
+
+def _groups(request: Request, usable: Sequence[Room]) -> str | None:
+    """Too few nodes count for one of the groups."""
+    constraint = parse(request.constraint)
+    for at, group in enumerate(constraint.groups):
+        most = sum(1 for room in usable if constraint.member(room.features) >> at & 1)
+        if group.count > most:
+            kind = Constraint(group.of).text
+            return f"it asks for {counted(group.count, 'node')} with {kind} (most: {most})"
+    return None
+
+
+def _dealt_out(request: Request, usable: Sequence[Room]) -> str | None:
+    """The nodes would do if they were of any kind."""
+    if parse(request.constraint).groups and seats(usable, replace(request, constraint="")):
+        asked = f"it asks for {counted(request.nodes, 'node')} as in {request.constraint}"
+        return f"{asked}, each with room for a task (no choice of nodes serves all of these)"
+    return None
 
 
 def _node_count(request: Request, usable: Sequence[Room]) -> str | None:

@@ -86,4 +86,5 @@ class Engine:
             held,
             self._rules.max_cpus_per_user,
             self._known_ever,
+            self._rules.licences,
         )

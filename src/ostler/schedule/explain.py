@@ -118,7 +118,7 @@ def _why_unknown(
 
 
 def _expected(planner: Planner, entry: WaitingView, wait: Wait, place: int) -> Expected | None:
-    if wait.rule not in _PASSES_BY | {Rule.LIMIT} or place > _FORECAST:
+    if wait.rule not in _PASSES_BY | {Rule.LIMIT, Rule.LICENCES} or place > _FORECAST:
         return None
     fresh = Planner(planner.snapshot, planner.now)
     _, queue = run(fresh, max(DEPTH, place + 1))

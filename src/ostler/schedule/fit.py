@@ -1,15 +1,23 @@
 """On which nodes the tasks of a request go, and what exactly they get there."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
+from ostler.model.constraint import parse
 from ostler.model.resources import Placement, Request
 from ostler.schedule.choose import Seats, choose
 from ostler.schedule.room import Room
 
 
-def allowed(node: str, request: Request) -> bool:
+def named(node: str, request: Request) -> bool:
     """Say whether the request may go to a node of this name."""
     return node not in request.exclude and (not request.nodelist or node in request.nodelist)
+
+
+def allowed(node: str, features: Collection[str], request: Request) -> bool:
+    """Say whether the request may go to a node of this name with these features."""
+    if request.constraint and not parse(request.constraint).matches(features):
+        return False
+    return named(node, request)
 
 
 def seats(rooms: Sequence[Room], request: Request) -> Seats | None:
@@ -17,13 +25,22 @@ def seats(rooms: Sequence[Room], request: Request) -> Seats | None:
 
     See `choose` for which of the rooms are taken.
     """
-    named = request.nodelist or request.exclude
+    picky = request.nodelist or request.exclude or request.constraint
     found = [
         (tasks, at)
         for at, room in enumerate(rooms)
-        if (tasks := room.capacity(request)) and (not named or allowed(room.node, request))
+        if (tasks := room.capacity(request))
+        and (not picky or allowed(room.node, room.features, request))
     ]
-    return choose(found, request)
+    return choose(found, request, _members(rooms, request))
+
+
+def _members(rooms: Sequence[Room], request: Request) -> list[int]:
+    """Return for which counted groups of the constraint each room's node counts."""
+    if not request.constraint:
+        return []
+    constraint = parse(request.constraint)
+    return [constraint.member(room.features) for room in rooms] if constraint.groups else []
 
 
 def placements(

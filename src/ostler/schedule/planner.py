@@ -10,12 +10,14 @@ cost one search together.
 """
 
 from bisect import insort
+from collections import Counter
 from math import inf
 
 from msgspec.structs import replace
 
 from ostler.model.resources import Placement
 from ostler.model.states import Rule
+from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.fit import placements, remove, seats
 from ostler.schedule.order import node_order
@@ -62,12 +64,14 @@ class Planner:
         self.heads: dict[str, Head] = {}
         self.sizes = Sizes(snapshot)
         self._rooms: dict[str, list[Room]] = {}
+        self._users = Counter(p.node for view in snapshot.running for p in view.placements)
         self._coming: list[Release] | None = None
         self._planned: list[Release] = []  # starts of this pass, before `_coming` is made
         self._shapes: dict[Shape, int] = {}
         self._unfit: dict[int, Wait] = {}
         self._behind: dict[tuple[int, float, bool], Wait] = {}
         self._limited: dict[tuple[str, int, int], Wait] = {}
+        self._licences = licences.free(snapshot.licences, snapshot.running)
 
     def offer(self, entry: WaitingView, elements: int) -> tuple[int, Wait | None]:
         """Start up to so many elements; return how many are left, and why they wait."""
@@ -107,12 +111,20 @@ class Planner:
         same_user = head is not None and head.user == entry.user
         if late and (known := self._behind.get((shape, duration, same_user))) is not None:
             return known
+        if short := licences.lacking(request, self._licences):
+            wait = Wait(Rule.LICENCES, short)
+            self._unfit[shape] = wait
+            return wait
         rooms = self.rooms(entry.partition)
         found = seats(rooms, request)
         if found is None:
             wait = cannot_fit(self.sizes, rooms, request, entry.partition)
             self._unfit[shape] = wait
             return wait
+        if request.exclusive and most:
+            asked = sum(rooms[at].cpus.bit_count() for at, _ in found)
+            if held + asked > most:
+                return self._over_limit(entry.user, held, asked)
         if head is None or not late:
             return found
         if not same_user or asked <= head.user_left:
@@ -136,6 +148,8 @@ class Planner:
                     view.free_memory,
                     mask_of(view.free_gpus),
                     view.free_generic,
+                    view.facts.features,
+                    self._users[view.name],
                 )
                 for view in views
             ]
@@ -163,6 +177,7 @@ class Planner:
                 break
             over += 1
             release.apply(rooms)
+            licences.change(self._licences, release.licences, 1)
             if release.user_cpus:
                 self.held[release.user] = self.held.get(release.user, 0) - release.user_cpus
         del coming[:over]
@@ -220,9 +235,11 @@ class Planner:
             places = placements(rooms, request, chosen)
         remove(rooms, chosen, places)
         self.lines.append(Start(entry.job, places))
-        cpus = request.tasks * request.cpus
+        cpus = sum(len(place.cpus) for place in places)
         self.held[entry.user] = self.held.get(entry.user, 0) + cpus
-        release = planned(self.now + entry.duration, entry.job, places, entry.user)
+        licences.change(self._licences, request.licences, -1)
+        ends = self.now + entry.duration
+        release = planned(ends, entry.job, places, entry.user, request.licences)
         if self._coming is None:
             self._planned.append(release)
         else:

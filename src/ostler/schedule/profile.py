@@ -27,6 +27,7 @@ class Release(Struct, frozen=True):
     cpus: tuple[int, ...]  # beside `places`: the CPUs given back there, as bits
     user: str
     user_cpus: int  # how many fewer the user holds from then on
+    licences: dict[str, int] = {}
 
     def apply(self, rooms: Mapping[str, Room]) -> None:
         """Give it back to those of the rooms that it concerns."""
@@ -40,11 +41,17 @@ def when(release: Release) -> tuple[float, int]:
     return release.at, release.order
 
 
-def planned(at: float, job: int, places: tuple[Placement, ...], user: str) -> Release:
+def planned(
+    at: float,
+    job: int,
+    places: tuple[Placement, ...],
+    user: str,
+    licences: dict[str, int],
+) -> Release:
     """Return the release of an element that this plan starts."""
     cpus = tuple(mask_of(place.cpus) for place in places)
     held = sum(len(place.cpus) for place in places)
-    return Release(at, _AFTER_ALL + job, str(job), places, cpus, user, held)
+    return Release(at, _AFTER_ALL + job, str(job), places, cpus, user, held, licences)
 
 
 def releases(snapshot: Snapshot, now: float, resumes: Resumes) -> list[Release]:
@@ -54,23 +61,32 @@ def releases(snapshot: Snapshot, now: float, resumes: Resumes) -> list[Release]:
     CPUs that a waiting resume will take are not given to anybody else.
     """
     found = []
+    running = {view.alloc: view for view in snapshot.running}
     for view in snapshot.running:
         if view.alloc in resumes.all:
             continue
         name = element_name(view.job, view.element)
         if view.suspended:
             none = (0,) * len(view.placements)
-            found.append(Release(inf, view.alloc, name, view.placements, none, view.user, 0))
+            lasting = Release(
+                inf, view.alloc, name, view.placements, none, view.user, 0, view.licences
+            )
+            found.append(lasting)
             continue
         cpus = tuple(mask_of(p.cpus) & ~resumes.withheld.get(p.node, 0) for p in view.placements)
         held = sum(len(place.cpus) for place in view.placements)
         at = max(view.ends_at, now)
-        found.append(Release(at, view.alloc, name, view.placements, cpus, view.user, held))
+        found.append(
+            Release(at, view.alloc, name, view.placements, cpus, view.user, held, view.licences)
+        )
     for resumption in resumes.all.values():
         places, cpus = resumption.view.placements, resumes.given_back(resumption)
         at, order = max(resumption.ends_at, now), resumption.view.alloc
         held = 0 if resumption.wait else resumption.cpus
-        found.append(Release(at, order, resumption.name, places, cpus, resumption.user, held))
+        licences = running[order].licences if order in running else {}
+        found.append(
+            Release(at, order, resumption.name, places, cpus, resumption.user, held, licences)
+        )
     found.sort(key=when)
     return found
 

@@ -10,6 +10,8 @@ from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.why import Numbers
 from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
 
+_FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})
+
 
 def reason(
     entry: WaitingView, wait: Wait, now: float, blockers: Sequence[str], ahead: Sequence[str]
@@ -18,7 +20,7 @@ def reason(
     numbers = wait.numbers
     match wait.rule:
         case Rule.RESOURCES:
-            text = _resources(entry.request, numbers)
+            text = _where(entry.request) + _resources(entry.request, numbers)
             text += _held_by(blockers, known=wait.expected_start is not None)
             text += f"; {counted(len(ahead), 'job')} ahead of it: {listed(ahead)}" if ahead else ""
         case Rule.BEHIND:
@@ -31,13 +33,15 @@ def reason(
             text = (
                 f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
             )
+        case Rule.LICENCES:
+            text = _licences(numbers) + _held_by(blockers, known=wait.expected_start is not None)
         case Rule.NODES:
             text = _nodes(numbers)
         case Rule.NODE_LEFT:
             text = _node_left(entry.request, numbers)
         case _:
             text = _told_by_core(wait, now, blockers)
-    if wait.expected_start is not None and wait.rule in {Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT}:
+    if wait.expected_start is not None and wait.rule in _FORETOLD:
         text += f"; it should start in {_until(wait.expected_start, now)}"
     return text
 
@@ -56,6 +60,10 @@ def resume_reason(late: Resumption, wait: Wait, now: float, users: Sequence[str]
     return text
 
 
+def _where(request: Request) -> str:
+    return f"on nodes with {request.constraint}, " if request.constraint else ""
+
+
 def _held_by(blockers: Sequence[str], *, known: bool) -> str:
     """Tell those that must end, or, where no end is known, those of which some must."""
     if not blockers:
@@ -67,6 +75,10 @@ def _held_by(blockers: Sequence[str], *, known: bool) -> str:
 
 def _resources(request: Request, numbers: Numbers) -> str:
     kind = str(numbers["short"])
+    if kind == "idle":
+        nodes, idle = counted(int(numbers["asked_idle"]), "whole node"), int(numbers["free_idle"])
+        there = f"of {counted(int(numbers['usable']), 'node')} that could serve"
+        return f"it needs {nodes}, and {there} {idle or 'none'} {'is' if idle <= 1 else 'are'} idle"
     key = kind.partition(":")[0]
     asked, free = int(numbers[f"asked_{key}"]), int(numbers[f"free_{key}"])
     most = int(numbers.get(f"most_{key}", 0))
@@ -83,6 +95,12 @@ def _resources(request: Request, numbers: Numbers) -> str:
         return f"it needs {task_of(request)} on one node, and no node has these free together"
     where = f"{numbers['most_on']} has the most free: " if "most_on" in numbers else "free: "
     return f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+
+
+def _licences(numbers: Numbers) -> str:
+    asked, left = int(numbers["asked_licences"]), int(numbers["free_licences"])
+    have = f"{left or 'none'} {'is' if left <= 1 else 'are'} free"
+    return f"it needs {asked} of licence {numbers['short']}, and {have}"
 
 
 def _are(kind: str, count: int) -> str:

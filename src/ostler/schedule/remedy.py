@@ -7,6 +7,7 @@ from math import inf
 
 from msgspec.structs import replace
 
+from ostler.model.constraint import parse
 from ostler.model.ids import element_name
 from ostler.model.resources import Request
 from ostler.model.states import Rule
@@ -51,6 +52,10 @@ def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
     request = entry.request
 
     fits = partial(_fits, planner, entry)
+    for name, asked in sorted(request.licences.items()):
+        fewer = partial(_with_licences, request, name)
+        if count := _most(partial(_fits_as, planner, entry, fewer), asked - 1):
+            yield f"ask for {count} of licence {name} instead of {asked}"
     for kind, _, asked in kinds(request):
         if count := _most(partial(_fits_with, planner, entry, kind), asked - 1):
             each = " a task" if request.tasks > 1 else ""
@@ -58,6 +63,12 @@ def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
             yield f"ask for {less}{each} instead of {amount_in(kind, asked)}"
     if tasks := _most(lambda n: fits(replace(request, tasks=n)), request.tasks - 1):
         yield f"ask for {counted(tasks, 'task')} instead of {request.tasks}"
+    if request.constraint and fits(replace(request, constraint="")):
+        yield f"ask for any node, not for {request.constraint}"
+    if request.exclusive and fits(replace(request, exclusive=False)):
+        yield "let it share its nodes, without --exclusive"
+    if parse(request.constraint).groups:
+        return  # their counts name the nodes
     if nodes := _most(lambda n: fits(replace(request, nodes=n)), request.nodes - 1):
         yield f"ask for {counted(nodes, 'node')} instead of {request.nodes}"
     elif request.nodes and fits(replace(request, nodes=0)):
@@ -66,6 +77,12 @@ def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
 
 def _fits(planner: Planner, entry: WaitingView, request: Request) -> bool:
     return not isinstance(planner.look(replace(entry, request=request)), Wait)
+
+
+def _fits_as(
+    planner: Planner, entry: WaitingView, changed: Callable[[int], Request], count: int
+) -> bool:
+    return _fits(planner, entry, changed(count))
 
 
 def _fits_with(planner: Planner, entry: WaitingView, kind: str, count: int) -> bool:
@@ -83,6 +100,10 @@ def _with(request: Request, kind: str, count: int) -> Request:
         case _:
             name = kind.removeprefix("generic:")
             return replace(request, generic={**request.generic, name: count})
+
+
+def _with_licences(request: Request, name: str, count: int) -> Request:
+    return replace(request, licences={**request.licences, name: count})
 
 
 def _most(fits: Callable[[int], bool], limit: int) -> int:
@@ -124,18 +145,23 @@ def _near(trial: Trial, wait: Wait, view: RunningView) -> bool:
     entry = trial.entry
     if wait.rule is Rule.LIMIT:
         return view.user == entry.user
-    nodes = {room.node for room in trial.planner.rooms(entry.partition)}
-    return any(p.node in nodes and allowed(p.node, entry.request) for p in view.placements)
+    if wait.rule is Rule.LICENCES:
+        return str(wait.numbers["short"]) in view.licences
+    rooms, request = trial.planner.rooms(entry.partition), entry.request
+    nodes = {room.node for room in rooms if allowed(room.node, room.features, request)}
+    return any(place.node in nodes for place in view.placements)
 
 
 def _nodes_back(trial: Trial, wait: Wait) -> Iterator[str]:
     """Yield the unusable nodes of which each, or else all together, would do."""
-    if wait.rule is Rule.LIMIT:
+    if wait.rule in {Rule.LIMIT, Rule.LICENCES}:
         return
     out = [
         view
         for view in trial.planner.sizes.views(trial.entry.partition)
-        if not view.usable and not view.gone and allowed(view.name, trial.entry.request)
+        if not view.usable
+        and not view.gone
+        and allowed(view.name, view.facts.features, trial.entry.request)
     ][:_ENDS]
     single = [view for view in out if trial.starts(usable(trial.snapshot, [view]))]
     for view in single[:_NAMED]:

@@ -53,38 +53,52 @@ def prefer(mask: int, keep: int, count: int) -> int:
 class Room:
     """Free resources of one node; the mapping of generic ones is replaced, never changed."""
 
-    __slots__ = ("cpus", "generic", "gpus", "memory", "node")
+    __slots__ = ("cpus", "features", "generic", "gpus", "memory", "node", "users")
 
     def __init__(
-        self, node: str, cpus: int, memory: int, gpus: int, generic: Mapping[str, int]
+        self,
+        node: str,
+        cpus: int,
+        memory: int,
+        gpus: int,
+        generic: Mapping[str, int],
+        features: tuple[str, ...] = (),
+        users: int = 0,
     ) -> None:
         self.node = node
         self.cpus = cpus
         self.memory = memory
         self.gpus = gpus
         self.generic = generic
+        self.features = features
+        self.users = users  # allocations that have anything here, suspended ones too
 
     @classmethod
     def whole(cls, node: str, facts: NodeFacts) -> "Room":
         """Return the node as if nothing ran on it."""
         cpus, gpus = mask_of(facts.cpus), mask_of(facts.gpus)
-        return cls(node, cpus, facts.memory, gpus, facts.generic)
+        return cls(node, cpus, facts.memory, gpus, facts.generic, facts.features)
 
     def copy(self) -> "Room":
         """Return another that may be changed on its own."""
-        return Room(self.node, self.cpus, self.memory, self.gpus, self.generic)
+        return Room(
+            self.node, self.cpus, self.memory, self.gpus, self.generic, self.features, self.users
+        )
 
     def both(self, other: "Room") -> "Room":
         """Return what is free here and in the other."""
         generic = {k: min(n, other.generic.get(k, 0)) for k, n in self.generic.items()}
         memory = min(self.memory, other.memory)
-        return Room(self.node, self.cpus & other.cpus, memory, self.gpus & other.gpus, generic)
+        cpus, gpus = self.cpus & other.cpus, self.gpus & other.gpus
+        users = max(self.users, other.users)
+        return Room(self.node, cpus, memory, gpus, generic, self.features, users)
 
     def give(self, cpus: int, place: Placement) -> None:
         """Add what an allocation held; its CPUs are given apart, some may be promised on."""
         self.cpus |= cpus
         self.gpus |= mask_of(place.gpus)
         self.memory += place.memory
+        self.users -= 1
         if place.generic:
             more = place.generic
             names = {**self.generic, **more}
@@ -95,12 +109,18 @@ class Room:
         self.cpus &= ~mask_of(place.cpus)
         self.gpus &= ~mask_of(place.gpus)
         self.memory -= place.memory
+        self.users += 1
         if place.generic:
             less = place.generic
             self.generic = {k: n - less.get(k, 0) for k, n in self.generic.items()}
 
     def capacity(self, request: Request) -> int:
-        """Return how many tasks of the request fit here; constraints on names are not looked at."""
+        """Return how many tasks of the request fit here; names and features are not looked at.
+
+        A whole node that is asked for fits only where nothing else is.
+        """
+        if request.exclusive and self.users:
+            return 0
         tasks = self.cpus.bit_count() // request.cpus if request.cpus else request.tasks
         if request.tasks_per_node:
             tasks = min(tasks, request.tasks_per_node)
@@ -119,8 +139,20 @@ class Room:
     ) -> Placement:
         """Return the share of `tasks` tasks here; they fit. Nothing is taken.
 
+        A whole node's is all that it has.
+
         keep: CPUs and GPUs to be left alone while others will do.
         """
+        if request.exclusive:
+            return Placement(
+                node=self.node,
+                tasks=tasks,
+                first_rank=first_rank,
+                cpus=numbers_of(self.cpus),
+                memory=self.memory,
+                gpus=numbers_of(self.gpus),
+                generic={name: count for name, count in self.generic.items() if count},
+            )
         kept_cpus, kept_gpus = (keep.cpus, keep.gpus) if keep else (0, 0)
         return Placement(
             node=self.node,

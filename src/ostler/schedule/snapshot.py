@@ -44,6 +44,7 @@ class RunningView(Struct):
     suspended: bool = False  # holds nodes and memory, not CPUs
     goes_on: Rank | None = None  # a slot: it will take element after element, unless it must yield
     draining: bool = False  # a slot that will take no more
+    licences: dict[str, int] = {}  # that it holds
 
 
 class Wait(Struct, frozen=True):
@@ -99,6 +100,7 @@ class Snapshot(Struct):
     user_cpus: dict[str, int]  # CPUs held now by each user
     max_cpus_per_user: int = 0  # 0: no limit
     known_ever: tuple[NodeFacts, ...] = ()  # nodes that left: tells `node_left` from refusal
+    licences: dict[str, int] = {}  # how many there are on the machine
 
 
 class Delta(Struct):
@@ -131,7 +133,7 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
         [],
         snapshot.resuming,
         snapshot.known_ever,
-        Rules(max_cpus_per_user=snapshot.max_cpus_per_user),
+        Rules(max_cpus_per_user=snapshot.max_cpus_per_user, licences=snapshot.licences),
         reset=True,
     )
 

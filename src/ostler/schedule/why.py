@@ -63,14 +63,17 @@ def cannot_fit(sizes: Sizes, rooms: Sequence[Room], request: Request, partition:
     Rule `resources` if it would on the same nodes when idle, `nodes` if it would on all that are
     configured, else `node_left`.
     """
-    if seats(sizes.usable(partition), request) is not None:
+    usable = sizes.usable(partition)
+    if (chosen := seats(usable, request)) is not None:
+        if request.exclusive:
+            return Wait(Rule.RESOURCES, _idle(usable, rooms, request, len(chosen)))
         return Wait(Rule.RESOURCES, shortage(rooms, request))
     configured = sizes.configured(partition)
     if (chosen := seats(configured, request)) is not None:
         return Wait(Rule.NODES, _missing_nodes(sizes, request, partition, len(chosen)))
     numbers = shortage(configured, request, within="configured")
     for room in sizes.left(partition):
-        if room.capacity(request) and allowed(room.node, request):
+        if room.capacity(request) and allowed(room.node, room.features, request):
             numbers["left"] = room.node
             break
     return Wait(Rule.NODE_LEFT, numbers)
@@ -81,7 +84,7 @@ def _missing_nodes(sizes: Sizes, request: Request, partition: str, asked: int) -
     good = [
         room.node
         for room in sizes.configured(partition)
-        if room.capacity(request) and allowed(room.node, request)
+        if room.capacity(request) and allowed(room.node, room.features, request)
     ]
     usable = {room.node for room in sizes.usable(partition)}
     out = [
@@ -95,6 +98,17 @@ def _missing_nodes(sizes: Sizes, request: Request, partition: str, asked: int) -
         "asked": asked,
         "unusable": ", ".join(out),
     }
+
+
+def _idle(usable: Sequence[Room], rooms: Sequence[Room], request: Request, asked: int) -> Numbers:
+    """Return how many whole nodes it needs, and on how many that could serve nothing is."""
+    good = {
+        room.node
+        for room in usable
+        if room.capacity(request) and allowed(room.node, room.features, request)
+    }
+    idle = sum(1 for room in rooms if room.node in good and not room.users)
+    return {"short": "idle", "asked_idle": asked, "free_idle": idle, "usable": len(good)}
 
 
 def kinds(request: Request) -> Iterator[tuple[str, str, int]]:
@@ -149,7 +163,7 @@ def shortage(rooms: Sequence[Room], request: Request, within: str = "free") -> N
     the first without which the rest fits. Numbers: `short`, `asked_X` and `free_X` over all
     tasks and nodes (`configured_X` where the rooms are whole nodes), and `most_X` on the one node `most_on`; memory in bytes.
     """
-    rooms = [room for room in rooms if allowed(room.node, request)]
+    rooms = [room for room in rooms if allowed(room.node, room.features, request)]
     asked = list(kinds(request))
     alone = [entry for entry in asked if seats(rooms, only(request, entry[0])) is None]
     beside = [entry for entry in asked if seats(rooms, without(request, entry[0])) is not None]

@@ -181,7 +181,16 @@ def _over_cap(entry: Entry) -> Iterator[str]:
 
 def differences(memory: State, stored: State) -> Iterator[str]:
     """Yield where two states differ in what must survive a restart."""
-    for what in ("jobs", "allocations", "nodes", "ended", "settings", "user_cpus", "next_job"):
+    for what in (
+        "jobs",
+        "allocations",
+        "nodes",
+        "ended",
+        "settings",
+        "user_cpus",
+        "licences_held",
+        "next_job",
+    ):
         mine, other = getattr(memory, what), getattr(stored, what)
         if isinstance(mine, dict):
             yield from _keys(what, mine, other)
