@@ -4,7 +4,8 @@ It reads what is right and leaves help, and what is wrong, to the road with clic
 `Given` for the same words, which a test holds.
 """
 
-from ostler.cli.table import ALONE, COMMANDS, Command, Option
+from ostler.cli.table import ALONE, COMMANDS, Command
+from ostler.cli.table_options import Option
 
 Value = str | bool | list[str]
 
