@@ -32,6 +32,8 @@ COMMANDS = {
     "cancel": "cancel ENDED --json",
     "explain": "explain HELD --json",
     "explain, ended": "explain ENDED --json",
+    "explain --if": "explain HELD --if time=5m --if-nodes +1 --json",
+    "explain --if, a new job": "explain --if cpus=1 --json",
     "logs": "logs ENDED --json",
     "up": "up --json",
     "status": "status --json",

@@ -14,6 +14,7 @@ import pytest
 
 from ostler.client.spec import sha256
 from ostler.model import errors
+from ostler.model.suppose import MoreNodes, Supposed
 from ostler.wire import messages
 from tests.unit.scripted import ROAD, SILENCE, Answer, Done, Manager, Request, manager, ostler
 
@@ -641,3 +642,78 @@ def test_a_silent_manager_is_waited_for(tmp_path: Path) -> None:
 
     with manager(tmp_path, answer) as made:
         assert ostler(tmp_path, "jobs").out.startswith("no unfinished jobs of yours; ")
+
+
+def test_what_is_supposed_travels_as_values(tmp_path: Path) -> None:
+    answer = {"id": "12", "answer": "it would start now on n1", "after": {"starts_now": 1}}
+    words = ["--if", "time=2h,nodelist=n[1-2],n5,cpus=4", "--if", "generic=lic=2,exclude="]
+    with answering(tmp_path, explain=answer) as made:
+        done = ostler(tmp_path, "explain", "12", *words, "--if-nodes", "+4,+2:n7,-n3,n4")
+        ostler(tmp_path, "explain", "--if", "time=none,array=0-9,20")
+    first, second = (r for r in made.requests if isinstance(r, messages.Read))
+    assert (first.ref, second.ref) == ("12", "")
+    assert first.options.suppose == Supposed(
+        time_limit=7200,
+        cpus=4,
+        nodelist=("n1", "n2", "n5"),
+        exclude=(),
+        generic={"lic": 2},
+        more=(MoreNodes(4), MoreNodes(2, "n7")),
+        without=("n3", "n4"),
+    )
+    assert second.options.suppose == Supposed(time_limit=0, array=((0, 9), (20, 20)))
+    assert done.out == "job 12: it would start now on n1\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--if", "tim=2h"], "did you mean 'time'"),
+        (["--if", "env=none"], "does not depend on its env"),
+        (["--if", "time"], "time needs a value"),
+        (["--if", "cpus="], "cpus needs a value"),
+        (["--if", "memory=7"], "7 bytes are too few"),
+        (["--if", "cpus=1", "--if-nodes", "4"], "--if-nodes cannot be '4'"),
+        (["--if", "cpus=1", "--if-nodes", "-2"], "--if-nodes -2 does not say which"),
+        (["--if", "cpus=1", "--if-nodes", "+0"], "adds nothing"),
+        (["--if", "cpus=1", "--if-nodes", "+99999"], "cannot be '99999'"),
+        (["--if-nodes", "+1"], "no job is named"),
+        ([], "no job is named"),
+    ],
+)
+def test_what_cannot_be_supposed_is_a_usage_error(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    with answering(tmp_path, explain={}):
+        done = ostler(tmp_path, "explain", *words)
+    assert told in done.err
+    assert done.status == 2
+
+
+def test_a_supposition_is_told_beside_what_is(tmp_path: Path) -> None:
+    at = 4102444800.0
+    before = {"rule": "queue", "expected_start": at + 60, "expected_nodes": ["n1"]}
+    after = {
+        "rule": "resources",
+        "reason": "it needs 4 CPUs",
+        "expected_start": at,
+        "expected_nodes": ["n2"],
+        "assumption": "if job 7 takes its whole time limit",
+        "filters": [{"filter": "usable", "asks": "usable", "nodes": 12}],
+        "place": 3,
+        "priority_parts": {"priority": 50.0, "age": 1.5, "size": 0.0},
+    }
+    row = {"id": None, "answer": "it would", "before": before, "after": after}
+    with answering(tmp_path, explain=row | {"supposed_nodes": ["1 more node"]}):
+        lines = ostler(tmp_path, "explain", "--if", "cpus=4").out.splitlines()
+    assert lines[0] == "such a job: it would"
+    assert lines[1].split() == ["supposed", "1", "more", "node"]
+    assert lines[2].startswith("  as it is        at 2100-01-01")
+    assert lines[2].endswith("(queue)")
+    assert " on n2, in " in lines[3]
+    assert lines[3].endswith("(resources), if job 7 takes its whole time limit")
+    assert lines[4:] == [
+        "  why not now     it needs 4 CPUs",
+        "  place in queue  3, score 51.5 = priority 50 + age 1.5",
+        "  nodes           12 usable",
+    ]

@@ -1,13 +1,14 @@
 """What `explain` says of a waiting job: one case for each rule, word for word."""
 
 from math import inf
+from typing import Any
 
 import pytest
 
 from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.schedule.explain import explain
-from ostler.schedule.snapshot import Explanation, Wait
+from ostler.schedule.snapshot import Explanation, Passed, Wait
 from tests.schedule_kit import G, job, machine, node, resume, running
 
 BUSY = [running(7, [0, 1, 2], 600.0)]
@@ -31,6 +32,14 @@ def test_busy_cpus() -> None:
         blockers=["7"],
         ahead=[],
         to_start_now="ask for 1 CPU instead of 4; or end job 7",
+        assumption="if job 7 takes its whole time limit",
+        expected_nodes=["n1"],
+        filters=[
+            Passed("partition", "in partition main", 1),
+            Passed("usable", "usable", 1),
+            Passed("cpus", "with 4 CPUs free", 0),
+            Passed("together", "with all of that together", 0),
+        ],
     )
 
 
@@ -113,6 +122,14 @@ def test_behind_the_head() -> None:
         blockers=["11"],
         ahead=["11"],
         to_start_now="a time limit of at most 10m would let it backfill; or a priority above 50",
+        assumption="if every job ahead of it takes its whole time limit, and none comes before it",
+        expected_nodes=["n1"],
+        filters=[
+            Passed("partition", "in partition main", 1),
+            Passed("usable", "usable", 1),
+            Passed("cpus", "with 1 CPU free", 1),
+            Passed("together", "with all of that together", 1, 1),
+        ],
     )
 
 
@@ -279,3 +296,69 @@ def test_no_start_is_told_behind_a_waiting_job_without_a_limit() -> None:
     answer = explain(shot, 0.0, 12)
     assert answer.expected_start is None
     assert answer.reason.endswith("no expected start can be told: job 11 has no time limit")
+
+
+def test_of_those_that_ask_for_the_same_the_first_is_told_of() -> None:
+    waiting = [job(number, cpus=4, limit=60.0) for number in (10, 11, 12)]
+    answer = explain(machine([node()], waiting, runs=BUSY), 0.0, 12)
+    assert answer.rule is Rule.QUEUE
+    assert answer.reason == (
+        "2 jobs that ask for the same are ahead of it; the first, job 10: it needs 4 CPUs on one"
+        " node, and n1 has the most free: 1; it waits for job 7 to end; it should start in 10m;"
+        " job 12 should start in 12m"
+    )
+    assert (answer.numbers["first"], answer.numbers["alike"]) == (10, 2)
+    assert (answer.blockers, answer.expected_start) == (["10"], 720.0)
+    assert explain(machine([node()], waiting, runs=BUSY), 0.0, 10).rule is Rule.RESOURCES
+
+
+@pytest.mark.parametrize("differs", [{"limit": 61.0}, {"user": "bob"}, {"memory": G}])
+def test_who_differs_in_what_the_plan_looks_at_is_not_of_the_same(differs: dict[str, Any]) -> None:
+    runs = [running(7, [0], 60.0, user="ann"), running(8, [1, 2], 60.0)]
+    waiting = [job(10, cpus=4, limit=60.0), job(11, 4, **{"limit": 60.0} | differs)]
+    answer = explain(machine([node()], waiting, runs=runs, limit=4), 0.0, 11)
+    assert answer.rule in {Rule.RESOURCES, Rule.LIMIT}
+
+
+def test_equal_requests_of_two_users_are_the_same_where_no_limit_tells_them_apart() -> None:
+    waiting = [job(10, cpus=4, limit=60.0), job(11, cpus=4, limit=60.0, user="bob")]
+    assert explain(machine([node()], waiting, runs=BUSY), 0.0, 11).rule is Rule.QUEUE
+
+
+def test_what_no_planned_end_helps_has_no_start_and_says_so() -> None:
+    full = [running(9, range(4), 50.0)]
+    other = [running(100 + n, [n], 60.0 + n, on="n2") for n in range(3)]
+    shot = machine([node(), node("n2", 4, 2 * G)], [job(12, memory=4 * G)], runs=full + other)
+    assert explain(shot, 0.0, 12).expected_start == 50.0
+    endless = [running(9, range(4), inf)]
+    shot = machine([node(), node("n2", 4, 2 * G)], [job(12, memory=4 * G)], runs=endless + other)
+    assert explain(shot, 0.0, 12).assumption == "job 9 has no time limit"
+
+
+def test_the_funnel_narrows_by_names_and_features_and_counts_each_kind_of_what_is_left() -> None:
+    nodes = [
+        node("n1", gpus=1),
+        node("n2", 8, gpus=1),
+        node("n3", gpus=1, usable=False),
+        node("n4", 8),
+        node("n5", 8, partition="other"),
+        node("n6", gone=True, usable=False),
+    ]
+    runs = [running(7, range(8), on="n2"), running(8, [0], on="n1", gpus=(0,))]
+    want = job(12, cpus=3, memory=G, gpus=1, exclude=("n4",))
+    found = explain(machine(nodes, [want], runs=runs), 0.0, 12).filters
+    assert [(each.filter, each.nodes) for each in found] == [
+        ("partition", 4),
+        ("usable", 3),
+        ("exclude", 2),
+        ("cpus", 1),
+        ("memory", 2),
+        ("gpus", 1),
+        ("together", 0),
+    ]
+
+
+def test_the_funnel_counts_what_those_ahead_leave() -> None:
+    waiting = [job(11, cpus=3, limit=60.0), job(12, cpus=2)]
+    found = explain(machine([node()], waiting), 0.0, 12).filters
+    assert [each.nodes for each in found if each.filter == "cpus"] == [0]

@@ -95,7 +95,7 @@ def names(text: str) -> list[str]:
     from ostler.model.ranges import parse_ranges
 
     found: list[str] = []
-    for part in _outside_brackets(text):
+    for part in outside_brackets(text):
         head, bracket, rest = part.partition("[")
         if not bracket:
             found.append(part)
@@ -119,7 +119,8 @@ def names(text: str) -> list[str]:
     return found
 
 
-def _outside_brackets(text: str) -> list[str]:
+def outside_brackets(text: str) -> list[str]:
+    """Return the parts between commas, but for commas in brackets."""
     parts, depth = [""], 0
     for char in text:
         depth += (char == "[") - (char == "]")

@@ -29,8 +29,7 @@ class Pace:
         if rate <= 0:
             return text
         left = format_duration(round((self._total - done) / rate))
-        shown = f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
-        return f"{text}, {shown}/s" + (f", {left} left" if done < self._total else "")
+        return f"{text}, {rate:.3g}/s" + (f", {left} left" if done < self._total else "")
 
 
 class Line:

@@ -49,6 +49,10 @@ _NODE = (
     "free_cpus memory free_memory gpus free_gpus generic free_generic declared allocations"
 )
 _EVENT = "serial at kind job element allocation node user text"
+_EXPLAINED = (
+    "id state rule reason expected_start expected_nodes assumption blockers ahead place "
+    "priority_parts filters numbers to_start_now starts_now elements"
+)
 _ACCOUNTING = (
     "allocation job element attempt user project partition nodes cpus memory gpus granted_at "
     "started_at ended_at result exit_status cpu_user_seconds cpu_system_seconds max_rss "
@@ -67,7 +71,8 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "run": ("jobs", f"{_JOB} elements_done elements_by_result"),
     "modify": ("jobs", _JOB),
     "cancel": ("jobs", "id ok message"),
-    "explain": ("", "id state rule reason expected_start blockers ahead numbers to_start_now"),
+    "explain": ("", _EXPLAINED),
+    "explain --if": ("", "id supposed supposed_nodes before after difference_seconds answer"),
     "logs": ("files", "id path"),
     "up": ("", "state nodes shortcomings processes jobs epoch"),
     "status": ("", "state nodes shortcomings processes jobs epoch"),
@@ -142,11 +147,8 @@ def _documents() -> list[str]:
         "`requeue` print what `cancel` does, a refused row with `code`, `expected` and `hint`",
         "besides; `nodes undrain` prints what `nodes drain` does, `config unset` what `config set`",
         'does. `submit --dry-run` prints `{"would": {…}}` with the keys of `jobs`, `down`',
-        '`{"state": …, "up": false}`. Of `sim`, `dropped` counts jobs by the reason why they were left',
-        "out, and each of `size_classes` and `length_classes` has `least` and `most` (processors or",
-        "seconds; null: no limit), `jobs`, `mean_wait`, `median_wait`, `mean_bounded_slowdown`; waits",
-        "and the makespan are seconds, `seconds` is what the replay took. Columns of the others are",
-        "explained in [database.md](database.md).",
+        '`{"state": …, "up": false}`. Of `explain --if`, `before` and `after` are what `explain` prints.',
+        "Columns are explained in [database.md](database.md).",
         "",
         "| command | list | keys of each object |",
         "|---|---|---|",

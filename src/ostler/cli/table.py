@@ -138,8 +138,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "explain", "Jobs", "explain:main",
-            "Say why a job waits, when it should start, and what would let it start now.", "", _ID,
-            example="ostler explain 12",
+            "Say why a job waits, when it should start, and what would let it start now; or what if.",
+            "suppose suppose_nodes", ("ID", 0, 1), example="ostler explain 12 --if time=2h,cpus=4",
         ),
         Command(
             "up", "The machine", "up:main", "Make this host a machine, as the present user.",

@@ -100,6 +100,8 @@ OPTIONS: dict[str, Option] = {
         Option("follow", "-f/--follow", "", "go on until it ends, or until interrupted"),
         Option("errors", "-e/--error", "", "the error file instead of the output"),
         Option("label", "-l/--label", "", "begin each line with the element's id"),
+        Option("suppose", "--if", "K=V,…", "if it asked for that, as with submit: time=2h,cpus=4; without ID: if a new job did", many=True),
+        Option("suppose_nodes", "--if-nodes", "+N|-NODE", "if there were N idle nodes more, or as +N:NODE; if NODE took no work", many=True),
         Option("watch", "--watch", "", "show it anew each second, until Ctrl-C"),
         Option("array_cap", "--array", "%N", "at most N elements at once"),
         Option("job", "--job", "ID", "of this job"),

@@ -1,9 +1,13 @@
 """`ostler explain`: why it waits, what is ahead, what would let it start; or how it is and ended."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from ostler.core.delta import snapshot
+from msgspec import to_builtins
+
+from ostler.core.delta import rules, snapshot
 from ostler.core.entry import Entry
 from ostler.core.state import State
 from ostler.core.steps import why_waits
@@ -16,7 +20,8 @@ from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
 from ostler.schedule import explain as schedule_explain
 from ostler.schedule.backfill import plan
-from ostler.schedule.snapshot import Start
+from ostler.schedule.priority import Scorer
+from ostler.schedule.snapshot import Snapshot, Start
 from ostler.schedule.words import counted
 
 Row = dict[str, Any]
@@ -24,18 +29,43 @@ Row = dict[str, Any]
 
 def explain(s: State, now: float, ref: Ref) -> Row:
     """Return the document of `ostler explain --json`; raise `Missing`."""
+    return asked(s, now, ref)()
+
+
+def asked(s: State, now: float, ref: Ref, shot: Snapshot | None = None) -> Callable[[], Row]:
+    """Return what works out the document, away from the state; raise `Missing`.
+
+    shot: the machine now, if it is at hand.
+    """
     entry = s.entry(ref)
-    index = ref.elements[0][0] if ref.elements else None
-    row: Row = {
-        "id": str(ref),
+    known, whole = _known(s, now, ref, entry)
+    row = first_row(entry, str(ref)) | known
+    if whole:
+        return lambda: row
+    if entry.job.reason:
+        row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
+    shot = shot or snapshot(s, now)
+    return partial(waiting_row, row, shot, now, entry.job.id, scorer(s, now))
+
+
+def first_row(entry: Entry, ident: str | None) -> Row:
+    """Return the document of a job of which nothing is worked out yet. ident: None: it has no id."""
+    return {
+        "id": ident,
         "state": str(entry.job.state),
         "rule": "",
         "reason": "",
         "expected_start": None,
+        "expected_nodes": [],
+        "assumption": "",
         "blockers": [],
         "ahead": [],
+        "place": None,
+        "priority_parts": {},
+        "filters": [],
         "numbers": {},
         "to_start_now": "",
+        "starts_now": 0,
         "elements": {
             "total": entry.total,
             "waiting": len(entry.waiting) + len(entry.barred) + entry.queued,
@@ -43,42 +73,55 @@ def explain(s: State, now: float, ref: Ref) -> Row:
             "ended": entry.ended,
         },
     }
-    if index is not None and (result := entry.result_of(index)):
-        return row | {"state": "done", "reason": f"it ended as {result}", "result": result}
-    if entry.job.state is JobState.DONE:
-        return row | {"reason": entry.job.reason, "result": str(entry.job.result)}
-    alloc = s.allocations[entry.live[index]] if index in entry.live else None
-    element = entry.touched.get(index) if index is not None else None
-    if index is None and entry.slots and not entry.waiting:
-        return row | _running(s, now, entry, [s.allocations[number] for number in entry.slots])
-    if alloc is not None and (not alloc.slot or alloc.running == index):
-        return row | _running(s, now, entry, [alloc])
-    if index is not None and alloc is not None and not (element and element.held_by):
-        return row | _queued(now, entry, alloc, index)
-    if index is not None:
-        row |= _waiting(s, entry, ref, index)
-        if row["rule"]:
-            return row
-    if entry.job.spec.within:
-        end = f"end other steps of job {entry.job.spec.within}, or ask for less"
-        return row | {
-            "rule": entry.job.rule,
-            "reason": why_waits(s, entry),
-            "to_start_now": end,
-        }
-    answer = schedule_explain.explain(snapshot(s, now), now, entry.job.id)
-    row |= {
+
+
+def waiting_row(row: Row, shot: Snapshot, now: float, job: int, scorer: Scorer) -> Row:
+    """Return the document of a job that waits: the row, completed from a snapshot. Pure."""
+    answer = schedule_explain.explain(shot, now, job)
+    view = next((view for view in shot.waiting if view.job == job), None)
+    return row | {
         "rule": str(answer.rule),
         "reason": answer.reason,
         "expected_start": answer.expected_start,
+        "expected_nodes": answer.expected_nodes,
+        "assumption": answer.assumption,
         "blockers": answer.blockers,
         "ahead": answer.ahead,
+        "place": answer.numbers.get("place"),
+        "priority_parts": scorer.parts(view, now) if view is not None else {},
+        "filters": to_builtins(answer.filters),
         "numbers": answer.numbers,
         "to_start_now": answer.to_start_now,
+        "starts_now": answer.starts_now,
     }
-    if entry.job.reason:
-        row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
-    return row
+
+
+def scorer(s: State, now: float) -> Scorer:
+    """Return what knows the parts of a job's place in the queue."""
+    cpus = sum(len(entry.node.facts.cpus) for entry in s.nodes.values())
+    return Scorer(rules(s), now, cpus)
+
+
+def _known(s: State, now: float, ref: Ref, entry: Entry) -> tuple[Row, bool]:
+    """Return what is known without a look at the queue, and whether that is all there is to say."""
+    index = ref.elements[0][0] if ref.elements else None
+    if index is not None and (result := entry.result_of(index)):
+        return {"state": "done", "reason": f"it ended as {result}", "result": result}, True
+    if entry.job.state is JobState.DONE:
+        return {"reason": entry.job.reason, "result": str(entry.job.result)}, True
+    alloc = s.allocations[entry.live[index]] if index in entry.live else None
+    element = entry.touched.get(index) if index is not None else None
+    if index is None and entry.slots and not entry.waiting:
+        return _running(s, now, entry, [s.allocations[number] for number in entry.slots]), True
+    if alloc is not None and (not alloc.slot or alloc.running == index):
+        return _running(s, now, entry, [alloc]), True
+    if index is not None and alloc is not None and not (element and element.held_by):
+        return _queued(now, entry, alloc, index), True
+    row = {} if index is None else _waiting(s, entry, ref, index)
+    if entry.job.spec.within and not row.get("rule"):
+        end = f"end other steps of job {entry.job.spec.within}, or ask for less"
+        row |= {"rule": entry.job.rule, "reason": why_waits(s, entry), "to_start_now": end}
+    return row, bool(row.get("rule"))
 
 
 def _waiting(s: State, entry: Entry, ref: Ref, index: int) -> Row:
@@ -182,23 +225,20 @@ def preview(s: State, now: float, job: Job) -> Row:
     s.jobs[job.id] = entry
     tie(s, entry)
     try:
-        shot = snapshot(s, now)
-        would = plan(shot, now)
-        starts = sum(1 for line in would.lines if getattr(line, "job", None) == job.id)
         row = job_row(s, entry)
-        if starts:
-            row |= {"expected_start": now, "rule": "", "starts_now": starts}
-        elif not job.held_by:
-            answer = schedule_explain.explain(shot, now, job.id)
-            row |= {
-                "expected_start": answer.expected_start,
-                "rule": str(answer.rule),
-                "reason": answer.reason,
-            }
+        if job.held_by:
+            return row
+        answer = schedule_explain.explain(snapshot(s, now), now, job.id)
     finally:
         del s.jobs[job.id]
         s.effects.clear()
-    return row
+    if answer.starts_now:
+        return row | {"expected_start": now, "rule": "", "starts_now": answer.starts_now}
+    return row | {
+        "expected_start": answer.expected_start,
+        "rule": str(answer.rule),
+        "reason": answer.reason,
+    }
 
 
 def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:

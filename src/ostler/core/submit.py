@@ -194,8 +194,8 @@ def check_priority(spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY) ->
         )
 
 
-def check_fits(s: State, spec: JobSpec, user: str) -> None:
-    """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
+def check_user_limit(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request alone exceeds what one user may hold."""
     cpus = spec.request.tasks * spec.request.cpus
     most = s.setting("max-cpus-per-user")
     if most and cpus > most:
@@ -203,12 +203,17 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
             f"it asks for {cpus} CPUs, and {user} may hold {most}",
             hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
         )
-    check_claims(s, spec.request)
     if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
         raise Refused(
             f"it asks for {least} CPUs at least, and {user} may hold {most}",
             hint="leave out --exclusive, or have max-cpus-per-user changed",
         )
+
+
+def check_fits(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
+    check_user_limit(s, spec, user)
+    check_claims(s, spec.request)
     asked = spec.request, spec.partition, [entry.node for entry in s.nodes.values()]
     if asked == s.fitting:
         return

@@ -7,25 +7,36 @@ The core passes what it alone knows as `WaitingView.blocked`, with these numbers
 
 from math import inf
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ostler.model.errors import Missing
-from ostler.model.ids import element_name
 from ostler.model.states import Rule
+from ostler.schedule import licences
+from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.backfill import DEPTH, STEPS, run
 from ostler.schedule.blockers import blockers
 from ostler.schedule.forecast import Expected, forecast
+from ostler.schedule.funnel import funnel
 from ostler.schedule.order import queue_order
 from ostler.schedule.planner import Planner
-from ostler.schedule.reasons import reason, resume_reason
+from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason
 from ostler.schedule.remedy import remedies
 from ostler.schedule.resumes import Resumption
-from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView
-from ostler.schedule.words import jobs, listed
+from ostler.schedule.snapshot import Explanation, Snapshot, Start, Wait, WaitingView
+from ostler.schedule.words import jobs
 
-_FORECAST = 500  # places in the queue up to which an expected start is worked out
+FORECAST = 500  # places in the queue up to which an expected start is worked out
 _AHEAD = 1000  # names of jobs listed as ahead
 _PASSES_BY = frozenset({Rule.RESOURCES, Rule.BEHIND})
+
+
+class _Ahead(Struct):
+    """What comes before a job."""
+
+    before: list[WaitingView] = []  # all of it that nothing but the plan keeps
+    ahead: list[WaitingView] = []  # what of it waits for resources in the same partition
+    alike: list[tuple[WaitingView, Wait]] = []  # what of that asks for the same
 
 
 def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:
@@ -41,29 +52,54 @@ def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:
     if entry.blocked is not None:
         return _explain_blocked(entry, entry.blocked, now)
     planner = Planner(snapshot, now)
-    before: list[WaitingView] = []
-    ahead: list[WaitingView] = []
-    for other in queue_order(view for view in snapshot.waiting if view.blocked is None):
-        if other is entry:
-            break
-        before.append(other)
-        _, wait = planner.offer(other, other.elements)
-        if wait is not None and wait.rule in _PASSES_BY and other.partition == entry.partition:
-            ahead.append(other)
+    found = _offer_those_before(planner, entry)
+    unused = licences.free(snapshot.licences, snapshot.running)
+    filters = funnel(snapshot, entry, planner.rooms(entry.partition), unused)
     left, wait = planner.offer(entry, entry.elements)
+    started = [x for x in planner.lines if isinstance(x, Start) and x.job == job]
     if wait is None:
         text = "nothing keeps it: the next planning pass starts it"
-        return Explanation(Rule.NEW, text, {"place": len(ahead) + 1}, now, [], [], "")
-    answer = _explain_waiting(planner, entry, wait, ahead)
-    answer.numbers["waiting_elements"] = left
-    answer.to_start_now = "; or ".join(remedies(planner, entry, wait, before))
+        answer = Explanation(Rule.NEW, text, {"place": len(found.ahead) + 1}, now, [], [], "")
+    else:
+        answer = _explain_waiting(planner, entry, wait, found)
+        answer.numbers["waiting_elements"] = left
+        answer.to_start_now = "; or ".join(remedies(planner, entry, wait, found.before))
+    answer.filters = filters
+    if started:
+        answer.starts_now = len(started)
+        answer.expected_nodes = [place.node for place in started[0].placements]
     return answer
 
 
+def _offer_those_before(planner: Planner, entry: WaitingView) -> _Ahead:
+    found = _Ahead()
+    queue = queue_order(view for view in planner.snapshot.waiting if view.blocked is None)
+    for other in queue:
+        if other is entry:
+            break
+        found.before.append(other)
+        _, wait = planner.offer(other, other.elements)
+        if wait is None or other.partition != entry.partition:
+            continue
+        if wait.rule in _PASSES_BY:
+            found.ahead.append(other)
+        if _alike(planner.snapshot, other, entry):
+            found.alike.append((other, wait))
+    return found
+
+
+def _alike(snapshot: Snapshot, one: WaitingView, other: WaitingView) -> bool:
+    """Say whether what keeps the one keeps the other as well: then only the first is looked at."""
+    if one.duration != other.duration or one.shape != other.shape:
+        return False
+    return not snapshot.max_cpus_per_user or one.user == other.user
+
+
 def _explain_waiting(
-    planner: Planner, entry: WaitingView, wait: Wait, ahead: list[WaitingView]
+    planner: Planner, entry: WaitingView, wait: Wait, found: _Ahead
 ) -> Explanation:
     head = planner.heads.get(entry.partition)
+    ahead = found.ahead
     if head is not None and head.job == entry.job:
         del planner.heads[entry.partition]  # remedies are not to be measured against itself
         expected = None if head.shadow == inf else Expected(head.shadow, head.places)
@@ -73,52 +109,45 @@ def _explain_waiting(
     wait = replace(wait, expected_start=at)
     numbers = {**wait.numbers, "place": len(ahead) + 1}
     waits_for = blockers(planner, entry, wait, expected)
-    text = reason(entry, wait, planner.now, waits_for, [str(o.job) for o in ahead])
-    if at is None and (why := _why_unknown(planner, entry, wait, waits_for, ahead)):
-        text += f"; no expected start can be told: {why}"
+    names = [str(other.job) for other in ahead]
+    if at is None:
+        basis = why_unknown(planner, entry, wait, waits_for, ahead, most=FORECAST, ends=STEPS)
+    else:
+        basis = assumed(wait.rule, waits_for, names)
+    if found.alike:
+        first, why = found.alike[0]
+        numbers |= {"first": first.job, "alike": len(found.alike)}
+        wait = replace(wait, rule=Rule.QUEUE)
+        waits_for = [str(first.job)]
+        told = _why_first(planner, first, why)
+        text = behind_equals(entry, first, told, alike=len(found.alike), at=at, now=planner.now)
+    else:
+        text = reason(entry, wait, planner.now, waits_for, names)
+    if at is None and basis:
+        text += f"; no expected start can be told: {basis}"
     return Explanation(
         rule=wait.rule,
         reason=text,
         numbers=numbers,
         expected_start=at,
         blockers=waits_for,
-        ahead=[str(other.job) for other in ahead[:_AHEAD]],
+        ahead=names[:_AHEAD],
         to_start_now="",
+        assumption=basis,
+        expected_nodes=[place.node for place in expected.places] if expected else [],
     )
 
 
-def _why_unknown(
-    planner: Planner,
-    entry: WaitingView,
-    wait: Wait,
-    waits_for: list[str],
-    ahead: list[WaitingView],
-) -> str:
-    """Return what keeps everybody from telling when it starts; empty if it is no single thing."""
-    if wait.rule is Rule.NODES:
-        nodes = f"{'node' if len(waits_for) == 1 else 'nodes'} {listed(waits_for)}"
-        return f"nobody knows when {nodes} will be usable again"
-    frozen = {
-        element_name(view.job, view.element) for view in planner.snapshot.running if view.suspended
-    }
-    endless = [release for release in planner.coming() if release.at == inf]
-    if wait.rule is Rule.BEHIND:  # whatever keeps the one ahead from being told a start
-        within = {room.node for room in planner.rooms(entry.partition)}
-        names = [r.name for r in endless if any(p.node in within for p in r.places)]
-    else:
-        names = [release.name for release in endless if release.name in waits_for]
-    names = list(dict.fromkeys(names)) or [str(o.job) for o in ahead if o.duration == inf]
-    if suspended := [name for name in names if name in frozen]:
-        return f"{jobs(suspended)} {'is' if len(suspended) == 1 else 'are'} suspended"
-    if names:
-        return f"{jobs(names)} {'has' if len(names) == 1 else 'have'} no time limit"
-    if len(ahead) > _FORECAST:
-        return f"it is worked out for the first {_FORECAST} places of the queue only"
-    return ""
+def _why_first(planner: Planner, first: WaitingView, wait: Wait) -> str:
+    """Return why the first of those waits that ask for the same."""
+    head = planner.heads.get(first.partition)
+    promised = head is not None and head.job == first.job and head.shadow < inf
+    expected = Expected(head.shadow, head.places) if head is not None and promised else None
+    return reason(first, wait, planner.now, blockers(planner, first, wait, expected), [])
 
 
 def _expected(planner: Planner, entry: WaitingView, wait: Wait, place: int) -> Expected | None:
-    if wait.rule not in _PASSES_BY | {Rule.LIMIT, Rule.LICENCES} or place > _FORECAST:
+    if wait.rule not in FORETOLD or place > FORECAST:
         return None
     fresh = Planner(planner.snapshot, planner.now)
     _, queue = run(fresh, max(DEPTH, place + 1))

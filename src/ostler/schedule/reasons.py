@@ -10,7 +10,7 @@ from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.why import Numbers
 from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
 
-_FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})
+FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})  # planned ends help
 
 
 def reason(
@@ -41,9 +41,23 @@ def reason(
             text = _node_left(entry.request, numbers)
         case _:
             text = _told_by_core(wait, now, blockers)
-    if wait.expected_start is not None and wait.rule in _FORETOLD:
+    if wait.expected_start is not None and wait.rule in FORETOLD:
         text += f"; it should start in {_until(wait.expected_start, now)}"
     return text
+
+
+def behind_equals(
+    entry: WaitingView, first: WaitingView, told: str, *, alike: int, at: float | None, now: float
+) -> str:
+    """Return why one waits that jobs are ahead of which ask for the same.
+
+    told: why the first of them waits. alike: how many they are. at: when this one should start.
+    """
+    if alike == 1:
+        text = f"job {first.job} asks for the same and is ahead of it: {told}"
+    else:
+        text = f"{alike} jobs that ask for the same are ahead of it; the first, job {first.job}: {told}"
+    return text if at is None else f"{text}; job {entry.job} should start in {_until(at, now)}"
 
 
 def resume_reason(late: Resumption, wait: Wait, now: float, users: Sequence[str]) -> str:

@@ -161,6 +161,15 @@ class Plan(Struct):
     wake: float | None = None  # Unix seconds at which time alone changes something; None: never
 
 
+class Passed(Struct, frozen=True, omit_defaults=True):
+    """How many nodes pass one filter of a request."""
+
+    filter: str
+    asks: str  # what it asks for, in words that follow the number of nodes
+    nodes: int
+    tasks: int = 0  # of the last one: how many tasks have room there
+
+
 class Explanation(Struct):
     """The long answer for one waiting job."""
 
@@ -171,3 +180,7 @@ class Explanation(Struct):
     blockers: list[str]  # what it waits for: ids of jobs, names of nodes, limits
     ahead: list[str]  # ids of jobs that come first in the queue
     to_start_now: str  # what would let it start now, as one sentence; empty: nothing would
+    assumption: str = ""  # what the expected start rests on, or why there is none
+    expected_nodes: list[str] = []  # where it should start
+    filters: list[Passed] = []  # see `funnel`
+    starts_now: int = 0  # how many of its elements the next planning pass starts

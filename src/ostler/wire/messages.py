@@ -15,6 +15,7 @@ from ostler.model.job import JobSpec, Link
 from ostler.model.limits import MAX_DEPENDENCIES, MAX_TOGETHER
 from ostler.model.orders import Held, Order, ReportRow
 from ostler.model.resources import NodeFacts
+from ostler.model.suppose import Supposed
 
 VERSION = 1  # of this protocol
 _FAR = 1e15  # seconds or serials; neither infinity nor what no database holds
@@ -96,6 +97,7 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
     until: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds
     brief: bool = False  # a job without its elements; of named elements the counts alone
     limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
+    suppose: Supposed | None = None  # explain: as it would be; without a ref: of a new job
 
 
 class Read(Struct, tag="read", omit_defaults=True):

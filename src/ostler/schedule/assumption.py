@@ -1,0 +1,63 @@
+"""What an expected start rests on; or why there is none."""
+
+from collections.abc import Sequence
+from math import inf
+
+from ostler.model.ids import element_name
+from ostler.model.states import Rule
+from ostler.schedule.planner import Planner
+from ostler.schedule.reasons import FORETOLD
+from ostler.schedule.snapshot import Wait, WaitingView
+from ostler.schedule.words import jobs, listed
+
+
+def assumed(rule: Rule, waits_for: Sequence[str], ahead: Sequence[str]) -> str:
+    """Return what a plan supposes that foretells a start: a clause that begins with `if`.
+
+    waits_for: what it waits for, as in `Explanation`. ahead: ids of jobs that come first.
+    """
+    if rule is Rule.LIMIT:
+        return "if what its user runs takes its whole time limit"
+    if ahead:
+        return "if every job ahead of it takes its whole time limit, and none comes before it"
+    if not waits_for:
+        return ""
+    several = len(waits_for) > 1
+    take = "take their whole time limits" if several else "takes its whole time limit"
+    return f"if {jobs(waits_for)} {take}"
+
+
+def why_unknown(
+    planner: Planner,
+    entry: WaitingView,
+    wait: Wait,
+    waits_for: Sequence[str],
+    ahead: Sequence[WaitingView],
+    *,
+    most: int,
+    ends: int,
+) -> str:
+    """Return what keeps everybody from telling when it starts; empty if it is no single thing.
+
+    most: places in the queue for which a start is worked out. ends: planned ends that are looked at.
+    """
+    if wait.rule is Rule.NODES:
+        nodes = f"{'node' if len(waits_for) == 1 else 'nodes'} {listed(waits_for)}"
+        return f"nobody knows when {nodes} will be usable again"
+    frozen = {
+        element_name(view.job, view.element) for view in planner.snapshot.running if view.suspended
+    }
+    endless = [release for release in planner.coming() if release.at == inf]
+    if wait.rule is Rule.BEHIND:  # whatever keeps the one ahead from being told a start
+        within = {room.node for room in planner.rooms(entry.partition)}
+        names = [r.name for r in endless if any(p.node in within for p in r.places)]
+    else:
+        names = [release.name for release in endless if release.name in waits_for]
+    names = list(dict.fromkeys(names)) or [str(o.job) for o in ahead if o.duration == inf]
+    if suspended := [name for name in names if name in frozen]:
+        return f"{jobs(suspended)} {'is' if len(suspended) == 1 else 'are'} suspended"
+    if names:
+        return f"{jobs(names)} {'has' if len(names) == 1 else 'have'} no time limit"
+    if len(ahead) > most:
+        return f"it is worked out for the first {most} places of the queue only"
+    return f"none of the next {ends} planned ends lets it start" if wait.rule in FORETOLD else ""
