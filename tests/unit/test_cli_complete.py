@@ -103,6 +103,12 @@ def offered(state: Path, line: str) -> list[str]:
         ("config set max-cpus ", []),
         ("completion ", ["bash", "zsh", "fish"]),
         ("query ", []),
+        ("sim ", ["<files>"]),
+        ("sim a.swf ", ["<files>"]),
+        ("sim --policy easy,c", ["easy,conservative"]),
+        ("sim --rule ", ["event", "batch"]),
+        ("sim --format pol", ["policy"]),
+        ("run --distribution c", ["cyclic"]),
     ],
 )  # fmt: skip
 def test_each_place_has_its_words(machine: Manager, line: str, expected: list[str]) -> None:

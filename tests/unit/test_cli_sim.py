@@ -39,8 +39,8 @@ def test_policies_are_rows_in_the_order_asked_for(four: str, capfd: Captured) ->
         f"{four}: 4 jobs on 10 processors, offered load 2.600, rule event; "
         "left out: 1 without a run time"
     )
-    titles = ["POLICY", "MEAN-WAIT", "MEDIAN-WAIT", "MEAN-SLOWDOWN", "UTILISATION", "MAKESPAN"]
-    assert heading.split() == [*titles, "JOBS/S"]
+    titles = ["POLICY", "MEAN-WAIT", "MEDIAN", "SLOWDOWN", "USED", "MAKESPAN", "JOBS/S"]
+    assert heading.split() == titles
     # fcfs: starts 0, 50, 50, 100; easy lets the third start at 20
     assert fcfs.split()[:5] == ["fcfs", "35.000", "35.0", "3.325000", "0.70909"]
     assert easy.split()[:5] == ["easy", "27.500", "20.0", "2.950000", "0.70909"]
@@ -171,8 +171,8 @@ def test_a_picture_without_matplotlib_says_how_to_get_it(
 def test_pictures_are_what_their_names_say(four: str, tmp_path: Path) -> None:
     png, svg = tmp_path / "a.PNG", tmp_path / "$a$.svg"
     odd = written(tmp_path / "$x_\udcff$.swf", "; Computer: $\\frac$ 中", job())
-    words = ["--plot", str(png), "--plot", str(svg), "--policy", "fcfs,easy,reserved-2"]
-    assert main(["sim", four, odd, *words]) == 0
+    assert main(["sim", four, odd, "--policy", "fcfs,reserved-2", "--plot", str(png)]) == 0
+    assert main(["sim", odd, "--plot", str(svg)]) == 0
     assert png.read_bytes().startswith(b"\x89PNG\r\n")
     assert ET.parse(svg).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
@@ -187,6 +187,13 @@ def test_the_command_runs_without_a_machine_and_reads_standard_input(four: str) 
     )
     assert done.stdout.startswith(b"easy  27.500")
     assert done.stderr == b""
+
+
+def test_what_is_wrong_with_standard_input_is_told_as_such() -> None:
+    words = [sys.executable, "-SEI", str(ROAD), "sim", "-"]
+    done = subprocess.run(words, input=b"\x1f\x8b", capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"standard input: it is cut off" in done.stderr
 
 
 def test_a_made_up_workload_can_be_replayed(

@@ -20,6 +20,7 @@ from ostler.cli.output import table
 from ostler.cli.progress import Pace
 from ostler.wire import messages
 from tests.unit.scripted import ROAD, SILENCE, Answer, Manager, Request, manager, ostler
+from tests.unit.swf_kit import job, written
 from tests.unit.test_cli_commands import ENDED, ROW, answering
 
 PATIENCE = 60.0  # seconds: bounds hanging
@@ -166,6 +167,25 @@ def test_the_rate_is_that_of_late() -> None:
     assert texts[0] == "0 of 1000 ended"
     assert texts[4] == "40 of 1000 ended, 10/s, 1m 36s left"
     assert texts[29] == "540 of 1000 ended, 20/s, 23s left"
+
+
+def test_a_replay_tells_how_far_it_is_and_cuts_no_number(tmp_path: Path) -> None:
+    trace = written(tmp_path / "four.swf", *(job(n, 10 * n, 50, 6) for n in range(4)))
+    with terminal(tmp_path, "sim", "--policy", "fcfs", trace) as shown:
+        status, text = shown.end()
+    assert status == 0
+    line, _, table = text.partition("POLICY")
+    assert line.split("\r")[1].rstrip() == "[....................] 0 of 4 jobs"
+    assert table.split()[6:10] == ["fcfs", "60.000", "60.0", "2.200000"]
+
+
+@pytest.mark.parametrize("flag", ["-q", "--json"])
+def test_a_replay_keeps_no_line_where_it_was_not_wanted(tmp_path: Path, flag: str) -> None:
+    trace = written(tmp_path / "one.swf", job())
+    with terminal(tmp_path, "sim", flag, trace) as shown:
+        status, text = shown.end()
+    assert status == 0
+    assert "of 1 jobs" not in text
 
 
 def test_jobs_are_drawn_anew_in_their_place_until_ctrl_c(tmp_path: Path) -> None:

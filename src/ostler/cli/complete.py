@@ -27,6 +27,11 @@ _ENDED_ONLY = ("requeue --failed",)
 _KINDS_OF_END = ("ok", "any", "fail")
 _BYTES = ("512M", "1G", "4G", "16G")
 _RESULTS = ("failed", "timeout", "memory", "lost")
+_POLICIES = ("fcfs", "easy", "easy-sjbf", "conservative", "reserved-")
+_REPLAY = (
+    "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
+    "seconds jobs_per_second load offered_load"
+)  # columns of `sim`
 _SIGNALS = ("USR1@60", "USR2@60", "TERM@60", "INT@60")
 
 Found = tuple[str, str]  # what could stand there, and what it is
@@ -165,6 +170,8 @@ class Place:
             return _words(self.current, [(shell, "") for shell in ("bash", "zsh", "fish")])
         if first == "ID" and (self.count == 0 or most is None):
             return _words(self.current, self._jobs(self.current))
+        if first == "TRACE":
+            return Answer("files")
         if first in ("NODE", "NAME"):
             return self._listed("", self.current, self._nodes())
         if first == "KEY" and self.count == 0:
@@ -180,7 +187,7 @@ class Place:
             return Answer("users")
         if name == "after":
             return self._after(prefix, part)
-        if name in ("in_state", "retry_on", "format", "nodelist", "exclude"):
+        if name in ("in_state", "retry_on", "format", "nodelist", "exclude", "sim_policy"):
             return self._listed(prefix, part, self._list(name))
         found: list[Found] = []
         if metavar == "ID":
@@ -194,6 +201,8 @@ class Place:
             found = [("none", "carry nothing"), *((key, "") for key in names)]
         elif name == "signal":
             found = [(text, "") for text in _SIGNALS]
+        elif "|" in metavar:
+            found = [(text, "") for text in metavar.split("|")]
         elif name in ("memory", "declared_memory", "lab_memory"):
             found = [(text, "") for text in _BYTES]
         return _words(
@@ -208,6 +217,10 @@ class Place:
             return [(state, "") for state in STATES]
         if name == "retry_on":
             return [(result, "") for result in _RESULTS]
+        if name == "sim_policy":
+            return [(policy, "") for policy in _POLICIES]
+        if name == "format" and self.command.name == "sim":
+            return [(key, "") for key in _REPLAY.split()]
         if name == "format":
             what, noun = ("acct", "accounting") if self.command.name == "acct" else ("jobs", "jobs")
             what, noun = ("nodes", "nodes") if self.command.name == "nodes" else (what, noun)

@@ -29,7 +29,8 @@ class Pace:
         if rate <= 0:
             return text
         left = format_duration(round((self._total - done) / rate))
-        return f"{text}, {rate:.3g}/s" + (f", {left} left" if done < self._total else "")
+        shown = f"{rate:.3g}" if rate < 1000 else f"{rate:.0f}"
+        return f"{text}, {shown}/s" + (f", {left} left" if done < self._total else "")
 
 
 class Line:

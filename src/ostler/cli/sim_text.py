@@ -74,8 +74,8 @@ def _policies(runs: Sequence[Replayed], *, heading: bool) -> str:
                 f"{len(replayed.run.trace) / replayed.seconds:.0f}",
             ]
         )
-    titles = ["POLICY", "MEAN-WAIT", "MEDIAN-WAIT", "MEAN-SLOWDOWN", "UTILISATION", "MAKESPAN"]
-    return _aligned([*titles, "JOBS/S"], rows, heading=heading)
+    titles = ["POLICY", "MEAN-WAIT", "MEDIAN", "SLOWDOWN", "USED", "MAKESPAN", "JOBS/S"]
+    return _aligned(titles, rows, heading=heading)
 
 
 def _classes(runs: Sequence[Replayed]) -> list[str]:
@@ -121,4 +121,4 @@ def _aligned(titles: list[str], rows: list[list[str]], *, heading: bool) -> str:
     shown: list[Row] = [
         {str(i): text.rjust(sizes[i]) if i else text for i, text in enumerate(row)} for row in rows
     ]
-    return table(shown, columns, heading=heading)
+    return table(shown, columns, room=0, heading=heading)  # rather wrapped than without digits

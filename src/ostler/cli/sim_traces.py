@@ -31,7 +31,7 @@ def replay_traces(given: Given) -> int:
     _check_files(per_job, drawn, len(names) * len(policies))
     traces = [_trace(given, name, load) for name in names]
     runs = [Run(trace, policy, rule) for trace in traces for policy in policies]
-    done = _carried_out(runs, quiet=given.flag("quiet"))
+    done = _carried_out(runs, told=not (given.flag("quiet") or given.flag("json")))
     if per_job is not None:
         _write_waits(per_job, done[0])
     for path in drawn:
@@ -123,9 +123,9 @@ def _write_waits(path: str, replayed: Replayed) -> None:
         raise OstlerError(f"{path!r} cannot be written: {error.strerror}") from None
 
 
-def _carried_out(runs: list[Run], *, quiet: bool) -> list[Replayed]:
-    """Make the runs; on a terminal a line of standard error tells how far they are."""
-    if quiet or not os.isatty(2):
+def _carried_out(runs: list[Run], *, told: bool) -> list[Replayed]:
+    """Make the runs; `told`: a line on standard error, if a terminal, tells how far they are."""
+    if not told or not os.isatty(2):
         return carry_out(runs, lambda _run, _jobs: None)
     bar = _Bar(runs)
     try:

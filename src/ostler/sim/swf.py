@@ -30,6 +30,7 @@ _used = itemgetter(*(number - 1 for number in _USED))
 _MOST = 1 << 40  # of any number that is used: more seconds than recorded history
 _CHUNK = 1 << 18  # bytes
 _MOST_KEYS = 1_000  # of a header; more is no header
+_MOST_TEXT = 1_000  # characters of a value of it
 _SHOWN = 40  # characters of a line or word that an error shows
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _GZIP = b"\x1f\x8b"
@@ -126,13 +127,17 @@ def read(name: str, procs: int | None = None) -> Trace:
     return reader.trace()
 
 
+def _called(name: str) -> str:
+    return "standard input" if name == "-" else name
+
+
 def _unpacked(file: io.BufferedReader, name: str) -> io.BufferedIOBase:
     """Return the text of the trace as a stream; what the file holds decides, not its name."""
     start = file.peek(8)[:8]
     for magic, opener in _PACKED.items():
         if start.startswith(magic):
             raise UsageError(
-                f"{name}: it is packed in a way that is not read here",
+                f"{_called(name)}: it is packed in a way that is not read here",
                 expected=_FORMAT,
                 hint=f"unpack it first, with {opener}",
             )
@@ -190,7 +195,8 @@ class _Reader:
     def _wrong(
         self, what: str, line: int | None = None, *, expected: str = "", hint: str = ""
     ) -> UsageError:
-        place = self._name if line is None else f"{self._name}:{line}"
+        name = _called(self._name)
+        place = name if line is None else f"{name}:{line}"
         return UsageError(f"{place}: {what}", expected=expected, hint=hint)
 
     def _lines(self, stream: io.BufferedIOBase) -> Iterator[tuple[list[bytes], bool]]:
@@ -304,7 +310,7 @@ class _Reader:
         key = key.strip()
         if not (colon and key.isalnum()) or key in self._header or len(self._header) > _MOST_KEYS:
             return
-        self._header[key] = value.strip()
+        self._header[key] = value.strip()[:_MOST_TEXT]
         if key == "MaxProcs" and not self._procs:
             found = re.match(r"(-?\d{1,9})(?=$|[\s(;])", self._header[key])
             if found is None:
