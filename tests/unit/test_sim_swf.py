@@ -211,3 +211,11 @@ def test_the_offered_load_is_the_work_that_arrives_for_each_second_of_the_machin
     trace = read(written(tmp_path / "t", job(1, 0, 50, 4), job(2, 100, 25, 8)))
     assert trace.offered_load() == (50 * 4 + 25 * 8) / (100 * 10)
     assert scaled(trace, 2.0).offered_load() == 2 * trace.offered_load()
+
+
+def test_a_trace_is_described_with_what_is_known_of_it(tmp_path: Path) -> None:
+    one = read(written(tmp_path / "one", job()))
+    assert one.described() == "1 job on 10 processors"
+    header = "; Computer: IBM\x1b SP2"
+    two = read(written(tmp_path / "two", header, job(1, 0, 50, 4), job(2, 100, 25, 8)))
+    assert two.described() == "2 jobs on 10 processors of IBM SP2, offered load 0.400"

@@ -52,10 +52,7 @@ def described(done: Sequence[Replayed], *, classes: bool, heading: bool) -> str:
 
 def _sentence(replayed: Replayed) -> str:
     trace = replayed.run.trace
-    computer = cell("", trace.header.get("Computer", "-"))
-    told = f"{cell('', trace.name)}: {len(trace)} jobs on {trace.procs} processors"
-    told += "" if computer == "-" else f" of {computer[:40]}"
-    told += f", offered load {trace.offered_load():.3f}, rule {replayed.run.rule}"
+    told = f"{cell('', trace.name)}: {trace.described()}, rule {replayed.run.rule}"
     return f"{told}; left out: {told_dropped(trace.dropped)}" if trace.dropped else told
 
 
@@ -82,7 +79,7 @@ def _classes(runs: Sequence[Replayed]) -> list[str]:
     """Return four tables: waits and slowdowns by processors and by run time, policies beside."""
     by_size = [replayed.measured.sizes for replayed in runs]
     by_length = [replayed.measured.lengths for replayed in runs]
-    sizes = [_sizes(group) for group in by_size[0]]
+    sizes = [group.span for group in by_size[0]]
     lengths = [_lengths(group) for group in by_length[0]]
     policies = [replayed.run.policy.name for replayed in runs]
     found = []
@@ -101,10 +98,6 @@ def _classes(runs: Sequence[Replayed]) -> list[str]:
 
 def _decimals(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _sizes(group: Group) -> str:
-    return str(group.least) if group.least == group.most else f"{group.least}-{group.most}"
 
 
 def _lengths(group: Group) -> str:

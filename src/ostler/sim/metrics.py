@@ -32,6 +32,11 @@ class Group:
     median_wait: float | None
     mean_bounded_slowdown: float | None
 
+    @property
+    def span(self) -> str:
+        """The class in words: `1`, `2-8`."""
+        return str(self.least) if self.least == self.most else f"{self.least}-{self.most}"
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:

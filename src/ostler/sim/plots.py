@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ostler.model.errors import OstlerError, Unsupported, UsageError
-from ostler.sim.metrics import Group, usage
+from ostler.model.units import format_duration
+from ostler.sim.metrics import LENGTHS, Group, usage
 from ostler.sim.runs import Replayed
 
 if TYPE_CHECKING:
@@ -19,9 +20,11 @@ _SUFFIXES = (".png", ".svg")
 _PARTS = 150  # of the time axis
 _MOST_TRACES = 20  # in one picture
 _DAY = 86_400
-_FAR = 10  # times the least value
+_UNITS = ((3 * _DAY, _DAY, "days"), (3 * 3600, 3600, "hours"), (0, 1, "seconds"))
+_FAR = 5  # times the least value
 # The palette of Okabe and Ito, which the colour-blind can tell apart; marks and dashes differ too.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_CROWDED = 32  # letters along one axis
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", "--", "-.", ":")
 _TIMES = {0: "0", 10: "10 s", 60: "1 min", 600: "10 min", 3600: "1 h", 6 * 3600: "6 h"} | {
@@ -46,8 +49,6 @@ def check(path: str) -> None:
 def draw(done: Sequence[Replayed], path: str) -> None:
     """Draw all replays into one file, a part for each trace. Raises `OstlerError`."""
     import matplotlib as mpl
-
-    mpl.use("Agg")  # draws into memory: needs no display
     from matplotlib.figure import Figure
 
     traces = [list(group) for _, group in groupby(done, key=lambda each: id(each.run.trace))]
@@ -82,10 +83,8 @@ def _draw_trace(figure: "FigureBase", runs: Sequence[Replayed]) -> None:
     """Draw use over time, waits by size and by length, and the policies beside one another."""
     trace = runs[0].run.trace
     name = os.path.basename(trace.name).encode(errors="replace").decode()
-    computer = trace.header.get("Computer")
     figure.suptitle(
-        f"{name}: {len(trace)} jobs on {trace.procs} processors{f' of {computer}' if computer else ''}, "
-        f"offered load {trace.offered_load():.2f}, rule {runs[0].run.rule}",
+        f"{name}: {trace.described()}, rule {runs[0].run.rule}",
         fontsize=12,
         parse_math=False,  # a $ in a name is a $
     )
@@ -95,11 +94,9 @@ def _draw_trace(figure: "FigureBase", runs: Sequence[Replayed]) -> None:
     _draw_use(panels["use"], runs)
     by_size = [each.measured.sizes for each in runs]
     by_length = [each.measured.lengths for each in runs]
-    _draw_classes(panels["size"], runs, by_size, [_sizes(group) for group in by_size[0]])
+    _draw_classes(panels["size"], runs, by_size, [group.span for group in by_size[0]])
     panels["size"].set(title="Waits of narrow and wide jobs", xlabel="processors of the job")
-    _draw_classes(
-        panels["length"], runs, by_length, ["1 min", "10 min", "1 h", "6 h", "24 h", "longer"]
-    )
+    _draw_classes(panels["length"], runs, by_length, [*map(format_duration, LENGTHS), "longer"])
     panels["length"].set(title="Waits of short and long jobs", xlabel="run time of the job, up to")
     waits = [each.measured.mean_wait for each in runs]
     slowdowns = [each.measured.mean_bounded_slowdown for each in runs]
@@ -126,29 +123,28 @@ def _mark(number: int) -> str:
 
 def _draw_use(axes: "Axes", runs: Sequence[Replayed]) -> None:
     """Draw the share of the machine in use, as means of short times."""
-    width = max(max(each.measured.makespan for each in runs) / _PARTS, 1.0)
-    days = [part * width / _DAY for part in range(_PARTS + 1)]
+    span = max(each.measured.makespan for each in runs)
+    parts = min(_PARTS, span)
+    width = span / parts
+    unit, name = next((unit, name) for least, unit, name in _UNITS if span >= least)
+    edges = [part * width / unit for part in range(parts + 1)]
     for number, each in enumerate(runs):
-        values = [100 * value for value in usage(each.run.trace, each.starts, width, _PARTS)]
+        values = [100 * value for value in usage(each.run.trace, each.starts, width, parts)]
         axes.stairs(
             values,
-            days,
+            edges,
             linewidth=1.2,
             baseline=None,
             color=_colour(number),
             linestyle=_dashes(number),
         )
     axes.set(
-        title=f"Use of the machine (means of {width / 3600:.1f} hours)",
-        xlabel="days since the first submission",
+        title=f"Use of the machine (means of {format_duration(width)})",
+        xlabel=f"{name} since the first submission",
         ylabel="processors in use (%)",
         ylim=(0, 102),
-        xlim=(0, days[-1]),
+        xlim=(0, edges[-1]),
     )
-
-
-def _sizes(group: Group) -> str:
-    return str(group.least) if group.least == group.most else f"{group.least}-{group.most}"
 
 
 def _draw_classes(
@@ -167,6 +163,7 @@ def _draw_classes(
             label=label,
             color=_colour(number),
             linestyle=_dashes(number),
+            clip_on=False,  # marks at zero are whole
         )
     waits = [group.mean_wait or 0 for column in groups for group in column if group.jobs]
     bottom = max(mark for mark in _TIMES if mark <= min(waits) / 2)
@@ -174,13 +171,17 @@ def _draw_classes(
     axes.set_yticks([*_TIMES], [*_TIMES.values()])
     axes.minorticks_off()
     axes.set(ylim=(bottom, max(2 * max(waits), 20)), ylabel="mean wait")
-    axes.set(xlim=(-0.3, len(names) - 0.7), xticks=range(len(names)), xticklabels=names)
+    axes.set(xlim=(-0.3, len(names) - 0.7))
+    if sum(map(len, names)) > _CROWDED:
+        axes.set_xticks(range(len(names)), names, rotation=30, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks(range(len(names)), names)
 
 
 def _draw_policies(axes: "Axes", runs: Sequence[Replayed], values: list[float]) -> None:
     """Draw one number of each policy, the first one on top; far apart, on a scale of powers."""
     for number, value in enumerate(values):
-        axes.plot(value, number, _mark(number), color=_colour(number), markersize=8)
+        axes.plot(value, number, _mark(number), color=_colour(number), markersize=8, clip_on=False)
         axes.annotate(
             f"{value:,.1f}",
             (value, number),
@@ -196,7 +197,7 @@ def _draw_policies(axes: "Axes", runs: Sequence[Replayed], values: list[float]) 
     else:
         axes.set_xlim(0, 1.25 * most)
         axes.locator_params("x", nbins=4)
-    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_major_formatter("{x:,.0f}" if most > _FAR else "{x:g}")
     axes.grid(visible=False, axis="y")
     axes.set(ylim=(len(runs) - 0.5, -0.7), yticks=range(len(runs)))
     axes.set_yticklabels([each.run.policy.name for each in runs])

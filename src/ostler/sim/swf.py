@@ -97,6 +97,15 @@ class Trace:
         work = sum(map(int.__mul__, self.runs, self.sizes))
         return work / (self.procs * span) if span else math.nan
 
+    def described(self) -> str:
+        """Return in words how many jobs on which machine, and how much work they bring."""
+        told = f"{len(self)} job{'s' if len(self) > 1 else ''} on {self.procs} processors"
+        computer = "".join(c for c in self.header.get("Computer", "") if c.isprintable())
+        if computer:
+            told += f" of {computer[:_SHOWN]}"
+        load = self.offered_load()
+        return told if math.isnan(load) else f"{told}, offered load {load:.3f}"
+
 
 def scaled(trace: Trace, load: float) -> Trace:
     """Return the trace with the times between submissions divided by `load`, which is positive.
