@@ -152,10 +152,11 @@ def test_the_size_of_the_machine_must_be_known(
         read(written(tmp_path / "t", *lines, procs=None))
 
 
-def test_the_line_is_right_beyond_the_first_chunk(tmp_path: Path) -> None:
+@pytest.mark.parametrize("word", ["oops", "6_0"])
+def test_the_line_is_right_beyond_the_first_chunk(tmp_path: Path, word: str) -> None:
     lines = [job(n, n) for n in range(9_000)]
-    lines[8_000] = "oops"
-    with pytest.raises(UsageError, match=":8003: 'oops'"):
+    lines[8_000] = lines[8_000].replace("60", word)
+    with pytest.raises(UsageError, match=rf":8003: field 4 \(run time\) is '{word}'"):
         read(written(tmp_path / "t", *lines))
 
 
