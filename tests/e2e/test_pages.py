@@ -150,6 +150,17 @@ def test_a_how_to_can_be_typed_as_it_stands(state: Path, page: str, told: str) -
     assert told in type_all(script, state)
 
 
+def test_nodes_are_chosen_as_the_page_says(state: Path) -> None:
+    told = type_all(commands("docs/howto/choose-nodes.md"), state)
+    assert "on a node with an A100\n" in told
+    assert (
+        "ostler: refused: it asks for nodes with h100, and no node that it may use has the feature"
+        " h100 (features there: a100, ib)\nrefused with 3\n"
+    ) in told
+    assert re.search(r"^\S+: a100, h100$\n^\S+: a100, ib$", told, re.MULTILINE)
+    assert "it needs 1 of licence matlab, and none is free; it waits for job 3 to end" in told
+
+
 def test_stop_and_restart_does_what_its_page_says(state: Path) -> None:
     script = commands("docs/howto/stop-and-restart.md")
     assert "pip install --upgrade ostler\n" in script

@@ -33,7 +33,17 @@ FULL_SPEC = JobSpec(
     env="e" * 64,
     cwd=b"/tmp/\xff",
     name="fit",
-    request=Request(tasks=2, cpus=3, memory=1 << 40, generic={"disk": 1}, nodelist=("n1",)),
+    request=Request(
+        tasks=2,
+        cpus=3,
+        memory=1 << 40,
+        generic={"disk": 1},
+        nodelist=("n1",),
+        constraint="a&b",
+        exclusive=True,
+        licences={"lic": 2},
+        reservation="r",
+    ),
     time_limit=60,
     array=((0, 3), (7, 7)),
     array_cap=2,
@@ -83,6 +93,7 @@ def test_unfinished_records_come_back_as_they_were_written(held: Held) -> None:
         since=2.0,
         unknown_since=3.0,
         gone=True,
+        own_features=("ib",),
     )
     held.commit(job, element, alloc, node, Setting("grace-period", "5", "ann", 1.0), an_event(3))
     loaded = held.store.load()

@@ -29,7 +29,17 @@ def ids(rows: list[dict[str, Any]], key: str = "id") -> list[int]:
 
 
 def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) -> None:
-    request = Request(tasks=2, cpus=3, memory=4, gpus=1, nodes=2)
+    request = Request(
+        tasks=2,
+        cpus=3,
+        memory=4,
+        gpus=1,
+        nodes=2,
+        constraint="a&b",
+        exclusive=True,
+        licences={"lic": 2},
+        reservation="r",
+    )
     spec = JobSpec(
         argv=(b"fit", b"\xff"),
         script="5" * 64,
@@ -65,6 +75,10 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
             "memory": 4,
             "gpus": 1,
             "nodes": 2,
+            "constraint": "a&b",
+            "exclusive": 1,
+            "licences": "lic:2",
+            "reservation": "r",
             "time_limit_seconds": 60,
             "array": "0-3,7",
             "array_cap": 2,

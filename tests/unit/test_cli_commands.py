@@ -467,7 +467,12 @@ def test_modify_sends_what_is_to_be_changed(tmp_path: Path) -> None:
             ],
         )
         ostler(tmp_path, "modify", "12", "-t", "none")
-    first, second = (r.changes for r in made.requests if isinstance(r, messages.Modify))
+        ostler(tmp_path, "modify", "12", "-C", "a|b", "-L", "x:2,y", "--reservation", "r")
+        last = ostler(tmp_path, "modify", "12", "-C", "none", "-L", "none", "--reservation", "none")
+    assert last.out == "12: constraint none, reservation none, licences none\n"
+    first, second, third, fourth = (
+        r.changes for r in made.requests if isinstance(r, messages.Modify)
+    )
     assert first == {
         "name": "new",
         "priority": 9,
@@ -477,6 +482,8 @@ def test_modify_sends_what_is_to_be_changed(tmp_path: Path) -> None:
         "array_cap": 4,
     }
     assert second == {"time_limit": 0}
+    assert third == {"constraint": "a|b", "reservation": "r", "licences": {"x": 2, "y": 1}}
+    assert fourth == {"constraint": "", "reservation": "", "licences": {}}
     assert done.out == ("12: name new, priority 9, cpus 3, time_limit 2h, memory 1G, array_cap 4\n")
 
 
@@ -587,6 +594,20 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
     assert changes[-1] == ("k", None)
     [word, _] = [r for r in made.requests if isinstance(r, messages.NodeWordSet)]
     assert (word.verb, word.nodes, word.reason) == ("drain", ["n1"], "disk")
+
+
+def test_nodes_are_given_features(tmp_path: Path) -> None:
+    row = {"name": "n1", "features": ["a100", "ib"]}
+    with answering(tmp_path, nodewordset={"nodes": [row, {"name": "n2", "features": []}]}) as made:
+        done = ostler(tmp_path, "nodes", "features", "n[1-2]", "a100, ib,a100")
+        ostler(tmp_path, "nodes", "features", "n1", "none")
+        ostler(tmp_path, "nodes", "features", "n1", "--reset")
+    assert done.out == "n1: a100, ib\nn2: no features\n"
+    asked = [(r.nodes, r.features) for r in made.requests if isinstance(r, messages.NodeWordSet)]
+    assert asked == [(["n1", "n2"], ["a100", "ib"]), (["n1"], []), (["n1"], None)]
+    for words in (["n1"], ["n1", "a", "--reset"]):
+        done = ostler(tmp_path, "nodes", "features", *words)
+        assert (done.status, "which features the nodes have is not clear" in done.err) == (2, True)
 
 
 STATUS = {

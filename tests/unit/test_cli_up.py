@@ -54,6 +54,15 @@ def test_up_on_a_machine_that_is_up_says_so(tmp_path: Path) -> None:
     assert "started without --memory" in more.err
 
 
+def test_features_that_no_job_could_name_are_refused(tmp_path: Path) -> None:
+    told = ostler(tmp_path, "up", "--features", "a100,a b")
+    assert (told.status, "a feature cannot be 'a b'" in told.err) == (2, True)
+    up.prepare(str(tmp_path), {"features": ["a100", "ib"]})
+    with supervised(tmp_path), manager(tmp_path, lambda _: STATUS):
+        assert ostler(tmp_path, "up", "--features", "a100, ib").status == 0
+        assert ostler(tmp_path, "up", "--features", "a100").status == 3
+
+
 def test_what_was_declared_is_written_for_the_daemons(tmp_path: Path) -> None:
     state = tmp_path / "a" / "b"
     up.prepare(str(state), {"system": False, "cpus": 4, "generic": {"lic": 2}})

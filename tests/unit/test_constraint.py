@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from ostler.model.constraint import is_feature, parse
+from ostler.model.constraint import parse
 from ostler.model.errors import UsageError
+from ostler.model.features import is_feature
 from ostler.model.limits import MAX_CONSTRAINT, MAX_NESTED
 
 

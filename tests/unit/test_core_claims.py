@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from ostler.core.events import AgentGreeted, Modified, Planned, Submitted
+from ostler.core.events import AgentGreeted, Modified, NodesWorded, Planned, Submitted
 from ostler.core.violations import violations
+from ostler.model.caller import Caller
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.ids import parse_ref
 from ostler.model.job import JobSpec
@@ -14,7 +15,7 @@ from ostler.model.orders import Launch
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.schedule.explain import explain
 from ostler.schedule.snapshot import Plan, Start
-from tests.unit.core_kit import ANN, BOB, Box, facts, orders
+from tests.unit.core_kit import ANN, BOB, ROOT, Box, facts, orders
 
 FEATURES = {"n1": ("a100", "rack1"), "n2": ("a100", "old", "rack1"), "n3": ("h100", "rack2")}
 
@@ -310,6 +311,37 @@ def test_what_a_waiting_job_asks_for_can_be_changed() -> None:
     modify(constraint="", licences={})
     box.act("release", str(job))
     assert where(box, job) == ["n1"]
+
+
+def test_an_administrator_says_what_a_node_is_like() -> None:
+    box = box_with({"n1": ("a100",), "n2": ()})
+
+    def say(*features: str, by: Caller = ROOT, reset: bool = False) -> list[list[str]]:
+        given = None if reset else features
+        rows = box.ask(NodesWorded, by, "features", ("n1", "n2"), "", given)["nodes"]
+        return [row["features"] for row in rows]
+
+    job = box.submit(request=Request(constraint="a100"))
+    with pytest.raises(Refused, match="ann may not describe nodes"):
+        say("ib", by=ANN)
+    assert say("ib", "rack=4") == [["ib", "rack=4"]] * 2
+    assert box.state(job) == "starting"  # what runs stays
+    assert where(box, box.submit(request=Request(constraint="rack=4", cpus=4))) == ["n2"]
+    box.do(AgentGreeted("n2", facts(), "b1", ()))  # it declares none
+    assert box.machine.state.nodes["n2"].node.facts.features == ("ib", "rack=4")
+    assert say(reset=True) == [["a100"], []]
+    assert say() == [[], []]
+    for bad in ("a b", "x" * 201, "\x1b[31m", "a&b"):
+        with pytest.raises(UsageError, match="a feature cannot be"):
+            say(bad)
+    with pytest.raises(UsageError, match="65 features are named"):
+        say(*map(str, range(65)))
+
+
+def test_what_an_agent_declares_beside_words_is_left_out() -> None:
+    box = Box(())
+    box.do(AgentGreeted("n1", NodeFacts((0,), 1, features=("ok", "\x1b[31m", "a|b")), "b1", ()))
+    assert box.machine.state.nodes["n1"].node.facts.features == ("ok",)
 
 
 def test_a_node_that_comes_back_with_other_features_serves_others() -> None:

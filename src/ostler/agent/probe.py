@@ -18,6 +18,7 @@ class Machine(Struct, frozen=True):
     memory: int | None = None  # bytes
     gpus: int | None = None
     generic: dict[str, int] = {}
+    features: tuple[str, ...] = ()
     system: bool = False
     node: str = ""
     uid_min: int = 1000
@@ -51,6 +52,7 @@ def facts(machine: Machine) -> NodeFacts:
         gpus=tuple(gpus),
         generic=dict(machine.generic),
         declared=machine.cpus is not None,
+        features=machine.features,
     )
 
 

@@ -90,6 +90,12 @@ def named_numbers(option: str, texts: list[str]) -> dict[str, int]:
     return found
 
 
+def words(text: str) -> list[str]:
+    """Return the words of a list with commas, each once; none of `none`."""
+    found = dict.fromkeys(part.strip() for part in text.split(","))
+    return [] if text in ("", "none") else list(found)
+
+
 def names(text: str) -> list[str]:
     """Return the nodes of `n1,n3` or `n[01-03,7]`: only brackets make ranges, padding is kept."""
     from ostler.model.ranges import parse_ranges

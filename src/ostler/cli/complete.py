@@ -172,7 +172,7 @@ class Place:
             return _words(self.current, self._jobs(self.current))
         if first == "TRACE":
             return Answer("files")
-        if first in ("NODE", "NAME"):
+        if first in ("NODE", "NAME") or (first == "NODES" and self.count == 0):
             return self._listed("", self.current, self._nodes())
         if first == "KEY" and self.count == 0:
             return _words(self.current, self._settings())

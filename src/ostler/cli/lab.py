@@ -3,7 +3,7 @@
 import os
 import shlex
 
-from ostler.cli.ask import names, number, size
+from ostler.cli.ask import names, number, size, words
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, json_text, say, table
@@ -45,6 +45,7 @@ def up(given: Given) -> int:
         nodes=number("--nodes", given.text("lab_nodes") or "10"),
         cpus=number("--cpus", given.text("lab_cpus") or "4"),
         memory=size("--memory", given.text("lab_memory") or "8G"),
+        features=_features(given),
     )
     lab.up(sizes)
     if given.flag("json"):
@@ -55,6 +56,17 @@ def up(given: Given) -> int:
         where = f" --state {shlex.quote(lab.folder)}" if given.text("state") else ""
         say(f'use it: eval "$(ostler lab env{where})"')
     return 0
+
+
+def _features(given: Given) -> dict[str, list[str]]:
+    """Return the features of each node that is named."""
+    found: dict[str, list[str]] = {}
+    for text in given.many("lab_features"):
+        nodes, equals, listed = text.partition("=")
+        if not equals:
+            raise UsageError(f"--features cannot be {text!r}", expected="as in n[01-03]=a100,ib")
+        found |= dict.fromkeys(names(nodes), words(listed))
+    return found
 
 
 def down(given: Given) -> int:

@@ -33,7 +33,7 @@ def _told(key: str, value: object) -> str:
         return f"time_limit {cell('_seconds', value) if value else 'none'}"
     if isinstance(value, dict):
         return f"{key} {format_licences(value) or 'none'}"
-    return f"{key} {cell(key, value) or 'none'}"
+    return f"{key} {'none' if value == '' else cell(key, value)}"
 
 
 def _changes(given: Given) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """`ostler nodes`, `ostler node`, and an administrator's word about nodes."""
 
-from ostler.cli.ask import link_to, names
+from ostler.cli.ask import link_to, names, words
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, fields, json_text, rows_of, say, table
+from ostler.model.errors import UsageError
 
 COLUMNS: list[Column] = [
     ("name", "NAME"),
@@ -14,6 +15,7 @@ COLUMNS: list[Column] = [
     ("free_memory", "FREE"),
     ("gpus", "GPUS"),
     ("allocations", "RUNS"),
+    ("features", "FEATURES"),
     ("word_reason", "REASON"),
 ]
 
@@ -47,6 +49,28 @@ def one(given: Given) -> int:
         say(json_text(document))
     else:
         say("\n".join(fields(row) for row in rows_of(document, "nodes")))
+    return 0
+
+
+def describe(given: Given) -> int:
+    """Give nodes features, or those again that they declare themselves."""
+    nodes, *rest = given.words
+    if given.flag("reset") == bool(rest):
+        raise UsageError(
+            "which features the nodes have is not clear",
+            expected="a list, as in a100,ib, or none; or --reset",
+        )
+    found = words(rest[0]) if rest else None
+    link = link_to(given)
+    document = link.call("node_word", verb="features", nodes=names(nodes), features=found)
+    link.close()
+    if given.flag("json"):
+        say(json_text(document))
+    elif not given.flag("quiet"):
+        for row in rows_of(document, "nodes"):
+            listed = row.get("features")
+            told = ", ".join(map(str, listed)) if isinstance(listed, list) else ""
+            say(f"{row.get('name')}: {told or 'no features'}")
     return 0
 
 

@@ -41,12 +41,13 @@ object a line.
 """
 _JOB = (
     "id name user project partition state result exit_status reason rule priority kind command "
-    "tasks cpus memory gpus nodes time_limit_seconds array array_cap elements after held_by "
+    "tasks cpus memory gpus nodes constraint exclusive licences reservation time_limit_seconds array array_cap elements after held_by "
     "not_before submitted_at started_at ended_at requeues"
 )
 _NODE = (
     "name partition status word word_by word_at word_reason since unknown_since gone boot_id cpus "
-    "free_cpus memory free_memory gpus free_gpus generic free_generic declared allocations"
+    "free_cpus memory free_memory gpus free_gpus generic free_generic features declared "
+    "allocations"
 )
 _EVENT = "serial at kind job element allocation node user text"
 _EXPLAINED = (

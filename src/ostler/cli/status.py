@@ -47,6 +47,8 @@ def _sizes(node: Status) -> str:
     parts = [_count(node.get("cpus"), "CPU"), f"{format_size(node.get('memory') or 0)} memory"]
     parts.append(_count(node.get("gpus"), "GPU") if node.get("gpus") else "no GPU")
     parts += [f"{n} {name}" for name, n in (node.get("generic") or {}).items()]
+    features = node.get("features")
+    parts += [f"features {','.join(features)}"] if features else []
     return ", ".join(parts) + (" (declared)" if node.get("declared") else "")
 
 

@@ -143,7 +143,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "up", "The machine", "up:main", "Make this host a machine, as the present user.",
-            "declared_cpus declared_memory declared_gpus declared_generic system foreground",
+            "declared_cpus declared_memory declared_gpus declared_generic declared_features system foreground",
             example="ostler up --cpus 4 --memory 8G",
         ),
         Command(
@@ -170,6 +170,11 @@ COMMANDS: dict[str, Command] = {
         Command(
             "nodes undrain", "The machine", "nodes:word", "Give the nodes work again.", "reason",
             ("NAME", 1, None), example="ostler nodes undrain n1",
+        ),
+        Command(
+            "nodes features", "The machine", "nodes:describe",
+            "Say what --constraint can name of these nodes; LIST is a100,ib or none.", "reset",
+            ("NODES LIST", 1, 2), example="ostler nodes features 'n[1-3]' a100,ib",
         ),
         Command(
             "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
@@ -221,7 +226,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "lab up", "A lab", "lab:up",
             "Start a lab: many nodes and a manager as processes of yours, to learn and to break.",
-            "lab_nodes lab_cpus lab_memory managers", example="ostler lab up -n 10",
+            "lab_nodes lab_cpus lab_memory lab_features managers", example="ostler lab up -n 10",
         ),
         Command(
             "lab down", "A lab", "lab:down",

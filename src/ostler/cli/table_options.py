@@ -83,6 +83,7 @@ OPTIONS: dict[str, Option] = {
         Option("declared_memory", "--memory", "SIZE", "offer so much memory"),
         Option("declared_gpus", "--gpus", "N", "offer N GPUs"),
         Option("declared_generic", "--generic", "NAME=N", "offer a named resource", many=True),
+        Option("declared_features", "--features", "LIST", "words that jobs can name with --constraint: a100,ib"),
         Option("system", "--system", "", "a machine for all users of this host; root only"),
         Option("foreground", "--foreground", "", "stay until interrupted, then stop the machine"),
         Option("wait", "--wait", "", "let the jobs end first; start none"),
@@ -96,6 +97,7 @@ OPTIONS: dict[str, Option] = {
         Option("everybody", "--all", "", "of all users"),
         Option("format", "--format", "KEYS", "these columns, named as in --json: id,state"),
         Option("reason", "--reason", "TEXT", "kept in the story of the job or node"),
+        Option("reset", "--reset", "", "those again that the nodes declared themselves"),
         Option("failed", "--failed", "", "only elements that did not succeed"),
         Option("follow", "-f/--follow", "", "go on until it ends, or until interrupted"),
         Option("errors", "-e/--error", "", "the error file instead of the output"),
@@ -110,6 +112,7 @@ OPTIONS: dict[str, Option] = {
         Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),
         Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),
         Option("lab_memory", "--memory", "SIZE", "memory of each node; 8G unless told"),
+        Option("lab_features", "--features", "NODES=LIST", "features of some nodes: 'n[01-03]=a100,ib'", many=True),
         Option("managers", "-m/--managers", "N", "how many managers; only 1 so far"),
         # of replays
         Option("sim_policy", "--policy", "LIST", "fcfs, easy, easy-sjbf, conservative, reserved-K: the first K that wait are promised a start; easy unless told", many=True),

@@ -7,13 +7,14 @@ import signal
 import time
 from typing import Any
 
-from ostler.cli.ask import named_numbers, number, size, state_of
+from ostler.cli.ask import named_numbers, number, size, state_of, words
 from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, say
 from ostler.cli.status import machine_text
 from ostler.client.link import Link
 from ostler.client.place import SYSTEM_STATE, exists, supervisor
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
+from ostler.model.features import check_features
 from ostler.wire.supervise import launch_supervisor
 
 Told = dict[str, Any]
@@ -22,7 +23,7 @@ PATIENCE = 60.0  # seconds until the machine must answer
 _STEP = 0.05
 _EXCUSES = 1.5  # seconds in which a manager that answers may say that it cannot start yet
 _LOG_LINES = 5  # shown of each log when it does not come up
-_SIZES = ("cpus", "memory", "gpus", "generic")
+_SIZES = ("cpus", "memory", "gpus", "generic", "features")
 
 
 class CannotStart(NotNow):
@@ -61,6 +62,9 @@ def _told(given: Given) -> Told:
         told["memory"] = size("--memory", text)
     if texts := given.many("declared_generic"):
         told["generic"] = named_numbers("--generic", texts)
+    if (text := given.text("declared_features")) is not None:
+        told["features"] = words(text)
+        check_features(told["features"])
     return told
 
 

@@ -74,13 +74,14 @@ class ClientGone(Struct, frozen=True):
 
 
 class NodesWorded(Struct, frozen=True):
-    """An administrator drains, undrains or fences nodes."""
+    """An administrator drains, undrains, fences or describes nodes."""
 
     to: Address
     caller: Caller
     verb: str
     nodes: tuple[str, ...]
     reason: str
+    features: tuple[str, ...] | None = None  # None: those that they declare themselves
 
 
 class Configured(Struct, frozen=True):

@@ -11,6 +11,7 @@ from ostler.core.state import NodeEntry, State
 from ostler.core.view import node_row
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
+from ostler.model.features import check_features, is_feature
 from ostler.model.ids import is_step
 from ostler.model.node import Node
 from ostler.model.orders import (
@@ -40,9 +41,14 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         s.note(now, "node-joined", counted(len(event.facts.cpus), "CPU"), node=event.node)
     old = entry.node
     rebooted = bool(old.boot_id) and old.boot_id != event.boot_id
+    known = tuple(name for name in event.facts.features if is_feature(name))
+    facts, own = replace(event.facts, features=known), old.own_features
+    if own is not None:  # an administrator's word holds
+        facts, own = replace(facts, features=old.facts.features), known
     entry.node = replace(
         old,
-        facts=event.facts,
+        facts=facts,
+        own_features=own,
         boot_id=event.boot_id,
         status=NodeStatus.RUNNING,
         since=now if old.status is not NodeStatus.RUNNING else old.since,
@@ -191,16 +197,20 @@ def on_not_ordered(s: State, now: float, event: NotOrdered) -> None:
 
 _WORDS = {"drain": NodeWord.DRAINING, "undrain": NodeWord.IN}
 _OF_SILENT = {"fence": "fenced", "separate": "separated"}
+_FEATURES = "features"
 
 
 def on_worded(s: State, now: float, event: NodesWorded) -> None:
-    """Drain, undrain, fence or separate nodes, all or none."""
+    """Drain, undrain, fence, separate or describe nodes, all or none."""
     try:
         if not event.caller.admin:
-            raise Refused(f"{event.caller.user} may not {event.verb} nodes; an administrator may")
-        if event.verb not in _WORDS and event.verb not in _OF_SILENT:
-            known = ", ".join((*_WORDS, *_OF_SILENT))
+            raise Refused(
+                f"{event.caller.user} may not {_verb(event.verb)} nodes; an administrator may"
+            )
+        if event.verb not in (*_WORDS, *_OF_SILENT, _FEATURES):
+            known = ", ".join((*_WORDS, *_OF_SILENT, _FEATURES))
             raise UsageError(f"no verb {event.verb!r}", expected=known)
+        check_features(event.features or ())
         for name in event.nodes:
             if name not in s.nodes:
                 raise Missing(f"no node {name!r}", hint="see `ostler nodes`")
@@ -217,12 +227,18 @@ def on_worded(s: State, now: float, event: NodesWorded) -> None:
         entry = s.nodes[name]
         if event.verb in _OF_SILENT:
             _fence(s, now, entry, event)
-        if event.verb != "fence":
+        if event.verb == _FEATURES:
+            _describe(s, now, entry, event)
+        elif event.verb != "fence":
             _word(s, now, entry, event)
         s.marks.nodes.add(name)
     s.changed = True
     rows = [node_row(s.nodes[name]) for name in event.nodes]
     s.effects.append(Reply(event.to, {"nodes": rows}))
+
+
+def _verb(verb: str) -> str:
+    return "describe" if verb == _FEATURES else verb
 
 
 def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
@@ -238,6 +254,23 @@ def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
     s.save(entry.node)
     text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
     s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)
+
+
+def _describe(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
+    """Give the node these features; or, without any, those again that it declares itself."""
+    node = entry.node
+    own = node.facts.features if node.own_features is None else node.own_features
+    mine = own if event.features is None else event.features
+    entry.node = replace(
+        node,
+        facts=replace(node.facts, features=mine),
+        own_features=None if event.features is None else own,
+    )
+    s.save(entry.node)
+    s.marks.nodes.add(node.name)
+    s.fitting = None
+    text = f"{event.caller.user} said that its features are {', '.join(mine) or 'none'}"
+    s.note(now, "node-features", text, node=node.name, user=event.caller.user)
 
 
 def _fence(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:

@@ -7,6 +7,7 @@ from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name, is_step
 from ostler.model.job import Element, Job, format_after
+from ostler.model.licences import format_licences
 from ostler.model.patterns import NULL, output_path
 from ostler.model.ranges import format_ranges
 from ostler.model.states import JobState
@@ -39,6 +40,10 @@ def job_row(s: State, entry: Entry) -> Row:
         "memory": request.memory,
         "gpus": request.gpus,
         "nodes": request.nodes,
+        "constraint": request.constraint or None,
+        "exclusive": request.exclusive,
+        "licences": format_licences(request.licences) or None,
+        "reservation": request.reservation or None,
         "time_limit_seconds": job.spec.time_limit or None,
         "array": format_ranges(list(job.spec.array)) or None,
         "array_cap": job.spec.array_cap or None,
@@ -187,6 +192,7 @@ def node_row(entry: NodeEntry) -> Row:
         "free_gpus": len(books.gpus),
         "generic": node.facts.generic,
         "free_generic": books.generic,
+        "features": list(node.facts.features),
         "declared": node.facts.declared,
         "allocations": len(entry.allocations),
     }

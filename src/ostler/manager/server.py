@@ -205,8 +205,9 @@ class Server:
                 return Modified(to, caller, self._refs([ref])[0], changes)
             case messages.Wait(refs=refs, attach=attach):
                 return Awaited(to, caller, self._refs(refs), attach)
-            case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason):
-                return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000])
+            case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
+                known = None if features is None else tuple(features)
+                return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000], known)
             case messages.Configure(key=key, value=value):
                 return Configured(to, caller, key, value)
             case messages.Shutdown(how=how):

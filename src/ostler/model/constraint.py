@@ -17,9 +17,13 @@ from typing import Never
 from msgspec import Struct
 
 from ostler.model.errors import UsageError
-from ostler.model.limits import MAX_CONSTRAINT, MAX_GROUPS, MAX_NAME, MAX_NESTED, MAX_TASKS
-
-_BEHIND = frozenset("_.:=/+@-")  # what a feature may hold beside letters and digits
+from ostler.model.features import in_feature, is_feature
+from ostler.model.limits import (
+    MAX_CONSTRAINT,
+    MAX_GROUPS,
+    MAX_NESTED,
+    MAX_TASKS,
+)
 
 
 class Feature(Struct, frozen=True):
@@ -107,21 +111,6 @@ def holds(expr: Expr, features: Collection[str]) -> bool:
             return all(holds(one, features) for one in several)
         case Any(several):
             return any(holds(one, features) for one in several)
-
-
-def is_feature(name: str) -> bool:
-    """Say whether a node can have a feature of this name: one word that a constraint can name.
-
-    >>> is_feature("a100"), is_feature("rack=4"), is_feature("a&b"), is_feature("")
-    (True, True, False, False)
-    """
-    if not (name.isascii() and 0 < len(name) <= MAX_NAME):
-        return False
-    return (name[0].isalnum() or name[0] == "_") and all(map(_in_feature, name))
-
-
-def _in_feature(char: str) -> bool:
-    return char.isalnum() or char in _BEHIND
 
 
 @lru_cache(maxsize=4096)
@@ -262,7 +251,7 @@ class _Reader:
             self._at += 1
             return _all(inside.plain)
         start = self._at
-        while self._at < len(self._text) and _in_feature(self._text[self._at]):
+        while self._at < len(self._text) and in_feature(self._text[self._at]):
             self._at += 1
         name = self._text[start : self._at]
         if not is_feature(name):

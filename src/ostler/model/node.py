@@ -21,3 +21,5 @@ class Node(Struct, frozen=True):
     since: float = 0.0  # when the status last changed
     unknown_since: float | None = None  # set while what runs there cannot be seen
     gone: bool = False  # it left the machine for good; kept so that waiting can be explained
+    # What its agent declared, while an administrator has said otherwise; None: `facts` has that.
+    own_features: tuple[str, ...] | None = None

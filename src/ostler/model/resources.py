@@ -1,8 +1,11 @@
 """What a job asks for, what a node has, and what was given."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from ostler.model.bounded import Count, Name
+from ostler.model.limits import MAX_FEATURES
 
 
 class Request(Struct, frozen=True, omit_defaults=True):
@@ -54,7 +57,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
     gpus: tuple[Count, ...] = ()
     generic: dict[Name, Count] = {}
     declared: bool = False  # sizes were given, not probed
-    features: tuple[Name, ...] = ()
+    features: Annotated[tuple[Name, ...], Meta(max_length=MAX_FEATURES)] = ()
 
 
 class Placement(Struct, frozen=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """A lab: many agents and a manager as local processes of one user, to learn, test and break things.
 
     LAB/                0700
-      lab.json          {"nodes", "cpus", "memory"}
+      lab.json          {"nodes", "cpus", "memory", "features"}
       manager/          a state folder with a manager; OSTLER_STATE of whoever uses the lab
         agents/n01      link to n01's agent.sock, for `run`; n01.streams: to its relays
       n01/ ... nNN/     a state folder each, with an agent, and a `sock` that leads to the manager
@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from ostler.client.link import Link
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, Unsupported, UsageError
+from ostler.model.features import check_features
 from ostler.testing.lab_member import Member, until
 from ostler.wire.streams import FOLDER
 from ostler.wire.supervise import write_json
@@ -29,11 +30,12 @@ PATIENCE = 60.0  # seconds for what was started to answer
 
 
 class Sizes(Struct, frozen=True):
-    """How large a lab is. memory: bytes; cpus and memory are of each node."""
+    """How large a lab is. memory: bytes; cpus and memory are of each node. features: by node."""
 
     nodes: int = 10
     cpus: int = 4
     memory: int = 8 << 30
+    features: dict[str, list[str]] = {}
 
 
 class Lab:
@@ -77,7 +79,8 @@ class Lab:
         sizes = self.sizes
         told = {"daemons": ["agent"], "node": name, "cpus": sizes.cpus, "memory": sizes.memory}
         relay = os.path.join(self.state, "sock")
-        return Member(name, os.path.join(self.folder, name), {**told, "gpus": 0}, relay)
+        told |= {"gpus": 0, "features": sizes.features.get(name, [])}
+        return Member(name, os.path.join(self.folder, name), told, relay)
 
     def members(self, names: Iterable[str] | None = None) -> list[Member]:
         """Return those of these names; of all if none are given, the manager first."""
@@ -100,6 +103,13 @@ class Lab:
                 f"a lab cannot have {sizes.nodes} nodes of {sizes.cpus} CPUs",
                 expected=f"1 to {MOST_NODES} nodes of at least one CPU",
             )
+        names = node_names(sizes.nodes)
+        for name, features in sizes.features.items():
+            check_features(features)
+            if name not in names:
+                raise UsageError(
+                    f"features are given to {name!r}", expected=f"{names[0]} to {names[-1]}"
+                )
         if self.is_up:
             raise Refused(f"a lab is up at {self.folder}", hint="stop it: ostler lab down")
         self._make_folders(sizes)

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from ostler.model.bounded import Count, Name
 from ostler.model.job import JobSpec, Link
-from ostler.model.limits import MAX_DEPENDENCIES, MAX_TOGETHER
+from ostler.model.limits import MAX_DEPENDENCIES, MAX_FEATURES, MAX_TOGETHER
 from ostler.model.orders import Held, Order, ReportRow
 from ostler.model.resources import NodeFacts
 from ostler.model.suppose import Supposed
@@ -128,12 +128,16 @@ class Follow(Struct, tag="follow", omit_defaults=True):
 
 
 class NodeWordSet(Struct, tag="node_word", omit_defaults=True):
-    """Drain, undrain or fence nodes. verb: drain, undrain, fence. Reply: {nodes: [row]}."""
+    """Drain, undrain, fence or describe nodes. Reply: {nodes: [row]}.
+
+    verb: drain, undrain, fence, separate, features.
+    """
 
     id: int
     verb: str
     nodes: list[str]
     reason: str = ""
+    features: Annotated[list[Name], Meta(max_length=MAX_FEATURES)] | None = None
 
 
 class Configure(Struct, tag="configure", omit_defaults=True):

@@ -13,11 +13,13 @@ from tests.e2e.gated import Gated
 from tests.e2e.lab.kit import InLab, lab
 from tests.e2e.machine_kit import OSTLER, eventually, names
 
+FEATURES = ("--features", "n[01-02]=a100", "--features", "n03=a100,old")
+
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InLab]:
     """Run one lab for all tests, which leave it as they found it."""
-    with lab(tmp_path_factory.mktemp("lab"), 3) as found:
+    with lab(tmp_path_factory.mktemp("lab"), 3, *FEATURES) as found:
         yield found
 
 
@@ -60,6 +62,32 @@ def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
     done = three.ostler("run", *words, "sh", "-c", script)
     ranks = sorted(done.stdout.splitlines(), key=lambda line: int(line.split()[2]))
     assert ranks == [f"{n}: n0{n % 3 + 1} {n}" for n in range(6)]
+
+
+def test_a_job_runs_on_nodes_like_those_that_it_asks_for(three: InLab) -> None:
+    assert [row["features"] for row in three.nodes().values()] == [["a100"]] * 2 + [["a100", "old"]]
+    where = ("sh", "-c", "echo $OSTLER_NODE")
+    assert three.ostler("run", "-C", "a100 & old", *where).stdout == "n03\n"
+    whole = ("--exclusive", "-C", "[old*1&!old*1]", "-w", "n[02-03]")
+    two = three.ostler("run", *whole, *where)
+    assert sorted(two.stdout.split()) == ["n02", "n03"]
+    done = three.ostler("run", "-C", "b200", *where, check=False)
+    assert done.returncode == 3
+    assert "no node of partition 'main' has the feature b200 (features there: a100" in done.stderr
+    three.ostler("nodes", "features", "n01", "b200")
+    three.ostler("nodes", "drain", "n01")
+    ident = three.submit("-C", "b200", "--", *where)
+    assert "n01" in three.json("explain", ident)["reason"]
+    three.ostler("nodes", "undrain", "n01")
+    assert three.wait_for(ident, "done")["result"] == "success"
+    three.ostler("nodes", "features", "n01", "--reset")
+    assert three.nodes()["n01"]["features"] == ["a100"]
+
+
+def test_a_whole_node_is_one_job_s_and_its_tasks_share_it(three: InLab) -> None:
+    script = "echo $OSTLER_NODE $OSTLER_CPU_LIST"
+    done = three.ostler("run", "--exclusive", "-w", "n02", "-n", "2", "sh", "-c", script)
+    assert sorted(done.stdout.splitlines()) == ["n02 0,1", "n02 2,3"]
 
 
 def test_the_first_task_that_fails_ends_those_of_other_nodes(three: InLab) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job, JobSpec, TaskExit, Usage, format_after
+from ostler.model.licences import format_licences
 from ostler.model.node import Node
 from ostler.model.ranges import format_ranges, parse_ranges
 from ostler.model.record import Accounting, Event
@@ -61,6 +62,10 @@ def job_values(job: Job) -> Values:
         request.memory,
         request.gpus,
         request.nodes,
+        request.constraint or None,
+        request.exclusive,
+        format_licences(request.licences) or None,
+        request.reservation or None,
         spec.time_limit or None,
         format_ranges(list(spec.array)) or None,
         spec.array_cap or None,
@@ -295,6 +300,7 @@ def node_values(node: Node) -> Values:
         dumps(facts.gpus),
         dumps(facts.generic),
         dumps(facts.features),
+        None if node.own_features is None else dumps(node.own_features),
         facts.declared,
     )
 
@@ -322,4 +328,5 @@ def node_of(row: Row) -> Node:
         row["since"],
         row["unknown_since"],
         bool(row["gone"]),
+        None if row["own_features"] is None else _decode_names(row["own_features"]),
     )

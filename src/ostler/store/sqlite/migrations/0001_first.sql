@@ -25,6 +25,10 @@ CREATE TABLE jobs (
   memory INTEGER NOT NULL, -- bytes for each task; 0: no limit
   gpus INTEGER NOT NULL, -- for each task
   nodes INTEGER NOT NULL, -- exactly so many nodes; 0: as few as it takes
+  "constraint" TEXT, -- what its nodes must be like, as a100&!old; NULL: nothing
+  exclusive INTEGER NOT NULL, -- 1: it gets whole nodes
+  licences TEXT, -- that each element holds, as ansys:1,matlab:2; NULL: none
+  reservation TEXT, -- in which it runs; NULL: in none
   time_limit_seconds INTEGER, -- NULL: none
   "array" TEXT, -- element numbers as 0-99 or 1,3,5-9; NULL when it is no array
   array_cap INTEGER, -- elements at once; NULL: as many as fit
@@ -219,6 +223,7 @@ CREATE TABLE nodes (
   gpu_numbers TEXT NOT NULL, -- JSON: the GPUs by number
   generic TEXT NOT NULL, -- JSON: {name: count} of other resources
   features TEXT NOT NULL, -- JSON: what a constraint can name
+  own_features TEXT, -- JSON: those that it declared itself; NULL: the same
   declared INTEGER NOT NULL -- 1: its sizes were given, not probed
 ) STRICT, WITHOUT ROWID;
 

@@ -2,18 +2,20 @@
 -- A new job, or the new state of a known one; what never changes is left alone.
 INSERT INTO jobs (
   id, name, user, uid, gid, project, partition, state, result, exit_status, reason, rule, priority,
-  kind, command, tasks, cpus, memory, gpus, nodes, time_limit_seconds, "array", array_cap, elements,
-  "after", held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
+  kind, command, tasks, cpus, memory, gpus, nodes, "constraint", exclusive, licences, reservation,
+  time_limit_seconds, "array", array_cap, elements, "after", held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
   rest
 ) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?
+  ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, project = excluded.project, partition = excluded.partition,
   state = excluded.state, result = excluded.result, exit_status = excluded.exit_status,
   reason = excluded.reason, rule = excluded.rule, priority = excluded.priority,
   command = excluded.command, tasks = excluded.tasks, cpus = excluded.cpus,
   memory = excluded.memory, gpus = excluded.gpus, nodes = excluded.nodes,
+  "constraint" = excluded."constraint", licences = excluded.licences,
+  reservation = excluded.reservation,
   time_limit_seconds = excluded.time_limit_seconds, "array" = excluded."array",
   array_cap = excluded.array_cap, elements = excluded.elements, held_by = excluded.held_by,
   not_before = excluded.not_before, started_at = excluded.started_at,
