@@ -28,6 +28,7 @@ from ostler.core.events import (
 from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.moves import end_waiting, settle
+from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.core.view import counts
 from ostler.model.errors import Missing, OstlerError, Refused
@@ -143,6 +144,8 @@ def _on_configured(s: State, now: float, event: Configured) -> None:
             raise Refused(f"{event.caller.user} may not change settings; an administrator may")
         attribute(event.key)
         value = None if event.value is None else parse_value(event.key, event.value)
+        if value is not None:  # it may be well written and yet mean nothing
+            rules_of({**s.settings, event.key: str(value)})
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return

@@ -11,6 +11,8 @@ from ostler.model.licences import format_licences, parse_licences
 from ostler.model.limits import MAX_TEXT
 from ostler.model.units import parse_duration
 
+_DAY = 86_400  # seconds
+
 
 class Attribute(Struct, frozen=True):
     """One setting: a whole number, or text that a parser of its own accepts."""
@@ -27,6 +29,35 @@ class Attribute(Struct, frozen=True):
 
 def _text(key: str, default: str, parse: Callable[[str], str], text: str) -> Attribute:
     return Attribute(key, default, 0, 0, text, parse=parse)
+
+
+def _weight(factor: str, default: int, meaning: str) -> Attribute:
+    most = f"points that a waiting job gets at most for {meaning}"
+    return Attribute(f"weight-{factor}", default, 0, 1_000_000, most)
+
+
+def parse_choices(text: str, *, what: str) -> dict[str, str]:
+    """Return values by name, sorted; that without a name under the empty one. Raises `UsageError`.
+
+    >>> parse_choices("easy, night=fcfs", what="scheduler-policy")
+    {'': 'easy', 'night': 'fcfs'}
+    """
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = part.strip().rpartition("=")
+        name, value = name.strip(), value.strip()
+        if not value or name in found:
+            raise UsageError(
+                f"{what} cannot be {text[:100]!r}",
+                expected="VALUE or NAME=VALUE with commas, each name once",
+            )
+        found[name] = value
+    return dict(sorted(found.items()))
+
+
+def format_choices(choices: dict[str, str]) -> str:
+    """Return the values as they can be typed."""
+    return ",".join(f"{name}={value}" if name else value for name, value in choices.items())
 
 
 @lru_cache(maxsize=8)
@@ -56,6 +87,42 @@ ATTRIBUTES: dict[str, Attribute] = {
             0,
             1 << 30,
             "seconds without a step after which an `alloc` ends; 0: never",
+            duration=True,
+        ),
+        _text(
+            "scheduler-policy",
+            "easy",
+            lambda text: format_choices(parse_choices(text, what="scheduler-policy")),
+            "who may pass whom: fcfs, easy, easy-sjbf, conservative or reserved-K; for single "
+            "partitions as in easy,night=fcfs",
+        ),
+        _weight("priority", 100, "what the user says with --priority"),
+        _weight("age", 0, "the time since its submission, up to max-age"),
+        _weight("size", 0, "the part of the machine's CPUs that it asks for"),
+        _weight("share", 0, "how little its user and project have used of their share"),
+        _weight("partition", 0, "its partition, see partition-factors"),
+        _weight("boost", 1_000, "what an operator gave it"),
+        Attribute(
+            "max-age",
+            7 * _DAY,
+            1,
+            1_000 * _DAY,
+            "seconds after which age adds no more",
+            duration=True,
+        ),
+        Attribute("small-jobs-first", 0, 0, 1, "1: weight-size favours few CPUs rather than many"),
+        _text(
+            "partition-factors",
+            "",
+            lambda text: format_choices(parse_choices(text, what="partition-factors")),
+            "what weight-partition is taken times, 0 to 1, as in gpu=1,night=0.5; others: 0",
+        ),
+        Attribute(
+            "share-half-life",
+            14 * _DAY,
+            0,
+            10_000 * _DAY,
+            "seconds after which use counts half in weight-share; 0: it counts for ever",
             duration=True,
         ),
         _text(
