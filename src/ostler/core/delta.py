@@ -3,13 +3,12 @@
 from math import inf
 
 from ostler.core.entry import Entry
+from ostler.core.rules import rules_of
 from ostler.core.slots import may_be_taken_at, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import STEPS_FROM
-from ostler.model.settings import licences
 from ostler.model.states import Rule
-from ostler.schedule.rules import Rules
 from ostler.schedule.snapshot import (
     Delta,
     NodeView,
@@ -33,15 +32,16 @@ def snapshot(s: State, now: float) -> Snapshot:
         if number < STEPS_FROM and (view := waiting_view(s, now, entry))
     ]
     nodes = [_node_view(entry) for entry in s.nodes.values()]
-    known = rules(s)
+    rules = rules_of(s.settings)
     return Snapshot(
         nodes,
         running,
         waiting,
         _resuming(s),
         dict(s.user_cpus),
-        known.max_cpus_per_user,
-        licences=known.licences,
+        rules.max_cpus_per_user,
+        licences=rules.licences,
+        rules=rules,
     )
 
 
@@ -81,14 +81,8 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
     if marks.resuming:
         found.resuming, marks.resuming = _resuming(s), False
     if marks.rules:
-        found.rules, marks.rules = rules(s), False
+        found.rules, marks.rules = rules_of(s.settings), False
     return found
-
-
-def rules(s: State) -> Rules:
-    """Return what administrators have decided about the queue."""
-    most, have = s.setting("max-cpus-per-user"), licences(s.text("licences"))
-    return Rules(max_cpus_per_user=most, licences=have)
 
 
 def _node_view(entry: NodeEntry) -> NodeView:
@@ -177,6 +171,7 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
         float(job.spec.time_limit) or inf,
         why,
         head=bool(entry.returned),
+        project=job.spec.project,
     )
 
 

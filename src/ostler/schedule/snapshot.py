@@ -1,6 +1,7 @@
 """What a scheduler sees: nodes with what is free, what runs, what waits. Nothing here acts."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
@@ -101,6 +102,7 @@ class Snapshot(Struct):
     max_cpus_per_user: int = 0  # 0: no limit
     known_ever: tuple[NodeFacts, ...] = ()  # nodes that left: tells `node_left` from refusal
     licences: dict[str, int] = {}  # how many there are on the machine
+    rules: Rules = Rules()  # but for the two that stand above
 
 
 class Delta(Struct):
@@ -133,7 +135,11 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
         [],
         snapshot.resuming,
         snapshot.known_ever,
-        Rules(max_cpus_per_user=snapshot.max_cpus_per_user, licences=snapshot.licences),
+        replace(
+            snapshot.rules,
+            max_cpus_per_user=snapshot.max_cpus_per_user,
+            licences=snapshot.licences,
+        ),
         reset=True,
     )
 
