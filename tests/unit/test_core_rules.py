@@ -1,13 +1,10 @@
 """What administrators set becomes the rules of the scheduler."""
 
-from pathlib import Path
-
 import pytest
 
 from ostler.core.events import Configured
 from ostler.core.rules import rules_of
 from ostler.model.errors import UsageError
-from ostler.model.settings import ATTRIBUTES
 from ostler.schedule.rules import DAY, PartitionRules, Rules
 from tests.unit.core_kit import ROOT, Box
 
@@ -63,9 +60,3 @@ def test_what_means_nothing_is_refused_and_changes_nothing(key: str, text: str, 
         box.ask(Configured, ROOT, key, text)
     assert why in f"{found.value} {found.value.expected}"
     assert box.machine.state.settings == {}
-
-
-def test_every_setting_is_in_the_reference() -> None:
-    page = Path(__file__).parents[2] / "docs" / "reference" / "environment.md"
-    text = page.read_text()
-    assert [key for key in ATTRIBUTES if f"| `{key}` |" not in text] == []
