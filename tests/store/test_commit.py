@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ostler.model.errors import NotNow, StaleEpoch
 from ostler.model.job import Dependency, JobSpec, TaskExit, Usage
-from ostler.model.record import Blob, EndedElement, Setting
+from ostler.model.record import Blob, EndedElement, Setting, Used
 from ostler.model.resources import Request
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
 from ostler.store.sqlite.store import WAL_ROOM, SqliteStore
@@ -290,3 +290,26 @@ def test_a_disk_without_room_for_a_wal_beforehand_is_used_as_it_is(
     assert [job.id for job in held.store.load().jobs] == [1]
     assert Path(f"{path}-wal").stat().st_size < WAL_ROOM
     held.store.close()
+
+
+def test_what_was_used_is_summed_by_account_and_hour_where_shares_count(held: Held) -> None:
+    step = 1 << 61 | 1 << 20
+    held.commit(
+        an_attempt(1, cpus=2, granted_at=0.0, ended_at=100.0),
+        an_attempt(2, cpus=1, granted_at=60.0, ended_at=200.0, usage=Usage(suspended=40.0)),
+        an_attempt(3, cpus=4, granted_at=0.0, ended_at=7_200.0),
+        an_attempt(4, cpus=1, granted_at=0.0, ended_at=50.0, project="bio"),
+        an_attempt(5, cpus=9, granted_at=9.0, ended_at=9.0),
+        an_attempt(6, job=step, cpus=2, granted_at=0.0, ended_at=100.0),
+    )
+    assert held.store.load().used == []
+    held.commit(Setting("weight-share", "1", "ann", 1.0))
+    assert held.store.load().used == [
+        Used("", "ann", 300.0, 30.0, 150.0),
+        Used("", "ann", 28_800.0, 0.0, 7_200.0),
+        Used("bio", "ann", 50.0, 0.0, 50.0),
+    ]
+    held.commit(Setting("share-half-life", "300", "ann", 1.0))
+    assert [used.cpu_seconds for used in held.store.load().used] == [28_800.0]
+    held.commit(Setting("share-half-life", "0", "ann", 1.0))
+    assert len(held.store.load().used) == 3

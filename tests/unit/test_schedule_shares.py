@@ -23,8 +23,8 @@ def order(factors: dict[Account, float]) -> list[list[str]]:
 
 def test_use_halves_every_half_life() -> None:
     ledger = Ledger(PLAIN)
-    ledger.start(ANN, 2.0, 0.0)
-    ledger.stop(ANN, 2.0, HOUR)
+    ledger.start(1, ANN, 2.0, 0.0)
+    ledger.stop(1, HOUR)
     # An hour of 2 a second, each second of it weighed by its age: 2 * (1 - 1/2) * 3600 / ln 2.
     once = 3_600 / log(2)
     assert [ledger.used(ANN, HOUR * k) for k in (1, 2, 3)] == pytest.approx(
@@ -41,8 +41,25 @@ def test_use_is_never_forgotten_without_a_half_life() -> None:
 
 def test_what_runs_counts_as_it_runs() -> None:
     ledger = Ledger(ShareRules(half_life=0))
-    ledger.start(ANN, 3.0, 10.0)
+    ledger.start(1, ANN, 3.0, 10.0)
     assert [ledger.used(ANN, at) for at in (10.0, 11.0, 20.0, 15.0)] == [0.0, 3.0, 30.0, 30.0]
+
+
+def test_an_allocation_counts_once_however_often_it_is_told_of() -> None:
+    ledger = Ledger(ShareRules(half_life=0))
+    ledger.start(1, ANN, 1.0, 0.0)
+    ledger.start(1, ANN, 1.0, 5.0)
+    ledger.start(2, ANN, 0.5, 5.0)
+    ledger.stop(1, 10.0)
+    ledger.stop(1, 20.0)
+    assert ledger.used(ANN, 20.0) == 10.0 + 7.5
+
+
+def test_another_half_life_counts_from_now_on() -> None:
+    ledger = Ledger(ShareRules(half_life=0))
+    ledger.charge(ANN, 1.0, 0.0, 100.0)
+    ledger.change(PLAIN, 1_000.0)
+    assert ledger.used(ANN, 1_000.0 + HOUR) == 50.0
 
 
 def test_reading_changes_nothing_and_pieces_add_up() -> None:
@@ -52,10 +69,10 @@ def test_reading_changes_nothing_and_pieces_add_up() -> None:
         at = 1.7e9
         for _ in range(chance.randint(1, 5)):
             cost, begin = chance.choice([0.5, 4.0]), at
-            watched.start(ANN, cost, begin)
+            watched.start(1, ANN, cost, begin)
             at += chance.uniform(0, 3 * HOUR)
             watched.used(ANN, chance.uniform(begin, at))
-            watched.stop(ANN, cost, at)
+            watched.stop(1, at)
             whole.charge(ANN, cost, begin, at)
             middle = chance.uniform(begin, at)  # in any order, as rows of a table come
             again.charge(ANN, cost, middle, at)

@@ -240,7 +240,7 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
                 s.marks.nodes.add(place.node)
             s.send(place.node, SuspendShare(alloc.id))
         if not entry.job.spec.within:
-            s.count_cpus(entry.job.user, -s.cpus_of(alloc))
+            s.used(now, entry.job, alloc)
         frozen = replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now)
         if alloc.slot:
             drain(s, entry, frozen)

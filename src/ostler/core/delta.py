@@ -42,6 +42,7 @@ def snapshot(s: State, now: float) -> Snapshot:
         rules.max_cpus_per_user,
         licences=rules.licences,
         rules=rules,
+        standings=s.standings,
     )
 
 
@@ -80,6 +81,8 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
     marks.jobs = set(jobs[most:])
     if marks.resuming:
         found.resuming, marks.resuming = _resuming(s), False
+    if s.rank(now) or found.reset:
+        found.standings = s.standings
     if marks.rules:
         found.rules, marks.rules = rules_of(s.settings), False
     return found

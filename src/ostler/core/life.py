@@ -61,7 +61,7 @@ def grant(
             s.marks.nodes.add(place.node)
         node.allocations.add(alloc.id)
     if not job.spec.within:
-        s.count_cpus(job.user, s.cpus_of(alloc))
+        s.uses(now, job, alloc)
         count_licences(s, entry, 1)
     entry.slots[alloc.id] = Slot()
     if alloc.slot:
@@ -249,7 +249,7 @@ def end_for_good(s: State, alloc: Allocation, why: str) -> None:
 
 def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     entry = s.jobs[alloc.job]
-    free(s, entry, alloc)
+    free(s, now, entry, alloc)
     before, why = entry.job, ""
     if alloc.slot:
         slot_over(s, now, entry, alloc, row)
@@ -263,7 +263,7 @@ def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
         tell_dependents(s, now, alloc.job)
 
 
-def free(s: State, entry: Entry, alloc: Allocation) -> None:
+def free(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     """Give back what an allocation held; nothing of it is left anywhere."""
     step = is_step(alloc.job)
     holds = alloc.suspended_at is None and not step
@@ -274,6 +274,6 @@ def free(s: State, entry: Entry, alloc: Allocation) -> None:
             s.marks.nodes.add(place.node)
         node.allocations.discard(alloc.id)
     if holds:
-        s.count_cpus(entry.job.user, -s.cpus_of(alloc))
+        s.used(now, entry.job, alloc)
     if not step:
         count_licences(s, entry, -1)

@@ -6,7 +6,9 @@ from ostler.core import ties
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.moves import broken_dependency
+from ostler.core.rules import rules_of
 from ostler.core.state import NodeEntry, State
+from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
 from ostler.model.job import ATTENDED, Job
 from ostler.model.node import Node
@@ -14,6 +16,7 @@ from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
 from ostler.model.resources import NodeFacts
 from ostler.model.states import JobState, Result
+from ostler.schedule.shares import Ledger, rate
 
 
 def load(loaded: Loaded, epoch: int, now: float) -> State:
@@ -33,7 +36,11 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
         entry.touched[element.index] = element
         if element.held_by:
             entry.waiting.discard(element.index)
-    _add_allocations(s, loaded)
+    s.ledger = Ledger(rules_of(s.settings).shares)
+    for used in loaded.used:
+        account, seconds = (used.project, used.user), used.ended_at - used.began_at
+        s.ledger.charge(account, used.cpu_seconds / seconds, used.began_at, used.ended_at)
+    _add_allocations(s, loaded, now)
     for number in (*s.jobs, *s.ended) if s.next_step else ():
         if is_step(number) and (holder := within(number)) in s.next_step:
             s.next_step[holder] = max(s.next_step[holder], step_number(number) + 1)
@@ -79,7 +86,7 @@ def _end_rest(entry: Entry) -> None:
         entry.let_wait(index)
 
 
-def _add_allocations(s: State, loaded: Loaded) -> None:
+def _add_allocations(s: State, loaded: Loaded, now: float) -> None:
     for alloc in loaded.allocations:
         entry = s.jobs[alloc.job]
         s.allocations[alloc.id] = alloc
@@ -101,9 +108,8 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
             )
         step = is_step(alloc.job)
         holds = alloc.suspended_at is None
-        if holds and not step:
-            s.count_cpus(entry.job.user, s.cpus_of(alloc))
         if not step:
+            _count_use(s, entry.job, alloc, now)
             count_licences(s, entry, 1)
         for place in alloc.placements:
             node = s.nodes.get(place.node)
@@ -112,6 +118,16 @@ def _add_allocations(s: State, loaded: Loaded) -> None:
             node.allocations.add(alloc.id)
             if not step:
                 node.books.force(place, cpus=holds)
+
+
+def _count_use(s: State, job: Job, alloc: Allocation, now: float) -> None:
+    """Count what a live allocation has used, and will; what its slot has ended has rows."""
+    begun = (alloc.since if alloc.slot else alloc.granted_at) + alloc.suspended
+    until = now if alloc.suspended_at is None else alloc.suspended_at
+    cost = rate(s.ledger.rules, alloc.placements)
+    s.ledger.charge((job.spec.project, job.user), cost, min(begun, until), until)
+    if alloc.suspended_at is None:
+        s.uses(now, job, alloc)
 
 
 def recall(s: State, job: Job, done: list[EndedElement]) -> None:

@@ -29,7 +29,7 @@ from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.moves import end_waiting, settle
 from ostler.core.rules import rules_of
-from ostler.core.state import State
+from ostler.core.state import NO_JOB, State
 from ostler.core.view import counts
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import is_step, within
@@ -193,7 +193,7 @@ def _answer_stop(s: State, now: float) -> None:
     if not s.stop_waiters or (s.allocations and s.stopping != "leave"):
         return
     s.stop_answered_at = now
-    s.wake(now + STOP_SECONDS, planning.NO_JOB)
+    s.wake(now + STOP_SECONDS, NO_JOB)
     for to in s.stop_waiters:
         s.effects.append(Reply(to, {"stopped": True, "jobs": counts(s)}))
     s.stop_waiters.clear()
@@ -211,7 +211,7 @@ def _on_tick(s: State, now: float) -> None:
             s.changed = True
     for number in s.due(now):
         entry = s.jobs.get(number)
-        s.changed = s.changed or number == planning.NO_JOB
+        s.changed = s.changed or number == NO_JOB
         if entry is None:
             continue
         s.changed = True

@@ -10,7 +10,7 @@ from ostler.core.entry import Entry
 from ostler.core.life import grant
 from ostler.core.moves import end_waiting, settle
 from ostler.core.slots import drain, feed, take_back
-from ostler.core.state import State
+from ostler.core.state import NO_JOB, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.orders import ResumeShare, StartTasks
@@ -20,7 +20,6 @@ from ostler.schedule.explain import explain
 from ostler.schedule.snapshot import Plan, Resume, Start, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
-NO_JOB = 0  # what a deadline is for that is no job's
 
 
 def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
@@ -185,7 +184,7 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
         if len(alloc.nodes) > 1:  # it may have been suspended before it could be told to start
             s.send(place.node, StartTasks(alloc.id))
     if not entry.job.spec.within:
-        s.count_cpus(entry.job.user, s.cpus_of(alloc))
+        s.uses(now, entry.job, alloc)
     paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
     alloc = s.put(
         replace(

@@ -10,6 +10,7 @@ from ostler.core.books import Books
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.marks import Marks
+from ostler.core.rules import rules_of
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
@@ -27,7 +28,11 @@ from ostler.model.states import (
     NodeStatus,
     NodeWord,
 )
+from ostler.schedule.rules import ShareRules
+from ostler.schedule.shares import Ledger, rate
+from ostler.schedule.snapshot import Standing
 
+NO_JOB = 0  # what a deadline is for that is no job's
 RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
 RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
 _FROM_ALLOCATION = {
@@ -110,6 +115,9 @@ class State:
         self.settings: dict[str, str] = {}
         self.user_cpus: dict[str, int] = {}
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
+        self.ledger = Ledger(ShareRules())
+        self.standings: tuple[Standing, ...] = ()
+        self.ranked_until = 0.0  # Unix seconds for which `standings` are good
         self.user_jobs: dict[str, int] = {}
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
@@ -230,8 +238,36 @@ class State:
         """Return how many CPUs the allocation holds when it is not suspended."""
         return sum(len(p.cpus) for p in alloc.placements)
 
-    def count_cpus(self, user: str, change: int) -> None:
-        """Add to the CPUs that a user holds."""
+    def uses(self, now: float, job: Job, alloc: Allocation) -> None:
+        """Count the CPUs of an allocation, which its user holds and uses from now on."""
+        self._count_cpus(job.user, self.cpus_of(alloc))
+        cost = rate(self.ledger.rules, alloc.placements)
+        self.ledger.start(alloc.id, (job.spec.project, job.user), cost, now)
+
+    def used(self, now: float, job: Job, alloc: Allocation) -> None:
+        """Count its CPUs no more: they are given back, or it stands still."""
+        self._count_cpus(job.user, -self.cpus_of(alloc))
+        self.ledger.stop(alloc.id, now)
+
+    def rank(self, now: float) -> bool:
+        """Work out anew how all stand by their share, if that is due; say whether it was."""
+        rules = rules_of(self.settings)
+        if rules.shares != self.ledger.rules:
+            self.ledger.change(rules.shares, now)
+        if not rules.weights.share:
+            due, self.standings = bool(self.standings), ()
+            return due
+        if now < self.ranked_until or not self.jobs:
+            return False
+        waiting = {(entry.job.spec.project, entry.job.user) for entry in self.jobs.values()}
+        factors = self.ledger.factors(sorted(waiting), now)
+        self.standings = tuple(Standing(*account, each) for account, each in factors.items())
+        period = rules.shares.period
+        self.ranked_until = (now // period + 1) * period
+        self.wake(self.ranked_until, NO_JOB)
+        return True
+
+    def _count_cpus(self, user: str, change: int) -> None:
         left = self.user_cpus.get(user, 0) + change
         if left:
             self.user_cpus[user] = left

@@ -299,7 +299,7 @@ def _over(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     if alloc.started:
         s.save(accounting(before, alloc, element, str(element.result), alloc.granted_at))
     s.save(element)
-    free(s, entry, alloc)
+    free(s, now, entry, alloc)
     entry.finish(alloc.element, alloc.cause, status, alloc.attempt)
     s.put(replace(alloc, state=AllocationState.RELEASED, freed=alloc.nodes))
     del entry.slots[alloc.id]

@@ -77,6 +77,16 @@ class EndedElement(NamedTuple):
     attempt: int = 1  # starts so far
 
 
+class Used(Struct, frozen=True, gc=False):
+    """What a user has used in a project, of attempts that began and ended in the same hours."""
+
+    project: str
+    user: str
+    cpu_seconds: float  # CPUs granted x seconds held
+    began_at: float  # Unix seconds, on the average
+    ended_at: float  # later than that
+
+
 class Loaded(Struct):
     """Everything the core needs to go on after a restart."""
 
@@ -92,3 +102,4 @@ class Loaded(Struct):
     next_event: int
     # Of ended jobs whose elements those of unfinished ones wait for: the elements that succeeded.
     successes: dict[int, list[int]] = {}
+    used: list[Used] = []  # where shares count

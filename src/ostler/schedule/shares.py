@@ -62,15 +62,28 @@ class Ledger:
     def __init__(self, rules: ShareRules) -> None:
         self.rules = rules
         self._uses: dict[Account, _Use] = {}
+        self._running: dict[int, tuple[Account, float]] = {}  # and what a second of each costs
 
-    def start(self, account: Account, cost: float, now: float) -> None:
-        """Note that something begins to run, or to go on, that costs so much a second."""
+    def change(self, rules: ShareRules, now: float) -> None:
+        """Go on by other rules; what was used until now counts as it did."""
+        for account in self._uses:
+            self._at(account, now)
+        self.rules = rules
+
+    def start(self, alloc: int, account: Account, cost: float, now: float) -> None:
+        """Note that an allocation begins to run, or goes on, that costs so much a second."""
+        if alloc in self._running:
+            return
+        self._running[alloc] = account, cost
         use = self._at(account, now)
         use.rate += cost
         use.running += 1
 
-    def stop(self, account: Account, cost: float, now: float) -> None:
+    def stop(self, alloc: int, now: float) -> None:
         """Note that it has ended, or stands still."""
+        if alloc not in self._running:
+            return
+        account, cost = self._running.pop(alloc)
         use = self._at(account, now)
         use.running -= 1
         use.rate = max(0.0, use.rate - cost) if use.running else 0.0  # no rounding is left over

@@ -91,6 +91,14 @@ class ResumeView(Struct):
     duration: float  # seconds left; inf without a limit
 
 
+class Standing(Struct, frozen=True, array_like=True, gc=False):
+    """How a user in a project stands by its share; who is not listed has used nothing."""
+
+    project: str
+    user: str
+    factor: float  # 0 to 1
+
+
 class Snapshot(Struct):
     """The machine at one moment."""
 
@@ -103,6 +111,7 @@ class Snapshot(Struct):
     known_ever: tuple[NodeFacts, ...] = ()  # nodes that left: tells `node_left` from refusal
     licences: dict[str, int] = {}  # how many there are on the machine
     rules: Rules = Rules()  # but for the two that stand above
+    standings: tuple[Standing, ...] = ()
 
 
 class Delta(Struct):
@@ -121,6 +130,7 @@ class Delta(Struct):
     resuming: list[ResumeView] | None = None  # the whole list, if it changed
     known_ever: tuple[NodeFacts, ...] | None = None  # likewise
     rules: Rules | None = None  # likewise
+    standings: tuple[Standing, ...] | None = None  # likewise
     reset: bool = False  # forget everything before
 
 
@@ -140,6 +150,7 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
             max_cpus_per_user=snapshot.max_cpus_per_user,
             licences=snapshot.licences,
         ),
+        snapshot.standings,
         reset=True,
     )
 

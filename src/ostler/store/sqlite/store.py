@@ -6,11 +6,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.job import Job
-from ostler.model.record import EndedElement, Loaded, Write
+from ostler.model.record import EndedElement, Loaded, Used, Write
+from ostler.model.settings import ATTRIBUTES
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
 from ostler.store.sqlite.connection import (
@@ -28,6 +30,7 @@ from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
 
 WAL_ROOM = 1 << 20  # bytes of WAL to begin with; where it has grown beyond, it stays so
+HALF_LIVES = 20  # after so many, a millionth of use is left
 _ZEROS = 1 << 18  # bytes written at once
 _MOMENT = 0.01  # seconds between two tries to open a database that others have whole
 WAL_MOST = 64 << 20  # bytes of WAL after which a checkpoint makes the writer wait for its end
@@ -193,6 +196,7 @@ class SqliteStore(Reads):
         done: dict[int, list[EndedElement]] = defaultdict(list)
         for job, *ended in self._writer.execute(SQL["load_done"]):
             done[job].append(EndedElement(*ended))
+        settings = dict(self._writer.execute(SQL["attributes"]))
         jobs = [rows.job_of(row) for row in self._writer.execute(SQL["load_jobs"])]
         return Loaded(
             jobs=jobs,
@@ -203,13 +207,23 @@ class SqliteStore(Reads):
                 for row in self._dicts("load_allocations")
             ],
             nodes=[rows.node_of(row) for row in self._dicts("nodes")],
-            settings=dict(self._writer.execute(SQL["attributes"])),
+            settings=settings,
             ended=dict(self._writer.execute(SQL["load_ended"])),
             next_job=self._number("next_job"),
             next_allocation=self._number("next_allocation"),
             next_event=self._number("next_event"),
             successes=self._successes(jobs),
+            used=self._used(settings),
         )
+
+    def _used(self, settings: dict[str, str]) -> list[Used]:
+        """Return what has been used, where that counts: all of a long time is looked at."""
+        if not int(settings.get("weight-share", 0)):
+            return []
+        default = ATTRIBUTES["share-half-life"].default
+        half_life = float(settings.get("share-half-life", default)) or inf
+        span = {"since": HALF_LIVES * half_life}
+        return [Used(*row) for row in self._writer.execute(SQL["load_used"], span)]
 
     def _successes(self, jobs: list[Job]) -> dict[int, list[int]]:
         """Return which elements succeeded of ended jobs that others wait for element by element."""

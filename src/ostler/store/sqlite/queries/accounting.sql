@@ -17,3 +17,13 @@ SELECT * FROM accounting INDEXED BY accounting_by_end
  WHERE ended_at >= coalesce(:since, -1e300) AND ended_at < coalesce(:until, 1e300)
    AND (:user IS NULL OR user = :user)
  ORDER BY ended_at DESC, allocation DESC LIMIT :limit;
+-- name: load_used
+-- What each user has used in each project, by the hours in which it began and ended.
+-- since: seconds before the last end of all. Steps are within what their jobs used.
+SELECT project, user, sum(cpus * (ended_at - granted_at - suspended_seconds)),
+       avg(granted_at), avg(ended_at)
+  FROM accounting INDEXED BY accounting_by_end
+ WHERE ended_at >= (SELECT max(ended_at) FROM accounting) - :since
+   AND ended_at > granted_at AND job < 2305843009213693952
+ GROUP BY project, user, CAST(granted_at / 3600 AS INTEGER), CAST(ended_at / 3600 AS INTEGER)
+ ORDER BY project, user, 5, 4;
