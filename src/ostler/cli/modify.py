@@ -41,7 +41,7 @@ def _changes(given: Given) -> dict[str, object]:
     for name, key in (("renamed", "name"), ("project", "project")):
         if (text := given.text(name)) is not None:
             changes[key] = text
-    for name in ("priority", "tasks", "cpus", "gpus", "nodes", "retries"):
+    for name in ("priority", "boost", "tasks", "cpus", "gpus", "nodes", "retries"):
         if (text := given.text(name)) is not None:
             changes[name] = number(f"--{name}", text)
     if (text := given.text("time")) is not None:

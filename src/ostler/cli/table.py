@@ -127,7 +127,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit of any.",
-            "renamed project priority time not_before array_cap tasks cpus memory gpus nodes retries "
+            "renamed project priority boost time not_before array_cap tasks cpus memory gpus nodes retries "
             "constraint licences reservation",
             _ID, example="ostler modify 12 -t 4h --priority 60",
         ),

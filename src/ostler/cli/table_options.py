@@ -52,6 +52,7 @@ OPTIONS: dict[str, Option] = {
         Option("renamed", "-J/--name", "NAME", "name of the job"),
         Option("project", "--project", "NAME", "whom to account it to"),
         Option("priority", "--priority", "N", "0 to 100, higher goes first; 50 unless told"),
+        Option("boost", "--boost", "N", "0 to 100, for administrators: moves it up the queue"),
         Option("chdir", "-D/--chdir", "DIR", "working directory; this one unless told"),
         Option("env", "--env", "none|K|K=V", "carry nothing, only K; set K to V", many=True),
         Option("umask", "--umask", "MODE", "octal; this shell's unless told"),

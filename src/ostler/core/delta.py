@@ -175,6 +175,7 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
         why,
         head=bool(entry.returned),
         project=job.spec.project,
+        boost=job.spec.boost,
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from ostler.core.delta import rules, snapshot
+from ostler.core.delta import snapshot
 from ostler.core.entry import Entry
+from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.core.steps import why_waits
 from ostler.core.ties import tie
@@ -20,7 +21,7 @@ from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
 from ostler.schedule import explain as schedule_explain
 from ostler.schedule.backfill import plan
-from ostler.schedule.priority import Scorer
+from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.snapshot import Snapshot, Start
 from ostler.schedule.words import counted
 
@@ -99,7 +100,7 @@ def waiting_row(row: Row, shot: Snapshot, now: float, job: int, scorer: Scorer) 
 def scorer(s: State, now: float) -> Scorer:
     """Return what knows the parts of a job's place in the queue."""
     cpus = sum(len(entry.node.facts.cpus) for entry in s.nodes.values())
-    return Scorer(rules(s), now, cpus)
+    return Scorer(rules_of(s.settings), now, cpus, by_standing(s.standings))
 
 
 def _known(s: State, now: float, ref: Ref, entry: Entry) -> tuple[Row, bool]:

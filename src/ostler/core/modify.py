@@ -21,7 +21,17 @@ from ostler.model.orders import Retime
 from ostler.model.units import format_duration, format_size
 
 _SPEC_KEYS = frozenset(
-    {"name", "project", "priority", "time_limit", "not_before", "array_cap", "retries", "grace"}
+    {
+        "name",
+        "project",
+        "priority",
+        "boost",
+        "time_limit",
+        "not_before",
+        "array_cap",
+        "retries",
+        "grace",
+    }
 )
 _REQUEST_KEYS = frozenset(
     {"tasks", "cpus", "memory", "gpus", "nodes", "constraint", "licences", "reservation"}
@@ -49,7 +59,8 @@ def on_modified(s: State, now: float, event: Modified) -> None:
             steps.check_fits(s, spec)
         else:
             check_fits(s, spec, entry.job.user)
-        check_priority(spec, event.caller, most=max(entry.job.priority, USUAL_PRIORITY))
+        most, boost = max(entry.job.priority, USUAL_PRIORITY), entry.job.spec.boost
+        check_priority(spec, event.caller, most, boost)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return

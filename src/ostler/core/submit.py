@@ -185,8 +185,15 @@ def _check_room(s: State, user: str, weight: int, beside: Beside) -> None:
         )
 
 
-def check_priority(spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY) -> None:
-    """Raise `Refused` if somebody who is no administrator wants to go before the others."""
+def check_priority(
+    spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY, boost: int = 0
+) -> None:
+    """Raise `Refused` if somebody who is no administrator wants to go before the others.
+
+    most, boost: what the job may have in any case.
+    """
+    if spec.boost > boost and not caller.admin:
+        raise Refused("only an administrator may give a job a boost")
     if spec.priority > most and not caller.admin:
         raise Refused(
             f"only an administrator may give priority {spec.priority}",
@@ -316,6 +323,7 @@ def check_ranges(spec: JobSpec) -> None:
     """Raise `UsageError` for times, priorities and arrays that make no sense."""
     bounds = (
         ("--priority", spec.priority, 0, 100),
+        ("--boost", spec.boost, 0, 100),
         ("--time", spec.time_limit, 0, 1 << 40),
         ("--retries", spec.retries, 0, limits.MAX_RETRIES),
         ("the grace period", spec.grace, -1, 86_400),

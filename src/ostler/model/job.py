@@ -58,6 +58,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     project: str = ""
     partition: str = "main"
     priority: int = 50  # 0 to 100
+    boost: int = 0  # 0 to 100, by an administrator
     request: Request = Request()
     time_limit: int = 0  # seconds; 0: none
     warn_signal: int = 0  # sent `warn_before` seconds before the limit

@@ -7,7 +7,7 @@ plans with the same order.
 Source: "Multifactor Priority Plugin" of Slurm's documentation, for the sum and its factors.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import inf
 from typing import Protocol
@@ -45,6 +45,23 @@ class Ranked(Protocol):
     def head(self) -> bool: ...
     @property
     def request(self) -> Request: ...
+
+
+class Stands(Protocol):
+    """How a user in a project stands by its share."""
+
+    @property
+    def project(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def factor(self) -> float: ...
+
+
+def by_standing(standings: Iterable[Stands]) -> Share:
+    """Return a look-up; who is not listed has used nothing."""
+    known = {(each.project, each.user): each.factor for each in standings}
+    return lambda project, user: known.get((project, user), 1.0)
 
 
 class Ordered(Struct):
