@@ -232,7 +232,7 @@ def test_an_array_goes_on_before_what_came_after_it(box: Box) -> None:
     later = box.submit()
     warm(box, job)
     assert not orders(box.done, Withdraw)
-    assert box.rule(later) == "resources"
+    assert box.rule(later) == "queue"
 
 
 def test_a_lower_cap_and_a_drained_node_end_slots(box: Box) -> None:

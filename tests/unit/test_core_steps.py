@@ -17,7 +17,7 @@ from ostler.model.job import JobSpec
 from ostler.model.orders import EndShare, Launch, ResumeShare, SuspendShare
 from ostler.model.record import Accounting, Loaded
 from ostler.model.resources import Request
-from ostler.schedule.backfill import plan
+from ostler.schedule.engine import plan
 from ostler.schedule.explain import explain as schedule_explain
 from ostler.schedule.snapshot import Explanation, Snapshot
 from tests.unit.core_kit import ANN, BOB, ROOT, Box, orders, saved

@@ -20,7 +20,8 @@ from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
 from ostler.schedule import explain as schedule_explain
-from ostler.schedule.backfill import plan
+from ostler.schedule.engine import plan
+from ostler.schedule.outlook import outlook
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.snapshot import Snapshot, Start
 from ostler.schedule.words import counted
@@ -255,7 +256,8 @@ def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
     for entry in entries:
         tie(s, entry)
     try:
-        would = plan(snapshot(s, now), now)
+        shot = snapshot(s, now)
+        would, waits = plan(shot, now), outlook(shot, now)
         starts = Counter(line.job for line in would.lines if isinstance(line, Start))
         rows = []
         for entry in entries:
@@ -263,7 +265,8 @@ def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
             row: Row = {"name": names[job.id], "after": format_after(job.spec.after, names) or None}
             row |= {k: v for k, v in job_row(s, entry).items() if k not in ("id", *row)}
             if wait := would.waits.get(job.id):
-                row |= {"rule": str(wait.rule), "expected_start": wait.expected_start}
+                expected = waits[job.id].expected_start
+                row |= {"rule": str(wait.rule), "expected_start": expected}
             if starts[job.id]:
                 row |= {"rule": "", "expected_start": now}
             rows.append(row | {"starts_now": starts[job.id]})

@@ -1,13 +1,12 @@
 """What a waiting job waits for: the allocations that must end, nodes that must come back, limits."""
 
-from ostler.model.resources import Placement
 from ostler.model.states import Rule
 from ostler.schedule.fit import allowed
 from ostler.schedule.forecast import Expected
 from ostler.schedule.planner import Planner
 from ostler.schedule.profile import Release
-from ostler.schedule.room import Room, mask_of
 from ostler.schedule.snapshot import Wait, WaitingView
+from ostler.schedule.why import amount, kinds
 
 _NAMED = 100  # names listed
 
@@ -45,28 +44,21 @@ def _in_the_way(
     """Return those whose end gives it its place; if nobody can tell, those that have any of it."""
     rooms = planner.rooms(entry.partition)
     if expected is not None:
-        mine = {place.node: place for place in expected.places}
-        free = {room.node: room for room in rooms if room.node in mine}
+        request = entry.request
+        short = {
+            (room.node, kind)
+            for room in rooms
+            if (tasks := expected.tasks.get(room.node))
+            for kind, _, count in kinds(request)
+            if tasks * count > amount(room, kind)
+        }
+        if request.exclusive:
+            short |= {(room.node, "idle") for room in rooms if room.node in expected.tasks}
         before = (release for release in planner.coming() if release.at <= expected.at)
-        return [release for release in before if _gives(release, mine, free)]
+        return [r for r in before if any(_holds(r, kind, {node}) for node, kind in short)]
     nodes = {room.node for room in rooms if allowed(room.node, room.features, entry.request)}
-    short = str(wait.numbers.get("short", ""))
-    return [release for release in planner.coming() if _holds(release, short, nodes)]
-
-
-def _gives(release: Release, mine: dict[str, Placement], free: dict[str, Room]) -> bool:
-    """Say whether it holds named or counted resources that the places need and nobody has free."""
-    for its, cpus in zip(release.places, release.cpus, strict=True):
-        if its.node not in mine or its.node not in free:
-            continue
-        want, room = mine[its.node], free[its.node]
-        if cpus & mask_of(want.cpus) or mask_of(its.gpus) & mask_of(want.gpus):
-            return True
-        if its.memory and want.memory > room.memory:
-            return True
-        if any(n > room.generic.get(k, 0) and its.generic.get(k) for k, n in want.generic.items()):
-            return True
-    return False
+    kind = str(wait.numbers.get("short", ""))
+    return [release for release in planner.coming() if _holds(release, kind, nodes)]
 
 
 def _holds(release: Release, kind: str, nodes: set[str]) -> bool:

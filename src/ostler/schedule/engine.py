@@ -1,90 +1,313 @@
 """The scheduler: it is told what changed, and plans. Equal machines get equal plans.
 
 An engine keeps its own picture of the machine. A plan changes that picture as if every line were
-carried out; the next delta has the true state of all that the lines touched.
+carried out; the next delta has the true state of all that the lines touched. What waits is kept in
+classes of entries that are alike. Only the first of a class is looked at, and only when something
+could have changed for it: see docs/decisions/0023.
 """
 
-from ostler.model.resources import NodeFacts
+from collections.abc import Iterable
+from heapq import heapify, heappop, heapreplace
+from math import inf
+
 from ostler.model.states import Rule
-from ostler.schedule import backfill
-from ostler.schedule.rules import Rules
+from ostler.schedule.classes import Class, Queue, order_of
+from ostler.schedule.picture import MANY, Picture
+from ostler.schedule.planner import Planner, policy_of
+from ostler.schedule.policy import Scan
+from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import (
     Delta,
-    NodeView,
     Plan,
-    ResumeView,
-    RunningView,
+    Resume,
     Snapshot,
+    Start,
+    Wait,
     WaitingView,
+    whole,
 )
+from ostler.schedule.table import Head
+from ostler.schedule.yields import Slots
+
+Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
+_HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
 class Engine:
     """What waits, what runs and what is free, kept from pass to pass."""
 
-    def __init__(self) -> None:
-        self._number = 0
-        self._nodes: dict[str, NodeView] = {}
-        self._running: dict[int, RunningView] = {}
-        self._waiting: dict[int, WaitingView] = {}
-        self._resuming: list[ResumeView] = []
-        self._known_ever: tuple[NodeFacts, ...] = ()
-        self._rules = Rules()
+    def __init__(self, *, many: int = MANY) -> None:
+        """Begin with an empty machine. many: nodes from which on NumPy is used."""
+        self.picture = Picture(many=many)
+        self.queue = Queue(order_of)
+        self.blocked: dict[int, Wait] = {}
+        self.heads: dict[str, Head] = {}
         self._told: dict[int, Rule] = {}
+        self._news: set[int] = set()  # jobs whose rule may be another one than was told
+        self._number = 0
+        self._again: set[str] = set()  # partitions in which the last plan started something
+        self._ends = inf  # the first planned end after the last pass
+        self._yields: frozenset[int] = frozenset()
+        self._many = many
+        self.looks = 0  # how often an entry has been looked at: tests count it
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
         if delta.reset:
-            vars(self).update(vars(Engine()))
+            looks = self.looks
+            vars(self).update(vars(Engine(many=self._many)))
+            self.looks = looks
         self._number = delta.number
-        self._nodes |= {view.name: view for view in delta.nodes}
-        self._running |= {view.alloc: view for view in delta.running}
-        for alloc in delta.over:
-            self._running.pop(alloc, None)
-        self._waiting |= {view.job: view for view in delta.waiting}
-        for job in delta.gone:
-            self._waiting.pop(job, None)
-        for job in (*delta.gone, *(view.job for view in delta.waiting)):
-            self._told.pop(job, None)
-        if delta.resuming is not None:
-            self._resuming = delta.resuming
-        if delta.known_ever is not None:
-            self._known_ever = delta.known_ever
-        if delta.rules is not None:
-            self._rules = delta.rules
+        picture = self.picture
+        picture.apply(delta)
+        by_user = bool(picture.rules.max_cpus_per_user)
+        if by_user != self.queue.by_user:
+            self._sort_anew(by_user=by_user)
+        for number in delta.gone:
+            self.queue.remove(number)
+            self.blocked.pop(number, None)
+            self._told.pop(number, None)
+        for view in delta.waiting:
+            self._put(view)
+
+    def _put(self, view: WaitingView) -> None:
+        self._told.pop(view.job, None)
+        self._news.add(view.job)
+        if view.blocked is None:
+            self.blocked.pop(view.job, None)
+            self.queue.put(view)
+        else:
+            self.queue.remove(view.job)
+            self.blocked[view.job] = view.blocked
+
+    def _sort_anew(self, *, by_user: bool) -> None:
+        views = [entry.view for entry in self.queue.entries.values()]
+        self.queue = Queue(self.queue.order, by_user=by_user)
+        for view in views:
+            self.queue.put(view)
+            self._news.add(view.job)
 
     def plan(self, now: float) -> Plan:
         """Return what to resume and start now, and the rules of waits that are new.
 
         now: Unix seconds. `waits` has the jobs whose rule differs from what was told last.
         """
-        found = backfill.plan(self._snapshot(), now, depth=0)
-        waits = {
-            job: wait for job, wait in found.waits.items() if self._told.get(job) is not wait.rule
-        }
-        self._told = {job: wait.rule for job, wait in found.waits.items()}
-        return Plan(found.lines, waits, found.yields, self._number)
+        picture, queue = self.picture, self.queue
+        if not self._is_stirred(now):
+            return Plan([], self._tell(()), self._yields, self._number)
+        slots = Slots(self) if picture.slots else None
+        planner = Planner(picture, now, self.heads)
+        dirty = self._dirty(now)
+        for number in sorted(queue.touched):
+            found = queue.classes[number]
+            if found.partition not in dirty and self._turns(planner, found):
+                dirty |= self._with_others({found.partition})
+        self._again.clear()
+        if dirty:
+            self._pass(planner, dirty)
+            self._ends = picture.table.next_end(now)
+        picture.settled()
+        picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
+        waits = self._tell(planner.resumes.pending)
+        queue.touched.clear()
+        self._yields = (
+            slots.that_yield(self, planner.resumes, now) if slots is not None else frozenset()
+        )
+        return Plan(list(planner.lines), waits, self._yields, self._number)
+
+    def lines(self, now: float) -> list[Start | Resume]:
+        """Return what would be started: every partition is looked at."""
+        planner = Planner(self.picture, now, self.heads)
+        self._pass(planner, {*self.queue.partitions})
+        return planner.lines
+
+    # -- what is to be looked at ------------------------------------------------------------------
+
+    def _is_stirred(self, now: float) -> bool:
+        """Say whether anything may be different from what the last pass saw."""
+        picture = self.picture
+        return bool(
+            picture.dirty
+            or picture.all_dirty
+            or picture.moved
+            or picture.resuming
+            or picture.slots_changed
+            or self.queue.touched
+            or self._again
+            or self._ends <= now
+        )
+
+    def _dirty(self, now: float) -> set[str]:
+        """Return the partitions of which everything must be looked at."""
+        picture, partitions = self.picture, {*self.queue.partitions}
+        if picture.all_dirty or self._ends <= now:
+            return partitions
+        found = (picture.dirty | self._again) & partitions
+        for view, end in picture.moved:
+            for partition in picture.partitions(view):
+                head = self.heads.get(partition)
+                if head is not None and end <= head.shadow:
+                    found.add(partition)
+        return self._with_others(found)
+
+    def _with_others(self, partitions: set[str]) -> set[str]:
+        """Return them with those that depend on them."""
+        rules = self.picture.rules
+        if partitions and (rules.max_cpus_per_user or rules.licences):
+            return {*self.queue.partitions}
+        return partitions
+
+    def _turns(self, planner: Planner, found: Class) -> bool:
+        """Bring a class up to date whose first entry is another; say if others must be looked at.
+
+        The partition is as its last pass left it, so whoever asks for the same as one that had to
+        wait then has to wait as well, unless its place is before the head's.
+        """
+        head, first = self.heads.get(found.partition), self.queue.first(found)
+        if first == found.seen:
+            return False
+        if head is not None and found.seen is not None and head.job == found.seen[-1]:
+            return True
+        if first is None:
+            self._drop(found)
+            return False
+        rule = found.rule or self._look(planner, first[-1])
+        if rule is None or (rule in _HELD_UP and (head is None or first < head.key)):
+            return True
+        found.rule, found.seen = rule, first
+        return False
+
+    def _look(self, planner: Planner, job: int) -> Rule | None:
+        self.looks += 1
+        view = self.queue.entries[job].view
+        seen = planner.look(planner.shape(view), view.user, view.duration)
+        return seen if isinstance(seen, Rule) else None
+
+    # -- the pass ---------------------------------------------------------------------------------
+
+    def _pass(self, planner: Planner, partitions: Iterable[str]) -> None:
+        """Look at the first of every class, in the order of the queue."""
+        heap: list[Place] = []
+        later: dict[str, list[Place]] = {}
+        for partition in sorted(partitions):
+            self.heads.pop(partition, None)
+            if policy_of(self.picture.rules.of(partition).policy).scan is Scan.SHORTEST:
+                later[partition] = []
+            for found in list(self.queue.of(partition)):
+                first = self.queue.first(found)
+                if first is None:
+                    self._drop(found)
+                else:
+                    found.rule, found.seen = None, None
+                    heap.append((first, first[-1], found))
+        self._scan(planner, heap, later)
+        for waiting in later.values():
+            self._scan(planner, [((c.duration, *key), job, c) for key, job, c in waiting], {})
+
+    def _drop(self, found: Class) -> None:
+        self.queue.drop(found)
+        if found.told is not None:
+            self._news.add(found.told[0])
+
+    def _scan(
+        self,
+        planner: Planner,
+        heap: list[Place],
+        later: dict[str, list[Place]],
+    ) -> None:
+        queue, heads = self.queue, self.heads
+        heapify(heap)
+        while heap:
+            key, job, found = heap[0]
+            if found.partition in later and found.partition in heads:
+                later[found.partition].append(heappop(heap))
+                continue
+            entry = queue.entries[job]
+            view, shape = entry.view, planner.shape(entry.view)
+            self.looks += 1
+            seats = planner.look(shape, view.user, view.duration)
+            if isinstance(seats, Rule):
+                found.rule, found.seen = seats, entry.key
+                if seats is Rule.RESOURCES and found.partition not in heads:
+                    planner.lead(shape, job, view.user, entry.key)
+                self._changed(found)
+                heappop(heap)
+                continue
+            planner.start(view, shape, seats)
+            self._again.add(found.partition)
+            if queue.started(job):
+                continue
+            self._told.pop(job, None)
+            first = queue.first(found)
+            if first is None:
+                heappop(heap)
+            else:
+                before = key[: len(key) - len(first)]  # the duration, where it counts
+                heapreplace(heap, ((*before, *first), first[-1], found))
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def _changed(self, found: Class) -> None:
+        """Note what is to be told of a class that has been looked at."""
+        seen = found.seen
+        told = (seen[-1], found.rule) if seen is not None else None
+        if told != found.told:
+            if found.told is not None:
+                self._news.add(found.told[0])
+            if told is not None:
+                self._news.add(told[0])
+            found.told = told
+
+    def _tell(self, pending: Iterable[Resumption]) -> dict[int, Wait]:
+        """Return the rules that are new. pending: what is suspended and cannot go on yet."""
+        queue = self.queue
+        waits: dict[int, Wait] = {}
+        for number in queue.touched:
+            found = queue.classes[number]
+            if found.live:
+                self._changed(found)
+        for job in self._news:
+            wait = self._wait_of(job)
+            if wait is not None and self._told.get(job) is not wait.rule:
+                waits[job] = wait
+                self._told[job] = wait.rule
+        self._news.clear()
+        for resumption in pending:
+            job, late = resumption.view.job, resumption.wait
+            if late is None or job in queue.entries or job in self.blocked or job in waits:
+                continue
+            if self._told.get(job) is not late.rule:
+                waits[job] = late
+                self._told[job] = late.rule
+        return waits
+
+    def _wait_of(self, job: int) -> Wait | None:
+        entry = self.queue.entries.get(job)
+        if entry is None:
+            return self.blocked.get(job)
+        found = self.queue.classes[entry.of]
+        if found.seen is None or found.seen[-1] != job or found.rule is None:
+            return QUEUED
+        return WAITS[found.rule]
+
+    # -- copies -----------------------------------------------------------------------------------
 
     def copy(self) -> "Engine":
         """Return another with the same picture, to be changed on its own."""
-        other = Engine()
+        other = Engine(many=self._many)
         for name, value in vars(self).items():
-            setattr(other, name, value.copy() if isinstance(value, dict) else value)
+            setattr(other, name, value.copy() if isinstance(value, dict | set) else value)
+        other.picture = self.picture.copy()
+        other.queue = self.queue.copy()
         return other
 
-    def _snapshot(self) -> Snapshot:
-        held: dict[str, int] = {}
-        for view in self._running.values():
-            if not view.suspended:
-                cpus = sum(len(place.cpus) for place in view.placements)
-                held[view.user] = held.get(view.user, 0) + cpus
-        return Snapshot(
-            list(self._nodes.values()),
-            list(self._running.values()),
-            list(self._waiting.values()),
-            self._resuming,
-            held,
-            self._rules.max_cpus_per_user,
-            self._known_ever,
-            self._rules.licences,
-        )
+
+WAITS = {rule: Wait(rule) for rule in Rule}
+QUEUED = WAITS[Rule.QUEUE]
+
+
+def plan(snapshot: Snapshot, now: float) -> Plan:
+    """Return what a scheduler proposes that has just been shown this machine."""
+    engine = Engine()
+    engine.apply(whole(snapshot))
+    return engine.plan(now)

@@ -14,16 +14,17 @@ from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.assumption import assumed, why_unknown
-from ostler.schedule.backfill import DEPTH, STEPS, run
 from ostler.schedule.blockers import blockers
 from ostler.schedule.forecast import Expected, forecast
 from ostler.schedule.funnel import funnel
 from ostler.schedule.order import queue_order
+from ostler.schedule.outlook import DEPTH, STEPS, run
 from ostler.schedule.planner import Planner
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason
 from ostler.schedule.remedy import remedies
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Explanation, Snapshot, Start, Wait, WaitingView
+from ostler.schedule.table import Head
 from ostler.schedule.words import jobs
 
 FORECAST = 500  # places in the queue up to which an expected start is worked out
@@ -51,7 +52,7 @@ def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:
         return _explain_resume(snapshot, now, job)
     if entry.blocked is not None:
         return _explain_blocked(entry, entry.blocked, now)
-    planner = Planner(snapshot, now)
+    planner = Planner.of(snapshot, now)
     found = _offer_those_before(planner, entry)
     unused = licences.free(snapshot.licences, snapshot.running)
     filters = funnel(snapshot, entry, planner.rooms(entry.partition), unused)
@@ -102,7 +103,7 @@ def _explain_waiting(
     ahead = found.ahead
     if head is not None and head.job == entry.job:
         del planner.heads[entry.partition]  # remedies are not to be measured against itself
-        expected = None if head.shadow == inf else Expected(head.shadow, head.places)
+        expected = _promised(planner, head)
     else:
         expected = _expected(planner, entry, wait, len(ahead))
     at = expected.at if expected else wait.expected_start
@@ -134,23 +135,30 @@ def _explain_waiting(
         ahead=names[:_AHEAD],
         to_start_now="",
         assumption=basis,
-        expected_nodes=[place.node for place in expected.places] if expected else [],
+        expected_nodes=list(expected.tasks) if expected else [],
     )
+
+
+def _promised(planner: Planner, head: Head) -> Expected | None:
+    """Return what is promised to the first that waits for resources."""
+    if head.shadow == inf:
+        return None
+    names = {planner.table.views[row].name: tasks for row, tasks in head.seats}
+    return Expected(head.shadow, names)
 
 
 def _why_first(planner: Planner, first: WaitingView, wait: Wait) -> str:
     """Return why the first of those waits that ask for the same."""
     head = planner.heads.get(first.partition)
-    promised = head is not None and head.job == first.job and head.shadow < inf
-    expected = Expected(head.shadow, head.places) if head is not None and promised else None
+    expected = _promised(planner, head) if head is not None and head.job == first.job else None
     return reason(first, wait, planner.now, blockers(planner, first, wait, expected), [])
 
 
 def _expected(planner: Planner, entry: WaitingView, wait: Wait, place: int) -> Expected | None:
     if wait.rule not in FORETOLD or place > FORECAST:
         return None
-    fresh = Planner(planner.snapshot, planner.now)
-    _, queue = run(fresh, max(DEPTH, place + 1))
+    fresh = Planner.of(planner.snapshot, planner.now)
+    _, queue = run(fresh, planner.snapshot.waiting, max(DEPTH, place + 1))
     return forecast(fresh, queue, {entry.job}, STEPS).get(entry.job)
 
 
@@ -174,7 +182,7 @@ def _explain_blocked(entry: WaitingView, wait: Wait, now: float) -> Explanation:
 
 
 def _explain_resume(snapshot: Snapshot, now: float, job: int) -> Explanation:
-    planner = Planner(snapshot, now)
+    planner = Planner.of(snapshot, now)
     mine = [found for found in planner.resumes.all.values() if found.view.job == job]
     if not mine:
         raise Missing(f"nothing of job {job} waits", hint=f"see `ostler job {job}`")

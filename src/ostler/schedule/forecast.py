@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ostler.model.resources import Placement
 from ostler.schedule.planner import Planner
 from ostler.schedule.snapshot import Start, WaitingView
 
@@ -12,7 +11,7 @@ class Expected(NamedTuple):
     """The start of a job's next element, if every allocation ends as planned."""
 
     at: float  # Unix seconds
-    places: tuple[Placement, ...]
+    tasks: dict[str, int]  # by node
 
 
 def forecast(
@@ -26,8 +25,6 @@ def forecast(
     """
     found: dict[int, Expected] = {}
     left = [count for _, count in queue]
-    for entry, _ in queue:
-        planner.rooms(entry.partition)  # all of them must see what ends from now on
     while steps and len(found) < len(wanted) and planner.advance():
         steps -= 1
         for at, (entry, _) in enumerate(queue):
@@ -38,5 +35,7 @@ def forecast(
             if entry.job in wanted and entry.job not in found and len(planner.lines) > begun:
                 line = planner.lines[begun]
                 if isinstance(line, Start):
-                    found[entry.job] = Expected(planner.now, line.placements)
+                    found[entry.job] = Expected(
+                        planner.now, {place.node: place.tasks for place in line.placements}
+                    )
     return found

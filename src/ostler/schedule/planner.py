@@ -1,167 +1,209 @@
-"""One planning pass: entries are offered in the order of the queue, and start or learn why not.
+"""One planning pass: entries are looked at in the order of the queue, and start or learn why not.
 
 EASY backfilling: the first entry of a partition that does not fit is its head. It gets a shadow
-time, the earliest planned end by which it fits, and the resources it will use then. A later entry
-starts only if it ends by the shadow time, or does not use what the head needs then.
-Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with named CPUs, GPUs, memory and nodes.
-
-Room only shrinks during a pass, so what did not fit once is not tried again: entries of one shape
-cost one search together.
+time, the earliest planned end by which it fits, and nodes then. A later entry starts only if it
+ends by the shadow time, or does not use what the head needs then.
+Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and nodes.
 """
 
 from bisect import insort
-from collections import Counter
+from functools import lru_cache
 from math import inf
 
 from msgspec.structs import replace
 
-from ostler.model.resources import Placement
 from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
-from ostler.schedule.fit import placements, remove, seats
-from ostler.schedule.order import node_order
-from ostler.schedule.profile import Release, earliest, planned, releases, when
-from ostler.schedule.resumes import Resumes
-from ostler.schedule.room import Room, mask_of
-from ostler.schedule.snapshot import Resume, Snapshot, Start, Wait, WaitingView
+from ostler.schedule.classes import order_of
+from ostler.schedule.picture import Picture
+from ostler.schedule.policy import parse_policy
+from ostler.schedule.priority import Key
+from ostler.schedule.profile import Release, assumed, releases, when
+from ostler.schedule.room import Room
+from ostler.schedule.snapshot import Resume, Snapshot, Start, Wait, WaitingView, whole
+from ostler.schedule.table import Head, Shape, promised
 from ostler.schedule.why import Sizes, cannot_fit
 
-Shape = tuple[object, ...]
-
-
-class Head:
-    """The first entry of a partition that waits for resources, and what is promised to it."""
-
-    __slots__ = ("after", "job", "places", "shadow", "user", "user_left")
-
-    def __init__(
-        self, job: int, user: str, shadow: float, after: list[Room], places: tuple[Placement, ...]
-    ) -> None:
-        self.job = job
-        self.user = user
-        self.shadow = shadow  # Unix seconds; inf: nobody can tell
-        self.after = after  # what is free at the shadow time beside the head, room by room
-        self.places = places  # what it would get then
-        self.user_left = inf  # CPUs its user may hold at the shadow time beside it
-
-    def outlasts(self, now: float, duration: float) -> bool:
-        """Say whether work of this duration is still there at the shadow time."""
-        return duration == inf or now + duration > self.shadow
+_NOTHING = Snapshot([], [], [], [], {})
+policy_of = lru_cache(maxsize=64)(parse_policy)
 
 
 class Planner:
-    """The state of a pass. `offer` entries in order; `lines` is the plan so far."""
+    """The state of a pass. It changes its picture as if what it plans were carried out."""
 
-    def __init__(self, snapshot: Snapshot, now: float) -> None:
-        self.snapshot = snapshot
+    def __init__(self, picture: Picture, now: float, heads: dict[str, Head] | None = None) -> None:
+        """Let go on what is to. heads: promises of passes before that still hold, by partition."""
+        self.picture = picture
+        self.snapshot = _NOTHING  # what it was made of, if it was made of one
         self.now = now
-        self.held = dict(snapshot.user_cpus)
-        self.resumes = Resumes(snapshot, now, self.held)
+        self.resumes = picture.go_on(now)
         self.lines: list[Start | Resume] = [
             Resume(alloc) for alloc, found in self.resumes.all.items() if found.wait is None
         ]
-        self.heads: dict[str, Head] = {}
-        self.sizes = Sizes(snapshot)
-        self._rooms: dict[str, list[Room]] = {}
-        self._users = Counter(p.node for view in snapshot.running for p in view.placements)
+        self.table = picture.table
+        self.heads = {} if heads is None else heads
+        self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
-        self._planned: list[Release] = []  # starts of this pass, before `_coming` is made
-        self._shapes: dict[Shape, int] = {}
-        self._unfit: dict[int, Wait] = {}
-        self._behind: dict[tuple[int, float, bool], Wait] = {}
-        self._limited: dict[tuple[str, int, int], Wait] = {}
-        self._licences = licences.free(snapshot.licences, snapshot.running)
+        self._memo: dict[object, Wait] = {}
+
+    @classmethod
+    def of(cls, snapshot: Snapshot, now: float) -> "Planner":
+        """Return a pass over this machine."""
+        picture = Picture()
+        picture.apply(whole(snapshot))
+        made = cls(picture, now)
+        made.snapshot = snapshot
+        return made
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def shape(self, entry: WaitingView) -> Shape:
+        """Return the shape of the entry."""
+        return self.table.shape(entry.partition, entry.request, entry.shape)
+
+    def look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
+        """Return where one element would start now, or why it waits. Changes nothing."""
+        picture, request = self.picture, shape.request
+        most = picture.rules.max_cpus_per_user
+        asked = request.tasks * request.cpus
+        if most and picture.held.get(user, 0) + asked > most:
+            return Rule.LIMIT
+        if request.licences and licences.lacking(request, self.licences_left()):
+            return Rule.LICENCES
+        if not self.table.fits(shape):
+            return self.table.why_never(shape) or Rule.RESOURCES
+        seats = self.table.seats(shape)
+        if seats is None:
+            return Rule.RESOURCES
+        if request.exclusive and most:
+            asked = self._whole(seats)
+            if picture.held.get(user, 0) + asked > most:
+                return Rule.LIMIT
+        head = self.heads.get(shape.partition)
+        if head is None:
+            return seats
+        if not self._backfills(shape.partition):
+            return Rule.BEHIND
+        if not head.outlasts(self.now, duration):
+            return seats
+        if head.user == user and asked > head.user_left:
+            return Rule.BEHIND
+        return self.table.seats(shape, head) or Rule.BEHIND
+
+    def licences_left(self) -> dict[str, int]:
+        """Return how many of each licence nobody has."""
+        left = dict(self.picture.rules.licences)
+        licences.change(left, self.picture.licensed, -1)
+        return left
+
+    def _whole(self, seats: Seats) -> int:
+        """Return how many CPUs the nodes of these seats have."""
+        return sum(len(self.table.views[row].facts.cpus) for row, _ in seats)
+
+    def _backfills(self, partition: str) -> bool:
+        return policy_of(self.picture.rules.of(partition).policy).reserved != 0
+
+    def lead(self, shape: Shape, job: int, user: str, key: Key) -> None:
+        """Promise to an entry that waits for resources when and where it will start."""
+        found = self.table.earliest(shape, self.now)
+        if found is None:  # what is usable could not hold it: that is another rule's business
+            return
+        shadow, seats, after = promised(found, shape)
+        head = Head(job, user, key, shadow, seats, after)
+        if most := self.picture.rules.max_cpus_per_user:
+            freed = sum(
+                hold.user_cpus
+                for hold in self.table.holds.values()
+                if hold.user == user and hold.at <= shadow
+            )
+            held = self.picture.held.get(user, 0) - freed
+            request = shape.request
+            asked = self._whole(seats) if request.exclusive else request.tasks * request.cpus
+            head.user_left = most - held - asked
+        self.heads[shape.partition] = head
+
+    def start(self, entry: WaitingView, shape: Shape, seats: Seats) -> None:
+        """Give these seats to an element."""
+        request = shape.request
+        places = self.table.take(request, seats)
+        head = self.heads.get(shape.partition)
+        if head is not None and head.outlasts(self.now, entry.duration):
+            for (row, _), place in zip(seats, places, strict=True):
+                if row in head.after:
+                    taken = self.table.counts_of(place)
+                    pairs = zip(head.after[row], taken, strict=True)
+                    head.after[row] = [count - less for count, less in pairs]
+            if head.user == entry.user:
+                head.user_left -= sum(len(place.cpus) for place in places)
+        self.lines.append(Start(entry.job, places))
+        one = self.picture.assume(entry, places, self.now + entry.duration)
+        if self._coming is not None:
+            insort(self._coming, assumed(one, self.now), key=when)
+
+    # -- for who wants to know more ---------------------------------------------------------------
 
     def offer(self, entry: WaitingView, elements: int) -> tuple[int, Wait | None]:
         """Start up to so many elements; return how many are left, and why they wait."""
-        if (known := self._unfit_as(entry)) is not None:
-            return elements, known
-        left = elements
-        while left:
-            found = self.look(entry)
-            if isinstance(found, Wait):
-                if found.rule is Rule.RESOURCES and entry.partition not in self.heads:
-                    found = self._lead(entry, found)
-                return left, found
-            self._start(entry, found)
-            left -= 1
+        if entry.blocked is not None:
+            return elements, entry.blocked
+        shape = self.shape(entry)
+        for left in range(elements, 0, -1):
+            found = self.look(shape, entry.user, entry.duration)
+            if isinstance(found, Rule):
+                wait = self.wait(entry, found)
+                if found is Rule.RESOURCES and entry.partition not in self.heads:
+                    self.lead(shape, entry.job, entry.user, order_of(entry))
+                    head = self.heads.get(entry.partition)
+                    if head is not None and head.shadow < inf:
+                        wait = replace(wait, expected_start=head.shadow)
+                return left, wait
+            self.start(entry, shape, found)
         return 0, None
 
-    def _unfit_as(self, entry: WaitingView) -> Wait | None:
-        """Return why it waits if that is so as of one before it: of a long queue nearly all do."""
-        if entry.blocked or self.snapshot.max_cpus_per_user or entry.partition not in self.heads:
-            return None
-        return self._unfit.get(self._shapes.get(entry.shape, -1))
+    def would_start(self, entry: WaitingView) -> bool:
+        """Say whether one element would start now. Changes nothing."""
+        return not isinstance(self.look(self.shape(entry), entry.user, entry.duration), Rule)
 
-    def look(self, entry: WaitingView) -> Seats | Wait:
-        """Return where one element would start now, or why it waits. Changes nothing."""
-        if entry.blocked is not None:
-            return entry.blocked
-        request, duration = entry.request, entry.duration
-        asked = request.tasks * request.cpus
-        held = self.held.get(entry.user, 0)
-        if (most := self.snapshot.max_cpus_per_user) and held + asked > most:
-            return self._over_limit(entry.user, held, asked)
-        shape = self._shape(entry)
-        if (known := self._unfit.get(shape)) is not None:
-            return known
-        head = self.heads.get(entry.partition)
-        late = head is not None and head.outlasts(self.now, duration)
-        same_user = head is not None and head.user == entry.user
-        if late and (known := self._behind.get((shape, duration, same_user))) is not None:
-            return known
-        if short := licences.lacking(request, self._licences):
-            wait = Wait(Rule.LICENCES, short)
-            self._unfit[shape] = wait
-            return wait
-        rooms = self.rooms(entry.partition)
-        found = seats(rooms, request)
-        if found is None:
-            wait = cannot_fit(self.sizes, rooms, request, entry.partition)
-            self._unfit[shape] = wait
-            return wait
-        if request.exclusive and most:
-            asked = sum(rooms[at].cpus.bit_count() for at, _ in found)
-            if held + asked > most:
-                return self._over_limit(entry.user, held, asked)
-        if head is None or not late:
-            return found
-        if not same_user or asked <= head.user_left:
-            spare = [room.both(after) for room, after in zip(rooms, head.after, strict=True)]
-            if (beside := seats(spare, request)) is not None:
-                return beside
-        wait = Wait(Rule.BEHIND, {"ahead": head.job, **_at("shadow", head.shadow)})
-        self._behind[shape, duration, same_user] = wait
-        return wait
+    def wait(self, entry: WaitingView, rule: Rule) -> Wait:
+        """Return the numbers behind the rule by which the entry waits now."""
+        request = entry.request
+        match rule:
+            case Rule.LIMIT:
+                held = self.picture.held.get(entry.user, 0)
+                most, asked = self.picture.rules.max_cpus_per_user, request.tasks * request.cpus
+                if request.exclusive and held + asked <= most:
+                    asked = self._whole(self.table.seats(self.shape(entry)) or [])
+                known: object = rule, held, asked
+                made = Wait(rule, {"limit": most, "held": held, "asked": asked})
+            case Rule.LICENCES:
+                made = Wait(rule, licences.lacking(request, self.licences_left()))
+                known = rule, entry.shape
+            case Rule.BEHIND:
+                head = self.heads[entry.partition]
+                known = rule, head.job
+                shadow = {} if head.shadow == inf else {"shadow": head.shadow}
+                made = Wait(rule, {"ahead": head.job, **shadow})
+            case _:
+                known = entry.shape
+                if known in self._memo:  # room only shrinks: what was short is short
+                    return self._memo[known]
+                made = cannot_fit(self.sizes, self.rooms(entry.partition), request, entry.partition)
+        return self._memo.setdefault(known, made)
 
     def rooms(self, partition: str) -> list[Room]:
         """Return what is free in the partition now, in order of nodes."""
-        found = self._rooms.get(partition)
-        if found is None:
-            views = [v for v in self.snapshot.nodes if v.usable and v.partition == partition]
-            views.sort(key=lambda view: node_order(view.name))
-            found = [
-                Room(
-                    view.name,
-                    mask_of(view.free_cpus) & ~self._promised(view.name),
-                    view.free_memory,
-                    mask_of(view.free_gpus),
-                    view.free_generic,
-                    view.facts.features,
-                    self._users[view.name],
-                )
-                for view in views
-            ]
-            self._rooms[partition] = found
-        return found
+        table = self.table
+        return [
+            table.room(row)
+            for row, view in enumerate(table.views)
+            if view.usable and view.partition == partition
+        ]
 
     def coming(self) -> list[Release]:
         """Return what will come free, starts of this pass included, in order of time."""
         if self._coming is None:
-            self._coming = releases(self.snapshot, self.now, self.resumes)
-            for release in self._planned:
-                insort(self._coming, release, key=when)
+            self._coming = releases(self.picture, self.now)
         return self._coming
 
     def advance(self) -> bool:
@@ -171,80 +213,14 @@ class Planner:
             return False
         self.now = max(coming[0].at, self.now)
         over = 0
-        rooms = {room.node: room for part in self._rooms.values() for room in part}
         for release in coming:
             if release.at > self.now:
                 break
             over += 1
-            release.apply(rooms)
-            licences.change(self._licences, release.licences, 1)
-            if release.user_cpus:
-                self.held[release.user] = self.held.get(release.user, 0) - release.user_cpus
+            self.picture.forecast_end(
+                release.number, release.places, release.cpus, release.licences
+            )
         del coming[:over]
         self.heads.clear()
-        self._unfit.clear()
-        self._behind.clear()
+        self._memo.clear()
         return True
-
-    def _promised(self, node: str) -> int:
-        return self.resumes.withheld.get(node, 0) | self.resumes.taken.get(node, 0)
-
-    def _shape(self, entry: WaitingView) -> int:
-        return self._shapes.setdefault(entry.shape, len(self._shapes))
-
-    def _over_limit(self, user: str, held: int, asked: int) -> Wait:
-        wait = self._limited.get((user, held, asked))
-        if wait is None:
-            most = self.snapshot.max_cpus_per_user
-            wait = Wait(Rule.LIMIT, {"limit": most, "held": held, "asked": asked})
-            self._limited[user, held, asked] = wait
-        return wait
-
-    def _lead(self, entry: WaitingView, wait: Wait) -> Wait:
-        """Make the entry the head of its partition."""
-        rooms, request = self.rooms(entry.partition), entry.request
-        whole = self.sizes.usable(entry.partition)
-        found = earliest(rooms, whole, self.coming(), request)
-        if found is None:  # what is usable could not hold it: that is another rule's business
-            return wait
-        shadow, after, chosen = found
-        places = placements(after, request, chosen, keep=rooms)
-        remove(after, chosen, places)
-        head = Head(entry.job, entry.user, shadow, after, places)
-        if most := self.snapshot.max_cpus_per_user:
-            freed = sum(
-                release.user_cpus
-                for release in self.coming()
-                if release.user == entry.user and release.at <= shadow
-            )
-            held = self.held.get(entry.user, 0) - freed
-            head.user_left = most - held - request.tasks * request.cpus
-        self.heads[entry.partition] = head
-        return wait if shadow == inf else replace(wait, expected_start=shadow)
-
-    def _start(self, entry: WaitingView, chosen: Seats) -> None:
-        rooms, request = self.rooms(entry.partition), entry.request
-        head = self.heads.get(entry.partition)
-        if head is not None and head.outlasts(self.now, entry.duration):
-            spare = [room.both(after) for room, after in zip(rooms, head.after, strict=True)]
-            places = placements(spare, request, chosen)
-            remove(head.after, chosen, places)
-            if head.user == entry.user:
-                head.user_left -= request.tasks * request.cpus
-        else:  # gone in time. The lowest CPUs are the head's: what stays longer keeps the others
-            places = placements(rooms, request, chosen)
-        remove(rooms, chosen, places)
-        self.lines.append(Start(entry.job, places))
-        cpus = sum(len(place.cpus) for place in places)
-        self.held[entry.user] = self.held.get(entry.user, 0) + cpus
-        licences.change(self._licences, request.licences, -1)
-        ends = self.now + entry.duration
-        release = planned(ends, entry.job, places, entry.user, request.licences)
-        if self._coming is None:
-            self._planned.append(release)
-        else:
-            insort(self._coming, release, key=when)
-
-
-def _at(name: str, time: float) -> dict[str, float]:
-    return {} if time == inf else {name: time}

@@ -76,7 +76,7 @@ def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
 
 
 def _fits(planner: Planner, entry: WaitingView, request: Request) -> bool:
-    return not isinstance(planner.look(replace(entry, request=request)), Wait)
+    return planner.would_start(replace(entry, request=request, known=None))
 
 
 def _fits_as(
@@ -119,7 +119,7 @@ def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
     if head is None or not head.outlasts(planner.now, entry.duration):
         return
     seconds = min(float(int(head.shadow - planner.now)) if head.shadow < inf else inf, _LONG)
-    if seconds < 1 or isinstance(planner.look(replace(entry, duration=seconds)), Wait):
+    if seconds < 1 or not planner.would_start(replace(entry, duration=seconds)):
         return
     limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
     yield f"a time limit {limit} would let it backfill"

@@ -1,5 +1,6 @@
 """Suspended allocations that are to go on, on the very CPUs they had: they come first."""
 
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from msgspec import Struct
@@ -8,7 +9,7 @@ from ostler.model.ids import element_name
 from ostler.model.resources import Placement
 from ostler.model.states import Rule
 from ostler.schedule.room import mask_of
-from ostler.schedule.snapshot import ResumeView, Snapshot, Wait
+from ostler.schedule.snapshot import ResumeView, RunningView, Wait
 
 Numbers = dict[str, float | int | str]
 Masks = dict[str, int]  # node -> CPUs as bits
@@ -33,14 +34,29 @@ class Resumption(Struct):
 class Resumes:
     """Who goes on now, and which CPUs the others keep from everybody else."""
 
-    def __init__(self, snapshot: Snapshot, now: float, held: dict[str, int]) -> None:
-        """Decide in order of allocation; `held` (CPUs by user) grows by those that go on."""
+    def __init__(
+        self,
+        resuming: Sequence[ResumeView],
+        running: Mapping[int, RunningView],
+        free: Callable[[str], int],
+        held: Mapping[str, int],
+        most: int,
+        now: float,
+    ) -> None:
+        """Decide in order of allocation.
+
+        free: the free CPUs of a node, as bits. held: CPUs by user; most: what one user may hold;
+        0: as many as there are.
+        """
         self.all: dict[int, Resumption] = {}  # by allocation
         self.withheld: Masks = {}  # what those that wait will take
         self.taken: Masks = {}  # what those that go on take now
-        self._snapshot = snapshot
+        self._running = running
+        self._free = free
+        self._most = most
         self._now = now
-        for view in sorted(snapshot.resuming, key=lambda view: view.alloc):
+        held = dict(held)
+        for view in sorted(resuming, key=lambda view: view.alloc):
             self.all[view.alloc] = self._decide(view, held)
 
     @property
@@ -62,8 +78,8 @@ class Resumes:
         masks = _masks(resumption.view)
         found = [
             element_name(view.job, view.element)
-            for view in sorted(self._snapshot.running, key=lambda view: (view.ends_at, view.alloc))
-            if not view.suspended and _meet(masks, view.placements)
+            for view in sorted(self._running.values(), key=lambda view: (view.ends_at, view.alloc))
+            if not view.suspended and view.alloc not in self.all and _meet(masks, view.placements)
         ]
         found += [
             other.name
@@ -73,13 +89,13 @@ class Resumes:
         return list(dict.fromkeys(found))
 
     def _decide(self, view: ResumeView, held: dict[str, int]) -> Resumption:
-        run = next((r for r in self._snapshot.running if r.alloc == view.alloc), None)
+        run = self._running.get(view.alloc)
         name = element_name(view.job, run.element) if run else str(view.job)
         user, masks = run.user if run else "", _masks(view)
         cpus = sum(mask.bit_count() for mask in masks.values())
         missing = self._missing(masks)
         short = sum(mask.bit_count() for mask in missing.values())
-        most, holds = self._snapshot.max_cpus_per_user, held.get(user, 0)
+        most, holds = self._most, held.get(user, 0)
         if most and holds + cpus > most:
             wait = Wait(Rule.LIMIT, {"limit": most, "held": holds, "asked": cpus})
             starts_at = inf
@@ -102,7 +118,7 @@ class Resumes:
 
     def _missing(self, masks: Masks) -> Masks:
         """Return which of these CPUs are not free, or are promised to one before it."""
-        free = {v.name: mask_of(v.free_cpus) for v in self._snapshot.nodes if v.name in masks}
+        free = {name: self._free(name) for name in masks}
         for used in (self.withheld, self.taken):
             free = {node: mask & ~used.get(node, 0) for node, mask in free.items()}
         return {node: mask & ~free.get(node, 0) for node, mask in masks.items()}
@@ -110,7 +126,7 @@ class Resumes:
     def _free_at(self, missing: Masks) -> float:
         """Return when the last of those that use the CPUs ends; inf if nobody can tell."""
         at, unseen = self._now, dict(missing)
-        running = ((r.placements, r.ends_at) for r in self._snapshot.running if not r.suspended)
+        running = ((r.placements, r.ends_at) for r in self._running.values() if not r.suspended)
         others = ((found.view.placements, found.ends_at) for found in self.all.values())
         for places, ends_at in (*running, *others):
             for place in places:

@@ -22,7 +22,7 @@ class Trial:
     def starts(self, snapshot: Snapshot | None = None, entry: WaitingView | None = None) -> bool:
         """Say whether more of the job starts than now, in another snapshot or as another entry."""
         entry = entry or self.entry
-        planner = Planner(snapshot or self.snapshot, self.planner.now)
+        planner = Planner.of(snapshot or self.snapshot, self.planner.now)
         for other in queue_order([*self.before, entry]):
             planner.offer(other, other.elements)
             if other is entry:

@@ -1,15 +1,15 @@
 """Why a request does not fit: what is short, or which nodes are missing, with the numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from ostler.model.resources import Request
+from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Rule
 from ostler.schedule.fit import allowed, seats
 from ostler.schedule.order import node_order
 from ostler.schedule.room import Room
-from ostler.schedule.snapshot import NodeView, Snapshot, Wait
+from ostler.schedule.snapshot import NodeView, Wait
 
 Numbers = dict[str, float | int | str]
 
@@ -17,8 +17,9 @@ Numbers = dict[str, float | int | str]
 class Sizes:
     """The nodes of each partition as if nothing ran on them. Made when first asked for."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    def __init__(self, nodes: Iterable[NodeView], known_ever: Sequence[NodeFacts] = ()) -> None:
+        self._nodes = nodes
+        self._known_ever = known_ever
         self._views: dict[str, list[NodeView]] = {}
         self._usable: dict[str, list[Room]] = {}
         self._configured: dict[str, list[Room]] = {}
@@ -27,7 +28,7 @@ class Sizes:
         """Return all nodes of the partition, those that left included, in order."""
         found = self._views.get(partition)
         if found is None:
-            found = [view for view in self._snapshot.nodes if view.partition == partition]
+            found = [view for view in self._nodes if view.partition == partition]
             found.sort(key=lambda view: node_order(view.name))
             self._views[partition] = found
         return found
@@ -53,7 +54,7 @@ class Sizes:
     def left(self, partition: str) -> list[Room]:
         """Return those that left the machine; one whose name is forgotten has none."""
         gone = [Room.whole(v.name, v.facts) for v in self.views(partition) if v.gone]
-        facts = sorted(self._snapshot.known_ever, key=lambda f: (len(f.cpus), f.memory, repr(f)))
+        facts = sorted(self._known_ever, key=lambda f: (len(f.cpus), f.memory, repr(f)))
         return gone + [Room.whole("", known) for known in facts]
 
 

@@ -155,7 +155,7 @@ class History:
         """Say whether what is left waits for a node that has left, or for a job that does."""
         rules = {e.job.rule for e in self.sim.core.jobs.values()}
         live = bool(self.sim.core.allocations)
-        return not live and rules <= {Rule.NODE_LEFT, Rule.DEPENDENCY}
+        return not live and rules <= {Rule.NODE_LEFT, Rule.DEPENDENCY, Rule.QUEUE}
 
     def _cancel_all(self) -> None:
         jobs = tuple(Ref(job) for job in sorted(self.sim.core.jobs))

@@ -1,4 +1,7 @@
-"""The built-in scheduler: EASY backfilling. See `planner` for the rules."""
+"""Why everything waits, with numbers and expected starts: one pass over entry after entry.
+
+The engine looks at the first of each class alone and keeps no numbers; this is for who asks.
+"""
 
 from msgspec.structs import replace
 
@@ -6,40 +9,31 @@ from ostler.model.states import Rule
 from ostler.schedule.forecast import forecast
 from ostler.schedule.order import queue_order
 from ostler.schedule.planner import Planner
-from ostler.schedule.snapshot import Plan, Snapshot, Wait, WaitingView
-from ostler.schedule.yields import yields
+from ostler.schedule.snapshot import Snapshot, Wait, WaitingView
 
 DEPTH = 50  # entries that are given an expected start
 STEPS = 100  # planned ends that a forecast looks at
 _MOVES_BY_ITSELF = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})
 
 
-def plan(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> Plan:
-    """Return what to resume and start now, and why everything else waits.
+def outlook(snapshot: Snapshot, now: float, *, depth: int = DEPTH) -> dict[int, Wait]:
+    """Return why what does not start now waits, by job.
 
     now: Unix seconds. depth: how many of the first waiting entries are given an expected start
-    by forecast; 0 spares its cost, and then only the first entry of each partition has one.
-    Every job that is not wholly started has an entry in `waits`; jobs of one shape share it.
-    Cost: a sort of the queue, a search of the nodes for each start and each shape that waits.
+    by forecast. What waits behind its like has the rule of the first of them.
     """
-    if not snapshot.waiting and not snapshot.resuming:
-        return Plan([], {})
-    planner = Planner(snapshot, now)
-    waits, queue = run(planner, depth)
-    yielding = yields(planner, waits, _try)
-    lines = list(planner.lines)  # the forecast adds its own
+    planner = Planner.of(snapshot, now)
+    waits, queue = run(planner, snapshot.waiting, depth)
     wanted = {entry.job for entry, _ in queue if waits[entry.job].expected_start is None}
     if wanted:
         for job, expected in forecast(planner, queue, wanted, STEPS).items():
             waits[job] = replace(waits[job], expected_start=expected.at)
-    return Plan(lines, waits, yielding)
+    return waits
 
 
-def _try(planner: Planner) -> None:
-    run(planner, 0)
-
-
-def run(planner: Planner, depth: int) -> tuple[dict[int, Wait], list[tuple[WaitingView, int]]]:
+def run(
+    planner: Planner, waiting: list[WaitingView], depth: int
+) -> tuple[dict[int, Wait], list[tuple[WaitingView, int]]]:
     """Offer everything that waits.
 
     Returns why what is left waits, by job, and the first `depth` entries left that time alone may
@@ -48,7 +42,7 @@ def run(planner: Planner, depth: int) -> tuple[dict[int, Wait], list[tuple[Waiti
     waits: dict[int, Wait] = {}
     queue: list[tuple[WaitingView, int]] = []
     ready: list[WaitingView] = []
-    for entry in planner.snapshot.waiting:
+    for entry in waiting:
         if entry.blocked is None:
             ready.append(entry)
         else:

@@ -1,0 +1,175 @@
+"""What waits, in classes: entries that are alike, so that only the first of each is looked at.
+
+Entries of a class ask for the same in the same partition for the same time, and where limits by
+user count they are of one user. What keeps the first of them waiting keeps all of them waiting.
+"""
+
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+
+from ostler.model.states import Rule
+from ostler.schedule.priority import Key
+from ostler.schedule.snapshot import WaitingView
+
+Kind = tuple[object, ...]  # what entries of one class have in common
+Order = Callable[[WaitingView], Key]
+
+
+class Entry:
+    """One job with elements that wait."""
+
+    __slots__ = ("key", "left", "of", "view")
+
+    def __init__(self, view: WaitingView, key: Key, of: int, left: int) -> None:
+        self.view = view
+        self.key = key
+        self.of = of  # number of its class
+        self.left = left  # elements; fewer than in the view where the last plan started some
+
+
+class Class:
+    """Entries that are alike, and why the first of them waits."""
+
+    __slots__ = (
+        "duration",
+        "heap",
+        "kind",
+        "live",
+        "number",
+        "partition",
+        "rule",
+        "seen",
+        "shape",
+        "told",
+    )
+
+    def __init__(self, number: int, kind: Kind, view: WaitingView) -> None:
+        self.number = number
+        self.kind = kind
+        self.partition = view.partition
+        self.shape: tuple[object, ...] = view.shape
+        self.duration = view.duration
+        self.heap: list[Key] = []  # with those of entries that are no longer in it
+        self.live = 0  # without those
+        self.rule: Rule | None = None  # of the first; None: it has not been looked at
+        self.seen: Key | None = None  # the first when `rule` was found
+        self.told: tuple[int, Rule | None] | None = None  # what of that was told
+
+    def copy(self) -> "Class":
+        """Return another to be changed on its own."""
+        other = Class.__new__(Class)
+        for name in self.__slots__:
+            setattr(other, name, getattr(self, name))
+        other.heap = self.heap.copy()
+        return other
+
+
+class Queue:
+    """All that waits and is not blocked."""
+
+    def __init__(self, order: Order, *, by_user: bool = False) -> None:
+        """Begin with none. by_user: entries of two users are not alike."""
+        self.order = order
+        self.by_user = by_user
+        self.entries: dict[int, Entry] = {}
+        self.classes: dict[int, Class] = {}  # by number
+        self.partitions: dict[str, set[int]] = {}  # numbers of their classes
+        self.touched: set[int] = set()  # classes whose first entry may be another one
+        self._kinds: dict[Kind, int] = {}
+        self._next = 0
+
+    def put(self, view: WaitingView) -> None:
+        """Add an entry, or take note of how it has changed."""
+        key = self.order(view)
+        kind: Kind = (view.duration, *view.shape, view.user if self.by_user else "")
+        number = self._kinds.get(kind)
+        if number is None:
+            number = self._new(kind, view)
+        self.touched.add(number)
+        old = self.entries.get(view.job)
+        if old is not None:
+            if old.of == number and old.key == key:
+                self.entries[view.job] = Entry(view, key, number, view.elements)
+                return
+            self.remove(view.job)
+        self.entries[view.job] = Entry(view, key, number, view.elements)
+        found = self.classes[number]
+        heappush(found.heap, key)
+        found.live += 1
+
+    def _new(self, kind: Kind, view: WaitingView) -> int:
+        self._next += 1
+        self._kinds[kind] = self._next
+        self.classes[self._next] = Class(self._next, kind, view)
+        self.partitions.setdefault(view.partition, set()).add(self._next)
+        return self._next
+
+    def remove(self, job: int) -> None:
+        """Take an entry away, if there is one."""
+        entry = self.entries.pop(job, None)
+        if entry is None:
+            return
+        found = self.classes[entry.of]
+        found.live -= 1
+        self.touched.add(entry.of)
+        if len(found.heap) > 2 * found.live + 16:
+            found.heap = [key for key in found.heap if self._is_live(key, found)]
+            heapify(found.heap)
+
+    def first(self, of: Class) -> Key | None:
+        """Return the key of the first entry of the class; its job is the last part of it."""
+        heap = of.heap
+        while heap and not self._is_live(heap[0], of):
+            heappop(heap)
+        return heap[0] if heap else None
+
+    def _is_live(self, key: Key, of: Class) -> bool:
+        entry = self.entries.get(key[-1])
+        return entry is not None and entry.of == of.number and entry.key == key
+
+    def of(self, partition: str) -> Iterator[Class]:
+        """Yield the classes of a partition."""
+        for number in self.partitions.get(partition, ()):
+            yield self.classes[number]
+
+    def started(self, job: int) -> bool:
+        """Take note that one element starts; say whether others of the entry wait."""
+        entry = self.entries[job]
+        if entry.left <= 1:
+            self.remove(job)
+            return False
+        self.add(job, -1)
+        return True
+
+    def add(self, job: int, elements: int) -> None:
+        """Let so many more elements of an entry wait. A copy of the queue keeps the old number."""
+        entry = self.entries[job]
+        self.entries[job] = Entry(entry.view, entry.key, entry.of, entry.left + elements)
+
+    def firsts(self, partition: str) -> Iterator[Key]:
+        """Yield the first entries of the classes of a partition."""
+        for found in self.of(partition):
+            first = self.first(found)
+            if first is not None:
+                yield first
+
+    def drop(self, of: Class) -> None:
+        """Forget a class in which nothing waits."""
+        del self.classes[of.number]
+        del self._kinds[of.kind]
+        self.partitions[of.partition].discard(of.number)
+        self.touched.discard(of.number)
+
+    def copy(self) -> "Queue":
+        """Return another to be changed on its own."""
+        other = Queue(self.order, by_user=self.by_user)
+        for name, value in vars(self).items():
+            setattr(other, name, value.copy() if isinstance(value, dict | set) else value)
+        other.classes = {number: found.copy() for number, found in self.classes.items()}
+        other.partitions = {name: numbers.copy() for name, numbers in self.partitions.items()}
+        return other
+
+
+def order_of(view: WaitingView) -> Key:
+    """Return its place in the queue: high priority, then returned ones, then age, then job id."""
+    return -view.priority, not view.head, view.submitted_at, view.job

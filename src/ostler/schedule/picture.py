@@ -1,0 +1,287 @@
+"""What a scheduler knows of the machine, apart from the queue: nodes, what runs, what is to go on.
+
+A plan changes it as if all its lines were carried out; what is only assumed so is dropped again as
+soon as something is told.
+"""
+
+from collections.abc import Iterable
+from math import inf
+
+from msgspec.structs import replace
+
+from ostler.model.resources import NodeFacts, Placement
+from ostler.schedule import licences
+from ostler.schedule.resumes import Resumes
+from ostler.schedule.room import mask_of
+from ostler.schedule.rules import Rules
+from ostler.schedule.snapshot import Delta, NodeView, ResumeView, RunningView, WaitingView
+from ostler.schedule.table import Hold, Table
+from ostler.schedule.table_lists import ListTable
+
+MANY = 64  # nodes from which on arrays are worth it
+NOBODY = Resumes((), {}, lambda _: 0, {}, 0, 0.0)
+
+
+class Assumed:
+    """An element that a plan has started and nobody has told of yet."""
+
+    __slots__ = ("cpus", "ends_at", "job", "licences", "number", "places", "user")
+
+    def __init__(
+        self, number: int, entry: WaitingView, places: tuple[Placement, ...], ends_at: float
+    ) -> None:
+        self.number = number  # of the hold; below zero
+        self.job = entry.job
+        self.user = entry.user
+        self.licences = entry.request.licences
+        self.places = places
+        self.ends_at = ends_at
+        self.cpus = sum(len(place.cpus) for place in places)
+
+
+class Picture:
+    """The machine at one moment."""
+
+    def __init__(self, *, many: int = MANY) -> None:
+        self.nodes: dict[str, NodeView] = {}
+        self.running: dict[int, RunningView] = {}
+        self.resuming: list[ResumeView] = []
+        self.known_ever: tuple[NodeFacts, ...] = ()
+        self.rules = Rules()
+        self.held: dict[str, int] = {}  # CPUs by user
+        self.licensed: dict[str, int] = {}  # licences that are in use
+        self.resumes = NOBODY
+        self.assumed: list[Assumed] = []
+        self.slots: dict[int, RunningView] = {}  # what takes element after element
+        self.slots_changed = False
+        # What must be looked at again because of what was told
+        self.dirty: set[str] = set()  # partitions
+        self.all_dirty = False
+        self.moved: list[tuple[RunningView, float]] = []  # whose end is another, the earlier one
+        self._many = many
+        self._table: Table | None = None
+        self._plain = True  # no CPU is withheld, and none was
+
+    @property
+    def table(self) -> Table:
+        """Return the table; it is made anew after nodes came."""
+        if self._table is None:
+            views = self.nodes.values()
+            if len(self.nodes) < self._many:
+                self._table = ListTable(views)
+            else:
+                from ostler.schedule.table_arrays import ArrayTable
+
+                self._table = ArrayTable(views)
+            for view in self.running.values():
+                self._table.hold(view.alloc, self._hold_of(self._table, view))
+        return self._table
+
+    def apply(self, delta: Delta) -> None:
+        """Take note of what changed."""
+        self._forget_assumed()
+        if delta.known_ever is not None:
+            self.known_ever = delta.known_ever
+            self.all_dirty = True
+            for shape in self._table.shapes.values() if self._table else ():
+                shape.seen = False
+        if delta.rules is not None and delta.rules != self.rules:
+            self.rules = delta.rules
+            self.all_dirty = True
+        if delta.resuming is not None:
+            self.resuming = list(delta.resuming)
+            self.all_dirty = True
+        for number in delta.over:
+            self._over(number)
+        for run in delta.running:
+            self._runs(run)
+        for view in delta.nodes:
+            self._node(view)
+
+    def _node(self, view: NodeView) -> None:
+        old = self.nodes.get(view.name)
+        self.nodes[view.name] = view
+        if self._table is None or not self._table.knows(view):
+            self._table = None
+            self.all_dirty = True
+        elif self._table.put(view):
+            self.dirty.add(view.partition)
+            if old is not None:
+                self.dirty.add(old.partition)
+
+    def _runs(self, view: RunningView) -> None:
+        old = self.running.get(view.alloc)
+        self.running[view.alloc] = view
+        slot = view.goes_on is not None
+        if (old.goes_on, old.draining) != (view.goes_on, view.draining) if old else slot:
+            self.slots_changed = True
+        if slot:
+            self.slots[view.alloc] = view
+        else:
+            self.slots.pop(view.alloc, None)
+        if old is not None and _alike(old, view):
+            if old.ends_at == view.ends_at:
+                return
+            self.moved.append((view, min(old.ends_at, view.ends_at)))
+        else:
+            if old is not None:
+                self._count(old, -1)
+            self._count(view, 1)
+            self._touch(view)
+        if self._table is not None:
+            self._table.hold(view.alloc, self._hold_of(self._table, view))
+
+    def _over(self, number: int) -> None:
+        self.slots.pop(number, None)
+        view = self.running.pop(number, None)
+        if view is not None:
+            self._count(view, -1)
+            self._touch(view)
+            if self._table is not None:
+                self._table.drop(number)
+
+    def _count(self, view: RunningView, sign: int) -> None:
+        if not view.suspended:
+            cpus = sum(len(place.cpus) for place in view.placements)
+            self._hold_cpus(view.user, sign * cpus)
+        licences.change(self.licensed, view.licences, sign)
+
+    def _hold_cpus(self, user: str, cpus: int) -> None:
+        left = self.held.get(user, 0) + cpus
+        if left:
+            self.held[user] = left
+        else:
+            self.held.pop(user, None)
+
+    def _touch(self, view: RunningView) -> None:
+        for place in view.placements:
+            if node := self.nodes.get(place.node):
+                self.dirty.add(node.partition)
+
+    def settled(self) -> None:
+        """Note that everything that was told has been looked at."""
+        self.dirty.clear()
+        self.moved.clear()
+        self.all_dirty = self.slots_changed = False
+
+    def partitions(self, view: RunningView) -> set[str]:
+        """Return in which partitions it is."""
+        nodes = (self.nodes.get(place.node) for place in view.placements)
+        return {node.partition for node in nodes if node is not None}
+
+    def end(self, views: Iterable[RunningView]) -> None:
+        """Take these allocations away, and give back what they hold."""
+        gone = {view.alloc for view in views}
+        for number in gone:
+            view = self.running[number]
+            masks = [0 if view.suspended else mask_of(place.cpus) for place in view.placements]
+            self._over(number)
+            self.table.give(view.placements, masks)
+        self.resuming = [view for view in self.resuming if view.alloc not in gone]
+
+    # -- what a plan does -------------------------------------------------------------------------
+
+    def assume(self, entry: WaitingView, places: tuple[Placement, ...], ends_at: float) -> Assumed:
+        """Note that an element starts; its places are taken already."""
+        found = Assumed(-1 - len(self.assumed), entry, places, ends_at)
+        self.assumed.append(found)
+        self._hold_cpus(found.user, found.cpus)
+        licences.change(self.licensed, found.licences, 1)
+        parts = [(self.table.rows[p.node], self.table.counts_of(p)) for p in places]
+        self.table.hold(found.number, Hold(ends_at, parts, found.user, found.cpus))
+        return found
+
+    def forecast_end(
+        self, number: int, places: tuple[Placement, ...], cpus: tuple[int, ...], of: dict[str, int]
+    ) -> None:
+        """Give back what an allocation holds, as if it had ended.
+
+        cpus: the ones to be given, as bits by place. of: its licences.
+        """
+        licences.change(self.licensed, of, -1)
+        hold = self.table.holds.get(number)
+        if hold is not None:
+            self._hold_cpus(hold.user, -hold.user_cpus)
+        self.table.drop(number)
+        self.table.give(places, cpus)
+
+    def _forget_assumed(self) -> None:
+        for found in self.assumed:
+            self._hold_cpus(found.user, -found.cpus)
+            licences.change(self.licensed, found.licences, -1)
+            if self._table is not None:
+                self._table.drop(found.number)
+            for place in found.places:
+                self.dirty.add(self.nodes[place.node].partition)
+        self.assumed.clear()
+
+    def go_on(self, now: float) -> Resumes:
+        """Decide who goes on now; the others keep their CPUs from everybody else."""
+        if not self.resuming and self._plain:
+            self.resumes = NOBODY
+            return NOBODY
+        table, before = self.table, {*self.resumes.withheld}
+        self.resumes = resumes = Resumes(
+            self.resuming,
+            self.running,
+            lambda name: table.cpus[table.rows[name]] if name in table.rows else 0,
+            self.held,
+            self.rules.max_cpus_per_user,
+            now,
+        )
+        table.withhold(resumes.withheld)
+        for alloc, found in resumes.all.items():
+            if found.wait is None:
+                table.take_cpus(found.view.placements)
+                if (view := self.running.get(alloc)) is not None:
+                    self.running[alloc] = replace(view, suspended=False, ends_at=found.ends_at)
+                    self._hold_cpus(view.user, found.cpus)
+        self.resuming = [v for v in self.resuming if resumes.all[v.alloc].wait is not None]
+        nodes = before | {*resumes.withheld}
+        for view in self.running.values():
+            if view.alloc in resumes.all or any(p.node in nodes for p in view.placements):
+                table.hold(view.alloc, self._hold_of(table, view))
+        self._plain = not resumes.withheld
+        self.all_dirty = True
+        return resumes
+
+    def _hold_of(self, table: Table, view: RunningView) -> Hold:
+        at, masks, held = self.gives_back(view)
+        parts = []
+        for place, mask in zip(view.placements, masks, strict=True):
+            if (row := table.rows.get(place.node)) is not None:
+                parts.append((row, table.counts_of(place, mask.bit_count())))
+        return Hold(at, parts, view.user, held)
+
+    def gives_back(self, view: RunningView) -> tuple[float, tuple[int, ...], int]:
+        """Return when it should end, which CPUs it then gives back by place, and for its user.
+
+        Nobody can tell when a suspended allocation ends; it gives back no CPUs, for it holds none.
+        CPUs that a waiting resume will take are not given to anybody else.
+        """
+        found = self.resumes.all.get(view.alloc)
+        if found is not None:
+            held = 0 if found.wait else found.cpus
+            return found.ends_at, self.resumes.given_back(found), held
+        if view.suspended:
+            return inf, (0,) * len(view.placements), 0
+        kept = self.resumes.withheld
+        masks = tuple(mask_of(p.cpus) & ~kept.get(p.node, 0) for p in view.placements)
+        return view.ends_at, masks, sum(len(place.cpus) for place in view.placements)
+
+    def copy(self) -> "Picture":
+        """Return another to be changed on its own."""
+        other = Picture(many=self._many)
+        for name, value in vars(self).items():
+            setattr(other, name, value.copy() if isinstance(value, list | dict | set) else value)
+        other._table = self._table.copy() if self._table is not None else None
+        return other
+
+
+def _alike(old: RunningView, view: RunningView) -> bool:
+    return (
+        old.placements == view.placements
+        and old.suspended == view.suspended
+        and old.user == view.user
+        and old.licences == view.licences
+    )

@@ -1,0 +1,380 @@
+"""The table of a machine of many nodes: arrays, with how often each shape fits on each node.
+
+That matrix is kept up to date: a change of a few nodes is a few columns, worked out for all shapes
+at once. NumPy is imported with this module, so small machines never load it.
+"""
+
+from collections.abc import Iterable
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostler.model.resources import Request
+from ostler.schedule.choose import Seats, choose
+from ostler.schedule.snapshot import NodeView
+from ostler.schedule.table import WHOLE, Counts, Head, Hold, Shape, Table
+
+Ints = NDArray[np.int64]
+Caps = NDArray[np.int32]  # tasks of a shape that have room, by row
+Bools = NDArray[np.bool_]
+
+_CELLS = 1 << 24  # of the matrix, at most: 64 MiB. Shapes beyond that are worked out when asked for
+_FEW = 16  # shapes there is room for at first
+_PARTS = 64  # the same for parts of allocations
+
+
+class ArrayTable(Table):
+    """Columns are the first index, so that one column of all nodes lies together."""
+
+    def __init__(self, views: Iterable[NodeView]) -> None:
+        super().__init__(views)
+        size = len(self.views)
+        free = [self._counts(c, v, WHOLE) for v, c in zip(self.views, self.cpus, strict=True)]
+        self._free: Ints = np.array(free, np.int64).reshape(size, self.width).T.copy()
+        whole = [self.whole(view.facts) for view in self.views]
+        self._whole: Ints = np.array(whole, np.int64).reshape(size, self.width).T.copy()
+        self._states: dict[object, int] = {}  # of a node as far as it decides who may use it
+        self._kinds: dict[object, int] = {}  # features
+        self._state: Ints = np.zeros(size, np.int64)
+        self._kind: Ints = np.zeros(size, np.int64)
+        for row in range(size):
+            self._describe(row)
+        self._stale: set[int] = set()  # rows that changed since the matrix was made
+        self._slots: list[tuple[object, ...] | None] = []  # key of the shape that has it
+        self._caps: Caps = np.zeros((_FEW, size), np.int32)
+        self._ok: Bools = np.zeros((_FEW, size), np.bool_)
+        self._need: Ints = np.zeros((self.width, _FEW), np.int64)
+        self._most: Ints = np.zeros(_FEW, np.int64)
+        self._total: Ints = np.zeros(_FEW, np.int64)  # tasks that have room
+        self._some: Ints = np.zeros(_FEW, np.int64)  # nodes with room for any
+        self._end: NDArray[np.float64] = np.full(_PARTS, inf)
+        self._where: Ints = np.zeros(_PARTS, np.int64)
+        self._gives: Ints = np.zeros((self.width, _PARTS), np.int64)
+        self._parts: dict[int, list[int]] = {}  # allocation -> places in these arrays
+        self._spare = list(range(_PARTS - 1, -1, -1))
+        self._order: Ints | None = None  # places of planned ends, in order of time
+
+    # -- rows -----------------------------------------------------------------------------------
+
+    def free(self, row: int) -> Counts:
+        """Return what is free there now; the caller may change the list."""
+        found: Counts = self._free[:, row].tolist()
+        return found
+
+    def set_free(self, changed: dict[int, Counts]) -> None:
+        """Take note of what is free on these rows."""
+        for row, counts in changed.items():
+            self._free[:, row] = counts
+        self._stale.update(changed)
+
+    def _other_state(self, row: int) -> None:
+        self._whole[:, row] = self.whole(self.views[row].facts)
+        self._describe(row)
+        for shape in self.shapes.values():
+            if shape.slot >= 0:
+                self._ok[shape.slot, row] = self.eligible(row, shape)
+            else:
+                shape.kept = None
+        self._stale.add(row)
+
+    def _describe(self, row: int) -> None:
+        view = self.views[row]
+        state = view.partition, view.usable, view.gone
+        self._state[row] = self._states.setdefault(state, len(self._states))
+        self._kind[row] = self._kinds.setdefault(view.facts.features, len(self._kinds))
+
+    # -- shapes -----------------------------------------------------------------------------------
+
+    def fits(self, shape: Shape) -> bool:
+        """Say whether one element fits now."""
+        self._settle()
+        if shape.slot < 0 or shape.grouped or shape.request.nodes > 1:
+            return self.seats(shape) is not None
+        if shape.single:
+            return bool(self._some[shape.slot])
+        return bool(self._total[shape.slot] >= shape.request.tasks)
+
+    def seats(self, shape: Shape, head: Head | None = None) -> Seats | None:
+        """Return where one element goes now; beside what is promised to the head, if given."""
+        caps = self._caps_of(shape)
+        if head is not None:
+            caps = caps.copy()
+            for row, after in head.after.items():
+                caps[row] = _least(shape, self.free(row), after) if caps[row] else 0
+        return self._choose(shape, caps)
+
+    def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
+        """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
+        caps = _capacity(shape, self._whole, self._eligible(shape, idle=not usable))
+        return self._choose(shape, caps) is not None
+
+    def forget(self, known: tuple[object, ...]) -> None:
+        """Do not keep this shape any more."""
+        slot = self.shapes[known].slot
+        if slot >= 0:
+            self._slots[slot] = None
+        super().forget(known)
+
+    def _caps_of(self, shape: Shape) -> Caps:
+        """Return how many tasks fit on each node; not to be changed."""
+        self._settle()
+        if shape.slot < 0 and not self._enter(shape):
+            ok = shape.kept
+            if not isinstance(ok, np.ndarray):
+                ok = shape.kept = self._eligible(shape)
+            return _capacity(shape, self._free, ok)
+        caps: Caps = self._caps[shape.slot]
+        return caps
+
+    def _enter(self, shape: Shape) -> bool:
+        """Give the shape a row of the matrix, if there is any for it."""
+        known = (shape.partition, *shape.request.shape)
+        if self.shapes.get(known) is not shape:
+            return False
+        if None in self._slots:
+            slot = self._slots.index(None)
+        elif (len(self._slots) + 1) * len(self.views) > _CELLS:
+            return False
+        else:
+            slot = len(self._slots)
+            self._slots.append(None)
+            self._grow(len(self._slots))
+        self._slots[slot] = known
+        shape.slot, shape.kept = slot, None
+        self._ok[slot] = self._eligible(shape)
+        self._need[:, slot] = 0
+        for column, need in shape.needs:
+            self._need[column, slot] = need
+        self._most[slot] = shape.most
+        self._caps[slot] = caps = _capacity(shape, self._free, self._ok[slot])
+        self._total[slot] = caps.sum(dtype=np.int64)
+        self._some[slot] = np.count_nonzero(caps)
+        return True
+
+    def _grow(self, slots: int) -> None:
+        if slots <= len(self._most):
+            return
+        more = len(self._most)
+        size = len(self.views)
+        self._caps = np.concatenate([self._caps, np.zeros((more, size), np.int32)])
+        self._ok = np.concatenate([self._ok, np.zeros((more, size), np.bool_)])
+        self._need = np.concatenate([self._need, np.zeros((self.width, more), np.int64)], axis=1)
+        self._most = np.concatenate([self._most, np.zeros(more, np.int64)])
+        self._total = np.concatenate([self._total, np.zeros(more, np.int64)])
+        self._some = np.concatenate([self._some, np.zeros(more, np.int64)])
+
+    def _settle(self) -> None:
+        """Bring the columns of changed rows up to date, for all shapes at once."""
+        if not self._stale:
+            return
+        rows = np.fromiter(self._stale, np.int64, len(self._stale))
+        self._stale.clear()
+        slots = len(self._slots)
+        if not slots:
+            return
+        free = self._free[:, rows]
+        found = np.repeat(self._most[:slots, None], len(rows), axis=1)
+        for column in range(self.width):
+            need = self._need[column, :slots]
+            asking = np.flatnonzero(need)
+            if len(asking):
+                room = free[column][None, :] // need[asking][:, None]
+                found[asking] = np.minimum(found[asking], room)
+        np.maximum(found, 0, out=found)
+        found *= self._ok[:slots, rows]
+        old = self._caps[:slots, rows]
+        self._total[:slots] += found.sum(axis=1) - old.sum(axis=1, dtype=np.int64)
+        self._some[:slots] += np.count_nonzero(found, axis=1) - np.count_nonzero(old, axis=1)
+        self._caps[:slots, rows] = found
+
+    def _eligible(self, shape: Shape, *, idle: bool = False) -> Bools:
+        """Return which nodes may be given to it, as `eligible` says of each."""
+        states = np.array(
+            [
+                state[0] == shape.partition and (not state[2] if idle else state[1])
+                for state in self._states
+                if isinstance(state, tuple)
+            ],
+            np.bool_,
+        )
+        found: Bools = states[self._state]
+        if shape.constraint is not None:
+            matches = shape.constraint.matches
+            kinds = np.array([matches(k) for k in self._kinds if isinstance(k, tuple)], np.bool_)
+            found &= kinds[self._kind]
+        request = shape.request
+        if request.nodelist:
+            named = np.zeros(len(found), np.bool_)
+            named[self._rows_of(request.nodelist)] = True
+            found &= named
+        if request.exclude:
+            found[self._rows_of(request.exclude)] = False
+        return found
+
+    def _rows_of(self, names: Iterable[str]) -> list[int]:
+        return [self.rows[name] for name in names if name in self.rows]
+
+    def _choose(self, shape: Shape, caps: Caps) -> Seats | None:
+        if shape.single:
+            # Zero becomes the largest number, so that the least that fits is the least of all.
+            row = int((caps.view(np.uint32) - np.uint32(1)).argmin())
+            return [(row, 1)] if caps[row] else None
+        rows = np.flatnonzero(caps) if shape.grouped else _candidates(caps, shape.request)
+        if rows is None:
+            return None
+        found = list(zip(caps[rows].tolist(), rows.tolist(), strict=True))
+        return choose(found, shape.request, self.members(shape))
+
+    # -- planned ends -----------------------------------------------------------------------------
+
+    def earliest(self, shape: Shape, now: float) -> tuple[float, Seats, dict[int, Counts]] | None:
+        """Return when one element fits as allocations end, where, and what is free there then.
+
+        Room only grows as allocations end, so the time is found by halving.
+        """
+        ok = self._eligible(shape)
+        order = self._in_order()
+        order = order[ok[self._where[order]]]
+        ends = np.maximum(self._end[order], now)
+        last = np.flatnonzero(np.append(ends[1:] != ends[:-1], [True] * bool(len(ends)))) + 1
+        free, done, low, high = self._free, 0, 0, len(last)
+        while low < high:
+            middle = (low + high) // 2
+            then = self._after(free, order[done : last[middle]], shape)
+            if self._choose(shape, _capacity(shape, then, ok)) is not None:
+                high = middle
+            else:
+                free, done, low = then, int(last[middle]), middle + 1
+        if low == len(last):
+            seats = self._choose(shape, _capacity(shape, self._whole, ok))
+            return None if seats is None else (inf, seats, _at(self._whole, seats))
+        then = self._after(self._free, order[: last[low]])
+        seats = self._choose(shape, _capacity(shape, then, ok)) or []
+        return float(ends[last[low] - 1]), seats, _at(then, seats)
+
+    def next_end(self, after: float) -> float:
+        """Return the first planned end later than this; inf if there is none."""
+        later = self._end[self._end > after]
+        return float(later.min()) if len(later) else inf
+
+    def copy(self) -> "ArrayTable":
+        """Return another that may be changed on its own."""
+        self._settle()
+        other = ArrayTable.__new__(ArrayTable)
+        self.copy_into(other)
+        for name in ("_free", "_whole", "_state", "_kind", "_caps", "_ok", "_need", "_most"):
+            setattr(other, name, getattr(self, name).copy())
+        for name in ("_total", "_some", "_end", "_where", "_gives"):
+            setattr(other, name, getattr(self, name).copy())
+        return other
+
+    def _after(self, free: Ints, parts: Ints, shape: Shape | None = None) -> Ints:
+        """Return what is free when these parts were given back; in what the shape asks for only."""
+        then, where = free.copy(), self._where[parts]
+        for column in [c for c, _ in shape.needs] if shape else range(self.width):
+            more = np.bincount(where, self._gives[column, parts], then.shape[1])
+            then[column] += more.astype(np.int64)
+        return then
+
+    def _in_order(self) -> Ints:
+        if self._order is None:
+            finite = np.flatnonzero(self._end < inf)
+            self._order = finite[np.argsort(self._end[finite], kind="stable")]
+        return self._order
+
+    def _came(self, number: int, hold: Hold) -> None:
+        if hold.at == inf:
+            return
+        self._order = None
+        places = self._parts[number] = []
+        for row, counts in hold.parts:
+            if not self._spare:
+                self._more_parts()
+            place = self._spare.pop()
+            places.append(place)
+            self._end[place], self._where[place] = hold.at, row
+            self._gives[:, place] = counts
+
+    def _left(self, number: int, at: float) -> None:
+        if at < inf:
+            places = self._parts.pop(number)
+            self._order = None
+            self._end[places] = inf
+            self._spare += places
+
+    def _more_parts(self) -> None:
+        size = len(self._end)
+        self._end = np.concatenate([self._end, np.full(size, inf)])
+        self._where = np.concatenate([self._where, np.zeros(size, np.int64)])
+        gives = np.zeros((self.width, size), np.int64)
+        self._gives = np.concatenate([self._gives, gives], axis=1)
+        self._spare = list(range(2 * size - 1, size - 1, -1))
+
+
+def _capacity(shape: Shape, free: Ints, ok: Bools) -> Caps:
+    """Return how many tasks have room on each node."""
+    found = np.full(free.shape[1], shape.most, np.int64)
+    for column, need in shape.needs:
+        np.minimum(found, free[column] // need if need > 1 else free[column], out=found)
+    np.maximum(found, 0, out=found)
+    found *= ok
+    return found.astype(np.int32)
+
+
+def _least(shape: Shape, free: Counts, after: Counts) -> int:
+    tasks = shape.most
+    for column, need in shape.needs:
+        tasks = min(tasks, free[column] // need, after[column] // need)
+    return max(tasks, 0)
+
+
+def _at(free: Ints, seats: Seats) -> dict[int, Counts]:
+    return {row: free[:, row].tolist() for row, _ in seats}
+
+
+def _candidates(caps: Caps, request: Request) -> Ints | None:
+    """Return a few nodes from which `choose` chooses as from all; None: it cannot be seated."""
+    tasks, count = request.tasks, request.nodes
+    if not count and not request.spread:
+        return _fewest(caps, tasks)
+    if count:
+        if np.count_nonzero(caps) < count or tasks < count:
+            return None
+        share = -(-tasks // count)
+        if not request.spread:
+            enough = np.flatnonzero(caps >= share)
+            if len(enough) >= count:
+                return _lowest(caps, enough, count)
+    some = np.flatnonzero(caps)
+    return _lowest(-caps, some, min(count or tasks, len(some))) if len(some) else None
+
+
+def _lowest(values: Caps, rows: Ints, count: int) -> Ints:
+    """Return those of the rows with the lowest values; of equals the first."""
+    if len(rows) <= count:
+        return rows
+    among = values[rows]
+    limit = np.partition(among, count - 1)[count - 1]
+    less = rows[among < limit]
+    return np.concatenate([less, rows[among == limit][: count - len(less)]])
+
+
+def _fewest(caps: Caps, tasks: int) -> Ints | None:
+    """Return the roomiest that are filled, and the one that takes what is left of the tasks."""
+    enough = np.flatnonzero(caps >= tasks)
+    if len(enough):
+        return enough[[int(caps[enough].argmin())]]
+    levels = np.bincount(caps)
+    room = np.cumsum((levels * np.arange(len(levels)))[::-1])[::-1]  # of this level and above
+    if not len(room) or room[0] < tasks:
+        return None
+    level = int(np.flatnonzero(room >= tasks)[-1])
+    left = tasks - (int(room[level + 1]) if level + 1 < len(room) else 0)
+    full = (left - 1) // level
+    left -= full * level
+    chosen = [np.flatnonzero(caps > level), np.flatnonzero(caps == level)[: full + 1]]
+    smaller = np.flatnonzero((caps >= left) & (caps < level))
+    if len(smaller):
+        chosen.append(smaller[[int(caps[smaller].argmin())]])
+    return np.concatenate(chosen)
