@@ -136,7 +136,15 @@ def begun(alloc: Allocation) -> float:
 def _rank(entry: Entry) -> Rank:
     job, spec = entry.job, entry.job.spec
     duration = float(spec.time_limit) or inf
-    return Rank(job.priority, job.submitted_at, spec.partition, spec.request, duration)
+    return Rank(
+        job.priority,
+        job.submitted_at,
+        spec.partition,
+        spec.request,
+        duration,
+        spec.project,
+        spec.boost,
+    )
 
 
 def _resuming(s: State) -> list[ResumeView]:

@@ -168,8 +168,3 @@ class Queue:
         other.classes = {number: found.copy() for number, found in self.classes.items()}
         other.partitions = {name: numbers.copy() for name, numbers in self.partitions.items()}
         return other
-
-
-def order_of(view: WaitingView) -> Key:
-    """Return its place in the queue: high priority, then returned ones, then age, then job id."""
-    return -view.priority, not view.head, view.submitted_at, view.job

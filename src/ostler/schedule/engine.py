@@ -11,10 +11,11 @@ from heapq import heapify, heappop, heapreplace
 from math import inf
 
 from ostler.model.states import Rule
-from ostler.schedule.classes import Class, Queue, order_of
+from ostler.schedule.classes import Class, Queue
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
+from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import (
     Delta,
@@ -39,7 +40,8 @@ class Engine:
     def __init__(self, *, many: int = MANY) -> None:
         """Begin with an empty machine. many: nodes from which on NumPy is used."""
         self.picture = Picture(many=many)
-        self.queue = Queue(order_of)
+        self.ranking = Ranking()
+        self.queue = Queue(self.ranking.enter)
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}
         self._told: dict[int, Rule] = {}
@@ -82,19 +84,31 @@ class Engine:
 
     def _sort_anew(self, *, by_user: bool) -> None:
         views = [entry.view for entry in self.queue.entries.values()]
-        self.queue = Queue(self.queue.order, by_user=by_user)
+        self.queue = Queue(self.ranking.enter, by_user=by_user)
         for view in views:
             self.queue.put(view)
             self._news.add(view.job)
+
+    def _rank_anew(self, now: float) -> None:
+        """Give all that waits its place in the queue as of now."""
+        picture = self.picture
+        views = [entry.view for entry in self.queue.entries.values()]
+        self.ranking.renew(picture.scorer(now), views)
+        self._sort_anew(by_user=self.queue.by_user)
+        self.ranking.settled()
+        picture.ranks_changed, picture.all_dirty = False, True
 
     def plan(self, now: float) -> Plan:
         """Return what to resume and start now, and the rules of waits that are new.
 
         now: Unix seconds. `waits` has the jobs whose rule differs from what was told last.
         """
-        picture, queue = self.picture, self.queue
+        picture = self.picture
+        if picture.ranks_changed or self.ranking.valid_until <= now:
+            self._rank_anew(now)
         if not self._is_stirred(now):
-            return Plan([], self._tell(()), self._yields, self._number)
+            return Plan([], self._tell(()), self._yields, self._number, self._wake())
+        queue = self.queue
         slots = Slots(self) if picture.slots else None
         planner = Planner(picture, now, self.heads)
         dirty = self._dirty(now)
@@ -113,7 +127,12 @@ class Engine:
         self._yields = (
             slots.that_yield(self, planner.resumes, now) if slots is not None else frozenset()
         )
-        return Plan(list(planner.lines), waits, self._yields, self._number)
+        return Plan(list(planner.lines), waits, self._yields, self._number, self._wake())
+
+    def _wake(self) -> float | None:
+        """Return when time alone may change the plan."""
+        at = self.ranking.valid_until if self.queue.entries else inf
+        return at if at < inf else None
 
     def lines(self, now: float) -> list[Start | Resume]:
         """Return what would be started: every partition is looked at."""
@@ -298,7 +317,9 @@ class Engine:
         for name, value in vars(self).items():
             setattr(other, name, value.copy() if isinstance(value, dict | set) else value)
         other.picture = self.picture.copy()
+        other.ranking = self.ranking.copy()
         other.queue = self.queue.copy()
+        other.queue.order = other.ranking.enter
         return other
 
 

@@ -17,7 +17,6 @@ from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
 from ostler.schedule.forecast import Expected, forecast
 from ostler.schedule.funnel import funnel
-from ostler.schedule.order import queue_order
 from ostler.schedule.outlook import DEPTH, STEPS, run
 from ostler.schedule.planner import Planner
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason
@@ -74,8 +73,8 @@ def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:
 
 def _offer_those_before(planner: Planner, entry: WaitingView) -> _Ahead:
     found = _Ahead()
-    queue = queue_order(view for view in planner.snapshot.waiting if view.blocked is None)
-    for other in queue:
+    ready = (view for view in planner.snapshot.waiting if view.blocked is None)
+    for other in planner.scorer.in_order(ready):
         if other is entry:
             break
         found.before.append(other)

@@ -7,7 +7,6 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.forecast import forecast
-from ostler.schedule.order import queue_order
 from ostler.schedule.planner import Planner
 from ostler.schedule.snapshot import Snapshot, Wait, WaitingView
 
@@ -47,7 +46,7 @@ def run(
             ready.append(entry)
         else:
             waits[entry.job] = entry.blocked
-    for entry in queue_order(ready):
+    for entry in planner.scorer.in_order(ready):
         left, wait = planner.offer(entry, entry.elements)
         if wait is not None:
             waits[entry.job] = wait

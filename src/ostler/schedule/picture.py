@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
+from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.resumes import Resumes
 from ostler.schedule.room import mask_of
 from ostler.schedule.rules import Rules
-from ostler.schedule.snapshot import Delta, NodeView, ResumeView, RunningView, WaitingView
+from ostler.schedule.snapshot import Delta, NodeView, ResumeView, RunningView, Standing, WaitingView
 from ostler.schedule.table import Hold, Table
 from ostler.schedule.table_lists import ListTable
 
@@ -44,10 +45,13 @@ class Picture:
 
     def __init__(self, *, many: int = MANY) -> None:
         self.nodes: dict[str, NodeView] = {}
+        self.cpus = 0  # of all nodes that have not left
         self.running: dict[int, RunningView] = {}
         self.resuming: list[ResumeView] = []
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()
+        self.standings: tuple[Standing, ...] = ()
+        self.ranks_changed = False  # the order of what waits depends on something that changed
         self.held: dict[str, int] = {}  # CPUs by user
         self.licensed: dict[str, int] = {}  # licences that are in use
         self.resumes = NOBODY
@@ -77,6 +81,10 @@ class Picture:
                 self._table.hold(view.alloc, self._hold_of(self._table, view))
         return self._table
 
+    def scorer(self, now: float) -> Scorer:
+        """Return what knows the order of what waits."""
+        return Scorer(self.rules, now, self.cpus, by_standing(self.standings))
+
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
         self._forget_assumed()
@@ -87,7 +95,10 @@ class Picture:
                 shape.seen = False
         if delta.rules is not None and delta.rules != self.rules:
             self.rules = delta.rules
-            self.all_dirty = True
+            self.all_dirty = self.ranks_changed = True
+        if delta.standings is not None and delta.standings != self.standings:
+            self.standings = delta.standings
+            self.ranks_changed = True
         if delta.resuming is not None:
             self.resuming = list(delta.resuming)
             self.all_dirty = True
@@ -101,6 +112,9 @@ class Picture:
     def _node(self, view: NodeView) -> None:
         old = self.nodes.get(view.name)
         self.nodes[view.name] = view
+        if more := _cpus(view) - _cpus(old):
+            self.cpus += more
+            self.ranks_changed = self.ranks_changed or bool(self.rules.weights.size)
         if self._table is None or not self._table.knows(view):
             self._table = None
             self.all_dirty = True
@@ -285,3 +299,7 @@ def _alike(old: RunningView, view: RunningView) -> bool:
         and old.user == view.user
         and old.licences == view.licences
     )
+
+
+def _cpus(view: NodeView | None) -> int:
+    return 0 if view is None or view.gone else len(view.facts.cpus)

@@ -7,7 +7,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 """
 
 from bisect import insort
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import inf
 
 from msgspec.structs import replace
@@ -15,10 +15,9 @@ from msgspec.structs import replace
 from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
-from ostler.schedule.classes import order_of
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import parse_policy
-from ostler.schedule.priority import Key
+from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Resume, Snapshot, Start, Wait, WaitingView, whole
@@ -55,6 +54,11 @@ class Planner:
         made = cls(picture, now)
         made.snapshot = snapshot
         return made
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """Return what knows the order of what waits."""
+        return self.picture.scorer(self.now)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Planner:
             if isinstance(found, Rule):
                 wait = self.wait(entry, found)
                 if found is Rule.RESOURCES and entry.partition not in self.heads:
-                    self.lead(shape, entry.job, entry.user, order_of(entry))
+                    self.lead(shape, entry.job, entry.user, self.scorer.key(entry))
                     head = self.heads.get(entry.partition)
                     if head is not None and head.shadow < inf:
                         wait = replace(wait, expected_start=head.shadow)

@@ -9,8 +9,8 @@ Source: "Multifactor Priority Plugin" of Slurm's documentation, for the sum and 
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from math import inf
-from typing import Protocol
+from math import ceil, inf
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -45,6 +45,9 @@ class Ranked(Protocol):
     def head(self) -> bool: ...
     @property
     def request(self) -> Request: ...
+
+
+R = TypeVar("R", bound=Ranked)
 
 
 class Stands(Protocol):
@@ -89,6 +92,10 @@ class Scorer:
     def key(self, job: Ranked) -> Key:
         """Return the place in the queue: what comes first is less."""
         return -self.score(job), not job.head, job.submitted_at, job.job
+
+    def in_order(self, jobs: Iterable[R]) -> list[R]:
+        """Return the jobs, first one first."""
+        return sorted(jobs, key=self.key)
 
     def score(self, job: Ranked) -> int:
         """Return the score in grains."""
@@ -168,4 +175,4 @@ def _passed(ahead: Ranked, behind: Ranked, scorer: Scorer) -> float:
 
 def full_minute(at: float) -> float:
     """Return the first full minute at or after this second."""
-    return inf if at == inf else -(-int(at) // STEP) * STEP
+    return inf if at == inf else ceil(at / STEP) * STEP

@@ -31,6 +31,8 @@ class Rank(Struct, frozen=True):
     partition: str
     request: Request
     duration: float  # seconds an element may take; inf without a limit
+    project: str = ""
+    boost: int = 0
 
 
 class RunningView(Struct):

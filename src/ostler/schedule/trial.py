@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ostler.schedule.order import queue_order
 from ostler.schedule.planner import Planner
 from ostler.schedule.snapshot import NodeView, RunningView, Snapshot, Start, WaitingView
 
@@ -23,7 +22,7 @@ class Trial:
         """Say whether more of the job starts than now, in another snapshot or as another entry."""
         entry = entry or self.entry
         planner = Planner.of(snapshot or self.snapshot, self.planner.now)
-        for other in queue_order([*self.before, entry]):
+        for other in planner.scorer.in_order([*self.before, entry]):
             planner.offer(other, other.elements)
             if other is entry:
                 break

@@ -41,7 +41,9 @@ class Slots:
             for partition in {rank.partition for _, rank in self.staying}
         }
         self.before = None
-        if any(_is_passed(view, rank, first[rank.partition]) for view, rank in self.staying):
+        if any(
+            _is_passed(engine, view, rank, first[rank.partition]) for view, rank in self.staying
+        ):
             self.before = engine.copy()
 
     def that_yield(self, engine: "Engine", resumes: Resumes, now: float) -> frozenset[int]:
@@ -56,7 +58,11 @@ class Slots:
         rivals = []
         for view, rank in self.staying:
             ahead = first[rank.partition]
-            if ahead is not None and ahead[-1] != view.job and _is_passed(view, rank, ahead):
+            if (
+                ahead is not None
+                and ahead[-1] != view.job
+                and _is_passed(engine, view, rank, ahead)
+            ):
                 rivals.append((view, rank))
         # What is not given again when all are given up makes the first guess. What would be given
         # again as soon as it ends must not be: it would come and go for ever.
@@ -98,23 +104,28 @@ def _wait_again(trial: "Engine", rivals: Iterable[Slot]) -> None:
                 trial.queue.add(view.job, count)
             elif cap is None or cap.rule is Rule.ARRAY_CAP:
                 trial.blocked.pop(view.job, None)
-                trial.queue.put(
-                    WaitingView(
-                        view.job,
-                        count,
-                        rank.request,
-                        rank.partition,
-                        view.user,
-                        rank.priority,
-                        rank.submitted_at,
-                        rank.duration,
-                    )
-                )
+                trial.queue.put(_waiting(view, rank, count))
 
 
-def _is_passed(view: RunningView, rank: Rank, key: Key | None) -> bool:
+def _waiting(view: RunningView, rank: Rank, count: int) -> WaitingView:
+    """Return what elements of the slot's job would be if they waited."""
+    return WaitingView(
+        view.job,
+        count,
+        rank.request,
+        rank.partition,
+        view.user,
+        rank.priority,
+        rank.submitted_at,
+        rank.duration,
+        project=rank.project,
+        boost=rank.boost,
+    )
+
+
+def _is_passed(engine: "Engine", view: RunningView, rank: Rank, key: Key | None) -> bool:
     """Say whether an entry of this place in the queue comes before the job of the slot."""
-    return key is not None and key < (-rank.priority, True, rank.submitted_at, view.job)
+    return key is not None and key < engine.ranking.key(_waiting(view, rank, 1))
 
 
 def _is_wanted_back(view: RunningView, resumes: Resumes) -> bool:
