@@ -1,21 +1,30 @@
 """Conservative backfilling on counted processors: everybody has a promise."""
 
 from bisect import bisect_left
+from functools import reduce
 from heapq import heappop, heappush
+from operator import or_
 
 from ostler.schedule.counted_profile import Profile
 from ostler.schedule.counted_seconds import NEVER, Endings
 from ostler.schedule.counted_work import Work
+
+# What a promise that moved, or an early end, gave free: who it was, from when to when, and the
+# levels that it made available: bit z is set if somewhere there z processors are free now and
+# were not before.
+Freed = tuple[int, int, int, int]
+
+LEVELS = 9  # bits: on a larger machine a level stands for several counts
 
 
 class Conservative:
     """The line.
 
     A promise can only be improved where something was freed since it was last tried: the window
-    that it moves to must contain a second of that. So each region that is freed, by an early end
-    or by a promise that moved, is shown to each promise once, and a sweep after which nothing was
-    freed costs nothing. `_regions` are those of the sweep before, by the job that moved, and of
-    early ends.
+    that it moves to must contain a second at which its size is available and was not. So what is
+    freed is shown to each promise once, by early ends in the next sweep, and by a promise that
+    moved to those behind it in the same sweep, to those before it in the next. A sweep without
+    anything to show costs nothing.
     """
 
     def __init__(self, work: Work, procs: int) -> None:
@@ -26,7 +35,9 @@ class Conservative:
         self._promises = [NEVER * self._count]  # a heap of second * count + job; some moved since
         self._endings = Endings()
         self._profile = Profile(procs)
-        self._regions: list[tuple[int, int, int]] = []  # who may not care; begin; end
+        self._coarse = max(0, procs.bit_length() - LEVELS)
+        self._tails: list[Freed] = []  # by early ends since the last sweep
+        self._moved: list[Freed] = []  # by the moves of the last sweep
 
     def coming(self) -> int:
         return min(self._endings.seconds[0], self._promises[0] // self._count)
@@ -39,8 +50,7 @@ class Conservative:
             self._place(job, now, due)
         for job in self._endings.pop(now):
             self._end(job, now)
-            if self._regions:
-                self._sweep(now, due)
+            self._sweep(now, due)
         self._begin(now, due)
 
     def batch(self, now: int, arriving: range) -> None:
@@ -48,7 +58,7 @@ class Conservative:
         ended = self._endings.pop(now)
         for job in ended:
             self._end(job, now)
-        if ended and self._regions:
+        if ended:
             self._sweep(now, due)
         for job in arriving:
             self._place(job, now, due)
@@ -88,54 +98,98 @@ class Conservative:
         unused = self._estimate[job] - self._run[job]
         if unused:
             self._profile.add(now, now + unused, self._size[job])
-            self._regions.append((self._count, now, now + unused))
+            self._tails.append(self._freed(job, now, now + unused))
+
+    def _freed(self, job: int, begin: int, end: int) -> Freed:
+        size, coarse, levels = self._size[job], self._coarse, 0
+        for free in self._profile.counts(begin, end):
+            levels |= (2 << (free >> coarse)) - (1 << (free - size + 1 >> coarse))
+        return job, begin, end, levels
 
     # ── a sweep ──────────────────────────────────────────────────────────────────────────────
 
     def _sweep(self, now: int, due: list[int]) -> None:
         """Lift each promise in order of arrival, and put it back as early as the others allow."""
-        before = [region for region in self._regions if region[2] > now]
-        freed: list[tuple[int, int, int]] = []
-        started = False
-        shown = -1
-        low = high = most = 0
-        size, starts, profile = self._size, self.starts, self._profile
-        while_of = self._estimate
+        if not self._tails and not self._moved:
+            return
+        tail_end = max((freed[2] for freed in self._tails), default=0)
+        tail_levels = reduce(or_, (freed[3] for freed in self._tails), 0)
+        shown = _sums(self._moved)
+        until, low, high, levels = shown[-1]  # is shown to those before `until`
+        self._tails, self._moved = [], []
+        size, starts, estimate, coarse = self._size, self.starts, self._estimate, self._coarse
+        seconds, free = self._profile.seconds, self._profile.free
         for job in self._waiting:
-            while before and before[0][0] <= job:
-                del before[0]
-                shown = -1
-            if shown < 0:
-                if not before and not freed:
+            if job >= until:
+                while job >= shown[-1][0]:
+                    shown.pop()
+                until, low, high, levels = _with(shown[-1], self._moved)
+                if not levels and not tail_levels:
                     break
-                regions = before + freed
-                low = max(now, min(region[1] for region in regions))
-                high = max(region[2] for region in regions)
-                most = profile.most(low, high)
-                shown = 1
             wanted = size[job]
-            if wanted > most:
-                continue
-            promise, length = starts[job], while_of[job]
-            first = max(now, low - length + 1)
-            last = min(high, promise)
-            if low >= promise or first >= last:
-                continue
-            begin = profile.earliest(wanted, length, first, last, promise)
-            if begin == NEVER:
-                continue
-            begin_end = begin + length
-            profile.add(begin, min(begin_end, promise), -wanted)
-            freed_from = max(begin_end, promise)
-            profile.add(freed_from, promise + length, wanted)
-            freed.append((job, freed_from, promise + length))
-            starts[job] = begin
-            if begin == now:
-                due.append(job)
-                started = True
+            level = 1 << (wanted >> coarse)
+            if level & tail_levels:
+                first, end = now, tail_end
+                if level & levels and high > end:
+                    end = high
+            elif level & levels:
+                first, end = low, high
             else:
-                heappush(self._promises, begin * self._count + job)
-            shown = -1
-        self._regions = freed
-        if started:
+                continue
+            promise, length = starts[job], estimate[job]
+            # From the promised second on it has enough in any case. So, if it fits in the second
+            # before that, its window may reach beyond; else it must end before.
+            last = promise
+            if free[bisect_left(seconds, promise) - 1] < wanted:
+                last -= length
+            if end < last:
+                last = end
+            first -= length - 1
+            if first < now:
+                first = now
+            if first >= last:
+                continue
+            after = first + length
+            if after >= last and (  # all windows have these two seconds
+                free[bisect_left(seconds, last) - 1] < wanted
+                or free[bisect_left(seconds, after if after < promise else promise) - 1] < wanted
+            ):
+                continue
+            found = self._profile.earliest(wanted, length, first, last, promise)
+            if found != NEVER:
+                self._move(job, found, now, due)
+                until, low, high, levels = _with((until, low, high, levels), self._moved[-1:])
+        if due:
             self._waiting = [job for job in self._waiting if starts[job] > now]
+
+    def _move(self, job: int, begin: int, now: int, due: list[int]) -> None:
+        """Put a promise to an earlier second."""
+        size, promise, profile = self._size[job], self.starts[job], self._profile
+        end = begin + self._estimate[job]
+        old_end = promise + self._estimate[job]
+        profile.add(begin, min(end, promise), -size)
+        profile.add(max(end, promise), old_end, size)
+        self.starts[job] = begin
+        self._moved.append(self._freed(job, max(end, promise), old_end))
+        if begin == now:
+            due.append(job)
+        else:
+            heappush(self._promises, begin * self._count + job)
+
+
+def _sums(moved: list[Freed]) -> list[Freed]:
+    """Return what the moves of a sweep freed together, each to be shown to those before its job.
+
+    The last is all of it, the one before that is without the first move, and so on to nothing.
+    """
+    sums = [(NEVER, NEVER, 0, 0)]
+    for freed in reversed(moved):
+        sums.append((freed[0], *_with(sums[-1], [freed])[1:]))
+    return sums
+
+
+def _with(shown: Freed, moved: list[Freed]) -> Freed:
+    until, low, high, levels = shown
+    for _, begin, end, more in moved:
+        low, high, levels = min(low, begin), max(high, end), levels | more
+    return until, low, high, levels

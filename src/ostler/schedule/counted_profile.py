@@ -34,10 +34,14 @@ class Profile:
         """Return how many are free in the first piece."""
         return self.free[0]
 
-    def most(self, begin: int, end: int) -> int:
-        """Return the most that are free at any time between these seconds."""
+    def counts(self, begin: int, end: int) -> set[int]:
+        """Return how many are free at any time between these seconds."""
         first = bisect_right(self.seconds, begin) - 1
-        return max(self.free[first : bisect_left(self.seconds, end, first)])
+        return set(self.free[first : bisect_left(self.seconds, end, first)])
+
+    def before(self, second: int) -> int:
+        """Return how many are free in the second before this one."""
+        return self.free[bisect_left(self.seconds, second) - 1]
 
     def add(self, begin: int, end: int, count: int) -> None:
         """Free so many processors between two seconds, begin < end; take them if count < 0."""
@@ -65,20 +69,17 @@ class Profile:
         """Return the first second from `begin` on at which `size` are free for `length` seconds.
 
         Returns `NEVER` if there is none before `end`. own: the second from which on enough is
-        free in any case, because what asks holds it.
+        free in any case, because what asks holds it; end <= own.
         """
         seconds, free = self.seconds, self.free
-        piece = bisect_right(seconds, begin) - 1
-        while True:
-            while free[piece] < size:
-                piece += 1
-                if seconds[piece] >= end:
+        first = bisect_right(seconds, begin) - 1
+        last = bisect_left(seconds, own, first)
+        until = begin + length
+        for count, after in zip(free[first:last], seconds[first + 1 : last + 1], strict=True):
+            if count < size:
+                if after >= end:
                     return NEVER
-            begin = max(begin, seconds[piece])
-            until = begin + length
-            until = min(until, own)
-            piece += 1
-            while seconds[piece] < until and free[piece] >= size:
-                piece += 1
-            if seconds[piece] >= until:
-                return begin
+                begin, until = after, after + length
+            elif after >= until:
+                break
+        return begin
