@@ -5,7 +5,17 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bench.bench import Bench
-from bench.rows import commands, during, elements, futures, latency, submissions, upkeep, waiting
+from bench.rows import (
+    commands,
+    during,
+    elements,
+    futures,
+    latency,
+    replay,
+    submissions,
+    upkeep,
+    waiting,
+)
 
 
 class Row(Struct, frozen=True):
@@ -25,6 +35,8 @@ ROWS = (
     Row("submissions", "durable, over one connection", submissions.one_connection, short=True),
     Row("run-latency", "`ostler run true`, one after another", commands.run, short=True),
     Row("futures", "a small Python function, through futures", futures.measure, short=True),
+    Row("replay", "a year of KTH's IBM SP2 by policy", replay.kth, short=True),
+    Row("replay-curie", "300,000 jobs on 80,640 processors", replay.curie),
     Row("waiting", "an array's speed by what waits behind it", waiting.measure),
     Row("clients", "submissions by the number of clients", submissions.many_clients),
     Row("memory", "resident size against waiting jobs", upkeep.memory),

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ostler.schedule.counted_work import TELL_EVERY, Rule, Tell, Work
 
-NEVER = 1 << 62  # later than any second of a trace
+NEVER = 1 << 80  # later than any second of a replay
 
 
 class Endings:
