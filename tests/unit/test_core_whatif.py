@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from ostler.core.whatif import asked_if
+from ostler.core.explain import settled
+from ostler.core.whatif import prepare_if
 from ostler.model.errors import Missing, NotNow, Refused, UsageError
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
@@ -30,7 +31,8 @@ def box() -> Box:
 def ask(box: Box, job: int | None = None, **supposed: Any) -> dict[str, Any]:
     """Return the answer."""
     ref = Ref(job) if job is not None else None
-    return asked_if(box.machine.state, box.now, ANN, ref, Supposed(**supposed))()
+    s = box.machine.state
+    return settled(s, box.now, prepare_if(s, box.now, ANN, ref, Supposed(**supposed)))
 
 
 def test_both_starts_and_their_difference_are_told(box: Box) -> None:
@@ -119,8 +121,8 @@ def test_a_limit_of_the_user_refuses_what_alone_exceeds_it(box: Box) -> None:
 
 
 def test_anybody_may_suppose_any_priority(box: Box) -> None:
-    state = box.machine.state
-    answer = asked_if(state, box.now, BOB, Ref(3), Supposed(priority=90))()
+    s = box.machine.state
+    answer = settled(s, box.now, prepare_if(s, box.now, BOB, Ref(3), Supposed(priority=90)))
     assert answer["after"]["starts_now"] == 1
 
 

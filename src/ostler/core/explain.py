@@ -2,12 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
-from ostler.core.delta import snapshot
+from ostler.core.delta import snapshot, waiting_view
 from ostler.core.entry import Entry
 from ostler.core.rules import rules_of
 from ostler.core.state import State
@@ -19,35 +18,50 @@ from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
-from ostler.schedule import explain as schedule_explain
 from ostler.schedule.engine import plan
 from ostler.schedule.outlook import outlook
 from ostler.schedule.priority import Scorer, by_standing
-from ostler.schedule.snapshot import Snapshot, Start
+from ostler.schedule.question import Answered, Question, answer
+from ostler.schedule.snapshot import Explanation, Start, WaitingView
 from ostler.schedule.words import counted
 
 Row = dict[str, Any]
 
 
+class Prepared(NamedTuple):
+    """A question to the scheduler, and what makes a document of its answer."""
+
+    question: Question
+    finish: Callable[[Answered], Row]
+
+
 def explain(s: State, now: float, ref: Ref) -> Row:
     """Return the document of `ostler explain --json`; raise `Missing`."""
-    return asked(s, now, ref)()
+    return settled(s, now, prepare(s, now, ref))
 
 
-def asked(s: State, now: float, ref: Ref, shot: Snapshot | None = None) -> Callable[[], Row]:
-    """Return what works out the document, away from the state; raise `Missing`.
+def settled(s: State, now: float, found: Row | Prepared) -> Row:
+    """Return the document, asking the machine as it is now where that is needed."""
+    if isinstance(found, Prepared):
+        return found.finish(answer(snapshot(s, now), now, found.question))
+    return found
 
-    shot: the machine now, if it is at hand.
-    """
+
+def prepare(s: State, now: float, ref: Ref) -> Row | Prepared:
+    """Return the document, or what to ask for it; raise `Missing`."""
     entry = s.entry(ref)
     known, whole = _known(s, now, ref, entry)
     row = first_row(entry, str(ref)) | known
     if whole:
-        return lambda: row
+        return row
     if entry.job.reason:
         row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
-    shot = shot or snapshot(s, now)
-    return partial(waiting_row, row, shot, now, entry.job.id, scorer(s, now))
+    parts = priority_parts(s, now, waiting_view(s, now, entry))
+
+    def finish(found: Answered) -> Row:
+        return explained(row, found.after, parts)
+
+    return Prepared(Question(entry.job.id), finish)
 
 
 def first_row(entry: Entry, ident: str | None) -> Row:
@@ -77,31 +91,31 @@ def first_row(entry: Entry, ident: str | None) -> Row:
     }
 
 
-def waiting_row(row: Row, shot: Snapshot, now: float, job: int, scorer: Scorer) -> Row:
-    """Return the document of a job that waits: the row, completed from a snapshot. Pure."""
-    answer = schedule_explain.explain(shot, now, job)
-    view = next((view for view in shot.waiting if view.job == job), None)
+def explained(row: Row, found: Explanation, parts: dict[str, float]) -> Row:
+    """Return the document of a job that waits: the row, completed from what the scheduler says."""
     return row | {
-        "rule": str(answer.rule),
-        "reason": answer.reason,
-        "expected_start": answer.expected_start,
-        "expected_nodes": answer.expected_nodes,
-        "assumption": answer.assumption,
-        "blockers": answer.blockers,
-        "ahead": answer.ahead,
-        "place": answer.numbers.get("place"),
-        "priority_parts": scorer.parts(view, now) if view is not None else {},
-        "filters": to_builtins(answer.filters),
-        "numbers": answer.numbers,
-        "to_start_now": answer.to_start_now,
-        "starts_now": answer.starts_now,
+        "rule": str(found.rule),
+        "reason": found.reason,
+        "expected_start": found.expected_start,
+        "expected_nodes": found.expected_nodes,
+        "assumption": found.assumption,
+        "blockers": found.blockers,
+        "ahead": found.ahead,
+        "place": found.numbers.get("place"),
+        "priority_parts": parts,
+        "filters": to_builtins(found.filters),
+        "numbers": found.numbers,
+        "to_start_now": found.to_start_now,
+        "starts_now": found.starts_now,
     }
 
 
-def scorer(s: State, now: float) -> Scorer:
-    """Return what knows the parts of a job's place in the queue."""
+def priority_parts(s: State, now: float, view: WaitingView | None) -> dict[str, float]:
+    """Return what each factor adds to a job's place in the queue, in points."""
+    if view is None:
+        return {}
     cpus = sum(len(entry.node.facts.cpus) for entry in s.nodes.values())
-    return Scorer(rules_of(s.settings), now, cpus, by_standing(s.standings))
+    return Scorer(rules_of(s.settings), now, cpus, by_standing(s.standings)).parts(view, now)
 
 
 def _known(s: State, now: float, ref: Ref, entry: Entry) -> tuple[Row, bool]:
@@ -220,27 +234,32 @@ def _users_of(s: State, number: int) -> list[str]:
     return sorted(users, key=int)
 
 
-def preview(s: State, now: float, job: Job) -> Row:
-    """Return what `submit --dry-run` shows: the row, and when it would start."""
+def preview(s: State, now: float, job: Job) -> Row | Prepared:
+    """Return what `submit --dry-run` shows, or what to ask for it: the row, and when it starts."""
     entry = Entry(job)
     entry.unmet = s.unmet(job)
     s.jobs[job.id] = entry
     tie(s, entry)
     try:
         row = job_row(s, entry)
-        if job.held_by:
-            return row
-        answer = schedule_explain.explain(snapshot(s, now), now, job.id)
+        view = waiting_view(s, now, entry)
     finally:
         del s.jobs[job.id]
         s.effects.clear()
-    if answer.starts_now:
-        return row | {"expected_start": now, "rule": "", "starts_now": answer.starts_now}
-    return row | {
-        "expected_start": answer.expected_start,
-        "rule": str(answer.rule),
-        "reason": answer.reason,
-    }
+    if job.held_by or job.spec.within or view is None:
+        return row
+
+    def finish(found: Answered) -> Row:
+        if found.after.starts_now:
+            starts = found.after.starts_now
+            return row | {"expected_start": now, "rule": "", "starts_now": starts}
+        return row | {
+            "expected_start": found.after.expected_start,
+            "rule": str(found.after.rule),
+            "reason": found.after.reason,
+        }
+
+    return Prepared(Question(job.id, view, new=True), finish)
 
 
 def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:

@@ -10,6 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
+from ostler.core.explain import settled as settled_row
 from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.state import State
 from ostler.core.ties import check as check_ties
@@ -37,19 +38,26 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
         s.effects.append(Reply(event.to, {"job": job_name(known)}))
         return
     try:
-        check_open(s)
-        event = steps.placed(s, event)
-        job = make_job(s, now, event.caller, event.spec, event.request_id)
-        check(s, event.caller, job, event.blobs, Beside())
+        job = checked(s, now, event)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return
     if event.dry:
-        s.effects.append(Reply(event.to, {"would": preview(s, now, job)}))
+        would = settled_row(s, now, preview(s, now, job))
+        s.effects.append(Reply(event.to, {"would": would}))
         return
     keep_blobs(s, event.caller, event.blobs)
     admit(s, now, [Entry(job)])
     s.effects.append(Reply(event.to, {"job": job.name}))
+
+
+def checked(s: State, now: float, event: Submitted) -> Job:
+    """Return the job of a submission; raise the error that refuses it, if there is one."""
+    check_open(s)
+    event = steps.placed(s, event)
+    job = make_job(s, now, event.caller, event.spec, event.request_id)
+    check(s, event.caller, job, event.blobs, Beside())
+    return job
 
 
 def keep_blobs(s: State, caller: Caller, blobs: Mapping[str, bytes]) -> None:

@@ -1,72 +1,85 @@
-"""`ostler explain --if`: when something would start if it, or the machine, were different.
+"""`ostler explain --if` and `submit --dry-run`: when something would start if it, or the machine, were different.
 
 What is supposed is planned on a snapshot of its own; nothing of it is carried out or kept.
 """
 
-from collections.abc import Callable
 from copy import copy
-from functools import partial
 
-import msgspec
+from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
 from ostler.core.claims import check_claims, settled
-from ostler.core.delta import snapshot, waiting_view
+from ostler.core.delta import waiting_view
 from ostler.core.entry import Entry
-from ostler.core.explain import Row, asked, first_row, scorer, waiting_row
+from ostler.core.events import Submitted
+from ostler.core.explain import Prepared, Row, explained, first_row, preview, priority_parts
 from ostler.core.state import State
-from ostler.core.submit import check_user_limit, make_job, respec
+from ostler.core.submit import check_user_limit, checked, make_job, respec
 from ostler.model.caller import Caller
-from ostler.model.errors import Missing, NotNow, Refused, UsageError
+from ostler.model.errors import Missing, NotNow, UsageError
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
 from ostler.model.suppose import REQUEST_KEYS, SPEC_KEYS, Supposed
 from ostler.model.units import format_duration
-from ostler.schedule.can_ever import can_ever
-from ostler.schedule.snapshot import Snapshot, WaitingView
-from ostler.schedule.whatif import with_nodes
+from ostler.schedule.question import Answered, Question
 from ostler.schedule.words import listed
 
 _SAME = 1.0  # seconds: a difference that is none
 
 
-def asked_if(
+def prepare_dry(s: State, now: float, event: Submitted) -> Row | Prepared:
+    """Return what `submit --dry-run` shows, or what to ask for it; raise what would refuse it."""
+    return preview(s, now, checked(s, now, event))
+
+
+def prepare_if(
     s: State, now: float, caller: Caller, ref: Ref | None, suppose: Supposed
-) -> Callable[[], Row]:
-    """Return what works out the answer, away from the state: before, after, and the difference.
+) -> Prepared:
+    """Return what to ask for the document: before, after, and the difference.
 
     ref: the job that is supposed to be different; None: a new one of the caller. Raises `Missing`
     if nothing of the job waits, and what a submission of this kind would be refused with.
     """
     if suppose == Supposed():
         raise UsageError("nothing is supposed", hint="as in --if time=2h, or --if-nodes +4")
-    real = snapshot(s, now)
-    before: Callable[[], Row] | None = None
-    entry = _waiting(s, ref) if ref is not None else None
-    if entry is not None and ref is not None:
-        other = copy(entry)
-        spec = _supposed(entry.job.spec, suppose)
-        other.job = replace(entry.job, spec=spec, priority=spec.priority)
-        before = asked(s, now, Ref(ref.job), real)
+    known = _waiting(s, ref) if ref is not None else None
+    if known is not None:
+        entry = copy(known)
+        spec = _supposed(known.job.spec, suppose)
+        entry.job = replace(known.job, spec=spec, priority=spec.priority)
     else:
         spec = _supposed(JobSpec(argv=(b"true",)), suppose)
-        other = Entry(make_job(s, now, caller, spec, ""))
+        entry = Entry(make_job(s, now, caller, spec, ""))
     if spec.partition not in s.partitions:
-        known = ", ".join(s.partitions)
-        raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
-    view = waiting_view(s, now, other)
-    if view is None:
-        raise Missing(f"nothing of job {other.job.id} waits")
-    row = first_row(other, other.job.name if ref is not None else None)
-    if entry is None and (suppose.more or suppose.without):
-        before = partial(waiting_row, row, _with(real, view), now, view.job, scorer(s, now))
-    machine, told = with_nodes(real, spec.partition, suppose.more, suppose.without)
-    check_user_limit(s, spec, other.job.user)
+        partitions = ", ".join(s.partitions)
+        raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {partitions}")
+    check_user_limit(s, spec, entry.job.user)
     check_claims(s, spec.request)
-    if refusal := can_ever(spec.request, spec.partition, machine.nodes):
-        raise Refused(refusal)
-    after = partial(waiting_row, row, _with(machine, view), now, view.job, scorer(s, now))
-    return partial(_compared, row["id"], suppose, told, before, after, now)
+    view = waiting_view(s, now, entry)
+    if view is None:
+        raise Missing(f"nothing of job {entry.job.name} waits")
+    ident = entry.job.name if known is not None else None
+    row = first_row(entry, ident)
+    parts = priority_parts(s, now, view)
+    parts_now = priority_parts(s, now, waiting_view(s, now, known)) if known else parts
+
+    def finish(found: Answered) -> Row:
+        before = explained(row, found.before, parts_now) if found.before else None
+        after = explained(row, found.after, parts)
+        was = _first_start(before, now) if before else None
+        at = _first_start(after, now)
+        return {
+            "id": ident,
+            "supposed": to_builtins(suppose),
+            "supposed_nodes": found.nodes,
+            "before": before,
+            "after": after,
+            "difference_seconds": at - was if was is not None and at is not None else None,
+            "answer": _answer(before, after, now),
+        }
+
+    question = Question(view.job, view, known is None, suppose.more, suppose.without)
+    return Prepared(question, finish)
 
 
 def _waiting(s: State, ref: Ref) -> Entry:
@@ -90,35 +103,6 @@ def _supposed(spec: JobSpec, suppose: Supposed) -> JobSpec:
     request = replace(spec.request, **{k: given[k] for k in REQUEST_KEYS if k in given})
     changes = {key: given[key] for key in SPEC_KEYS if key in given}
     return respec(spec, request=settled(request), **changes)
-
-
-def _with(snapshot: Snapshot, view: WaitingView) -> Snapshot:
-    """Return the machine where this one waits, in place of the job of that number if there is one."""
-    waiting = [other for other in snapshot.waiting if other.job != view.job]
-    return replace(snapshot, waiting=[*waiting, view])
-
-
-def _compared(
-    ident: str | None,
-    suppose: Supposed,
-    nodes: list[str],
-    before: Callable[[], Row] | None,
-    after: Callable[[], Row],
-    now: float,
-) -> Row:
-    now_row = before() if before is not None else None
-    then = after()
-    was = _first_start(now_row, now) if now_row else None
-    at = _first_start(then, now)
-    return {
-        "id": ident,
-        "supposed": msgspec.to_builtins(suppose),
-        "supposed_nodes": nodes,
-        "before": now_row,
-        "after": then,
-        "difference_seconds": at - was if was is not None and at is not None else None,
-        "answer": _answer(now_row, then, now),
-    }
 
 
 def _first_start(row: Row, now: float) -> float | None:

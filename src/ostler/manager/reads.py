@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
-from ostler.core.explain import asked as why
+from ostler.core.explain import Prepared, prepare
 from ostler.core.load import recall
 from ostler.core.machine import Machine
 from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
-from ostler.core.whatif import asked_if
+from ostler.core.whatif import prepare_if
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
@@ -21,7 +21,6 @@ from ostler.store.protocol import Store
 from ostler.wire import messages
 
 Row = dict[str, Any]
-Later = Callable[[], Row]
 ELEMENTS_SHOWN = 1_000
 STEPS_SHOWN = 1_000
 EVENTS_SHOWN = 100
@@ -51,7 +50,7 @@ class Reads:
         self._loads = loads  # of the nodes that answer; memory only
         self._machine = machine
         self._status = status
-        self._documents: dict[str, Callable[[Asked], Row | Later]] = {
+        self._documents: dict[str, Callable[[Asked], Row | Prepared]] = {
             "status": self._read_status,
             "jobs": self._jobs,
             "job": self._job,
@@ -64,11 +63,10 @@ class Reads:
             "settings": self._settings,
         }
 
-    def answer(self, caller: Caller, message: messages.Read, now: float) -> Row | Later:
-        """Return the document, or what works it out; raise `UsageError` or `Missing`.
+    def answer(self, caller: Caller, message: messages.Read, now: float) -> Row | Prepared:
+        """Return the document, or what to ask the scheduler for it; raise `UsageError` or `Missing`.
 
-        What is left to be worked out takes long where much waits, and touches nothing that the
-        loop has. now: Unix seconds.
+        now: Unix seconds.
         """
         document = self._documents.get(message.what)
         if document is None:
@@ -174,15 +172,15 @@ class Reads:
         jobs = [job_name(job) for job in sorted({alloc.job for alloc in held})]
         return {"nodes": [self._node_row(entry) | {"jobs": jobs}]}
 
-    def _explain(self, asked: Asked) -> Later:
+    def _explain(self, asked: Asked) -> Row | Prepared:
         suppose, state = asked.options.suppose, self._machine().state
         if suppose is not None and not asked.ref:
-            return asked_if(state, asked.now, asked.caller, None, suppose)
+            return prepare_if(state, asked.now, asked.caller, None, suppose)
         wanted = parse_ref(asked.ref)
         self.recall(wanted)
         if suppose is not None:
-            return asked_if(state, asked.now, asked.caller, wanted, suppose)
-        return why(state, asked.now, wanted)
+            return prepare_if(state, asked.now, asked.caller, wanted, suppose)
+        return prepare(state, asked.now, wanted)
 
     def _history(self, asked: Asked) -> Row:
         wanted = parse_ref(asked.ref)

@@ -20,6 +20,8 @@ from ostler.core.events import (
     NodesWorded,
     ShutdownAsked,
 )
+from ostler.core.explain import Prepared
+from ostler.core.whatif import prepare_dry
 from ostler.manager.native import Agents
 from ostler.manager.reads import Reads, named
 from ostler.manager.session import WAITING, Client, failure
@@ -31,6 +33,7 @@ from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, parse_ref
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Write
+from ostler.schedule.question import answer
 from ostler.store.protocol import Store
 from ostler.wire import messages
 from ostler.wire.conn import Connection
@@ -151,6 +154,8 @@ class Server:
                         expected=f"most: {limits.MAX_QUERY}",
                     )
                 self._later(client, message.id, self._query(client, message))
+            case messages.Submit(dry=True):
+                self._later(client, message.id, self._dry(client, message))
             case messages.Follow():
                 self._later(client, message.id, self._follow(client, message))
             case _:
@@ -266,9 +271,25 @@ class Server:
         async with self._looking[client.caller.uid]:
             await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
             _still_there(client)
-            found = self.reads.answer(client.caller, message, self.clock())
-            # What is left touches nothing here: beside the loop, which others wait for.
-            return found if isinstance(found, dict) else await asyncio.to_thread(found)
+            now = self.clock()
+            found = self.reads.answer(client.caller, message, now)
+            return await self._ask(now, found) if isinstance(found, Prepared) else found
+
+    async def _dry(self, client: Client, message: messages.Submit) -> dict[str, Any]:
+        await self.turns.barrier()
+        async with self._looking[client.caller.uid]:
+            _still_there(client)
+            event, now = self.submissions.one(client, message, 0), self.clock()
+            if event is None:
+                raise UsageError("a dry submission has no answer of before")
+            found = prepare_dry(self.turns.machine.state, now, event)
+            would = await self._ask(now, found) if isinstance(found, Prepared) else found
+            return {"would": would}
+
+    async def _ask(self, now: float, prepared: Prepared) -> dict[str, Any]:
+        """Have a question worked out beside the loop, for which others wait; return the document."""
+        shot = self.turns.machine.snapshot(now)
+        return prepared.finish(await asyncio.to_thread(answer, shot, now, prepared.question))
 
     async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
         await self.turns.barrier()
@@ -303,8 +324,8 @@ class Server:
             else:
                 for_agents.append(effect)
         self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer
-        for answer in for_clients:
-            self._answer(answer)
+        for told in for_clients:
+            self._answer(told)
 
     def _answer(self, effect: Reply | Fail) -> None:
         found = self._forget(effect.to)
