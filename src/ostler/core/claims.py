@@ -1,4 +1,4 @@
-"""What a job claims beside CPUs, memory and GPUs of nodes: licences, features, whole nodes."""
+"""What a job claims beside CPUs, memory and GPUs of nodes: licences, features, whole nodes; and limits."""
 
 from msgspec.structs import replace
 
@@ -130,3 +130,19 @@ def per_task(request: Request, place: Placement) -> Request:
         return request
     cpus, gpus = len(place.cpus) // place.tasks, len(place.gpus) // place.tasks
     return replace(request, cpus=max(cpus, 1), gpus=gpus)
+
+
+def check_user_limit(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request alone exceeds what one user may hold."""
+    cpus = spec.request.tasks * spec.request.cpus
+    most = s.setting("max-cpus-per-user")
+    if most and cpus > most:
+        raise Refused(
+            f"it asks for {cpus} CPUs, and {user} may hold {most}",
+            hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
+        )
+    if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
+        raise Refused(
+            f"it asks for {least} CPUs at least, and {user} may hold {most}",
+            hint="leave out --exclusive, or have max-cpus-per-user changed",
+        )

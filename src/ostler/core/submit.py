@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from ostler.core import steps
-from ostler.core.claims import check_claims, least_whole, settled
+from ostler.core.claims import check_claims, check_user_limit, settled
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
@@ -206,22 +206,6 @@ def check_priority(
         raise Refused(
             f"only an administrator may give priority {spec.priority}",
             expected=f"0 to {most}",
-        )
-
-
-def check_user_limit(s: State, spec: JobSpec, user: str) -> None:
-    """Raise `Refused` if the request alone exceeds what one user may hold."""
-    cpus = spec.request.tasks * spec.request.cpus
-    most = s.setting("max-cpus-per-user")
-    if most and cpus > most:
-        raise Refused(
-            f"it asks for {cpus} CPUs, and {user} may hold {most}",
-            hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
-        )
-    if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
-        raise Refused(
-            f"it asks for {least} CPUs at least, and {user} may hold {most}",
-            hint="leave out --exclusive, or have max-cpus-per-user changed",
         )
 
 

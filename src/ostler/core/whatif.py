@@ -8,13 +8,13 @@ from copy import copy
 from msgspec import to_builtins
 from msgspec.structs import asdict, replace
 
-from ostler.core.claims import check_claims, settled
+from ostler.core.claims import check_claims, check_user_limit, settled
 from ostler.core.delta import waiting_view
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import Prepared, Row, explained, first_row, preview, priority_parts
 from ostler.core.state import State
-from ostler.core.submit import check_user_limit, checked, make_job, respec
+from ostler.core.submit import checked, make_job, respec
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, UsageError
 from ostler.model.ids import Ref
