@@ -176,6 +176,7 @@ def test_a_plan_takes_only_what_is_free_and_gives_exactly_what_was_asked(
                 ledger.take(place, cpus_only=True)
             user, cpus = users[line.alloc], sum(len(p.cpus) for p in wish.placements)
         else:
+            assert isinstance(line, Start)
             entry = entries[line.job]
             assert entry.blocked is None
             check_request(entry, line.placements, ledger)

@@ -3,11 +3,24 @@
 from collections.abc import Sequence
 from itertools import combinations
 from random import Random
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from ostler.schedule.preempt import Fits, Needy, Preempt, Running, may_preempt, preempt
+from ostler.schedule.engine import Engine
+from ostler.schedule.preempt import Fits, Needy, Running, may_preempt, preempt
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
+from ostler.schedule.snapshot import (
+    Delta,
+    Line,
+    Preempt,
+    RunningView,
+    Start,
+    WaitingView,
+    whole,
+)
+from tests.schedule_kit import job, machine, node, running
 
 NOW = 1_000.0
 N1, N2 = frozenset({"n1"}), frozenset({"n1", "n2"})
@@ -160,3 +173,61 @@ def test_few_questions_find_a_few_victims_among_many() -> None:
     running = [runs(number, at=number / 10) for number in range(8_000)]
     assert sorted(victims(JOB, running, fits)) == [7_997, 7_998, 7_999]
     assert asked < 60
+
+
+def pressed(
+    waiting: Sequence[WaitingView],
+    runs: Sequence[RunningView],
+    rules: PartitionRules,
+    cpus: int = 4,
+) -> tuple[Engine, list[Line]]:
+    """Return an engine, and its plan for one node at second 1,000."""
+    shot = replace(machine([node(cpus=cpus)], waiting, runs=runs), rules=Rules(rules))
+    engine = Engine()
+    engine.apply(whole(shot))
+    return engine, engine.plan(NOW).lines
+
+
+GAP = PartitionRules(preemption=Preemption.REQUEUE, priority_gap=20, least_run=60.0)
+
+
+def ran(number: int, *cpus: int, at: float = 0.0, **more: Any) -> RunningView:
+    return replace(running(number, cpus), started_at=at, again=True, **more)
+
+
+def test_a_plan_makes_room_for_who_waits_first() -> None:
+    runs = [ran(1, 0, 1), ran(2, 2, at=900.0), ran(3, 3, at=800.0)]
+    engine, lines = pressed([job(9, cpus=2, priority=70)], runs, GAP)
+    assert lines == [
+        Preempt(2, Preemption.REQUEUE, 9, -1),
+        Preempt(3, Preemption.REQUEUE, 9, -1),
+    ]
+    assert engine.plan(NOW).lines == []
+    leaving = [replace(run, leaving=run.alloc != 1) for run in runs]
+    engine.apply(Delta(1, running=leaving))
+    assert engine.plan(NOW).lines == []
+    free = machine([node()], runs=runs[:1])
+    engine.apply(Delta(2, nodes=free.nodes, over=[2, 3]))
+    assert [line.job for line in engine.plan(NOW).lines if isinstance(line, Start)] == [9]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "rules", "count"),
+    [
+        (job(9, priority=70), GAP, 1),
+        (job(9, priority=69), GAP, 0),
+        (job(9, priority=70), PartitionRules(), 0),
+        (job(9, priority=70), replace(GAP, least_run=1_001.0), 0),
+        (job(9, cpus=5, priority=70), GAP, 0),
+        (job(9, cpus=4, priority=70), GAP, 2),
+        (job(9, memory=8 << 30, priority=70), GAP, 2),
+        (job(9, memory=8 << 30, priority=70), replace(GAP, preemption=Preemption.SUSPEND), 0),
+        (job(9, memory=4 << 30, priority=70), replace(GAP, preemption=Preemption.SUSPEND), 1),
+    ],
+)
+def test_a_plan_preempts_as_the_partition_says(
+    waiting: WaitingView, rules: PartitionRules, count: int
+) -> None:
+    runs = [replace(running(n, [2 * n, 2 * n + 1], memory=2 << 30), again=True) for n in (0, 1)]
+    _, lines = pressed([waiting], runs, rules)
+    assert len(lines) == count

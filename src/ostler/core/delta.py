@@ -123,6 +123,10 @@ def _running(s: State, alloc: Allocation) -> RunningView:
         goes_on=_rank(entry) if goes_on else None,
         draining=slot.draining,
         licences=job.spec.request.licences,
+        priority=job.priority,
+        started_at=begun(alloc),
+        again=job.spec.requeue,
+        leaving=bool(alloc.cause),
     )
 
 

@@ -231,9 +231,12 @@ def _fault(s: State, now: float, node: NodeEntry, job: int, why: str) -> None:
     s.wake(node.try_at, job)
 
 
-def release(s: State, alloc: Allocation, cause: str, why: str) -> Allocation:
-    """Order the end of all shares that are left; the CPUs stay taken until nodes say they are."""
-    grace = s.jobs[alloc.job].job.spec.grace
+def release(s: State, alloc: Allocation, cause: str, why: str, grace: int = -1) -> Allocation:
+    """Order the end of all shares that are left; the CPUs stay taken until nodes say they are.
+
+    grace: seconds from SIGTERM to SIGKILL; -1: as the job asks.
+    """
+    grace = s.jobs[alloc.job].job.spec.grace if grace < 0 else grace
     for node in () if s.jobs[alloc.job].job.holds else sorted(alloc.nodes - alloc.freed):
         s.send(node, EndShare(alloc.id, cause, why, grace))
     return s.put(

@@ -7,17 +7,20 @@ from msgspec.structs import replace
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
-from ostler.core.life import grant
+from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
+from ostler.core.over import REQUEUE
 from ostler.core.slots import drain, feed, take_back
 from ostler.core.state import NO_JOB, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
+from ostler.model.ids import STEPS_FROM
 from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
 from ostler.model.states import AllocationState, JobState, Result
 from ostler.schedule.explain import explain
-from ostler.schedule.snapshot import Plan, Resume, Start, Wait
+from ostler.schedule.rules import Preemption
+from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Start, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
 
@@ -35,6 +38,8 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
         try:
             if isinstance(line, Resume):
                 _resume(s, now, line)
+            elif isinstance(line, Preempt):
+                _preempt(s, now, line)
             else:
                 _start(s, now, line, alike=left[line.job])
                 left[line.job] -= 1
@@ -57,9 +62,9 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
         _reject_late(s, now, plan)
 
 
-def _mark(s: State, line: Start | Resume) -> None:
+def _mark(s: State, line: Line) -> None:
     """Let the scheduler know how everything is that the line names."""
-    if isinstance(line, Resume):
+    if not isinstance(line, Start):
         s.marks.resuming = True
         s.marks.allocations.add(line.alloc)
         alloc = s.allocations.get(line.alloc)
@@ -170,6 +175,22 @@ def _resume(s: State, now: float, line: Resume) -> None:
     if most and s.user_cpus.get(entry.job.user, 0) + s.cpus_of(alloc) > most:
         raise Refused(f"{entry.job.user} may hold {most} CPUs")
     thaw(s, now, entry, alloc)
+
+
+def _preempt(s: State, now: float, line: Preempt) -> None:
+    """End what is to give way; only a person can let it stand still."""
+    alloc = s.allocations.get(line.alloc)
+    if alloc is None or alloc.cause or alloc.job >= STEPS_FROM:
+        raise Refused(f"allocation {line.alloc} cannot give way: it has ended, or ends already")
+    entry, why = s.jobs[alloc.job], f"it gave way to job {line.job}"
+    match line.how:
+        case Preemption.CANCEL:
+            release(s, alloc, Result.CANCELLED, why, line.grace)
+        case Preemption.REQUEUE if entry.job.spec.requeue:
+            release(s, alloc, REQUEUE, why, line.grace)
+        case _:
+            raise Refused(f"allocation {line.alloc} cannot give way by {line.how}")
+    settle(s, now, entry, why=why)
 
 
 def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:

@@ -15,14 +15,15 @@ from ostler.schedule.classes import Class, Queue
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
+from ostler.schedule.pressure import gives_way
 from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import (
     Delta,
+    Line,
     Plan,
     Resume,
     Snapshot,
-    Start,
     Wait,
     WaitingView,
     whole,
@@ -120,6 +121,8 @@ class Engine:
         if dirty:
             self._pass(planner, dirty)
             self._ends = picture.table.next_end(now)
+            if picture.rules.preempting:
+                self._press(planner, dirty)
         picture.settled()
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
         waits = self._tell(planner.resumes.pending)
@@ -129,12 +132,18 @@ class Engine:
         )
         return Plan(list(planner.lines), waits, self._yields, self._number, self._wake())
 
+    def _press(self, planner: Planner, partitions: set[str]) -> None:
+        """Let running work give way to those that wait first, where the rules have it so."""
+        for partition in sorted(partitions & self.heads.keys()):
+            entry = self.queue.entries[self.heads[partition].job]
+            planner.lines += gives_way(planner, entry.view)
+
     def _wake(self) -> float | None:
         """Return when time alone may change the plan."""
         at = self.ranking.valid_until if self.queue.entries else inf
         return at if at < inf else None
 
-    def lines(self, now: float) -> list[Start | Resume]:
+    def lines(self, now: float) -> list[Line]:
         """Return what would be started: every partition is looked at."""
         planner = Planner(self.picture, now, self.heads)
         self._pass(planner, {*self.queue.partitions})

@@ -20,7 +20,7 @@ from ostler.schedule.policy import parse_policy
 from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
 from ostler.schedule.room import Room
-from ostler.schedule.snapshot import Resume, Snapshot, Start, Wait, WaitingView, whole
+from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, WaitingView, whole
 from ostler.schedule.table import Head, Shape, promised
 from ostler.schedule.why import Sizes, cannot_fit
 
@@ -37,7 +37,7 @@ class Planner:
         self.snapshot = _NOTHING  # what it was made of, if it was made of one
         self.now = now
         self.resumes = picture.go_on(now)
-        self.lines: list[Start | Resume] = [
+        self.lines: list[Line] = [
             Resume(alloc) for alloc, found in self.resumes.all.items() if found.wait is None
         ]
         self.table = picture.table

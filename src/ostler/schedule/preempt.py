@@ -10,15 +10,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from ostler.schedule.rules import Preemption, Rules
-
-
-class Preempt(Struct, frozen=True):
-    """Plan line: this allocation gives way to a job."""
-
-    alloc: int
-    how: Preemption
-    job: int  # for which
-    grace: int  # seconds from SIGTERM to SIGKILL; -1: as the allocation's job asks
+from ostler.schedule.snapshot import Preempt
 
 
 class Needy(Struct, frozen=True):
@@ -73,15 +65,13 @@ def preempt(
     that waits for them only preempts nobody else. Cost: `fits` is asked about log2 of the
     candidates times for each victim.
     """
-    leaving = [other for other in running if other.leaving]
-    if fits(leaving):
-        return []
     candidates = [
         other
         for other in running
         if not useful.isdisjoint(other.nodes) and may_preempt(rules, job, other, now)
     ]
-    if not candidates or not fits([*leaving, *candidates]):
+    leaving = [other for other in running if other.leaving]
+    if not candidates or fits(leaving) or not fits([*leaving, *candidates]):
         return []
     candidates.sort(key=lambda each: _reluctance(rules, each, useful))
     victims = _needed(candidates, lambda found: fits([*leaving, *found]))

@@ -129,6 +129,12 @@ class Rules(Struct, frozen=True, omit_defaults=True):
     shares: ShareRules = ShareRules()
     utc_offset: int = 0  # seconds east of UTC now: by it recurring windows keep their wall clock
 
+    @property
+    def preempting(self) -> bool:
+        """Say whether anything may have to give way at all."""
+        every = (self.default, *self.partitions.values())
+        return any(each.preemption is not Preemption.OFF for each in every)
+
     def of(self, partition: str) -> PartitionRules:
         """Return how a partition is scheduled."""
         return self.partitions.get(partition, self.default)

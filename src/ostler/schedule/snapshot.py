@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
-from ostler.schedule.rules import Rules
+from ostler.schedule.rules import Preemption, Rules
 
 
 class NodeView(Struct):
@@ -48,6 +48,10 @@ class RunningView(Struct):
     goes_on: Rank | None = None  # a slot: it will take element after element, unless it must yield
     draining: bool = False  # a slot that will take no more
     licences: dict[str, int] = {}  # that it holds
+    priority: int = 50
+    started_at: float = 0.0  # Unix seconds
+    again: bool = False  # its job may run again
+    leaving: bool = False  # it has been told to end
 
 
 class Wait(Struct, frozen=True):
@@ -170,10 +174,22 @@ class Resume(Struct, frozen=True):
     alloc: int
 
 
+class Preempt(Struct, frozen=True):
+    """Plan line: this allocation gives way to a job."""
+
+    alloc: int
+    how: Preemption
+    job: int  # for which
+    grace: int  # seconds from SIGTERM to SIGKILL; -1: as the allocation's job asks
+
+
+Line = Start | Resume | Preempt
+
+
 class Plan(Struct):
     """What a scheduler proposes. The core checks each line and may refuse it."""
 
-    lines: list[Start | Resume]
+    lines: list[Line]
     waits: dict[int, Wait]  # job -> why its remaining elements wait; of an engine: what is new
     yields: frozenset[int] = frozenset()  # slots that are to take no more elements
     number: int = 0  # of the last delta it was made from
