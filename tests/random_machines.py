@@ -25,20 +25,32 @@ DURATIONS = (1.0, 2.0, 3.0, 5.0, 5.0, 8.0, 13.0)
 
 def random_machine(random: Random, nodes: int = 6, waiting: int = 12) -> Snapshot:
     """Return a machine of up to so many nodes and waiting jobs, at the second `NOW`."""
-    views = list(_nodes(random, random.randint(1, nodes)))
+    choosy = Random(random.getrandbits(64)) if random.random() < 0.5 else None
+    views = list(_nodes(random, random.randint(1, nodes), choosy))
     endless = random.random() < 0.3  # some have no time limit
     runs, resuming = _running(random, views, endless=endless)
-    shapes = [_possible(random, views) for _ in range(random.randint(1, 4))]
+    shapes = [_possible(random, views, choosy) for _ in range(random.randint(1, 4))]
     queue = [
         _waiting(random, number, random.choice(shapes), endless=endless)
         for number in range(1, random.randint(1, waiting) + 1)
     ]
     ever = random.choice([(), (), (NodeFacts(tuple(range(9)), 99),)])
     limit = random.choice([0, 0, 0, 0, 0, 0, 6, 12])
-    return machine(views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever)
+    if any(shape.exclusive for shape in shapes):
+        limit = 0  # how many CPUs it takes depends on the nodes that are found
+    have = {"matlab": choosy.randint(0, 3)} if choosy else {}
+    if choosy:
+        runs = [_licensed(choosy, run) for run in runs]
+    return machine(
+        views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever, licences=have
+    )
 
 
-def _nodes(random: Random, count: int) -> Iterator[NodeView]:
+def _licensed(choosy: Random, run: RunningView) -> RunningView:
+    return replace(run, licences={"matlab": 1}) if choosy.random() < 0.1 else run
+
+
+def _nodes(random: Random, count: int, choosy: Random | None) -> Iterator[NodeView]:
     alike = random.random() < 0.4
     size = random.choice([1, 2, 3, 4, 4, 6, 8])
     for at in range(count):
@@ -53,6 +65,7 @@ def _nodes(random: Random, count: int) -> Iterator[NodeView]:
             usable=usable,
             gone=not usable and random.random() < 0.3,
             why="" if usable else "draining: disk",
+            features=choosy.choice([(), ("a",), ("a",), ("b",), ("a", "b")]) if choosy else (),
         )
 
 
@@ -96,16 +109,42 @@ def _running(
     return runs, resuming
 
 
-def _possible(random: Random, nodes: list[NodeView]) -> Request:
+def _possible(random: Random, nodes: list[NodeView], choosy: Random | None) -> Request:
     """Return a request; nearly always one that the nodes could hold."""
     rooms = {view.name: all_of(view.facts) for view in nodes if view.partition == "main"}
-    request, tries = _request(random, len(nodes)), random.choice([0, 20, 20, 20, 20, 20])
-    while tries and seats(rooms, request) is None:
-        request, tries = _request(random, len(nodes)), tries - 1
+    features = {view.name: view.facts.features for view in nodes}
+    request, tries = _request(random, len(nodes), choosy), random.choice([0, 20, 20, 20, 20, 20])
+    while tries and seats(rooms, request, features) is None:
+        request, tries = _request(random, len(nodes), choosy), tries - 1
     return request
 
 
-def _request(random: Random, nodes: int) -> Request:
+_CONSTRAINTS = {
+    "": 0, "a": 0, "!a": 0, "a|b": 0, "a&b": 0, "a*1": 1, "a*1&b*1": 2, "!a*1&b*1": 2, "b&a*1": 1,
+}  # fmt: skip
+
+
+def _choosy(choosy: Random, request: Request) -> Request:
+    """Return a request that is choosy about its nodes, wants whole ones, or licences."""
+    constraint = choosy.choice(["", "", *_CONSTRAINTS])
+    nodes = max(request.nodes, _CONSTRAINTS[constraint])
+    return replace(
+        request,
+        tasks=max(request.tasks, nodes) if constraint else request.tasks,
+        nodes=nodes,
+        constraint=constraint,
+        exclusive=choosy.random() < 0.25,
+        spread=choosy.random() < 0.25,
+        licences=choosy.choice([{}, {}, {}, {"matlab": 1}, {"matlab": 2}]),
+    )
+
+
+def _request(random: Random, nodes: int, choosy: Random | None) -> Request:
+    request = _sizes(random, nodes)
+    return _choosy(choosy, request) if choosy else request
+
+
+def _sizes(random: Random, nodes: int) -> Request:
     names = [(), (), (), (), (), (), (), ("n8",), ("n9", "n10")]
     return Request(
         random.choice([1, 1, 1, 1, 2, 3, 5]),
@@ -188,6 +227,10 @@ _DEFAULTS = {
     "nodelist": (),
     "exclude": (),
     "tasks_per_node": 0,
+    "constraint": "",
+    "exclusive": False,
+    "spread": False,
+    "licences": {},
 }
 
 
@@ -204,6 +247,7 @@ def _again(snapshot: Snapshot) -> Snapshot:
             usable=view.usable,
             gone=view.gone,
             why=view.why_not,
+            features=view.facts.features,
         )
         for view in snapshot.nodes
     ]
@@ -214,4 +258,5 @@ def _again(snapshot: Snapshot) -> Snapshot:
         resuming=snapshot.resuming,
         limit=snapshot.max_cpus_per_user,
         known_ever=snapshot.known_ever,
+        licences=snapshot.licences,
     )

@@ -27,9 +27,11 @@ def node(
     usable: bool = True,
     gone: bool = False,
     why: str = "",
+    features: tuple[str, ...] = (),
 ) -> NodeView:
     """Return an idle node."""
-    facts = NodeFacts(tuple(range(cpus)), memory, tuple(range(gpus)), generic or {})
+    cards = tuple(range(gpus))
+    facts = NodeFacts(tuple(range(cpus)), memory, cards, generic or {}, features=features)
     return NodeView(
         name,
         facts,
@@ -103,6 +105,7 @@ def machine(
     resuming: Sequence[ResumeView] = (),
     limit: int = 0,
     known_ever: tuple[NodeFacts, ...] = (),
+    licences: dict[str, int] | None = None,
 ) -> Snapshot:
     """Return a snapshot in which everything that runs has been taken from the idle nodes."""
     held: dict[str, int] = {}
@@ -142,4 +145,5 @@ def machine(
         held,
         limit,
         known_ever,
+        licences or {},
     )

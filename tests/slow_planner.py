@@ -14,14 +14,25 @@ Where tasks go, among places that would all do:
   those with room for the fewest tasks that still have room for an even share; if there are too few
   of them, the nodes with room for the most. From the least roomy on, each gets its even part of
   what is left, or what it has room for.
+- Spread: over as many nodes as there are tasks, or all; those with room for the most. An exact
+  number of nodes is then of those with room for the most, always.
+- With counted groups: nodes are taken in the order said above, each that leaves it possible to deal
+  out those taken to the groups, each to one, and the rest of the exact number to nobody.
 Room is counted in tasks of this request.
+
+A whole node is one on which no allocation has anything, one that is suspended included; whoever
+gets it gets all that it has. Licences are counted over all nodes; who lacks some waits for these
+alone, and is promised nothing.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from math import inf
+
+from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
@@ -30,6 +41,8 @@ from ostler.schedule.snapshot import NodeView, ResumeView, Snapshot, WaitingView
 Amounts = dict[str, int]  # cpus, memory, gpus, and generic ones by their names with a colon before
 Rooms = dict[str, Amounts]  # node -> what is free there, in the order of nodes
 Seats = list[tuple[str, int]]  # node, tasks there
+Features = Mapping[str, tuple[str, ...]]  # of each node
+WHOLE = "whole"  # among the amounts: 1 where nothing is, one less for each allocation
 
 
 @dataclass
@@ -82,22 +95,27 @@ def asked_of(request: Request, tasks: int) -> Amounts:
     return {kind: tasks * count for kind, count in each.items() if count}
 
 
-def free_on(view: NodeView, withheld: set[int]) -> Amounts:
+def taken_of(room: Amounts, request: Request, tasks: int) -> Amounts:
+    """Return what an allocation with so many tasks takes of this room."""
+    return (dict(room) if request.exclusive else asked_of(request, tasks)) | {WHOLE: 1}
+
+
+def free_on(view: NodeView, withheld: set[int], users: int) -> Amounts:
     """Return what may be given on this node."""
-    counts = {"memory": view.free_memory, "gpus": len(view.free_gpus)}
+    counts = {"memory": view.free_memory, "gpus": len(view.free_gpus), WHOLE: 1 - users}
     counts["cpus"] = len(set(view.free_cpus) - withheld)
     return counts | {f":{name}": count for name, count in view.free_generic.items()}
 
 
 def all_of(facts: NodeFacts) -> Amounts:
     """Return what the idle node has."""
-    counts = {"cpus": len(facts.cpus), "memory": facts.memory, "gpus": len(facts.gpus)}
+    counts = {"cpus": len(facts.cpus), "memory": facts.memory, "gpus": len(facts.gpus), WHOLE: 1}
     return counts | {f":{name}": count for name, count in facts.generic.items()}
 
 
 def held_by(place: Placement, cpus: int) -> Amounts:
     """Return what an allocation holds there, with so many CPUs."""
-    counts = {"cpus": cpus, "memory": place.memory, "gpus": len(place.gpus)}
+    counts = {"cpus": cpus, "memory": place.memory, "gpus": len(place.gpus), WHOLE: 1}
     return counts | {f":{name}": count for name, count in place.generic.items()}
 
 
@@ -125,6 +143,8 @@ def tasks_on(room: Amounts, request: Request) -> int:
     most = request.tasks if not request.cpus else 10**9
     if request.tasks_per_node:
         most = min(most, request.tasks_per_node)
+    if request.exclusive and room[WHOLE] < 1:
+        return 0
     tasks = 0
     while tasks < most and all(
         count <= room.get(kind, 0) for kind, count in asked_of(request, tasks + 1).items()
@@ -133,16 +153,28 @@ def tasks_on(room: Amounts, request: Request) -> int:
     return tasks
 
 
-def seats(rooms: Rooms, request: Request) -> Seats | None:
+def is_like(features: Sequence[str], term: str) -> bool:
+    """Say whether a node is like `a`, `!a` or `a|b`: what stands between the & of a constraint."""
+    return any((part.lstrip("!") in features) != part.startswith("!") for part in term.split("|"))
+
+
+def seats(rooms: Rooms, request: Request, features: Features) -> Seats | None:
     """Return where the tasks go, in the order of nodes; None if they do not all fit."""
+    terms = [term.partition("*") for term in request.constraint.split("&") if term]
+    every = [term for term, star, _ in terms if not star]
+    groups = [term for term, star, count in terms if star for _ in range(int(count))]
     able = [
         (tasks, at, name)
         for at, (name, room) in enumerate(rooms.items())
         if name not in request.exclude
         and (not request.nodelist or name in request.nodelist)
+        and all(is_like(features[name], term) for term in every)
         and (tasks := tasks_on(room, request))
     ]
-    found = _exactly(able, request) if request.nodes else _fewest(able, request.tasks)
+    if count := max(request.nodes, len(groups)):
+        found = _exactly(able, replace(request, nodes=count), groups, features)
+    else:
+        found = (_spread if request.spread else _fewest)(able, request.tasks)
     return None if found is None else [(name, tasks) for _, name, tasks in sorted(found)]
 
 
@@ -167,20 +199,45 @@ def _fewest(able: Able, left: int) -> Chosen | None:
     return None
 
 
-def _exactly(able: Able, request: Request) -> Chosen | None:
+def _spread(able: Able, tasks: int) -> Chosen | None:
+    return _shared(sorted(able, key=lambda one: (-one[0], one[1]))[:tasks], tasks)
+
+
+def _exactly(able: Able, request: Request, groups: list[str], features: Features) -> Chosen | None:
     if not len(able) >= request.nodes <= request.tasks:
         return None
     even = (request.tasks + request.nodes - 1) // request.nodes
-    some = sorted(one for one in able if one[0] >= even)[: request.nodes]
+    some: Able = []
+    if not request.spread:
+        enough = sorted(one for one in able if one[0] >= even)
+        some = _dealt_out(enough, request.nodes, groups, features)
     if len(some) < request.nodes:
-        some = sorted(able, key=lambda one: (-one[0], one[1]))[: request.nodes]
+        down = sorted(able, key=lambda one: (-one[0], one[1]))
+        some = _dealt_out(down, request.nodes, groups, features)
+    return _shared(some, request.tasks) if len(some) == request.nodes else None
+
+
+def _dealt_out(order: Able, count: int, groups: list[str], features: Features) -> Able:
+    """Take from an order what can be dealt out, each to one group or to nobody, by trying."""
+    seats_of = [*groups, *[""] * (count - len(groups))]  # the empty one is for anybody
+    chosen: Able = []
+    for one in order:
+        more = [features[name] for _, _, name in (*chosen, one)]
+        if len(more) <= count and any(
+            all(not term or is_like(mine, term) for mine, term in zip(more, some, strict=True))
+            for some in permutations(seats_of, len(more))
+        ):
+            chosen.append(one)
+    return chosen
+
+
+def _shared(some: Able, left: int) -> Chosen | None:
     chosen: Chosen = []
-    left = request.tasks
     for done, (room, at, name) in enumerate(sorted(some)):
-        here = min(room, left // (request.nodes - done))
+        here = min(room, left // (len(some) - done))
         chosen.append((at, name, here))
         left -= here
-    return None if left else chosen
+    return None if left or not some else chosen
 
 
 @dataclass
@@ -198,6 +255,11 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.held = Counter(self.snapshot.user_cpus)
+        self.features = {view.name: view.facts.features for view in self.snapshot.nodes}
+        users = Counter(p.node for run in self.snapshot.running for p in run.placements)
+        self.licences = dict(self.snapshot.licences)
+        for run in self.snapshot.running:
+            change(self.licences, run.licences, -1)
         self.taken: dict[str, set[int]] = {}  # CPUs of those that go on now or later
         self._resume()
         for view in sorted(self.snapshot.nodes, key=lambda view: in_order(view.name)):
@@ -206,7 +268,9 @@ class Machine:
                 self.configured.setdefault(part, {})[name] = all_of(view.facts)
             if view.usable:
                 self.whole.setdefault(part, {})[name] = all_of(view.facts)
-                self.rooms.setdefault(part, {})[name] = free_on(view, self.taken.get(name, set()))
+                self.rooms.setdefault(part, {})[name] = free_on(
+                    view, self.taken.get(name, set()), users[name]
+                )
 
     def over_limit(self, entry: WaitingView) -> bool:
         """Say whether the user would hold too many CPUs."""
@@ -215,17 +279,28 @@ class Machine:
 
     def never(self, entry: WaitingView) -> Rule | None:
         """Return why the job would not fit if nothing ran; None if it would."""
-        if seats(self.whole.get(entry.partition, {}), entry.request) is not None:
+        if self.seats(self.whole.get(entry.partition, {}), entry.request) is not None:
             return None
         idle = self.configured.get(entry.partition, {})
-        return Rule.NODES if seats(idle, entry.request) is not None else Rule.NODE_LEFT
+        return Rule.NODES if self.seats(idle, entry.request) is not None else Rule.NODE_LEFT
+
+    def seats(self, rooms: Rooms, request: Request) -> Seats | None:
+        """Return where the tasks go if this is free."""
+        return seats(rooms, request, self.features)
+
+    def lacks_licences(self, entry: WaitingView) -> bool:
+        """Say whether somebody holds licences that it needs."""
+        asked = entry.request.licences.items()
+        return any(count > self.licences.get(name, 0) for name, count in asked)
 
     def start(self, entry: WaitingView, chosen: Seats) -> None:
         """Take the places now."""
-        gives = {name: asked_of(entry.request, tasks) for name, tasks in chosen}
+        rooms, request = self.rooms[entry.partition], entry.request
+        gives = {name: taken_of(rooms[name], request, tasks) for name, tasks in chosen}
         for name, amounts in gives.items():
-            change(self.rooms[entry.partition][name], amounts, -1)
-        cpus = entry.request.tasks * entry.request.cpus
+            change(rooms[name], amounts, -1)
+        change(self.licences, request.licences, -1)
+        cpus = sum(amounts.get("cpus", 0) for amounts in gives.values())
         self.held[entry.user] += cpus
         self.ends.append(End(self.now + entry.duration, entry.user, cpus, gives))
 
@@ -352,8 +427,10 @@ class Pass:
         machine, head = self.machine, self.heads.get(entry.partition)
         if machine.over_limit(entry):
             return Rule.LIMIT
+        if machine.lacks_licences(entry):
+            return Rule.LICENCES
         rooms = machine.rooms.get(entry.partition, {})
-        found = seats(rooms, entry.request)
+        found = machine.seats(rooms, entry.request)
         if found is None:
             if (rule := machine.never(entry)) is not None:
                 return rule
@@ -368,7 +445,7 @@ class Pass:
             return found
         if head.user == entry.user and entry.request.tasks * entry.request.cpus > head.user_left:
             return Rule.BEHIND
-        return seats(less_of(rooms, head.beside), entry.request) or Rule.BEHIND
+        return machine.seats(less_of(rooms, head.beside), entry.request) or Rule.BEHIND
 
     def _late(self, entry: WaitingView, head: Head) -> bool:
         return entry.duration == inf or self.machine.now + entry.duration > head.shadow
@@ -379,11 +456,11 @@ class Pass:
         shadow, then, found = inf, copy_of(machine.whole[part]), None
         for time in sorted({end.at for end in machine.ends if end.at < inf}):
             rooms = machine.after(part, time)
-            if (found := seats(rooms, request)) is not None:
+            if (found := machine.seats(rooms, request)) is not None:
                 shadow, then = time, rooms
                 break
-        for name, tasks in found or seats(then, request) or []:
-            change(then[name], asked_of(request, tasks), -1)
+        for name, tasks in found or machine.seats(then, request) or []:
+            change(then[name], taken_of(then[name], request, tasks), -1)
         user_left = inf
         if most := machine.snapshot.max_cpus_per_user:
             ended = sum(e.cpus for e in machine.ends if e.user == entry.user and e.at <= shadow)
@@ -394,7 +471,7 @@ class Pass:
         head = self.heads.get(entry.partition)
         if head is not None and self._late(entry, head):
             for name, tasks in chosen:
-                change(head.beside[name], asked_of(entry.request, tasks), -1)
+                change(head.beside[name], taken_of(head.beside[name], entry.request, tasks), -1)
             if head.user == entry.user:
                 head.user_left -= entry.request.tasks * entry.request.cpus
         self.machine.start(entry, chosen)
