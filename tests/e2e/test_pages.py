@@ -238,3 +238,11 @@ def test_streams_go_where_their_page_says(state: Path) -> None:
     assert lines[:5] == [*(f"{n}: I have rank {n}" for n in range(3)), "HELLO", "HELLO"]
     assert lines[5].startswith("/dev/pts/")
     assert lines[6:] == ["begun", "done"]
+
+
+def test_the_page_on_who_goes_first_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/order.md")
+    told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)
+    assert "job 2 asks for the same and is ahead of it" in told
+    assert "job 3 asks for the same and is ahead of it" in told.partition("3: boost 10\n")[2]
+    assert "scheduler-policy = easy,night=fcfs\n" in told
