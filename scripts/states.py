@@ -76,6 +76,7 @@ MEANINGS = {
     Rule.LICENCES: "others hold the licences that it asks for",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",
     Rule.NODES: "enough nodes are configured, but too few are up and in",
+    Rule.RESERVED: "nodes that would do are reserved for others, or will be before it could end",
     Rule.QUEUE: "jobs that ask for the same are ahead of it: what they wait for, it waits for",
     Rule.BEHIND: "it would fit now, but would delay what is ahead of it",
     Rule.NODE_LEFT: "the nodes that were large enough have left the machine",

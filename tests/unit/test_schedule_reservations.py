@@ -1,14 +1,21 @@
 """Which nodes are closed to whom, and when."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import takewhile
 from math import inf
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
+from ostler.model.states import Rule
+from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explain
 from ostler.schedule.reservations import Calendar, Key, Window, windows
 from ostler.schedule.rules import DAY, Reservation, Rules
+from ostler.schedule.snapshot import Plan, RunningView, Snapshot, Start, WaitingView, whole
+from tests.schedule_kit import job, machine, node, running
 
 HOUR = 3_600.0
 MONDAY = datetime(2026, 11, 30, tzinfo=UTC).timestamp()
@@ -134,3 +141,111 @@ def test_windows_are_what_a_walk_from_day_to_day_finds(seed: int) -> None:
             for first, last in calendar_of_it.closed("n1", NOBODY, begin, end)
             for at in (first, last - 1, last)
         )
+
+
+def shown(*waiting: WaitingView, runs: Sequence[RunningView] = (), nodes: int = 2) -> Snapshot:
+    views = [node(f"n{at + 1}", cpus=1) for at in range(nodes)]
+    rules = Rules(reservations=(DISKS, COURSE))
+    return replace(machine(views, waiting, runs=runs), rules=rules)
+
+
+def planned(snapshot: Snapshot, now: float) -> Plan:
+    engine = Engine()
+    engine.apply(whole(snapshot))
+    return engine.plan(now)
+
+
+def where(plan: Plan) -> list[tuple[int, str]]:
+    return [(line.job, line.placements[0].node) for line in plan.lines if isinstance(line, Start)]
+
+
+def test_a_job_starts_only_where_it_ends_before_the_window() -> None:
+    assert where(planned(shown(job(1, limit=100.0, user="bob")), 0.0)) == [(1, "n1")]
+    late = planned(shown(job(1, limit=101.0, user="bob")), 0.0)
+    assert where(late) == []
+    assert late.waits[1].rule is Rule.RESERVED
+    assert late.wake == 100.0
+    assert where(planned(shown(job(1, limit=101.0, user="bob"), nodes=3), 0.0)) == [(1, "n3")]
+    after = shown(job(1, limit=150.0, user="bob"))
+    assert where(planned(after, 149.0)) == []
+    assert where(planned(after, 150.0)) == [(1, "n1")]
+    assert where(planned(after, 151.0)) == [(1, "n2")]
+
+
+def test_whom_a_window_is_for_may_start_in_it() -> None:
+    both = [job(1, limit=200.0, user="bob"), replace(job(2, limit=200.0), project="bio")]
+    assert where(planned(shown(*both, nodes=1), 200.0)) == [(2, "n1")]
+    late = planned(shown(*both, nodes=1), 200.0)
+    assert late.waits[1].rule is Rule.RESERVED
+
+
+def test_nodes_that_are_busy_and_reserved_are_told_apart() -> None:
+    busy = [running(9, [0], 90.0, on="n1"), running(8, [0], 90.0, on="n2")]
+    found = planned(shown(job(1, limit=200.0, user="bob"), runs=busy), 10.0)
+    assert found.waits[1].rule is Rule.RESERVED
+    short = planned(shown(job(1, limit=20.0, user="bob"), runs=busy), 10.0)
+    assert short.waits[1].rule is Rule.RESOURCES
+
+
+def test_an_explanation_names_the_reservation_and_its_end() -> None:
+    told = explain(shown(job(1, limit=120.0, user="bob")), 0.0, 1)
+    assert told.reason == (
+        "nodes that would do are reserved (course, disks), or will be before it ends; "
+        "they are open to it in 2m 30s"
+    )
+    assert told.blockers == ["course", "disks"]
+
+
+def test_an_engine_looks_again_when_a_window_opens_or_closes() -> None:
+    engine = Engine()
+    engine.apply(whole(shown(job(1, limit=120.0, user="bob"), nodes=1)))
+    assert engine.plan(0.0).wake == 100.0
+    assert engine.plan(100.0).wake == 150.0
+    assert where(engine.plan(150.0)) == [(1, "n1")]
+
+
+def test_nothing_is_started_that_would_be_there_in_a_window() -> None:
+    chance = Random(7)
+    starts = waits = 0
+    for _ in range(80):
+        names = [f"n{at + 1}" for at in range(4)]
+        some = tuple(
+            Reservation(
+                str(at),
+                tuple(chance.sample(names, chance.randint(1, 3))),
+                chance.uniform(0, 200),
+                chance.uniform(1, 100),
+                users=chance.choice([(), (), ("ann",)]),
+            )
+            for at in range(chance.randint(1, 4))
+        )
+        jobs = [
+            job(
+                number,
+                tasks=chance.choice([1, 1, 2, 3]),
+                limit=chance.choice([5.0, 50.0, 150.0, inf]),
+                user=chance.choice(["ann", "bob"]),
+            )
+            for number in range(8)
+        ]
+        rules = Rules(reservations=some)
+        shot = replace(machine([node(n, cpus=1) for n in names], jobs), rules=rules)
+        engine, now = Engine(), chance.uniform(0, 250)
+        engine.apply(whole(shot))
+        engine.plan(now / 2)
+        engine.apply(whole(shot))
+        found = engine.plan(now)
+        assert found == planned(shot, now)
+        for line in found.lines:
+            assert isinstance(line, Start)
+            starts += 1
+            mine = jobs[line.job]
+            for each in some:
+                if mine.user in each.users or each.start + each.duration <= now:
+                    continue
+                assert all(
+                    p.node not in each.nodes or now + mine.duration <= each.start
+                    for p in line.placements
+                )
+        waits += sum(wait.rule is Rule.RESERVED for wait in found.waits.values())
+    assert min(starts, waits) > 100

@@ -107,6 +107,7 @@ class Rule(StrEnum):
     CHUNK = "chunk"  # handed to a node, behind other elements of its array
     RESOURCES = "resources"  # CPUs, memory, GPUs or a named resource are busy
     NODES = "nodes"  # enough are configured, too few are up and in
+    RESERVED = "reserved"  # nodes that would do are, or will be before it could end
     QUEUE = "queue"  # jobs that ask for the same are ahead of it
     BEHIND = "behind"  # it would fit now, but would delay what is ahead
     NODE_LEFT = "node_left"  # no node that is left is large enough

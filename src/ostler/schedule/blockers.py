@@ -32,6 +32,8 @@ def blockers(
             out = [v for v in views if not v.usable and not v.gone]
             names = (v.name for v in out if allowed(v.name, v.facts.features, entry.request))
             return list(names)[:_NAMED]
+        case Rule.RESERVED:
+            return str(wait.numbers["reservations"]).split(", ")
         case Rule.NODE_LEFT:
             return [str(wait.numbers["left"])] if wait.numbers.get("left") else []
         case _:

@@ -64,7 +64,7 @@ class Engine:
         picture = self.picture
         picture.apply(delta)
         by_user = bool(picture.rules.max_cpus_per_user)
-        if by_user != self.queue.by_user:
+        if by_user != self.queue.by_user or delta.rules is not None:
             self._sort_anew(by_user=by_user)
         for number in delta.gone:
             self.queue.remove(number)
@@ -86,6 +86,7 @@ class Engine:
     def _sort_anew(self, *, by_user: bool) -> None:
         views = [entry.view for entry in self.queue.entries.values()]
         self.queue = Queue(self.ranking.enter, by_user=by_user)
+        self.queue.key_of = self.picture.key_of
         for view in views:
             self.queue.put(view)
             self._news.add(view.job)
@@ -107,8 +108,10 @@ class Engine:
         picture = self.picture
         if picture.ranks_changed or self.ranking.valid_until <= now:
             self._rank_anew(now)
+        if picture.calendar is not None:  # what is open now may be shut soon
+            picture.all_dirty = True
         if not self._is_stirred(now):
-            return Plan([], self._tell(()), self._yields, self._number, self._wake())
+            return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
         queue = self.queue
         slots = Slots(self) if picture.slots else None
         planner = Planner(picture, now, self.heads)
@@ -130,7 +133,7 @@ class Engine:
         self._yields = (
             slots.that_yield(self, planner.resumes, now) if slots is not None else frozenset()
         )
-        return Plan(list(planner.lines), waits, self._yields, self._number, self._wake())
+        return Plan(list(planner.lines), waits, self._yields, self._number, self._wake(now))
 
     def _press(self, planner: Planner, partitions: set[str]) -> None:
         """Let running work give way to those that wait first, where the rules have it so."""
@@ -138,9 +141,11 @@ class Engine:
             entry = self.queue.entries[self.heads[partition].job]
             planner.lines += gives_way(planner, entry.view)
 
-    def _wake(self) -> float | None:
+    def _wake(self, now: float) -> float | None:
         """Return when time alone may change the plan."""
         at = self.ranking.valid_until if self.queue.entries else inf
+        if self.queue.entries and self.picture.calendar is not None:
+            at = min(at, self.picture.calendar.change(now))
         return at if at < inf else None
 
     def lines(self, now: float) -> list[Line]:
@@ -328,7 +333,7 @@ class Engine:
         other.picture = self.picture.copy()
         other.ranking = self.ranking.copy()
         other.queue = self.queue.copy()
-        other.queue.order = other.ranking.enter
+        other.queue.order, other.queue.key_of = other.ranking.enter, other.picture.key_of
         return other
 
 

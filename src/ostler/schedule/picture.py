@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
 from ostler.schedule.priority import Scorer, by_standing
+from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
 from ostler.schedule.room import mask_of
 from ostler.schedule.rules import Rules
@@ -51,6 +52,7 @@ class Picture:
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()
         self.standings: tuple[Standing, ...] = ()
+        self.calendar: Calendar | None = None  # where nodes are reserved at times
         self.ranks_changed = False  # the order of what waits depends on something that changed
         self.held: dict[str, int] = {}  # CPUs by user
         self.licensed: dict[str, int] = {}  # licences that are in use
@@ -81,6 +83,16 @@ class Picture:
                 self._table.hold(view.alloc, self._hold_of(self._table, view))
         return self._table
 
+    def key_of(self, view: WaitingView) -> object:
+        """Return what entries have in common that may use the same nodes."""
+        return self.calendar and self.calendar.key(view.user, view.project)
+
+    def shut(self, view: WaitingView, now: float) -> tuple[str, ...]:
+        """Return the nodes on which the entry may not start now, because others have them."""
+        if self.calendar is None:
+            return ()
+        return self.calendar.shut(self.calendar.key(view.user, view.project), now, view.duration)
+
     def scorer(self, now: float) -> Scorer:
         """Return what knows the order of what waits."""
         return Scorer(self.rules, now, self.cpus, by_standing(self.standings))
@@ -96,6 +108,7 @@ class Picture:
         if delta.rules is not None and delta.rules != self.rules:
             self.rules = delta.rules
             self.all_dirty = self.ranks_changed = True
+            self.calendar = Calendar(self.rules) if self.rules.reservations else None
         if delta.standings is not None and delta.standings != self.standings:
             self.standings = delta.standings
             self.ranks_changed = True

@@ -25,6 +25,7 @@ from ostler.schedule.table import Head, Shape, promised
 from ostler.schedule.why import Sizes, cannot_fit
 
 _NOTHING = Snapshot([], [], [], [], {})
+_SHUT = frozenset({Rule.RESOURCES, Rule.NODES, Rule.NODE_LEFT})
 policy_of = lru_cache(maxsize=64)(parse_policy)
 
 
@@ -64,10 +65,27 @@ class Planner:
 
     def shape(self, entry: WaitingView) -> Shape:
         """Return the shape of the entry."""
-        return self.table.shape(entry.partition, entry.request, entry.shape)
+        found = self.table.shape(entry.partition, entry.request, entry.shape)
+        shut = self.picture.shut(entry, self.now)
+        if not shut:
+            return found
+        less = replace(entry.request, exclude=(*entry.request.exclude, *shut))
+        inner = self.table.shape(entry.partition, less, (*entry.shape, shut))
+        inner.open = found
+        return inner
 
     def look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
         """Return where one element would start now, or why it waits. Changes nothing."""
+        found = self._look(shape, user, duration)
+        if shape.open is None or not isinstance(found, Rule) or found not in _SHUT:
+            return found
+        if self.table.fits(shape.open):
+            return Rule.RESERVED
+        if found is Rule.RESOURCES:  # of the nodes that are not reserved
+            return found
+        return self.table.why_never(shape.open) or Rule.RESERVED
+
+    def _look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
         picture, request = self.picture, shape.request
         most = picture.rules.max_cpus_per_user
         asked = request.tasks * request.cpus
@@ -183,6 +201,8 @@ class Planner:
             case Rule.LICENCES:
                 made = Wait(rule, licences.lacking(request, self.licences_left()))
                 known = rule, entry.shape
+            case Rule.RESERVED:
+                known, made = (rule, entry.job), self._reserved(entry)
             case Rule.BEHIND:
                 head = self.heads[entry.partition]
                 known = rule, head.job
@@ -194,6 +214,15 @@ class Planner:
                     return self._memo[known]
                 made = cannot_fit(self.sizes, self.rooms(entry.partition), request, entry.partition)
         return self._memo.setdefault(known, made)
+
+    def _reserved(self, entry: WaitingView) -> Wait:
+        calendar, shut = self.picture.calendar, self.picture.shut(entry, self.now)
+        if calendar is None:
+            return Wait(Rule.RESERVED)
+        key = calendar.key(entry.user, entry.project)
+        opens = min(calendar.opens(node, key, self.now, entry.duration) for node in shut)
+        by: dict[str, float | int | str] = {"reservations": ", ".join(calendar.names(key, shut))}
+        return Wait(Rule.RESERVED, by | ({} if opens == inf else {"opens": opens}))
 
     def rooms(self, partition: str) -> list[Room]:
         """Return what is free in the partition now, in order of nodes."""

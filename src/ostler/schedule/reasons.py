@@ -37,6 +37,8 @@ def reason(
             text = _licences(numbers) + _held_by(blockers, known=wait.expected_start is not None)
         case Rule.NODES:
             text = _nodes(numbers)
+        case Rule.RESERVED:
+            text = _reserved(numbers, now)
         case Rule.NODE_LEFT:
             text = _node_left(entry.request, numbers)
         case _:
@@ -109,6 +111,16 @@ def _resources(request: Request, numbers: Numbers) -> str:
         return f"it needs {task_of(request)} on one node, and no node has these free together"
     where = f"{numbers['most_on']} has the most free: " if "most_on" in numbers else "free: "
     return f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+
+
+def _reserved(numbers: Numbers, now: float) -> str:
+    text = (
+        f"nodes that would do are reserved ({numbers['reservations']}), or will be before it ends"
+    )
+    opens = numbers.get("opens")
+    return text + (
+        f"; they are open to it in {_until(opens, now)}" if isinstance(opens, float) else ""
+    )
 
 
 def _licences(numbers: Numbers) -> str:

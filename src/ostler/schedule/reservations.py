@@ -7,7 +7,7 @@ the new one are given, and what is planned moves with the wall clock.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from heapq import merge
 from itertools import islice
 from math import floor, inf
@@ -71,6 +71,16 @@ class Calendar:
         """
         found = {node: self._next(node, key, now) for node in self._on}
         return {node: begin for node, begin in found.items() if begin < inf}
+
+    def shut(self, key: Key, now: float, duration: float) -> tuple[str, ...]:
+        """Return the nodes on which their work of that duration may not start now, sorted."""
+        begins = self.until(key, now)
+        return tuple(sorted(node for node, at in begins.items() if now + duration > at))
+
+    def names(self, key: Key, nodes: Collection[str]) -> list[str]:
+        """Return the reservations that keep them from some of these nodes, sorted."""
+        found = {r.name for node in nodes for r in self._on.get(node, ()) if r.name not in key}
+        return sorted(found)
 
     def _next(self, node: str, key: Key, now: float) -> float:
         begins = (next(each, (inf, inf))[0] for each in self._closing(node, key, now))

@@ -39,6 +39,7 @@ class Shape:
         "most",
         "needs",
         "never",
+        "open",
         "partition",
         "request",
         "seen",
@@ -50,6 +51,7 @@ class Shape:
     def __init__(self, partition: str, request: Request, columns: dict[str, int]) -> None:
         self.partition = partition
         self.request = request
+        self.open: Shape | None = None  # without the nodes that are reserved; None: none are
         self.constraint: Constraint | None = (
             parse(request.constraint) if request.constraint else None
         )
