@@ -17,45 +17,35 @@ from ostler.schedule.snapshot import (
     WaitingView,
 )
 from tests.schedule_kit import machine, node, resume
-from tests.slow_planner import all_of, seats
+from tests.slow_seats import all_of, seats
 
 NOW = 100.0
+CONSTRAINTS = ["old", "!old", "fast|old", "fast*1&old*1", "fast&old*2"]
 DURATIONS = (1.0, 2.0, 3.0, 5.0, 5.0, 8.0, 13.0)
 
 
 def random_machine(random: Random, nodes: int = 6, waiting: int = 12) -> Snapshot:
     """Return a machine of up to so many nodes and waiting jobs, at the second `NOW`."""
-    choosy = Random(random.getrandbits(64)) if random.random() < 0.5 else None
-    views = list(_nodes(random, random.randint(1, nodes), choosy))
+    views = list(_nodes(random, random.randint(1, nodes)))
     endless = random.random() < 0.3  # some have no time limit
     runs, resuming = _running(random, views, endless=endless)
-    shapes = [_possible(random, views, choosy) for _ in range(random.randint(1, 4))]
+    shapes = [_possible(random, views) for _ in range(random.randint(1, 4))]
     queue = [
         _waiting(random, number, random.choice(shapes), endless=endless)
         for number in range(1, random.randint(1, waiting) + 1)
     ]
     ever = random.choice([(), (), (NodeFacts(tuple(range(9)), 99),)])
     limit = random.choice([0, 0, 0, 0, 0, 0, 6, 12])
-    if any(shape.exclusive for shape in shapes):
-        limit = 0  # how many CPUs it takes depends on the nodes that are found
-    have = {"matlab": choosy.randint(0, 3)} if choosy else {}
-    if choosy:
-        runs = [_licensed(choosy, run) for run in runs]
-    return machine(
-        views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever, licences=have
-    )
+    found = machine(views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever)
+    return replace(found, licences={"solver": random.choice([1, 2, 3])})
 
 
-def _licensed(choosy: Random, run: RunningView) -> RunningView:
-    return replace(run, licences={"matlab": 1}) if choosy.random() < 0.1 else run
-
-
-def _nodes(random: Random, count: int, choosy: Random | None) -> Iterator[NodeView]:
+def _nodes(random: Random, count: int) -> Iterator[NodeView]:
     alike = random.random() < 0.4
     size = random.choice([1, 2, 3, 4, 4, 6, 8])
     for at in range(count):
         usable = random.random() < 0.93
-        yield node(
+        view = node(
             f"n{at + 8}",  # n8, n9, n10: their order is not that of their letters
             size if alike else random.choice([1, 2, 3, 4, 4, 6, 8]),
             4 if alike else random.choice([2, 4, 6]),
@@ -65,8 +55,9 @@ def _nodes(random: Random, count: int, choosy: Random | None) -> Iterator[NodeVi
             usable=usable,
             gone=not usable and random.random() < 0.3,
             why="" if usable else "draining: disk",
-            features=choosy.choice([(), ("a",), ("a",), ("b",), ("a", "b")]) if choosy else (),
         )
+        features: tuple[str, ...] = random.choice([(), (), ("old",), ("fast",), ("fast", "old")])
+        yield replace(view, facts=replace(view.facts, features=features))
 
 
 def _running(
@@ -100,7 +91,16 @@ def _running(
             if random.random() < 0.05:
                 ends = NOW - random.choice([0.0, 1.0])
             user = random.choice(["ann", "bob"])
-            run = RunningView(number, number, None, user, tuple(places), ends, suspended)
+            run = RunningView(
+                number,
+                number,
+                None,
+                user,
+                tuple(places),
+                ends,
+                suspended,
+                licences=random.choice([{}, {}, {}, {}, {}, {}, {}, {"solver": 1}]),
+            )
             runs.append(run)
             if suspended and random.random() < 0.6:
                 resuming.append(
@@ -109,42 +109,17 @@ def _running(
     return runs, resuming
 
 
-def _possible(random: Random, nodes: list[NodeView], choosy: Random | None) -> Request:
+def _possible(random: Random, nodes: list[NodeView]) -> Request:
     """Return a request; nearly always one that the nodes could hold."""
     rooms = {view.name: all_of(view.facts) for view in nodes if view.partition == "main"}
     features = {view.name: view.facts.features for view in nodes}
-    request, tries = _request(random, len(nodes), choosy), random.choice([0, 20, 20, 20, 20, 20])
+    request, tries = _request(random, len(nodes)), random.choice([0, 20, 20, 20, 20, 20])
     while tries and seats(rooms, request, features) is None:
-        request, tries = _request(random, len(nodes), choosy), tries - 1
+        request, tries = _request(random, len(nodes)), tries - 1
     return request
 
 
-_CONSTRAINTS = {
-    "": 0, "a": 0, "!a": 0, "a|b": 0, "a&b": 0, "a*1": 1, "a*1&b*1": 2, "!a*1&b*1": 2, "b&a*1": 1,
-}  # fmt: skip
-
-
-def _choosy(choosy: Random, request: Request) -> Request:
-    """Return a request that is choosy about its nodes, wants whole ones, or licences."""
-    constraint = choosy.choice(["", "", *_CONSTRAINTS])
-    nodes = max(request.nodes, _CONSTRAINTS[constraint])
-    return replace(
-        request,
-        tasks=max(request.tasks, nodes) if constraint else request.tasks,
-        nodes=nodes,
-        constraint=constraint,
-        exclusive=choosy.random() < 0.25,
-        spread=choosy.random() < 0.25,
-        licences=choosy.choice([{}, {}, {}, {"matlab": 1}, {"matlab": 2}]),
-    )
-
-
-def _request(random: Random, nodes: int, choosy: Random | None) -> Request:
-    request = _sizes(random, nodes)
-    return _choosy(choosy, request) if choosy else request
-
-
-def _sizes(random: Random, nodes: int) -> Request:
+def _request(random: Random, nodes: int) -> Request:
     names = [(), (), (), (), (), (), (), ("n8",), ("n9", "n10")]
     return Request(
         random.choice([1, 1, 1, 1, 2, 3, 5]),
@@ -156,6 +131,10 @@ def _sizes(random: Random, nodes: int) -> Request:
         random.choice(names),
         random.choice(names),
         random.choice([0, 0, 0, 0, 1, 2]),
+        "" if random.random() < 0.6 else random.choice(CONSTRAINTS),
+        exclusive=random.random() < 0.1,
+        spread=random.random() < 0.1,
+        licences=random.choice([{}, {}, {}, {}, {}, {"solver": 1}, {"solver": 2}]),
     )
 
 
@@ -234,29 +213,28 @@ _DEFAULTS = {
 }
 
 
+def idle_again(views: list[NodeView]) -> list[NodeView]:
+    """Return the nodes as if nothing ran."""
+    return [
+        replace(
+            view,
+            free_cpus=view.facts.cpus,
+            free_memory=view.facts.memory,
+            free_gpus=view.facts.gpus,
+            free_generic=dict(view.facts.generic),
+        )
+        for view in views
+    ]
+
+
 def _again(snapshot: Snapshot) -> Snapshot:
     """Return the machine with what is free worked out anew from what runs."""
-    idle = [
-        node(
-            view.name,
-            len(view.facts.cpus),
-            view.facts.memory,
-            len(view.facts.gpus),
-            generic=dict(view.facts.generic),
-            partition=view.partition,
-            usable=view.usable,
-            gone=view.gone,
-            why=view.why_not,
-            features=view.facts.features,
-        )
-        for view in snapshot.nodes
-    ]
-    return machine(
-        idle,
+    found = machine(
+        idle_again(snapshot.nodes),
         snapshot.waiting,
         runs=snapshot.running,
         resuming=snapshot.resuming,
         limit=snapshot.max_cpus_per_user,
         known_ever=snapshot.known_ever,
-        licences=snapshot.licences,
     )
+    return replace(found, licences=snapshot.licences)

@@ -119,17 +119,17 @@ class Queue:
         found.live -= 1
         self.touched.add(entry.of)
         if len(found.heap) > 2 * found.live + 16:
-            found.heap = [key for key in found.heap if self._is_live(key, found)]
+            found.heap = [key for key in found.heap if self.is_live(key, found)]
             heapify(found.heap)
 
     def first(self, of: Class) -> Key | None:
         """Return the key of the first entry of the class; its job is the last part of it."""
         heap = of.heap
-        while heap and not self._is_live(heap[0], of):
+        while heap and not self.is_live(heap[0], of):
             heappop(heap)
         return heap[0] if heap else None
 
-    def _is_live(self, key: Key, of: Class) -> bool:
+    def is_live(self, key: Key, of: Class) -> bool:
         entry = self.entries.get(key[-1])
         return entry is not None and entry.of == of.number and entry.key == key
 

@@ -11,11 +11,13 @@ from heapq import heapify, heappop, heapreplace
 from math import inf
 
 from ostler.model.states import Rule
+from ostler.schedule.booking import Booking, book_of
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
 from ostler.schedule.pressure import gives_way
+from ostler.schedule.promises import Promises
 from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import (
@@ -32,6 +34,7 @@ from ostler.schedule.table import Head
 from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
+Booked = tuple[tuple[float, ...], int, Booking]  # likewise, of a whole partition with promises
 _HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
@@ -45,6 +48,7 @@ class Engine:
         self.queue = Queue(self.ranking.enter)
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}
+        self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self._told: dict[int, Rule] = {}
         self._news: set[int] = set()  # jobs whose rule may be another one than was told
         self._number = 0
@@ -66,6 +70,8 @@ class Engine:
         by_user = bool(picture.rules.max_cpus_per_user)
         if by_user != self.queue.by_user or delta.rules is not None:
             self._sort_anew(by_user=by_user)
+        for number in (*delta.gone, *(view.job for view in delta.waiting)):
+            self._again.update(part for part, book in self.books.items() if book.count(number))
         for number in delta.gone:
             self.queue.remove(number)
             self.blocked.pop(number, None)
@@ -142,10 +148,11 @@ class Engine:
             planner.lines += gives_way(planner, entry.view)
 
     def _wake(self, now: float) -> float | None:
-        """Return when time alone may change the plan."""
+        """Return when time alone may change the plan: another order, a promised start."""
         at = self.ranking.valid_until if self.queue.entries else inf
         if self.queue.entries and self.picture.calendar is not None:
             at = min(at, self.picture.calendar.change(now))
+        at = min([at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
     def lines(self, now: float) -> list[Line]:
@@ -168,6 +175,7 @@ class Engine:
             or self.queue.touched
             or self._again
             or self._ends <= now
+            or any(book.is_due(now) for book in self.books.values())
         )
 
     def _dirty(self, now: float) -> set[str]:
@@ -175,13 +183,14 @@ class Engine:
         picture, partitions = self.picture, {*self.queue.partitions}
         if picture.all_dirty or self._ends <= now:
             return partitions
-        found = (picture.dirty | self._again) & partitions
+        found = picture.dirty | self._again
+        found.update(part for part, book in self.books.items() if book.is_due(now))
         for view, end in picture.moved:
             for partition in picture.partitions(view):
                 head = self.heads.get(partition)
-                if head is not None and end <= head.shadow:
+                if partition in self.books or (head is not None and end <= head.shadow):
                     found.add(partition)
-        return self._with_others(found)
+        return self._with_others(found) & partitions
 
     def _with_others(self, partitions: set[str]) -> set[str]:
         """Return them with those that depend on them."""
@@ -197,6 +206,9 @@ class Engine:
         wait then has to wait as well, unless its place is before the head's.
         """
         head, first = self.heads.get(found.partition), self.queue.first(found)
+        book = self.books.get(found.partition)
+        if book is not None and not (book.settled and first == found.seen):
+            return True
         if first == found.seen:
             return False
         if head is not None and found.seen is not None and head.job == found.seen[-1]:
@@ -220,19 +232,28 @@ class Engine:
 
     def _pass(self, planner: Planner, partitions: Iterable[str]) -> None:
         """Look at the first of every class, in the order of the queue."""
-        heap: list[Place] = []
+        heap: list[Place | Booked] = []
         later: dict[str, list[Place]] = {}
         for partition in sorted(partitions):
             self.heads.pop(partition, None)
-            if policy_of(self.picture.rules.of(partition).policy).scan is Scan.SHORTEST:
+            policy = policy_of(self.picture.rules.of(partition).policy)
+            if policy.scan is Scan.SHORTEST:
                 later[partition] = []
+            firsts = []
             for found in list(self.queue.of(partition)):
                 first = self.queue.first(found)
                 if first is None:
                     self._drop(found)
                 else:
                     found.rule, found.seen = None, None
-                    heap.append((first, first[-1], found))
+                    firsts.append((first, first[-1], found))
+            if (book := book_of(self.books, partition, policy)) is None:
+                heap += firsts
+            elif firsts:
+                booking = Booking(planner, self.queue, partition, book)
+                heap.append((booking.next(), booking.next()[-1], booking))
+            else:
+                del self.books[partition]
         self._scan(planner, heap, later)
         for waiting in later.values():
             self._scan(planner, [((c.duration, *key), job, c) for key, job, c in waiting], {})
@@ -245,15 +266,23 @@ class Engine:
     def _scan(
         self,
         planner: Planner,
-        heap: list[Place],
+        heap: list[Place | Booked],
         later: dict[str, list[Place]],
     ) -> None:
         queue, heads = self.queue, self.heads
         heapify(heap)
         while heap:
             key, job, found = heap[0]
+            if isinstance(found, Booking):
+                self._serve(planner, found, job)
+                if found.over:
+                    heappop(heap)
+                else:
+                    heapreplace(heap, (found.next(), found.next()[-1], found))
+                continue
             if found.partition in later and found.partition in heads:
-                later[found.partition].append(heappop(heap))
+                later[found.partition].append((key, job, found))
+                heappop(heap)
                 continue
             entry = queue.entries[job]
             view, shape = entry.view, planner.shape(entry.view)
@@ -277,6 +306,25 @@ class Engine:
             else:
                 before = key[: len(key) - len(first)]  # the duration, where it counts
                 heapreplace(heap, ((*before, *first), first[-1], found))
+
+    def _serve(self, planner: Planner, booking: Booking, job: int) -> None:
+        """Start elements of an entry of a partition with promises, or learn why it waits."""
+        self.looks += 1
+        entry = self.queue.entries[job]
+        found, rule = self.queue.classes[entry.of], None
+        for seats in booking.serve(entry):
+            planner.start(entry.view, planner.shape(entry.view), seats)
+            self._again.add(booking.partition)
+            self._told.pop(job, None)
+            self.queue.started(job)
+        if job in self.queue.entries:
+            rule = planner.why(planner.shape(entry.view), entry.view.user)
+            if self.queue.first(found) == entry.key:
+                found.rule, found.seen = rule, entry.key
+                self._changed(found)
+        booking.done(entry)
+        if booking.voided:
+            self._again.add(booking.partition)
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -334,6 +382,7 @@ class Engine:
         other.ranking = self.ranking.copy()
         other.queue = self.queue.copy()
         other.queue.order, other.queue.key_of = other.ranking.enter, other.picture.key_of
+        other.books = {partition: book.copy() for partition, book in self.books.items()}
         return other
 
 

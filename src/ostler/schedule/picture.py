@@ -63,6 +63,7 @@ class Picture:
         # What must be looked at again because of what was told
         self.dirty: set[str] = set()  # partitions
         self.all_dirty = False
+        self.freed: set[str] = set()  # partitions in which room came back, whatever has taken it
         self.moved: list[tuple[RunningView, float]] = []  # whose end is another, the earlier one
         self._many = many
         self._table: Table | None = None
@@ -99,7 +100,9 @@ class Picture:
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
-        self._forget_assumed()
+        self._forget_assumed(
+            {_started(r.job, r.placements): r.ends_at for r in delta.running if not r.suspended}
+        )
         if delta.known_ever is not None:
             self.known_ever = delta.known_ever
             self.all_dirty = True
@@ -128,6 +131,8 @@ class Picture:
         if more := _cpus(view) - _cpus(old):
             self.cpus += more
             self.ranks_changed = self.ranks_changed or bool(self.rules.weights.size)
+        if view.usable and (old is None or not old.usable or old.facts != view.facts):
+            self.freed.add(view.partition)
         if self._table is None or not self._table.knows(view):
             self._table = None
             self.all_dirty = True
@@ -150,9 +155,13 @@ class Picture:
             if old.ends_at == view.ends_at:
                 return
             self.moved.append((view, min(old.ends_at, view.ends_at)))
+            if view.ends_at < old.ends_at:
+                self.freed |= self.partitions(view)
         else:
             if old is not None:
                 self._count(old, -1)
+                if view.suspended or not old.suspended:
+                    self.freed |= self.partitions(old)
             self._count(view, 1)
             self._touch(view)
         if self._table is not None:
@@ -164,6 +173,7 @@ class Picture:
         if view is not None:
             self._count(view, -1)
             self._touch(view)
+            self.freed |= self.partitions(view)
             if self._table is not None:
                 self._table.drop(number)
 
@@ -189,6 +199,7 @@ class Picture:
         """Note that everything that was told has been looked at."""
         self.dirty.clear()
         self.moved.clear()
+        self.freed.clear()
         self.all_dirty = self.slots_changed = False
 
     def partitions(self, view: RunningView) -> set[str]:
@@ -232,14 +243,17 @@ class Picture:
         self.table.drop(number)
         self.table.give(places, cpus)
 
-    def _forget_assumed(self) -> None:
+    def _forget_assumed(self, told: dict[object, float]) -> None:
+        """Drop what a plan has started. told: the ends of what runs now; others were refused."""
         for found in self.assumed:
             self._hold_cpus(found.user, -found.cpus)
             licences.change(self.licensed, found.licences, -1)
             if self._table is not None:
                 self._table.drop(found.number)
-            for place in found.places:
-                self.dirty.add(self.nodes[place.node].partition)
+            partitions = {self.nodes[place.node].partition for place in found.places}
+            self.dirty |= partitions
+            if told.pop(_started(found.job, found.places), -inf) < found.ends_at:
+                self.freed |= partitions
         self.assumed.clear()
 
     def go_on(self, now: float) -> Resumes:
@@ -316,3 +330,8 @@ def _alike(old: RunningView, view: RunningView) -> bool:
 
 def _cpus(view: NodeView | None) -> int:
     return 0 if view is None or view.gone else len(view.facts.cpus)
+
+
+def _started(job: int, places: tuple[Placement, ...]) -> object:
+    """Return what tells an element that was started from all others."""
+    return job, *((place.node, place.first_rank, place.cpus) for place in places)

@@ -12,6 +12,7 @@ from math import inf
 
 from msgspec.structs import replace
 
+from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
@@ -77,7 +78,10 @@ class Planner:
     def look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
         """Return where one element would start now, or why it waits. Changes nothing."""
         found = self._look(shape, user, duration)
-        if shape.open is None or not isinstance(found, Rule) or found not in _SHUT:
+        return self._unless_reserved(shape, found) if isinstance(found, Rule) else found
+
+    def _unless_reserved(self, shape: Shape, found: Rule) -> Rule:
+        if shape.open is None or found not in _SHUT:
             return found
         if self.table.fits(shape.open):
             return Rule.RESERVED
@@ -86,22 +90,15 @@ class Planner:
         return self.table.why_never(shape.open) or Rule.RESERVED
 
     def _look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
-        picture, request = self.picture, shape.request
-        most = picture.rules.max_cpus_per_user
-        asked = request.tasks * request.cpus
-        if most and picture.held.get(user, 0) + asked > most:
-            return Rule.LIMIT
-        if request.licences and licences.lacking(request, self.licences_left()):
-            return Rule.LICENCES
+        if (rule := self.over(shape, user)) is not None:
+            return rule
         if not self.table.fits(shape):
             return self.table.why_never(shape) or Rule.RESOURCES
         seats = self.table.seats(shape)
         if seats is None:
             return Rule.RESOURCES
-        if request.exclusive and most:
-            asked = self._whole(seats)
-            if picture.held.get(user, 0) + asked > most:
-                return Rule.LIMIT
+        if (rule := self.over(shape, user, seats)) is not None:
+            return rule
         head = self.heads.get(shape.partition)
         if head is None:
             return seats
@@ -109,9 +106,30 @@ class Planner:
             return Rule.BEHIND
         if not head.outlasts(self.now, duration):
             return seats
-        if head.user == user and asked > head.user_left:
+        beside = self.table.seats(shape, head)
+        if beside is None or self.over(shape, user, beside) is not None:
             return Rule.BEHIND
-        return self.table.seats(shape, head) or Rule.BEHIND
+        if head.user == user and self._cpus(shape.request, beside) > head.user_left:
+            return Rule.BEHIND
+        return beside
+
+    def why(self, shape: Shape, user: str) -> Rule:
+        """Return why an entry waits that does not start now, in a partition with promises."""
+        if (rule := self.over(shape, user)) is not None:
+            return rule
+        if (seats := self.table.seats(shape)) is None:
+            return self._unless_reserved(shape, self.table.why_never(shape) or Rule.RESOURCES)
+        return self.over(shape, user, seats) or Rule.BEHIND
+
+    def over(self, shape: Shape, user: str, seats: Seats | None = None) -> Rule | None:
+        """Return which limit forbids another start, in these seats if they are known."""
+        picture, request = self.picture, shape.request
+        most = picture.rules.max_cpus_per_user
+        if most and picture.held.get(user, 0) + self._cpus(request, seats) > most:
+            return Rule.LIMIT
+        if request.licences and licences.lacking(request, self.licences_left()):
+            return Rule.LICENCES
+        return None
 
     def licences_left(self) -> dict[str, int]:
         """Return how many of each licence nobody has."""
@@ -119,9 +137,11 @@ class Planner:
         licences.change(left, self.picture.licensed, -1)
         return left
 
-    def _whole(self, seats: Seats) -> int:
-        """Return how many CPUs the nodes of these seats have."""
-        return sum(len(self.table.views[row].facts.cpus) for row, _ in seats)
+    def _cpus(self, request: Request, seats: Seats | None) -> int:
+        """Return for how many CPUs it counts: of whole nodes, once they are known, for all."""
+        if request.exclusive and seats:
+            return sum(len(self.table.views[row].facts.cpus) for row, _ in seats)
+        return request.tasks * request.cpus
 
     def _backfills(self, partition: str) -> bool:
         return policy_of(self.picture.rules.of(partition).policy).reserved != 0
@@ -140,9 +160,7 @@ class Planner:
                 if hold.user == user and hold.at <= shadow
             )
             held = self.picture.held.get(user, 0) - freed
-            request = shape.request
-            asked = self._whole(seats) if request.exclusive else request.tasks * request.cpus
-            head.user_left = most - held - asked
+            head.user_left = most - held - self._cpus(shape.request, seats)
         self.heads[shape.partition] = head
 
     def start(self, entry: WaitingView, shape: Shape, seats: Seats) -> None:
@@ -195,7 +213,7 @@ class Planner:
                 held = self.picture.held.get(entry.user, 0)
                 most, asked = self.picture.rules.max_cpus_per_user, request.tasks * request.cpus
                 if request.exclusive and held + asked <= most:
-                    asked = self._whole(self.table.seats(self.shape(entry)) or [])
+                    asked = self._cpus(request, self.table.seats(self.shape(entry)))
                 known: object = rule, held, asked
                 made = Wait(rule, {"limit": most, "held": held, "asked": asked})
             case Rule.LICENCES:

@@ -102,12 +102,12 @@ class ArrayTable(Table):
             caps = caps.copy()
             for row, after in head.after.items():
                 caps[row] = _least(shape, self.free(row), after) if caps[row] else 0
-        return self._choose(shape, caps)
+        return self.choose(shape, caps)
 
     def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
         """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
-        caps = _capacity(shape, self._whole, self._eligible(shape, idle=not usable))
-        return self._choose(shape, caps) is not None
+        caps = _capacity(shape, self._whole, self.eligible_rows(shape, idle=not usable))
+        return self.choose(shape, caps) is not None
 
     def forget(self, known: tuple[object, ...]) -> None:
         """Do not keep this shape any more."""
@@ -122,7 +122,7 @@ class ArrayTable(Table):
         if shape.slot < 0 and not self._enter(shape):
             ok = shape.kept
             if not isinstance(ok, np.ndarray):
-                ok = shape.kept = self._eligible(shape)
+                ok = shape.kept = self.eligible_rows(shape)
             return _capacity(shape, self._free, ok)
         caps: Caps = self._caps[shape.slot]
         return caps
@@ -142,7 +142,7 @@ class ArrayTable(Table):
             self._grow(len(self._slots))
         self._slots[slot] = known
         shape.slot, shape.kept = slot, None
-        self._ok[slot] = self._eligible(shape)
+        self._ok[slot] = self.eligible_rows(shape)
         self._need[:, slot] = 0
         for column, need in shape.needs:
             self._need[column, slot] = need
@@ -188,7 +188,7 @@ class ArrayTable(Table):
         self._some[:slots] += np.count_nonzero(found, axis=1) - np.count_nonzero(old, axis=1)
         self._caps[:slots, rows] = found
 
-    def _eligible(self, shape: Shape, *, idle: bool = False) -> Bools:
+    def eligible_rows(self, shape: Shape, *, idle: bool = False) -> Bools:
         """Return which nodes may be given to it, as `eligible` says of each."""
         states = np.array(
             [
@@ -215,7 +215,8 @@ class ArrayTable(Table):
     def _rows_of(self, names: Iterable[str]) -> list[int]:
         return [self.rows[name] for name in names if name in self.rows]
 
-    def _choose(self, shape: Shape, caps: Caps) -> Seats | None:
+    def choose(self, shape: Shape, caps: Caps) -> Seats | None:
+        """Return which nodes an element gets. caps: tasks that have room, by row."""
         if shape.single:
             # Zero becomes the largest number, so that the least that fits is the least of all.
             row = int((caps.view(np.uint32) - np.uint32(1)).argmin())
@@ -233,7 +234,7 @@ class ArrayTable(Table):
 
         Room only grows as allocations end, so the time is found by halving.
         """
-        ok = self._eligible(shape)
+        ok = self.eligible_rows(shape)
         order = self._in_order()
         order = order[ok[self._where[order]]]
         ends = np.maximum(self._end[order], now)
@@ -242,16 +243,25 @@ class ArrayTable(Table):
         while low < high:
             middle = (low + high) // 2
             then = self._after(free, order[done : last[middle]], shape)
-            if self._choose(shape, _capacity(shape, then, ok)) is not None:
+            if self.choose(shape, _capacity(shape, then, ok)) is not None:
                 high = middle
             else:
                 free, done, low = then, int(last[middle]), middle + 1
         if low == len(last):
-            seats = self._choose(shape, _capacity(shape, self._whole, ok))
+            seats = self.choose(shape, _capacity(shape, self._whole, ok))
             return None if seats is None else (inf, seats, _at(self._whole, seats))
         then = self._after(self._free, order[: last[low]])
-        seats = self._choose(shape, _capacity(shape, then, ok)) or []
+        seats = self.choose(shape, _capacity(shape, then, ok)) or []
         return float(ends[last[low] - 1]), seats, _at(then, seats)
+
+    def columns(self) -> tuple[Ints, Ints]:
+        """Return what is free now and what there is, column by column; not to be changed."""
+        return self._free, self._whole
+
+    def ends(self) -> tuple[Ints, NDArray[np.float64], Ints]:
+        """Return rows, times and amounts of all that has a planned end, in order of time."""
+        order = self._in_order()
+        return self._where[order], self._end[order], self._gives[:, order]
 
     def next_end(self, after: float) -> float:
         """Return the first planned end later than this; inf if there is none."""

@@ -1,0 +1,249 @@
+"""Starts that are promised, and who may start without delaying any of them.
+
+Two policies need more than the one promise of EASY. `reserved-K` promises a start to the first K
+elements that cannot start now, anew in each pass. `conservative` promises one to every element that
+waits, and keeps it from pass to pass: a newcomer gets the earliest start behind all promises there
+are, and when room comes back, each promise in order of rank is put at the earliest start that all
+the others leave. So it only moves to an earlier time.
+Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here on nodes rather than on processors.
+
+What was promised can be lost with what it was promised on: a node that is gone, an allocation that
+is there after its planned end, a start that came a moment late. Then the promises that do not fit
+any more move later, in order of their starts, as little as it takes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from math import inf, nextafter
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ostler.schedule.choose import Seats
+from ostler.schedule.table import Shape, Table
+from ostler.schedule.timeline import Timeline
+
+FIRST = 1000  # elements of a partition that conservative promises a start to at a time
+
+
+class Waits(Struct):
+    """An entry, and what it asks for."""
+
+    job: int
+    left: int  # elements that wait
+    shape: Shape
+    duration: float  # seconds; inf without a limit
+    asked: tuple[object, ...]  # what a promise holds for
+
+
+class Promise(Struct):
+    """The start of one element."""
+
+    start: float  # Unix seconds; inf: nobody can tell
+    seats: tuple[tuple[str, int], ...]  # node, tasks; by name, for rows change
+    asked: tuple[object, ...]  # what it was promised for
+
+
+class Promises:
+    """Those of one partition."""
+
+    def __init__(self, most: int | None) -> None:
+        """Promise a start to so many elements at a time; None: to all, and keep what is promised."""
+        self.reserved = most
+        self._most = FIRST if most is None else most
+        self._kept: dict[int, list[Promise]] = {}  # by job, in order of start
+        self._count = 0
+        self._now = -inf  # when the last pass was
+        self.voided = False  # what was promised has been taken back in this pass
+        self._timeline: Timeline
+        self._table: Table
+
+    def begin(
+        self, timeline: Timeline, table: Table, queue: Iterable[Waits], *, freed: bool
+    ) -> None:
+        """Begin a pass. queue: of what waits in the partition all to which anything is promised.
+
+        In order of rank. freed: room came back since the last pass, or a node did.
+        """
+        self._timeline, self._table, self._now = timeline, table, timeline.now
+        self.voided = False
+        if self.reserved is not None:
+            self._kept.clear()
+            self._count = 0
+        elif self._kept:
+            entries = list(queue)
+            lost = self._trim(entries)
+            self._lay(entries)
+            if freed or lost:
+                self._compress(entries)
+
+    @property
+    def jobs(self) -> Iterable[int]:
+        """Return the jobs to which anything is promised."""
+        return self._kept.keys()
+
+    def count(self, job: int) -> int:
+        """Return how many elements of a job something is promised to."""
+        return len(self._kept.get(job, ()))
+
+    def copy(self) -> "Promises":
+        """Return others, to be changed on their own."""
+        other = Promises(self.reserved)
+        other._kept = {job: [replace(one) for one in kept] for job, kept in self._kept.items()}
+        other._count, other._now = self._count, self._now
+        return other
+
+    @property
+    def full(self) -> bool:
+        """Say whether nobody else is promised a start in this pass."""
+        return self._count >= self._most
+
+    @property
+    def settled(self) -> bool:
+        """Say whether what comes behind others that ask for the same could change nothing."""
+        return self.full and self.reserved is None
+
+    @property
+    def due(self) -> list[int]:
+        """Return the jobs that were promised to start by now."""
+        return [job for job, kept in self._kept.items() if kept[0].start <= self._now]
+
+    def is_due(self, now: float) -> bool:
+        """Say whether anything was promised to start by then."""
+        return any(kept[0].start <= now for kept in self._kept.values())
+
+    @property
+    def wake(self) -> float:
+        """Return the next promised start; inf: none, or none that time alone brings."""
+        soon = nextafter(self._now, inf)  # as soon as what is overdue ends
+        return min(
+            (kept[0].start for kept in self._kept.values() if kept[0].start > soon), default=inf
+        )
+
+    def start_of(self, job: int) -> float | None:
+        """Return when the next element should start; None: nothing is promised."""
+        kept = self._kept.get(job)
+        return kept[0].start if kept else None
+
+    def serve(self, entry: Waits, may: Callable[[Seats], bool]) -> Iterator[Seats]:
+        """Yield where elements of the entry start now; the others get promises if there are any.
+
+        may: whether limits allow a start: asked without seats before one is looked for, and with
+        them before it is made. If they do not, what was promised for now is void, and nothing more
+        is promised.
+        """
+        kept = self._kept.get(entry.job, [])
+        left = entry.left
+        while kept and kept[0].start <= self._now:
+            seats = self._rows(kept[0])
+            if not may(seats):
+                self._void(entry)
+                return
+            self._drop(entry.job)
+            left -= 1
+            yield seats
+        for _ in range(left - len(self._kept.get(entry.job, []))):
+            found = self._place(entry) if may([]) else None
+            if found is None or (found[0] <= self._now and not may(found[1])):
+                return
+            start, seats = found
+            self._timeline.add(entry.shape, entry.duration, start, seats)
+            if start <= self._now:
+                yield seats
+            else:
+                self._note(entry, start, seats)
+
+    def _place(self, entry: Waits) -> tuple[float, Seats] | None:
+        if not self.full:
+            return self._timeline.earliest(entry.shape, entry.duration)
+        seats = self._timeline.at_once(entry.shape, entry.duration)
+        return None if seats is None else (self._now, seats)
+
+    # -- what is kept -----------------------------------------------------------------------------
+
+    def _note(self, entry: Waits, start: float, seats: Seats) -> None:
+        names = tuple((self._table.views[row].name, tasks) for row, tasks in seats)
+        kept = self._kept.setdefault(entry.job, [])
+        kept.append(Promise(start, names, entry.asked))
+        kept.sort(key=_start)
+        self._count += 1
+
+    def _drop(self, job: int) -> None:
+        kept = self._kept[job]
+        kept.pop(0)
+        self._count -= 1
+        if not kept:
+            del self._kept[job]
+
+    def _void(self, entry: Waits) -> None:
+        """Take back what was promised to the entry for now."""
+        self.voided = True
+        while (kept := self._kept.get(entry.job)) and kept[0].start <= self._now:
+            self._timeline.remove(entry.shape, entry.duration, self._now, self._rows(kept[0]))
+            self._drop(entry.job)
+
+    def _trim(self, entries: list[Waits]) -> bool:
+        """Forget what was promised to those that are no more, or that ask for something else.
+
+        Return whether there was any of that.
+        """
+        old, self._kept, count = self._kept, {}, self._count
+        for entry in entries:
+            kept = [promise for promise in old[entry.job] if promise.asked == entry.asked]
+            if kept:
+                self._kept[entry.job] = kept[: entry.left]
+        self._count = sum(map(len, self._kept.values()))
+        return self._count < count
+
+    def _lay(self, entries: list[Waits]) -> None:
+        """Put all promises on the timeline, in order of their starts; later if they must be."""
+        found = [
+            (max(promise.start, self._now), place, promise, entry)
+            for place, entry in enumerate(entries)
+            for promise in self._kept.get(entry.job, ())
+        ]
+        found.sort(key=lambda one: one[:2])
+        for start, _, promise, entry in found:
+            place = self._timeline.earliest_from(
+                entry.shape, entry.duration, start, self._rows(promise)
+            )
+            self._move(entry, promise, place)
+        self._sort(entries)
+
+    def _compress(self, entries: list[Waits]) -> None:
+        """Put each promise at the earliest start that all the others leave, in order of rank."""
+        for entry in entries:
+            for promise in self._kept.get(entry.job, ()):
+                if promise.start > self._now:
+                    seats = self._rows(promise)
+                    self._timeline.remove(entry.shape, entry.duration, promise.start, seats)
+                    place = self._timeline.earliest(entry.shape, entry.duration)
+                    if place is None or place[0] >= promise.start:
+                        place = promise.start, seats
+                    self._move(entry, promise, place)
+        self._sort(entries)
+
+    def _move(self, entry: Waits, promise: Promise, place: tuple[float, Seats] | None) -> None:
+        """Note where it is now; nowhere: it is dropped by `_sort`."""
+        promise.start, seats = place or (inf, [])
+        promise.seats = tuple((self._table.views[row].name, tasks) for row, tasks in seats)
+        self._timeline.add(entry.shape, entry.duration, promise.start, seats)
+
+    def _sort(self, entries: list[Waits]) -> None:
+        for entry in entries:
+            kept = [promise for promise in self._kept.get(entry.job, ()) if promise.seats]
+            kept.sort(key=_start)
+            self._kept[entry.job] = kept
+            if not kept:
+                del self._kept[entry.job]
+        self._count = sum(map(len, self._kept.values()))
+
+    def _rows(self, promise: Promise) -> Seats:
+        """Return its seats as rows of the table; none if one of the nodes is no more."""
+        rows = self._table.rows
+        if any(name not in rows for name, _ in promise.seats):
+            return []
+        return [(rows[name], tasks) for name, tasks in promise.seats]
+
+
+def _start(promise: Promise) -> float:
+    return promise.start

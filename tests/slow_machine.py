@@ -1,0 +1,220 @@
+"""The machine in counts: the part of the slow planner that knows what runs and what goes on.
+
+A suspended allocation that is to go on is to have its very CPUs again: those count as not free for
+others.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from math import inf
+
+from ostler.model.resources import Placement, Request
+from ostler.model.states import Rule
+from ostler.schedule.snapshot import NodeView, ResumeView, Snapshot, WaitingView
+from tests.slow_seats import Amounts, Rooms, Seats, all_of, change, copy_of, seats, taken_by
+
+
+@dataclass
+class End:
+    """A planned end, and what comes free then."""
+
+    at: float
+    user: str
+    cpus: int
+    gives: Rooms
+
+
+def in_order(name: str) -> list[tuple[int, int | str]]:
+    """Return a key by which n2 comes before n10."""
+    return [
+        (0, int(part)) if part.isdigit() else (1, part) for part in re.findall(r"\d+|\D+", name)
+    ]
+
+
+def free_on(view: NodeView, withheld: set[int], users: int) -> Amounts:
+    """Return what may be given on this node. users: how many allocations are there."""
+    counts = {"memory": view.free_memory, "gpus": len(view.free_gpus), "nobody": 1 - users}
+    counts["cpus"] = len(set(view.free_cpus) - withheld)
+    return counts | {f":{name}": count for name, count in view.free_generic.items()}
+
+
+def held_by(place: Placement, cpus: int) -> Amounts:
+    """Return what an allocation holds there, with so many CPUs."""
+    counts = {"cpus": cpus, "memory": place.memory, "gpus": len(place.gpus), "nobody": 1}
+    return counts | {f":{name}": count for name, count in place.generic.items()}
+
+
+@dataclass
+class Machine:
+    """The snapshot in counts. Those who go on have gone on."""
+
+    snapshot: Snapshot
+    now: float
+    resumes: list[int] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+    rules: dict[int, Rule] = field(default_factory=dict)
+    rooms: dict[str, Rooms] = field(default_factory=dict)  # partition -> its usable nodes
+    whole: dict[str, Rooms] = field(default_factory=dict)  # the same, idle
+    configured: dict[str, Rooms] = field(default_factory=dict)  # all that are not gone, idle
+
+    def __post_init__(self) -> None:
+        self.held = Counter(self.snapshot.user_cpus)
+        self.licensed: Counter[str] = Counter()
+        for run in self.snapshot.running:
+            self.licensed.update(run.licences)
+        self.taken: dict[str, set[int]] = {}  # CPUs of those that go on now or later
+        self._resume()
+        users = Counter(p.node for run in self.snapshot.running for p in run.placements)
+        self.features = {view.name: view.facts.features for view in self.snapshot.nodes}
+        self.idle = {view.name: all_of(view.facts) for view in self.snapshot.nodes}
+        for view in sorted(self.snapshot.nodes, key=lambda view: in_order(view.name)):
+            name, part = view.name, view.partition
+            if not view.gone:
+                self.configured.setdefault(part, {})[name] = all_of(view.facts)
+            if view.usable:
+                self.whole.setdefault(part, {})[name] = all_of(view.facts)
+                self.rooms.setdefault(part, {})[name] = free_on(
+                    view, self.taken.get(name, set()), users[name]
+                )
+
+    def over_limit(self, entry: WaitingView, chosen: Seats | None = None) -> bool:
+        """Say whether the user would hold too many CPUs: all of those of whole nodes."""
+        asked, most = self.cpus_of(entry.request, chosen or []), self.snapshot.max_cpus_per_user
+        return bool(most) and self.held[entry.user] + asked > most
+
+    def cpus_of(self, request: Request, chosen: Seats) -> int:
+        """Return for how many CPUs it counts in these places."""
+        if request.exclusive and chosen:
+            return sum(self.idle[name]["cpus"] for name, _ in chosen)
+        return request.tasks * request.cpus
+
+    def unlicensed(self, request: Request) -> bool:
+        """Say whether too few licences are left."""
+        left = Counter(self.snapshot.licences)
+        left.subtract(self.licensed)
+        return any(count > left[name] for name, count in request.licences.items())
+
+    def seats(self, rooms: Rooms, request: Request) -> Seats | None:
+        """Return where the tasks go; None if they do not all fit."""
+        return seats(rooms, request, self.features)
+
+    def takes(self, request: Request, chosen: Seats) -> Rooms:
+        """Return what tasks take in these places."""
+        return {name: taken_by(request, tasks, self.idle[name]) for name, tasks in chosen}
+
+    def never(self, entry: WaitingView) -> Rule | None:
+        """Return why the job would not fit if nothing ran; None if it would."""
+        if self.seats(self.whole.get(entry.partition, {}), entry.request) is not None:
+            return None
+        idle = self.configured.get(entry.partition, {})
+        return Rule.NODES if self.seats(idle, entry.request) is not None else Rule.NODE_LEFT
+
+    def start(self, entry: WaitingView, chosen: Seats) -> None:
+        """Take the places now."""
+        gives = self.takes(entry.request, chosen)
+        for name, amounts in gives.items():
+            change(self.rooms[entry.partition][name], amounts, -1)
+        cpus = sum(amounts.get("cpus", 0) for amounts in gives.values())
+        self.held[entry.user] += cpus
+        self.licensed.update(entry.request.licences)
+        self.ends.append(End(self.now + entry.duration, entry.user, cpus, gives))
+
+    def after(self, partition: str, time: float) -> Rooms:
+        """Return what is free at a time if everything ends as planned and nothing else starts."""
+        rooms = copy_of(self.rooms[partition])
+        for end in self.ends:
+            if end.at <= time:
+                for name, amounts in end.gives.items():
+                    if name in rooms:
+                        change(rooms[name], amounts, +1)
+        return rooms
+
+    def _resume(self) -> None:
+        """Let go on, in order of allocation, whose very CPUs are free; note who ends when."""
+        snapshot = self.snapshot
+        free = {view.name: set(view.free_cpus) for view in snapshot.nodes}
+        users = {run.alloc: run.user for run in snapshot.running}
+        kept: dict[str, set[int]] = {}  # what those that cannot go on yet will take
+        begins: dict[int, float] = {}
+        wishes = sorted(snapshot.resuming, key=lambda wish: wish.alloc)
+        for wish in wishes:
+            user = users.get(wish.alloc, "")
+            cpus = sum(len(place.cpus) for place in wish.placements)
+            mine = {(place.node, cpu) for place in wish.placements for cpu in place.cpus}
+            most, rule = snapshot.max_cpus_per_user, Rule.RESOURCES
+            missing = {
+                (node, cpu)
+                for node, cpu in mine
+                if cpu not in free.get(node, set()) or cpu in self.taken.get(node, set())
+            }
+            if most and self.held[user] + cpus > most:
+                begins[wish.alloc], rule = inf, Rule.LIMIT
+            elif missing:
+                begins[wish.alloc] = self._when_free(missing, wishes, begins)
+            else:
+                begins[wish.alloc] = self.now
+                self.resumes.append(wish.alloc)
+                self.held[user] += cpus
+            for node, cpu in mine:
+                self.taken.setdefault(node, set()).add(cpu)
+            if wish.alloc not in self.resumes:
+                self.rules.setdefault(wish.job, rule)
+                for node, cpu in mine:
+                    kept.setdefault(node, set()).add(cpu)
+        self._note_ends(wishes, begins, kept, users)
+
+    def _when_free(
+        self, missing: set[tuple[str, int]], wishes: list[ResumeView], begins: dict[int, float]
+    ) -> float:
+        """Return when the last of those who use these CPUs, or come before it there, ends."""
+        ends = [(run.ends_at, run.placements) for run in self.snapshot.running if not run.suspended]
+        ends += [
+            (begins[wish.alloc] + wish.duration, wish.placements)
+            for wish in wishes
+            if wish.alloc in begins
+        ]
+        last, seen = self.now, set()
+        for at, placements in ends:
+            used = missing & {(place.node, cpu) for place in placements for cpu in place.cpus}
+            if used:
+                last = max(last, at)
+                seen |= used
+        return last if seen == missing else inf
+
+    def _note_ends(
+        self,
+        wishes: list[ResumeView],
+        begins: dict[int, float],
+        kept: dict[str, set[int]],
+        users: dict[int, str],
+    ) -> None:
+        for run in self.snapshot.running:
+            if run.alloc in begins:
+                continue
+            if run.suspended:  # it holds no CPUs, and nobody can tell when it ends
+                gives = {place.node: held_by(place, 0) for place in run.placements}
+                self.ends.append(End(inf, run.user, 0, gives))
+                continue
+            gives = {
+                place.node: held_by(place, len(set(place.cpus) - kept.get(place.node, set())))
+                for place in run.placements
+            }
+            cpus = sum(len(place.cpus) for place in run.placements)
+            self.ends.append(End(max(run.ends_at, self.now), run.user, cpus, gives))
+        for wish in wishes:
+            later = [w for w in wishes if w.alloc > wish.alloc and w.alloc not in self.resumes]
+            gives = {}
+            for place in wish.placements:
+                others = {
+                    cpu
+                    for other in later
+                    for its in other.placements
+                    if its.node == place.node
+                    for cpu in its.cpus
+                }
+                gives[place.node] = held_by(place, len(set(place.cpus) - others))
+            now = wish.alloc in self.resumes
+            cpus = sum(len(place.cpus) for place in wish.placements) if now else 0
+            at = max(begins[wish.alloc] + wish.duration, self.now)
+            self.ends.append(End(at, users.get(wish.alloc, ""), cpus, gives))
