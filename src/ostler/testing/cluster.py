@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostler.core.events import Configured, Event, Modified, NodesWorded
 from ostler.core.explain import explain
 from ostler.core.state import State
@@ -69,12 +71,11 @@ class SimCluster:
         self.restarts = True  # managers that die are started again
         facts = NodeFacts(tuple(range(cpus)), memory, tuple(range(gpus)))
         self.start_manager()
-        self.hosts = {
-            f"n{i:02d}": Host(
-                f"n{i:02d}", facts, self.clock, self.rng, self.ledger, self._dial_for_agent
-            )
-            for i in range(1, nodes + 1)
-        }
+        self.hosts: dict[str, Host] = {}
+        for i in range(1, nodes + 1):
+            name, mine = f"n{i:02d}", replace(facts, features=(("even", "odd")[i % 2],))
+            parts = self.clock, self.rng, self.ledger, self._dial_for_agent
+            self.hosts[name] = Host(name, mine, *parts)
         self.clients = {who.user: self.client(who.user, who) for who in (ANN, BOB, ROOT)}
         self._requests = 0
         if ready:

@@ -12,8 +12,11 @@ from ostler.core.events import Event, Planned
 from ostler.core.load import load
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
+from ostler.model.constraint import parse
+from ostler.model.ids import is_step
 from ostler.model.job import ALLOC, Element, Job
 from ostler.model.record import Accounting, Write
+from ostler.model.settings import licences
 from ostler.model.states import LEGAL_ALLOCATION, LEGAL_JOB, AllocationState, JobState, Result
 from ostler.testing.disk import SimStore
 from ostler.testing.ledger import Broken, Ledger
@@ -76,6 +79,8 @@ class Judge:
                     new = write.id not in self._gave
                     if new and entry is not None and entry.job.spec.array_cap:
                         yield from _over_cap(entry)
+                    if new and entry is not None and not entry.job.spec.within:
+                        yield from _unasked(s, entry, write)
                 yield from self._given(s, write)
                 if write.state is not AllocationState.RELEASED and write.id in s.allocations:
                     yield from rules.allocation_violations(s, s.allocations[write.id])
@@ -177,6 +182,24 @@ def _over_cap(entry: Entry) -> Iterator[str]:
     live, cap = len(entry.slots), entry.job.spec.array_cap
     if live > cap:
         yield f"job {entry.job.id} is given one more, has {live} at once, and may have {cap}"
+
+
+def _unasked(s: State, entry: Entry, alloc: Allocation) -> Iterator[str]:
+    """Hold what was just given against what the job asked for beside sizes."""
+    request, name = entry.job.spec.request, f"job {entry.job.id}"
+    facts = [s.nodes[node].node.facts for node in sorted(alloc.nodes)]
+    wanted = parse(request.constraint)
+    if not all(wanted.matches(known.features) for known in facts):
+        yield f"{name} asks for {request.constraint}, and is given {sorted(alloc.nodes)}"
+    for other in s.allocations.values():
+        if other.id == alloc.id or is_step(other.job) or not alloc.nodes & other.nodes:
+            continue
+        whole = s.jobs[other.job].job.spec.request.exclusive and other.suspended_at is None
+        if whole or request.exclusive:
+            yield f"{name} and job {other.job} share {alloc.nodes & other.nodes}, and one is alone"
+    for licence, count in s.licences_held.items():
+        if request.licences.get(licence) and count > licences(s.text("licences")).get(licence, 0):
+            yield f"{name} is given one more of licence {licence}, and {count} are held"
 
 
 def differences(memory: State, stored: State) -> Iterator[str]:

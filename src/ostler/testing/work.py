@@ -11,6 +11,14 @@ from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
 from ostler.testing.tasks import make_spec
 
 VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "signal", "modify", "wait")
+_CLAIMS: tuple[dict[str, Any], ...] = (  # some are refused: no such nodes, too few of them
+    {"constraint": "odd"},
+    {"constraint": "!odd", "spread": True},
+    {"constraint": "even*1&odd*1"},
+    {"exclusive": True},
+    {"exclusive": True, "licences": {"lic": 1}},
+    {"licences": {"lic": 2}},
+)
 USER1 = 10  # a signal that changes nothing
 
 
@@ -22,6 +30,7 @@ class Work:
         self.rng = rng
         self.clients = [sim.client(f"client-{i}", rng.choice((ANN, BOB))) for i in range(3)]
         self.root = sim.clients[ROOT.user]
+        sim.set("licences", "lic:2")
         self._number = 0
 
     def submit(self) -> None:
@@ -78,6 +87,8 @@ class Work:
             )
         if rng.random() < 0.1:
             named["kind"] = "run"
+        if rng.random() < 0.25:
+            named |= rng.choice(_CLAIMS)
         return named
 
     def _array(self, named: dict[str, Any]) -> float:
