@@ -667,7 +667,12 @@ def test_a_silent_manager_is_waited_for(tmp_path: Path) -> None:
 
 def test_what_is_supposed_travels_as_values(tmp_path: Path) -> None:
     answer = {"id": "12", "answer": "it would start now on n1", "after": {"starts_now": 1}}
-    words = ["--if", "time=2h,nodelist=n[1-2],n5,cpus=4", "--if", "generic=lic=2,exclude="]
+    words = [
+        "--if",
+        "time=2h,nodelist=n[1-2],n5,cpus=4",
+        "--if",
+        "generic=lic=2,exclude=,licences=x:2,y",
+    ]
     with answering(tmp_path, explain=answer) as made:
         done = ostler(tmp_path, "explain", "12", *words, "--if-nodes", "+4,+2:n7,-n3,n4")
         ostler(tmp_path, "explain", "--if", "time=none,array=0-9,20")
@@ -679,6 +684,7 @@ def test_what_is_supposed_travels_as_values(tmp_path: Path) -> None:
         nodelist=("n1", "n2", "n5"),
         exclude=(),
         generic={"lic": 2},
+        licences={"x": 2, "y": 1},
         more=(MoreNodes(4), MoreNodes(2, "n7")),
         without=("n3", "n4"),
     )

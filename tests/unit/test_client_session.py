@@ -268,6 +268,15 @@ def test_a_cwd_that_is_a_path_object_and_a_short_limit_are_taken(tmp_path: Path)
     assert (spec.time_limit, spec.grace) == (1, 0)
 
 
+def test_nodes_are_chosen_by_what_they_are_like(tmp_path: Path) -> None:
+    claims: JobOptions = {"constraint": "a|b", "licences": {"matlab": 2}, "reservation": "r"}
+    asked = submitted(tmp_path, ["true"], exclusive=True, spread=True, **claims).spec.request
+    assert (asked.constraint, asked.licences, asked.reservation) == ("a|b", {"matlab": 2}, "r")
+    assert (asked.exclusive, asked.spread) == (True, True)
+    with pytest.raises(UsageError, match="constraint is too long"):
+        submitted(tmp_path, ["true"], constraint="a" * 2000)
+
+
 def test_jobs_that_go_together_are_one_message(tmp_path: Path) -> None:
     rows = [{"id": "4", "name": "use"}, {"id": "5", "name": "make"}]
     options: JobOptions = {"after": [("make", "each"), 3, "2:any"], "array": range(2)}

@@ -13,7 +13,7 @@ from ostler.model.limits import MAX_MORE_NODES, MAX_SUPPOSED
 # What a start depends on: values of `job_values`, and the options that give them.
 _SUPPOSED = ("time_limit", "partition", "project", "priority", "array", "array_cap", *REQUEST_KEYS)
 _KEYS = frozenset({*_SUPPOSED, "time"})
-_LISTS = frozenset({"nodelist", "exclude", "array"})  # whose values may hold commas
+_LISTS = frozenset({"nodelist", "exclude", "array", "licences"})  # whose values may hold commas
 _NOTHING: dict[str, object] = {"nodelist": [], "exclude": [], "constraint": "", "array": []}
 _NOTHING |= {"generic": {}, "licences": {}, "time": 0}
 _AS_IN = "as in --if 'time=2h,cpus=4,partition=gpu'"
