@@ -64,6 +64,19 @@ def test_an_engine_that_is_told_of_other_weights_or_standings_orders_anew() -> N
     assert engine.plan(NOW).waits[1].rule is Rule.RESOURCES
 
 
+def test_the_size_of_a_job_is_a_part_of_the_machine_as_it_is() -> None:
+    busy = [running(9, [0, 1, 2, 3])]
+    jobs = [job(1, priority=52), job(2, 4, user="bob")]
+    shot = machine([node()], jobs, runs=busy)
+    engine = Engine()
+    engine.apply(whole(replace(shot, rules=Rules(weights=Weights(size=10)))))
+    engine.plan(NOW)
+    assert engine.ranking.key(jobs[1]) < engine.ranking.key(jobs[0])
+    engine.apply(Delta(1, nodes=[node("n2", cpus=96, usable=False)]))
+    engine.plan(NOW)
+    assert engine.ranking.key(jobs[0]) < engine.ranking.key(jobs[1])
+
+
 def test_an_engine_says_when_it_wants_to_look_again_because_of_age() -> None:
     runs = [running(9, [0], NOW + DAY)]
     jobs = [job(1, at=NOW - 3_600), job(2, priority=51, at=NOW)]

@@ -135,6 +135,12 @@ def test_the_members_of_equal_projects_are_ranked_together() -> None:
     assert order(fair_tree(PLAIN, uses)) == [["bob"], ["cat", "dan"], ["ann"]]
 
 
+def test_members_of_equal_projects_are_measured_by_their_own_project() -> None:
+    rules = ShareRules(projects=(Project("x", shares=2), Project("y")))
+    uses = {("x", "ann"): 12.0, ("x", "bob"): 8.0, ("y", "cat"): 5.0, ("y", "dan"): 5.0}
+    assert order(fair_tree(rules, uses)) == [["bob"], ["cat", "dan"], ["ann"]]
+
+
 def test_without_shares_one_comes_last() -> None:
     rules = ShareRules(projects=(Project("guests", shares=0),))
     uses = {("guests", "gil"): 0.0, ANN: 1e9}
