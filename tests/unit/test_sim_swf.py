@@ -83,7 +83,21 @@ def test_a_size_that_is_given_replaces_that_of_the_header(tmp_path: Path) -> Non
     assert read(written(tmp_path / "v", "; MaxProcs: many", job(), procs=None), 3).procs == 3
 
 
-@pytest.mark.parametrize("told", ["128", "128 ", "128 (of which 4 are for logins)", "128;"])
+def test_a_time_that_no_machine_outlives_is_no_limit(tmp_path: Path) -> None:
+    endless = [job(1, estimate=(1 << 63) - 1), job(2, run=1e30, estimate=1e300), job(3, size=1e99)]
+    trace = read(written(tmp_path / "t", *endless))
+    assert columns(trace) == [(1, 0, 60, 1 << 40, 1), (2, 0, 1 << 40, 1 << 40, 1)]
+    assert trace.dropped == {"too_large": 1}
+
+
+def test_numbers_of_jobs_may_be_long(tmp_path: Path) -> None:
+    numbers = [2009_0101_1234_5678, -1]
+    assert [*read(written(tmp_path / "t", *map(job, numbers))).numbers] == numbers
+
+
+@pytest.mark.parametrize(
+    "told", ["128", "128 ", "128 (of which 4 are for logins)", "128;", "128, in 2 parts", "128."]
+)
 def test_words_may_follow_the_number_of_processors(tmp_path: Path, told: str) -> None:
     name = written(tmp_path / "t", f"; MaxProcs: {told}", job(), procs=None)
     assert read(name).procs == 128
@@ -119,12 +133,14 @@ def test_all_of_a_trace_larger_than_a_chunk_is_read(tmp_path: Path) -> None:
         ([job(run=float("inf"))], r"field 4 \(run time\) is 'inf' \(a number\)"),
         ([job().replace("60", "6_0")], r"t:3: field 4 \(run time\) is '6_0' \(a number\)"),
         ([job().replace("60", "0x3c")], "field 4"),
+        ([job(-(10**20))], r"field 1 \(job number\) is '-10+' \(\d+ at most\)"),
         ([job(submit=1 << 41)], r"field 2 \(submit time\) is '\d+' \(\d+ at most\)"),
         ([job(submit=1e300)], r"field 2 \(submit time\) is '1e\+300' \(\d+ at most\)"),
         (["x" * 100], r"'x{40}…' has 1 fields"),
         ([], "t: there are no jobs in it"),
         ([job(size=11)], r"none of its jobs can be run on 10 processors \(1 larger .*--procs N"),
         ([job(run=0)], r"none of its jobs can be run on 10 processors \(1 without a run time\)$"),
+        ([job(estimate=-1)], r"\(1 without a requested time\); policies plan by it; .* field 9"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(
@@ -143,6 +159,8 @@ def test_what_is_wrong_is_told_with_its_line(
         ([job(), "; MaxProcs: 10"], "t:1: its header does not tell MaxProcs"),
         (["; MaxProcs: 80,640", job()], r"t:1: MaxProcs is '80,640' .*--procs N takes its place"),
         (["; MaxProcs: many", job()], "t:1: MaxProcs is 'many'"),
+        (["; MaxProcs: 16 x 8", job()], "t:1: MaxProcs is '16 x 8'"),
+        (["; MaxProcs: 128-256", job()], "t:1: MaxProcs is '128-256'"),
     ],
 )
 def test_the_size_of_the_machine_must_be_known(

@@ -3,7 +3,7 @@
 import posix
 
 from ostler.cli.options import Given
-from ostler.cli.output import complain
+from ostler.cli.output import complain, cut
 from ostler.client import place
 from ostler.client.link import Link
 from ostler.client.spec import join_environment, own_environment, own_limits, split_environment
@@ -48,9 +48,12 @@ def link_to(given: Given) -> Link:
 
 def number(option: str, text: str, most: int = _MOST) -> int:
     """Return a whole number; raise `UsageError`."""
-    if not (text.isascii() and text.isdigit() and int(text) <= most):
-        raise UsageError(f"{option} cannot be {text!r}", expected="a whole number")
-    return int(text)
+    if not (text.isascii() and text.isdigit()):
+        raise UsageError(f"{option} cannot be {cut(text, 40)!r}", expected="a whole number")
+    digits = text.lstrip("0") or "0"
+    if len(digits) > len(str(most)) or int(digits) > most:
+        raise UsageError(f"{option} cannot be {cut(text, 40)!r}", expected=f"{most} at most")
+    return int(digits)
 
 
 def size(option: str, text: str) -> int:

@@ -28,7 +28,7 @@ def replay_traces(given: Given) -> int:
     load = _load(given.text("sim_load"))
     names = _names(given.words)
     per_job, drawn = given.text("per_job"), given.many("plot")
-    _check_files(per_job, drawn, len(names) * len(policies))
+    _check_files(names, per_job, drawn, len(names) * len(policies))
     traces = [_trace(given, name, load) for name in names]
     runs = [Run(trace, policy, rule) for trace in traces for policy in policies]
     done = _carried_out(runs, told=not (given.flag("quiet") or given.flag("json")))
@@ -93,7 +93,7 @@ def _trace(given: Given, name: str, load: float) -> swf.Trace:
     return trace if load == 1 else swf.scaled(trace, load)
 
 
-def _check_files(per_job: str | None, drawn: list[str], runs: int) -> None:
+def _check_files(names: list[str], per_job: str | None, drawn: list[str], runs: int) -> None:
     """Refuse before the work what could not be written after it."""
     if per_job is not None and runs > 1:
         raise UsageError(
@@ -103,12 +103,25 @@ def _check_files(per_job: str | None, drawn: list[str], runs: int) -> None:
         )
     for path in drawn:
         plots.check(path)
-    for path in filter(None, [per_job, *drawn]):
+    for path in drawn if per_job is None else [per_job, *drawn]:
         folder = os.path.dirname(path) or "."
-        if os.path.isdir(path) or not os.path.isdir(folder):
+        if not path or os.path.isdir(path) or not os.path.isdir(folder):
             raise UsageError(
                 f"{path!r} cannot be written", expected="the name of a file in a folder that exists"
             )
+        if path == "-":
+            raise UsageError(
+                "'-' names no file to write", expected="a name", hint="/dev/stdout is one"
+            )
+        if any(_same(path, name) for name in names):
+            raise UsageError(f"{path!r} is the trace itself", expected="another name")
+
+
+def _same(path: str, trace: str) -> bool:
+    try:
+        return os.path.samefile(path, trace)
+    except (OSError, ValueError):  # not there, or no name of a file
+        return False
 
 
 def _write_waits(path: str, replayed: Replayed) -> None:

@@ -43,7 +43,7 @@ class Measured:
     """What one replay comes to. Seconds; utilisation is a share of the machine.
 
     makespan: from the first submission to the last end. sizes, lengths: the same by processors and
-    by run time, smallest first; classes at the end that no job of the trace is in are left out.
+    by run time, smallest first, those without jobs too.
     """
 
     mean_wait: float

@@ -27,12 +27,16 @@ _USED = {
     9: "requested time",
 }  # counted from 1, as the format does
 _used = itemgetter(*(number - 1 for number in _USED))
-_MOST = 1 << 40  # of any number that is used: more seconds than recorded history
+_MOST = 1 << 40  # seconds: more than recorded history
+_EXACT = 1 << 53  # up to here a number read with a fraction is exact
+_LIMITS = {1: _EXACT, 2: _MOST}  # by field; a larger number of another one means "without limit"
 _CHUNK = 1 << 18  # bytes
 _MOST_KEYS = 1_000  # of a header; more is no header
 _MOST_TEXT = 1_000  # characters of a value of it
 _SHOWN = 40  # characters of a line or word that an error shows
 _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+# Words may follow, but nothing that may be a part of the number or an arithmetic of several.
+_COUNT = re.compile(r"(-?\d{1,9})(?!\w|[-.,'/+]\d|\s*[*x]\s*\d)")
 _GZIP = b"\x1f\x8b"
 _PACKED = {
     b"BZh": "bunzip2",
@@ -60,6 +64,11 @@ REASONS = {
     TOO_LARGE: "larger than the machine",
     SUBMIT: "submitted before the beginning",
 }
+
+_HINTS = {
+    REQUESTED_TIME: "policies plan by it; where a log tells none, fill in field 9, as from field 4",
+    TOO_LARGE: "--procs N sets the size of the machine",
+}  # if that took all jobs
 
 
 def _column() -> "array[int]":
@@ -99,7 +108,7 @@ class Trace:
 
     def described(self) -> str:
         """Return in words how many jobs on which machine, and how much work they bring."""
-        told = f"{len(self)} job{'s' if len(self) > 1 else ''} on {self.procs} processors"
+        told = f"{_counted(len(self), 'job')} on {_counted(self.procs, 'processor')}"
         computer = "".join(c for c in self.header.get("Computer", "") if c.isprintable())
         if computer:
             told += f" of {computer[:_SHOWN]}"
@@ -180,9 +189,9 @@ class _Reader:
                     "there are no jobs in it", expected="a line of 18 numbers for each"
                 )
             raise self._wrong(
-                f"none of its jobs can be run on {self._procs} processors",
+                f"none of its jobs can be run on {_counted(self._procs, 'processor')}",
                 expected=told_dropped(dropped),
-                hint="--procs N sets the size of the machine" if TOO_LARGE in dropped else "",
+                hint=_HINTS.get(max(dropped, key=dropped.__getitem__), ""),
             )
         submits = columns[1]
         order = sorted(range(len(submits)), key=submits.__getitem__)
@@ -263,8 +272,9 @@ class _Reader:
             if run <= 0 or estimate <= 0 or not 0 < size <= self._procs or submit < 0:
                 self._drop(run, estimate, size)
                 continue
-            if number > _MOST or submit > _MOST or run > _MOST or estimate > _MOST:
+            if submit > _MOST or not -_EXACT <= number <= _EXACT:
                 self._carefully(line, fields, at)  # says which one
+            estimate = min(estimate, _MOST)
             numbers(number)
             submits(submit)
             runs(min(estimate, run))
@@ -301,13 +311,14 @@ class _Reader:
                 f"field {number} ({_USED[number]}) is {_shown(word)}", at, expected="a number"
             )
         value = float(word)
-        if abs(value) > _MOST:
+        limit = _LIMITS.get(number, math.inf)
+        if abs(value) > limit:
             raise self._wrong(
                 f"field {number} ({_USED[number]}) is {_shown(word)}",
                 at,
-                expected=f"{_MOST} at most",
+                expected=f"{limit} at most",
             )
-        return math.floor(value)
+        return math.floor(min(max(value, -_EXACT), _EXACT))
 
     def _comment(self, line: bytes, at: int) -> None:
         """Keep `; Key: value` of the header; of a key that comes again, the first one."""
@@ -321,7 +332,7 @@ class _Reader:
             return
         self._header[key] = value.strip()[:_MOST_TEXT]
         if key == "MaxProcs" and not self._procs:
-            found = re.match(r"(-?\d{1,9})(?=$|[\s(;])", self._header[key])
+            found = _COUNT.match(self._header[key])
             if found is None:
                 raise self._wrong(
                     f"MaxProcs is {_shown(value.strip().encode())}",
@@ -369,3 +380,7 @@ def _shown(text: bytes) -> str:
     """Return what stands in a file as an error quotes it."""
     told = text.strip().decode("utf-8", "replace")
     return repr(told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
