@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,20 @@ def test_nothing_runs_on_after_an_interruption(trace: Trace) -> None:
     with pytest.raises(KeyboardInterrupt):
         carry_out(asked, interrupted, cpus=2)
     assert multiprocessing.active_children() == []
+
+
+def test_an_interruption_reaches_no_process_not_even_one_that_begins(
+    trace: Trace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = SpawnProcess.start
+
+    def interrupted(process: SpawnProcess) -> None:
+        start(process)
+        os.kill(process.pid or 0, signal.SIGINT)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    asked = [Run(trace, FCFS, Rule.EVENT)] * 2
+    assert len(carry_out(asked, lambda _run, _jobs: None, cpus=2)) == 2
 
 
 def test_a_process_that_is_killed_is_told(trace: Trace) -> None:

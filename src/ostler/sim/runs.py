@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -95,9 +95,16 @@ class _Crew:
         context = get_context("spawn")  # not fork: threads of NumPy's libraries may run here
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_work, args=(self._runs[number], theirs), daemon=True)
-        process.start()
+        # An interruption is for us alone. Held back here, it never reaches the process, not even
+        # while that begins, and reaches us when the process is known and will be ended.
+        resource_tracker.ensure_running()  # start() would else do it, which lets interruptions in
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+            self._working[ours] = (number, process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # or its death would not be seen
-        self._working[ours] = (number, process)
 
     def _hear(self, link: Connection) -> None:
         """Take in one message of a process."""
@@ -128,7 +135,6 @@ class _Crew:
 
 def _work(run: Run, link: Connection) -> None:
     """Make one run and send what comes out. The life of a process of the crew."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for whoever started us, and ends us too
     with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it
         try:
             replayed = _replayed(run, link.send)
