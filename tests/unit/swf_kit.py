@@ -8,7 +8,7 @@ def job(
     number: int = 1,
     submit: float = 0,
     run: float = 60,
-    size: int = 1,
+    size: float = 1,
     estimate: float = 100,
     allocated: int = 7,
 ) -> str:
