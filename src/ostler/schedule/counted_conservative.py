@@ -13,6 +13,7 @@ from ostler.schedule.counted_work import Work
 # levels that it made available: bit z is set if somewhere there z processors are free now and
 # were not before.
 Freed = tuple[int, int, int, int]
+NOTHING: Freed = (NEVER, NEVER, 0, 0)
 
 LEVELS = 9  # bits: on a larger machine a level stands for several counts
 
@@ -117,13 +118,14 @@ class Conservative:
         shown = _sums(self._moved)
         until, low, high, levels = shown[-1]  # is shown to those before `until`
         self._tails, self._moved = [], []
+        own = NOTHING  # what the moves of this sweep freed
         size, starts, estimate, coarse = self._size, self.starts, self._estimate, self._coarse
         seconds, free = self._profile.seconds, self._profile.free
         for job in self._waiting:
             if job >= until:
                 while job >= shown[-1][0]:
                     shown.pop()
-                until, low, high, levels = _with(shown[-1], self._moved)
+                until, low, high, levels = _with(shown[-1], own)
                 if not levels and not tail_levels:
                     break
             wanted = size[job]
@@ -149,16 +151,11 @@ class Conservative:
                 first = now
             if first >= last:
                 continue
-            after = first + length
-            if after >= last and (  # all windows have these two seconds
-                free[bisect_left(seconds, last) - 1] < wanted
-                or free[bisect_left(seconds, after if after < promise else promise) - 1] < wanted
-            ):
-                continue
             found = self._profile.earliest(wanted, length, first, last, promise)
             if found != NEVER:
                 self._move(job, found, now, due)
-                until, low, high, levels = _with((until, low, high, levels), self._moved[-1:])
+                own = _with(own, self._moved[-1])
+                until, low, high, levels = _with((until, low, high, levels), own)
         if due:
             self._waiting = [job for job in self._waiting if starts[job] > now]
 
@@ -182,14 +179,16 @@ def _sums(moved: list[Freed]) -> list[Freed]:
 
     The last is all of it, the one before that is without the first move, and so on to nothing.
     """
-    sums = [(NEVER, NEVER, 0, 0)]
+    sums = [NOTHING]
     for freed in reversed(moved):
-        sums.append((freed[0], *_with(sums[-1], [freed])[1:]))
+        sums.append((freed[0], *_with(sums[-1], freed)[1:]))
     return sums
 
 
-def _with(shown: Freed, moved: list[Freed]) -> Freed:
+def _with(shown: Freed, more: Freed) -> Freed:
+    """Return the two as one, to be shown to those before the first one's job."""
     until, low, high, levels = shown
-    for _, begin, end, more in moved:
-        low, high, levels = min(low, begin), max(high, end), levels | more
-    return until, low, high, levels
+    _, begin, end, others = more
+    if others:
+        return until, begin if begin < low else low, end if end > high else high, levels | others
+    return shown

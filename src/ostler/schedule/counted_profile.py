@@ -72,14 +72,19 @@ class Profile:
         free in any case, because what asks holds it; end <= own.
         """
         seconds, free = self.seconds, self.free
-        first = bisect_right(seconds, begin) - 1
-        last = bisect_left(seconds, own, first)
-        until = begin + length
-        for count, after in zip(free[first:last], seconds[first + 1 : last + 1], strict=True):
-            if count < size:
-                if after >= end:
-                    return NEVER
-                begin, until = after, after + length
-            elif after >= until:
-                break
-        return begin
+        while True:
+            until = begin + length
+            if until > own:
+                until = own
+            piece = bisect_left(seconds, until) - 1
+            while free[piece] >= size:
+                if seconds[piece] <= begin:
+                    return begin
+                piece -= 1
+            # No window that has this piece will do: go on behind it, and behind its like.
+            piece += 1
+            while free[piece] < size:
+                piece += 1
+            begin = seconds[piece]
+            if begin >= end:
+                return NEVER
