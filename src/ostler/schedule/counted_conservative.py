@@ -37,6 +37,8 @@ class Conservative:
         self._endings = Endings()
         self._profile = Profile(procs)
         self._coarse = max(0, procs.bit_length() - LEVELS)
+        bits = [1 << level for level in range((procs >> self._coarse) + 1)]
+        self._level = [bits[size >> self._coarse] for size in work.size]
         self._tails: list[Freed] = []  # by early ends since the last sweep
         self._moved: list[Freed] = []  # by the moves of the last sweep
 
@@ -102,10 +104,14 @@ class Conservative:
             self._tails.append(self._freed(job, now, now + unused))
 
     def _freed(self, job: int, begin: int, end: int) -> Freed:
-        size, coarse, levels = self._size[job], self._coarse, 0
-        for free in self._profile.counts(begin, end):
-            levels |= (2 << (free >> coarse)) - (1 << (free - size + 1 >> coarse))
-        return job, begin, end, levels
+        least, most = self._profile.range(begin, end)
+        coarse = self._coarse
+        return (
+            job,
+            begin,
+            end,
+            (2 << (most >> coarse)) - (1 << (least - self._size[job] + 1 >> coarse)),
+        )
 
     # ── a sweep ──────────────────────────────────────────────────────────────────────────────
 
@@ -118,34 +124,32 @@ class Conservative:
         shown = _sums(self._moved)
         until, low, high, levels = shown[-1]  # is shown to those before `until`
         self._tails, self._moved = [], []
-        own = NOTHING  # what the moves of this sweep freed
-        size, starts, estimate, coarse = self._size, self.starts, self._estimate, self._coarse
+        starts, size, estimate, level = self.starts, self._size, self._estimate, self._level
         seconds, free = self._profile.seconds, self._profile.free
         for job in self._waiting:
             if job >= until:
                 while job >= shown[-1][0]:
                     shown.pop()
-                until, low, high, levels = _with(shown[-1], own)
+                until, low, high, levels = _together(shown[-1], self._moved)
                 if not levels and not tail_levels:
                     break
-            wanted = size[job]
-            level = 1 << (wanted >> coarse)
-            if level & tail_levels:
+            bit = level[job]
+            if bit & tail_levels:
                 first, end = now, tail_end
-                if level & levels and high > end:
+                if bit & levels and high > end:
                     end = high
-            elif level & levels:
+            elif bit & levels:
                 first, end = low, high
             else:
                 continue
-            promise, length = starts[job], estimate[job]
+            last, length, wanted = starts[job], estimate[job], size[job]
             # From the promised second on it has enough in any case. So, if it fits in the second
             # before that, its window may reach beyond; else it must end before.
-            last = promise
-            if free[bisect_left(seconds, promise) - 1] < wanted:
+            promise = last
+            if last > end or free[bisect_left(seconds, last) - 1] < wanted:
                 last -= length
-            if end < last:
-                last = end
+                if end < last:
+                    last = end
             first -= length - 1
             if first < now:
                 first = now
@@ -154,8 +158,7 @@ class Conservative:
             found = self._profile.earliest(wanted, length, first, last, promise)
             if found != NEVER:
                 self._move(job, found, now, due)
-                own = _with(own, self._moved[-1])
-                until, low, high, levels = _with((until, low, high, levels), own)
+                until, low, high, levels = _together((until, low, high, levels), self._moved[-1:])
         if due:
             self._waiting = [job for job in self._waiting if starts[job] > now]
 
@@ -180,15 +183,18 @@ def _sums(moved: list[Freed]) -> list[Freed]:
     The last is all of it, the one before that is without the first move, and so on to nothing.
     """
     sums = [NOTHING]
-    for freed in reversed(moved):
-        sums.append((freed[0], *_with(sums[-1], freed)[1:]))
+    until, low, high, levels = NOTHING
+    for until, begin, end, more in reversed(moved):
+        low, high = begin if begin < low else low, end if end > high else high
+        levels |= more
+        sums.append((until, low, high, levels))
     return sums
 
 
-def _with(shown: Freed, more: Freed) -> Freed:
-    """Return the two as one, to be shown to those before the first one's job."""
+def _together(shown: Freed, moved: list[Freed]) -> Freed:
+    """Return all of them as one, to be shown to those before the first one's job."""
     until, low, high, levels = shown
-    _, begin, end, others = more
-    if others:
-        return until, begin if begin < low else low, end if end > high else high, levels | others
-    return shown
+    for _, begin, end, more in moved:
+        low, high = begin if begin < low else low, end if end > high else high
+        levels |= more
+    return until, low, high, levels

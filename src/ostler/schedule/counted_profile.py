@@ -34,14 +34,11 @@ class Profile:
         """Return how many are free in the first piece."""
         return self.free[0]
 
-    def counts(self, begin: int, end: int) -> set[int]:
-        """Return how many are free at any time between these seconds."""
+    def range(self, begin: int, end: int) -> tuple[int, int]:
+        """Return the fewest and the most that are free at any time between these seconds."""
         first = bisect_right(self.seconds, begin) - 1
-        return set(self.free[first : bisect_left(self.seconds, end, first)])
-
-    def before(self, second: int) -> int:
-        """Return how many are free in the second before this one."""
-        return self.free[bisect_left(self.seconds, second) - 1]
+        counts = self.free[first : bisect_left(self.seconds, end, first)]
+        return min(counts), max(counts)
 
     def add(self, begin: int, end: int, count: int) -> None:
         """Free so many processors between two seconds, begin < end; take them if count < 0."""
