@@ -41,6 +41,13 @@ def test_what_the_head_leaves_over_is_given_once() -> None:
     assert starts(jobs, 4, "easy") == [0, 10, 2, 15]
 
 
+def test_an_early_end_leaves_more_over_for_who_had_room_already() -> None:
+    """The fourth fits from the beginning; only when the second ends is it no longer in the way."""
+    jobs = [(0, 20, 5, 20), (0, 5, 3, 30), (1, 5, 6, 5), (2, 40, 2, 40)]
+    for policy in ("easy", "easy-sjbf", "reserved-1", "reserved-2"):
+        assert starts(jobs, 10, policy) == [0, 0, 20, 5], policy
+
+
 def test_a_pass_tries_by_arrival_or_shortest_first() -> None:
     jobs = [(0, 3, 1, 3), (0, 10, 1, 10), (1, 1, 2, 1), (1, 7, 1, 7), (2, 4, 1, 4)]
     assert starts(jobs, 2, "easy") == [0, 0, 10, 3, 11]
