@@ -39,7 +39,8 @@ def box() -> Box:
 
 def propose(on: Box, *lines: Start | Resume, waits: dict[int, Wait] | None = None) -> list[str]:
     """Let the machine take a plan; return the reasons of what it refused."""
-    plan = Plan(list(lines), waits or {}, number=on.machine.delta(on.now).number)
+    list(on.machine.deltas(on.now))
+    plan = Plan(list(lines), waits or {}, number=on.machine.state.marks.number)
     effects = on.machine.handle(on.now, Planned(plan, by="somebody"))
     broken = list(violations(on.machine.state))
     assert not broken, broken

@@ -1,54 +1,59 @@
 """What a scheduler is told of: what has changed, once, as it is by then."""
 
+from ostler.core.delta import delta
 from ostler.core.events import Acted, Planned
 from ostler.model.ids import Ref
 from ostler.model.record import Event
 from ostler.model.resources import Placement, Request
 from ostler.model.states import Rule
-from ostler.schedule.snapshot import Plan, Start
-from ostler.testing.scheduler import Picture
+from ostler.schedule.snapshot import Delta, Plan, Start
+from ostler.schedule.views import Views
+from ostler.testing.scheduler import differences
 from tests.unit.core_kit import ANN, Box, saved
 
 FULL = Request(cpus=4)
+
+
+def told(box: Box) -> Delta:
+    """Return what has changed, in one piece."""
+    return next(box.machine.deltas(box.now), Delta())
 
 
 def test_the_first_delta_has_everything() -> None:
     box = Box(["n1", "n2"])
     box.submit(request=FULL)
     box.machine.state.marks.everything = True
-    delta = box.machine.delta(box.now)
-    assert delta.reset
-    assert [view.name for view in delta.nodes] == ["n1", "n2"]
-    assert len(delta.running) == 1
+    found = told(box)
+    assert found.reset
+    assert [view.name for view in found.nodes] == ["n1", "n2"]
+    assert len(found.running) == 1
 
 
 def test_when_nothing_has_changed_nothing_is_told() -> None:
     box = Box()
     box.submit(request=FULL)
     box.submit(request=FULL)
-    box.machine.delta(box.now)
-    delta = box.machine.delta(box.now)
-    told = (delta.nodes, delta.running, delta.over, delta.waiting, delta.gone)
-    assert told == ([], [], [], [], [])
-    assert (delta.resuming, delta.rules, delta.reset) == (None, None, False)
-    assert not box.machine.wants_plan
+    told(box)
+    assert list(box.machine.deltas(box.now)) == []
 
 
 def test_of_many_that_wait_only_the_changed_one_is_told() -> None:
     box = Box()
     jobs = [box.submit(request=FULL) for _ in range(5)]
-    box.machine.delta(box.now)
+    told(box)
     box.machine.handle(box.now, Acted(99, ANN, "hold", (Ref(jobs[3]),)))
-    [view] = box.machine.delta(box.now).waiting
+    [view] = told(box).waiting
     assert view.job == jobs[3]
     assert view.blocked is not None
     assert view.blocked.rule is Rule.HOLD
 
 
-def test_deltas_have_growing_numbers_and_a_new_machine_begins_anew() -> None:
+def test_deltas_are_numbered() -> None:
     box = Box()
-    first = box.machine.delta(box.now).number
-    assert box.machine.delta(box.now).number == first + 1
+    box.machine.state.marks.nodes.add("n1")
+    first = told(box).number
+    box.machine.state.marks.nodes.add("n1")
+    assert told(box).number == first + 1
 
 
 def test_much_is_told_in_pieces_and_only_all_of_them_make_the_machine() -> None:
@@ -56,31 +61,34 @@ def test_much_is_told_in_pieces_and_only_all_of_them_make_the_machine() -> None:
     for _ in range(7):
         box.submit(request=FULL)
     box.machine.state.marks.everything = True
-    picture, pieces = Picture(), 0
+    views, pieces = Views(), 0
     while box.machine.state.marks:
-        picture.apply(box.machine.delta(box.now, most=3))
+        assert differences(views, box.machine.snapshot(box.now))
+        views.apply(delta(box.machine.state, box.now, most=3))
         pieces += 1
-        assert box.machine.wants_plan == bool(box.machine.state.marks)
-    assert pieces == 3
-    assert picture.differences(box.machine.snapshot(box.now)) == []
+    assert pieces == 3  # of a node, an allocation and seven jobs
+    assert differences(views, box.machine.snapshot(box.now)) == []
 
 
 def test_time_alone_is_told_of() -> None:
     box = Box()
     job = box.submit(not_before=500.0)
-    box.machine.delta(box.now)
-    assert box.machine.delta(499.0).waiting == []
-    [view] = box.machine.delta(500.0).waiting
+    told(box)
+    assert list(box.machine.deltas(499.0)) == []
+    [found] = box.machine.deltas(500.0)
+    [view] = found.waiting
     assert (view.job, view.blocked) == (job, None)
 
 
 def _planned(box: Box, job: int, *, cancelled: bool) -> list[str]:
     """Start a job on CPUs that are taken; return what became an event."""
-    number = box.machine.delta(box.now).number
+    told(box)
     if cancelled:
         box.machine.handle(box.now, Acted(99, ANN, "cancel", (Ref(job),)))
     lines = [Start(job, (Placement("n1", cpus=(0, 1, 2, 3)),))]
-    effects = box.machine.handle(box.now, Planned(Plan(list(lines), {}, number=number)))
+    effects = box.machine.handle(
+        box.now, Planned(Plan(list(lines), {}, number=box.machine.state.marks.number))
+    )
     rows = [row for row in saved(effects) if isinstance(row, Event)]
     return [row.text for row in rows if row.kind == "plan-refused"]
 
@@ -98,6 +106,6 @@ def test_a_line_that_never_was_legal_is_an_event() -> None:
     second = box.submit(request=FULL)
     [text] = _planned(box, second, cancelled=False)
     assert "CPU 0 of n1 is not free" in text
-    delta = box.machine.delta(box.now)  # the scheduler took it for carried out
-    assert [view.name for view in delta.nodes] == ["n1"]
-    assert [view.job for view in delta.waiting] == [second]
+    found = told(box)  # the scheduler took it for carried out
+    assert [view.name for view in found.nodes] == ["n1"]
+    assert [view.job for view in found.waiting] == [second]

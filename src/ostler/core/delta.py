@@ -1,6 +1,8 @@
 """What a scheduler is shown: the whole machine, or what has changed since it was told last."""
 
+from itertools import islice
 from math import inf
+from typing import TypeVar
 
 from ostler.core.entry import Entry
 from ostler.core.rules import rules_of
@@ -20,7 +22,9 @@ from ostler.schedule.snapshot import (
     WaitingView,
 )
 
-PIECE = 5_000  # jobs in one delta, at most: so much is made and sent between two turns of a loop
+PIECE = 2_000  # things in one delta, at most: so much is made and sent in one turn of a loop
+
+Key = TypeVar("Key", int, str)
 
 
 def snapshot(s: State, now: float) -> Snapshot:
@@ -49,8 +53,8 @@ def snapshot(s: State, now: float) -> Snapshot:
 def delta(s: State, now: float, most: int = PIECE) -> Delta:
     """Return how everything is that has changed since the last delta; the first has all of it.
 
-    most: jobs that it may tell of; while `s.marks` says that there are more, what was told does
-    not belong together yet. Cost: by what has changed.
+    most: nodes, allocations and jobs that it may tell of. While `s.marks` has more, what was told
+    does not belong together yet. Cost: by what has changed.
     """
     marks = s.marks
     marks.number += 1
@@ -59,18 +63,16 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
         marks.everything, found.reset = False, True
         marks.nodes, marks.allocations, marks.jobs = set(s.nodes), set(s.allocations), set(s.jobs)
         marks.resuming = marks.rules = True
-    marks.mark_due(now)
-    found.nodes = [_node_view(s.nodes[name]) for name in sorted(marks.nodes)]
-    for number in sorted(marks.allocations):
+    names = _take(marks.nodes, most)
+    found.nodes = [_node_view(s.nodes[name]) for name in names]
+    numbers = _take(marks.allocations, most - len(names))
+    for number in numbers:
         alloc = s.allocations.get(number)
         if alloc is None:
             found.over.append(number)
         elif alloc.job < STEPS_FROM:
             found.running.append(_running(s, alloc))
-    marks.nodes.clear()
-    marks.allocations.clear()
-    jobs = sorted(marks.jobs)
-    for number in jobs[:most]:
+    for number in _take(marks.jobs, most - len(names) - len(numbers)):
         entry = s.jobs.get(number) if number < STEPS_FROM else None
         view = waiting_view(s, now, entry) if entry is not None else None
         if view is None:
@@ -78,7 +80,6 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
         else:
             found.waiting.append(view)
         marks.later(number, _changes_at(s, now, entry) if entry is not None else None)
-    marks.jobs = set(jobs[most:])
     if marks.resuming:
         found.resuming, marks.resuming = _resuming(s), False
     if s.rank(now) or found.reset:
@@ -86,6 +87,13 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
     if marks.rules:
         found.rules, marks.rules = rules_of(s.settings), False
     return found
+
+
+def _take(marked: set[Key], most: int) -> list[Key]:
+    """Take so many names out of a set; return them in order. The lowest are not told first."""
+    taken = sorted(marked) if len(marked) <= most else sorted(islice(marked, most))
+    marked.difference_update(taken)
+    return taken
 
 
 def _node_view(entry: NodeEntry) -> NodeView:

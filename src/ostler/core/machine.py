@@ -5,6 +5,8 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
+from collections.abc import Iterator
+
 from ostler.core import acts, delta, modify, nodes, planning, steps, submit, waits, workflow
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
@@ -97,14 +99,18 @@ class Machine:
         """Return what a scheduler may see."""
         return delta.snapshot(self.state, now)
 
-    def delta(self, now: float, most: int = delta.PIECE) -> Delta:
-        """Return what has changed since the last one, of so many jobs at most; the first has all.
+    def deltas(self, now: float) -> Iterator[Delta]:
+        """Yield what has changed since the last time, in pieces; the first time it is everything.
 
-        It is to be told before a plan that is asked for while `wants_plan`.
+        Events may be handled between two pieces. What was told makes one machine again when there
+        is no piece more.
         """
-        found = delta.delta(self.state, now, most)
-        self.state.changed = bool(self.state.marks)
-        return found
+        while self.state.marks.due(now):
+            yield delta.delta(self.state, now)
+
+    def begin_plan(self) -> None:
+        """Note that a plan is asked for of one who has been told everything."""
+        self.state.changed = False
 
     def next_deadline(self) -> float | None:
         """Return when `Tick` should come next, in Unix seconds."""

@@ -38,10 +38,11 @@ class Marks:
             self._due_at[job] = at
             heappush(self._due, (at, job))
 
-    def mark_due(self, now: float) -> None:
-        """Mark the jobs whose time has come."""
+    def due(self, now: float) -> bool:
+        """Mark the jobs whose time has come; say whether there is anything to tell."""
         while self._due and self._due[0][0] <= now:
             at, job = heappop(self._due)
             if self._due_at.get(job) == at:
                 del self._due_at[job]
                 self.jobs.add(job)
+        return bool(self)

@@ -143,16 +143,15 @@ class Turns:
 
     def _propose(self, now: float) -> Plan:
         """Return what the scheduler proposes; nothing, should it fail: the rest goes on."""
-        marks = self.machine.state.marks
         try:
-            while True:
-                self._engine.apply(self.machine.delta(now))
-                if not marks:
-                    return self._engine.plan(now)
+            for delta in self.machine.deltas(now):
+                self._engine.apply(delta)
+            self.machine.begin_plan()
+            return self._engine.plan(now)
         except Exception:
             log.exception("the scheduler failed, so nothing starts in this turn")
             self._engine = Engine()
-            marks.everything = True
+            self.machine.state.marks.everything = True
             return Plan([], {})
 
     def _committed(

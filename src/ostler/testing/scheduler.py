@@ -1,55 +1,29 @@
 """A scheduler for tests: an engine that is told what changed, held against one that sees it all."""
 
-from typing import Any
-
 from ostler.core.machine import Machine
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.snapshot import Delta, Plan, Snapshot, whole
+from ostler.schedule.snapshot import Plan, Snapshot, whole
+from ostler.schedule.views import Views
 from ostler.testing.ledger import Broken
 
 
-class Picture:
-    """The machine as it follows from deltas alone."""
-
-    def __init__(self) -> None:
-        self.parts: dict[str, dict[Any, Any]] = {"nodes": {}, "running": {}, "waiting": {}}
-        self.one: dict[str, Any] = {}
-
-    def apply(self, delta: Delta) -> None:
-        """Take note of what changed."""
-        if delta.reset:
-            self.__init__()  # type: ignore[misc]
-        nodes, running, waiting = self.parts.values()
-        nodes |= {view.name: view for view in delta.nodes}
-        running |= {view.alloc: view for view in delta.running}
-        waiting |= {view.job: view for view in delta.waiting}
-        for alloc in delta.over:
-            running.pop(alloc, None)
-        for job in delta.gone:
-            waiting.pop(job, None)
-        for what in ("resuming", "known_ever", "rules"):
-            if getattr(delta, what) is not None:
-                self.one[what] = getattr(delta, what)
-
-    def differences(self, snapshot: Snapshot) -> list[str]:
-        """Return where it is not what a look at everything says."""
-        right = Picture()
-        right.apply(whole(snapshot))
-        found = []
-        for what, mine in self.parts.items():
-            other = right.parts[what]
+def differences(views: Views, snapshot: Snapshot) -> list[str]:
+    """Return where what deltas told is not what a look at everything says."""
+    right = Views()
+    right.apply(whole(snapshot))
+    found = []
+    for what, other in vars(right).items():
+        mine = getattr(views, what)
+        if isinstance(other, dict):
             found += [
                 f"{what} {key}: deltas tell {mine.get(key)}, and it is {other.get(key)}"
                 for key in sorted(mine.keys() | other.keys())
                 if mine.get(key) != other.get(key)
             ]
-        found += [
-            f"{what}: deltas tell {self.one.get(what)}, and it is {value}"
-            for what, value in right.one.items()
-            if self.one.get(what) != value and not (what == "known_ever" and not value)
-        ]
-        return found
+        elif mine != other:
+            found.append(f"{what}: deltas tell {mine}, and it is {other}")
+    return found
 
 
 class Scheduler:
@@ -58,21 +32,19 @@ class Scheduler:
     def __init__(self, every: int = 1) -> None:
         """Begin. every: passes of which one is held against that of a fresh engine."""
         self.engine = Engine()
-        self.picture = Picture()
+        self.views = Views()
         self._every = every
         self._passes = 0
         self._told: dict[int, Rule] = {}  # by what rule each job waits, as plans have told
 
     def plan(self, machine: Machine, now: float) -> Plan:
         """Return what an engine plans that was told what has changed."""
-        while True:
-            delta = machine.delta(now)
-            self.picture.apply(delta)
+        for delta in machine.deltas(now):
+            self.views.apply(delta)
             self.engine.apply(delta)
-            if not machine.state.marks:
-                break
+        machine.begin_plan()
         snapshot = machine.snapshot(now)
-        if found := self.picture.differences(snapshot):
+        if found := differences(self.views, snapshot):
             raise Broken("\n".join(found[:5]))
         plan = self.engine.plan(now)
         self._told |= {job: wait.rule for job, wait in plan.waits.items()}
