@@ -1,0 +1,130 @@
+"""`python -I -m ostler.manager.planner_worker`: plans for a large machine, and explains.
+
+It has no descriptor but its pipes, no environment and nothing to write to. Explanations are worked
+out by forks of it, so that none of them makes a plan late, and the kernel ends those that take long.
+"""
+
+import logging
+import os
+import resource
+import selectors
+import signal
+import sys
+from collections import deque
+from typing import NoReturn
+
+from ostler.manager import planner
+from ostler.model.errors import OstlerError
+from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explain
+from ostler.schedule.views import Views
+from ostler.wire.frames import Splitter
+
+AT_ONCE = 2  # explanations
+_READ = 1 << 20  # bytes
+
+log = logging.getLogger("ostler.planner")
+
+
+class Worker:
+    """One engine, and the views that explanations are worked out from."""
+
+    def __init__(self, given: int, out: int) -> None:
+        self._in, self._out = given, out
+        self._engine = Engine()
+        self._views = Views()
+        self._splitter = Splitter(planner.MOST)
+        self._questions: deque[planner.Question] = deque()
+        self._forks: dict[int, tuple[int, planner.Question, bytearray]] = {}  # by their pipes
+        self._selector = selectors.DefaultSelector()
+
+    def serve(self) -> None:
+        """Answer until nobody asks any more."""
+        self._selector.register(self._in, selectors.EVENT_READ)
+        while True:
+            for key, _ in self._selector.select():
+                data = os.read(key.fd, _READ)
+                if key.fd != self._in:
+                    self._hear(key.fd, data)
+                elif not data:
+                    return
+                else:
+                    for payload in self._splitter.feed(data):
+                        self._take(planner.decode_request(payload))
+            while self._questions and len(self._forks) < AT_ONCE:
+                self._begin(self._questions.popleft())
+
+    def _take(self, message: planner.ToPlanner) -> None:
+        match message:
+            case planner.Told(delta):
+                self._views.apply(delta)
+                self._engine.apply(delta)
+            case planner.PlanNow(now):
+                self._say(planner.Planned(self._engine.plan(now)))
+            case planner.Question():
+                self._questions.append(message)
+
+    def _say(self, message: planner.FromPlanner) -> None:
+        left = memoryview(planner.frame(message))
+        while left:
+            left = left[os.write(self._out, left) :]
+
+    def _begin(self, question: planner.Question) -> None:
+        ours, theirs = os.pipe()
+        child = os.fork()
+        if child == 0:
+            self._answer(question, theirs)
+        os.close(theirs)
+        self._forks[ours] = child, question, bytearray()
+        self._selector.register(ours, selectors.EVENT_READ)
+
+    def _answer(self, question: planner.Question, out: int) -> NoReturn:
+        """Work it out, in a process of its own, and end."""
+        status = 1
+        try:
+            signal.alarm(planner.ANSWER_SECONDS)
+            os.close(self._in)
+            try:
+                found = explain(self._views.snapshot(), question.now, question.job)
+                answer = planner.Answer(question.id, found)
+            except OstlerError as error:
+                answer = planner.failure(question.id, error)
+            self._out = out
+            self._say(answer)
+            status = 0
+        except Exception:
+            log.exception("an explanation failed")
+        finally:
+            os._exit(status)
+
+    def _hear(self, pipe: int, data: bytes) -> None:
+        child, question, heard = self._forks[pipe]
+        heard += data
+        if data:
+            return
+        self._selector.unregister(pipe)
+        os.close(pipe)
+        del self._forks[pipe]
+        _, status = os.waitpid(child, 0)
+        if status:  # it took too long, or met a defect, which is in the log
+            self._say(planner.failure(question.id, planner.late()))
+        else:
+            left = memoryview(bytes(heard))
+            while left:
+                left = left[os.write(self._out, left) :]
+
+
+def main() -> None:
+    """Serve stdin and stdout."""
+    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the manager ends by it, then we
+    try:
+        Worker(sys.stdin.fileno(), sys.stdout.fileno()).serve()
+    except BrokenPipeError:  # nobody is left to hear it
+        sys.stdout = None  # type: ignore[assignment]
+
+
+if __name__ == "__main__":
+    main()
