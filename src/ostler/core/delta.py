@@ -62,7 +62,7 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
     if marks.everything:
         marks.everything, found.reset = False, True
         marks.nodes, marks.allocations, marks.jobs = set(s.nodes), set(s.allocations), set(s.jobs)
-        marks.resuming = marks.rules = True
+        marks.resuming = marks.rules = marks.standings = True
     names = _take(marks.nodes, most)
     found.nodes = [_node_view(s.nodes[name]) for name in names]
     numbers = _take(marks.allocations, most - len(names))
@@ -82,8 +82,8 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
         marks.later(number, _changes_at(s, now, entry) if entry is not None else None)
     if marks.resuming:
         found.resuming, marks.resuming = _resuming(s), False
-    if s.rank(now) or found.reset:
-        found.standings = s.standings
+    if marks.standings:
+        found.standings, marks.standings = s.standings, False
     if marks.rules:
         found.rules, marks.rules = rules_of(s.settings), False
     return found

@@ -140,6 +140,12 @@ class Planned(Struct, frozen=True):
     by: str = "backfill"
 
 
+class PlannerLost(Struct, frozen=True):
+    """Whoever planned is gone with all it knew. why: one sentence."""
+
+    why: str
+
+
 class Tick(Struct, frozen=True):
     """A deadline may have come."""
 
@@ -159,5 +165,6 @@ Event = (
     | AgentGone
     | NotOrdered
     | Planned
+    | PlannerLost
     | Tick
 )

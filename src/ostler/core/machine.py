@@ -22,6 +22,7 @@ from ostler.core.events import (
     NodesWorded,
     NotOrdered,
     Planned,
+    PlannerLost,
     ShutdownAsked,
     Submitted,
     SubmittedAll,
@@ -81,6 +82,8 @@ class Machine:
                 nodes.on_not_ordered(s, now, event)
             case Planned():
                 planning.on_planned(s, now, event.plan, event.by)
+            case PlannerLost():
+                planning.on_lost(s, now, event.why)
             case Tick():
                 _on_tick(s, now)
         if s.alloc_news:
@@ -105,6 +108,8 @@ class Machine:
         Events may be handled between two pieces. What was told makes one machine again when there
         is no piece more.
         """
+        if self.state.rank(now):
+            self.state.marks.standings = True
         while self.state.marks.due(now):
             yield delta.delta(self.state, now)
 

@@ -55,6 +55,8 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         unknown_since=None,
         gone=False,
     )
+    if old.facts != event.facts or old.gone or not old.boot_id:
+        s.fitting.clear()
     _recount(s, entry)
     entry.connected = True
     s.marks.nodes.add(event.node)
@@ -251,6 +253,7 @@ def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
         word_reason="" if word is NodeWord.IN else event.reason,
         gone=event.verb == "separate" or entry.node.gone,
     )
+    s.fitting.clear()
     s.save(entry.node)
     text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
     s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)

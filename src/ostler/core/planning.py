@@ -17,12 +17,23 @@ from ostler.model.errors import Refused
 from ostler.model.ids import STEPS_FROM
 from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState, JobState, Result
+from ostler.model.states import AllocationState, JobState, Result, Rule
 from ostler.schedule.explain import explain
 from ostler.schedule.rules import Preemption
 from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Start, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
+_MANY = 1_000  # jobs or nodes with which there is no time for full explanations
+_SHORT = {
+    Rule.RESOURCES: "what it asks for is busy",
+    Rule.NODES: "too few nodes are up and in",
+    Rule.BEHIND: "it would delay what is ahead of it",
+    Rule.QUEUE: "jobs that ask for the same are ahead of it",
+    Rule.LIMIT: "a limit is reached",
+    Rule.HOLD: "it is held",
+    Rule.DEPENDENCY: "it waits for other jobs",
+    Rule.NOT_BEFORE: "it is not to start yet",
+}
 
 
 def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
@@ -62,6 +73,12 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
         _reject_late(s, now, plan)
 
 
+def on_lost(s: State, now: float, why: str) -> None:
+    """Tell whoever plans next everything."""
+    s.marks.everything = s.changed = True
+    s.note(now, "planner-lost", why)
+
+
 def _mark(s: State, line: Line) -> None:
     """Let the scheduler know how everything is that the line names."""
     if not isinstance(line, Start):
@@ -89,11 +106,11 @@ def _reject_late(s: State, now: float, plan: Plan) -> None:
     """End what was to start at once and has not."""
     late = [n for n in sorted(s.immediate) if s.jobs[n].waiting and n in plan.waits]
     # An explanation costs about two plans, and a client may ask for thousands at a time.
-    shot = snapshot(s, now) if late else None
+    shot = snapshot(s, now) if late and len(s.jobs) < _MANY and len(s.nodes) < _MANY else None
     told = {n: explain(shot, now, n).reason for n in late[:_EXPLAINED]} if shot else {}
     for number in late:
-        more = f": {told[number]}" if number in told else ", as others beside it"
-        why = f"it cannot be granted at once{more}"
+        short = _SHORT.get(plan.waits[number].rule, f"rule {plan.waits[number].rule}")
+        why = f"it cannot be granted at once: {told.get(number, short)}"
         end_waiting(s, now, s.jobs[number], Result.REJECTED, why)
     # What is not in this plan was submitted since it was begun.
     s.immediate = {n for n in s.immediate if s.jobs[n].waiting}

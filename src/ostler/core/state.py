@@ -19,7 +19,6 @@ from ostler.model.limits import MAX_REFS
 from ostler.model.node import Node
 from ostler.model.orders import Order
 from ostler.model.record import Event, Write
-from ostler.model.resources import Request
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.states import (
     LEGAL_ALLOCATION,
@@ -121,8 +120,8 @@ class State:
         self.user_jobs: dict[str, int] = {}
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
-        # What was asked for last, of which partition and nodes, and fits there: it is often the same.
-        self.fitting: tuple[Request, str, list[Node]] | None = None
+        # Partitions and shapes of requests that fit there, as long as no node changes.
+        self.fitting: set[tuple[object, ...]] = set()
         self.next_job = 1
         self.next_allocation = 1
         self.next_event = 1

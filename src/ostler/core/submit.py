@@ -29,6 +29,7 @@ from ostler.schedule.can_ever import can_ever
 from ostler.schedule.words import counted, task_of
 
 USUAL_PRIORITY = 50
+_SHAPES = 10_000  # of requests of which it is remembered that they fit, at most
 
 
 def on_submitted(s: State, now: float, event: Submitted) -> None:
@@ -213,12 +214,15 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
     """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
     check_user_limit(s, spec, user)
     check_claims(s, spec.request)
-    asked = spec.request, spec.partition, [entry.node for entry in s.nodes.values()]
-    if asked == s.fitting:
+    shape = spec.partition, spec.request.shape
+    if shape in s.fitting:
         return
-    if refusal := can_ever(*asked):
+    nodes = [entry.node for entry in s.nodes.values()]
+    if refusal := can_ever(spec.request, spec.partition, nodes):
         raise Refused(refusal)
-    s.fitting = asked
+    if len(s.fitting) >= _SHAPES:
+        s.fitting.clear()
+    s.fitting.add(shape)
 
 
 def _check_sizes(spec: JobSpec, blobs: Mapping[str, bytes]) -> None:

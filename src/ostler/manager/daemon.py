@@ -106,6 +106,7 @@ class Manager:
         door.close()
         server.close()
         server.turns.close()
+        await server.turns.planning.close()
         if not lost.done():
             with contextlib.suppress(OstlerError):
                 store.drop_role(epoch)

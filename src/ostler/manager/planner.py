@@ -63,7 +63,7 @@ class Answer(Struct, tag="answer"):
 ToPlanner = Told | PlanNow | Question
 FromPlanner = Planned | Answer
 
-encode = msgspec.msgpack.Encoder(order="deterministic").encode
+encode = msgspec.msgpack.Encoder().encode
 decode_request = msgspec.msgpack.Decoder(ToPlanner).decode
 decode_reply = msgspec.msgpack.Decoder(FromPlanner).decode
 

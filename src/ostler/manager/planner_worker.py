@@ -4,6 +4,7 @@ It has no descriptor but its pipes, no environment and nothing to write to. Expl
 out by forks of it, so that none of them makes a plan late, and the kernel ends those that take long.
 """
 
+import contextlib
 import logging
 import os
 import resource
@@ -19,6 +20,7 @@ from ostler.schedule.engine import Engine
 from ostler.schedule.explain import explain
 from ostler.schedule.views import Views
 from ostler.wire.frames import Splitter
+from ostler.wire.logs import log_to_stderr
 
 AT_ONCE = 2  # explanations
 _READ = 1 << 20  # bytes
@@ -116,14 +118,12 @@ class Worker:
 
 def main() -> None:
     """Serve stdin and stdout."""
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the manager ends by it, then we
-    try:
+    with contextlib.suppress(BrokenPipeError):  # nobody is left to hear it
         Worker(sys.stdin.fileno(), sys.stdout.fileno()).serve()
-    except BrokenPipeError:  # nobody is left to hear it
-        sys.stdout = None  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -8,14 +8,15 @@ Nothing of a batch is said before it is durable, answers to reads included.
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from ostler.core.effects import Acknowledge, Fail, Reply, Save, Send, Welcomed
-from ostler.core.events import Event, Planned, Tick
+from ostler.core.events import Event, Planned, PlannerLost, Tick
 from ostler.core.machine import Machine
+from ostler.manager.planning import Planning
 from ostler.model.errors import IllegalEvent, NotNow, OstlerError, StaleEpoch, from_parts
 from ostler.model.record import Write
-from ostler.schedule.engine import Engine
 from ostler.schedule.snapshot import Plan
 from ostler.store.protocol import Store
 
@@ -79,7 +80,7 @@ class Turns:
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
         self.machine = Machine(store.load(), epoch=epoch, now=clock())
-        self._engine = Engine()
+        self.planning = Planning(self, clock)
 
     def put(self, event: Event) -> None:
         """Hand one event to the machine; raise the cause while nothing can be written."""
@@ -126,7 +127,8 @@ class Turns:
         if self.machine.wants_plan:
             now = self._clock()
             try:
-                self._handle(now, Planned(self._propose(now)))
+                if plan := self._propose(now):
+                    self._handle(now, Planned(plan))
             except OstlerError:
                 return  # logged, and the state is being read anew
         writes, self._writes = self._writes, []
@@ -141,18 +143,24 @@ class Turns:
             self._speak(spoken)
         self._set_timer()
 
-    def _propose(self, now: float) -> Plan:
-        """Return what the scheduler proposes; nothing, should it fail: the rest goes on."""
-        try:
-            for delta in self.machine.deltas(now):
-                self._engine.apply(delta)
-            self.machine.begin_plan()
-            return self._engine.plan(now)
-        except Exception:
-            log.exception("the scheduler failed, so nothing starts in this turn")
-            self._engine = Engine()
-            self.machine.state.marks.everything = True
-            return Plan([], {})
+    def _propose(self, now: float) -> Plan | None:
+        """Return what the scheduler proposes; None: it will be told to `planned`."""
+        return self.planning.propose(self.machine, now)
+
+    def planned(self, machine: Machine, plan: Plan) -> None:
+        """Take a plan that was asked for a while ago."""
+        if machine is self.machine and self.down is None:
+            with suppress(OstlerError):  # logged, and the state is being read anew
+                self.put(Planned(plan))
+        self._schedule()
+
+    def planner_lost(self, why: str) -> None:
+        """Take note that nobody knows the machine any more."""
+        self.put(PlannerLost(why))
+
+    def plan_again(self) -> None:
+        """Ask for plans again, if there is anything to plan."""
+        self._schedule()
 
     def _committed(
         self,

@@ -161,14 +161,14 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
     )
 
 
-class Start(Struct, frozen=True):
+class Start(Struct, frozen=True, tag="start"):
     """Plan line: give the next waiting element of this job these places."""
 
     job: int
     placements: tuple[Placement, ...]
 
 
-class Resume(Struct, frozen=True):
+class Resume(Struct, frozen=True, tag="resume"):
     """Plan line: let this suspended allocation go on."""
 
     alloc: int

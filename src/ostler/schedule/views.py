@@ -8,6 +8,7 @@ from ostler.schedule.snapshot import (
     ResumeView,
     RunningView,
     Snapshot,
+    Standing,
     WaitingView,
 )
 
@@ -22,6 +23,7 @@ class Views:
         self.resuming: list[ResumeView] = []
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()
+        self.standings: tuple[Standing, ...] = ()
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
@@ -40,6 +42,8 @@ class Views:
             self.known_ever = delta.known_ever
         if delta.rules is not None:
             self.rules = delta.rules
+        if delta.standings is not None:
+            self.standings = delta.standings
 
     def snapshot(self) -> Snapshot:
         """Return the machine at this moment. Cost: copies of the lists, and a sum of the CPUs held."""
@@ -56,4 +60,7 @@ class Views:
             held,
             self.rules.max_cpus_per_user,
             self.known_ever,
+            self.rules.licences,
+            self.rules,
+            self.standings,
         )

@@ -1,0 +1,287 @@
+"""Who plans: the manager itself on a small machine, a process of its own for a large one.
+
+Either is told what has changed, and by that alone knows the machine.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from ostler.core.machine import Machine
+from ostler.manager import planner
+from ostler.model.errors import NotNow, OstlerError
+from ostler.schedule.engine import Engine
+from ostler.schedule.snapshot import Explanation, Plan
+
+log = logging.getLogger("ostler.manager")
+
+NODES = 64  # from which on a machine is large
+JOBS = 10_000  # unfinished ones, from which on it is large, however few nodes it has
+FEW = 1_000  # unfinished jobs below which it is small again
+PLAN_SECONDS = 10.0  # for one plan, and whatever was told before it
+PAUSE = 0.5  # seconds until another process is started for one that was lost
+PAUSE_MOST = 30.0  # seconds, when they are lost again and again
+BEHIND = 16 << 20  # bytes that may wait for the process before more is told
+
+
+class Turning(Protocol):
+    """What plans are made for."""
+
+    machine: Machine
+
+    def planned(self, machine: Machine, plan: Plan) -> None:
+        """Take a plan for that machine."""
+
+    def planner_lost(self, why: str) -> None:
+        """Take note that nobody knows the machine any more; another is to be told everything."""
+
+    def plan_again(self) -> None:
+        """Ask for plans again, if there is anything to plan."""
+
+
+class Planning:
+    """Chooses who plans, and hands over what it wants to know."""
+
+    def __init__(self, turning: Turning, clock: Callable[[], float], nodes: int = NODES) -> None:
+        """Begin. nodes: from which on a process plans."""
+        self._turning = turning
+        self._nodes = nodes
+        self._own = Own()
+        self._process = Process(turning, clock)
+
+    def propose(self, machine: Machine, now: float) -> Plan | None:
+        """Return a plan; None if there is none yet: it will come to `Turning.planned`."""
+        state = machine.state
+        fewest = FEW if self._process.knows else JOBS
+        if len(state.nodes) >= self._nodes or len(state.jobs) >= fewest:
+            if self._own.knows:
+                self._own = Own()
+                state.marks.everything = True
+            self._process.propose()
+            return None
+        if self._process.knows:
+            self._process.close()
+            state.marks.everything = True
+        return self._own.propose(machine, now)
+
+    @property
+    def remote(self) -> bool:
+        """Say whether a process plans, and explains."""
+        return self._process.knows
+
+    async def explain(self, job: int) -> Explanation:
+        """Return why a job waits, as the process sees it; raise `NotNow` if it cannot be had."""
+        return await self._process.explain(job)
+
+    async def close(self) -> None:
+        """End the process, if there is one."""
+        self._process.close()
+        await self._process.ended()
+
+
+class Own:
+    """An engine in this process."""
+
+    def __init__(self) -> None:
+        self._engine = Engine()
+        self.knows = False  # it has been told everything
+
+    def propose(self, machine: Machine, now: float) -> Plan:
+        """Return what the engine proposes; nothing, should it fail: the rest goes on."""
+        self.knows = True
+        try:
+            for delta in machine.deltas(now):
+                self._engine.apply(delta)
+            machine.begin_plan()
+            return self._engine.plan(now)
+        except Exception:
+            log.exception("the scheduler failed, so nothing starts in this turn")
+            self._engine = Engine()
+            machine.state.marks.everything = True
+            return Plan([], {})
+
+
+class Process:
+    """An engine in another process: one plan is under way at a time, and changes gather meanwhile."""
+
+    def __init__(self, turning: Turning, clock: Callable[[], float]) -> None:
+        self._turning = turning
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._process: asyncio.subprocess.Process | None = None
+        self._telling = asyncio.Lock()  # what is told in pieces is told as a whole
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._planning: Machine | None = None  # for which a plan is under way
+        self._deadline: asyncio.TimerHandle | None = None
+        self._questions: dict[int, asyncio.Future[Explanation]] = {}
+        self._next = 1
+        self._pause = PAUSE
+        self._waits = False  # until another one may be started
+        self.knows = False  # it has been told everything, or is about to be
+        self.started = 0  # processes: tests count them
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process, if there is one."""
+        return None if self._process is None else self._process.pid
+
+    def propose(self) -> None:
+        """Have a plan made, unless one is under way."""
+        if self._planning is None and not self._waits:
+            self._planning, self.knows = self._turning.machine, True
+            self._begin(self._ask_for_plan(self._planning))
+
+    def _begin(self, work: "asyncio._CoroutineLike[None]") -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_for_plan(self, machine: Machine) -> None:
+        try:
+            async with self._telling:
+                process = await self._tell(machine)
+                machine.begin_plan()
+                _write(process, planner.PlanNow(self._clock()))
+                self._wait_for_it()
+        except (OSError, OstlerError) as error:
+            self._lose(f"the process that plans could not be told what to plan: {error}")
+
+    async def _tell(self, machine: Machine) -> asyncio.subprocess.Process:
+        """Bring the process up to date, and others' turns in between; return it."""
+        process = self._process or await self._start()
+        for delta in machine.deltas(self._clock()):
+            _write(process, planner.Told(delta))
+            self._wait_for_it()
+            await asyncio.sleep(0)
+            if process.stdin is not None:
+                await process.stdin.drain()
+        return process
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        self._turning.machine.state.marks.everything = True
+        process = self._process = await asyncio.create_subprocess_exec(
+            *planner.command(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=planner.ONE_THREAD,
+            cwd="/",
+        )
+        self.started += 1
+        if process.stdin is not None:
+            process.stdin.transport.set_write_buffer_limits(BEHIND)
+        log.info("a process plans", extra={"pid": process.pid})
+        self._begin(self._listen(process))
+        return process
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Take what the process says until it ends."""
+        why = "it ended"
+        try:
+            while True:
+                data = await _read(process)
+                self._take(planner.decode_reply(data))
+        except asyncio.IncompleteReadError:
+            why = f"it ended with status {await process.wait()}"
+        except (ValueError, OSError) as error:  # msgspec's are among them
+            why = f"what it said makes no sense: {error}"
+        if process is self._process:
+            self._lose(f"the process that plans was lost: {why}")
+
+    def _take(self, message: planner.FromPlanner) -> None:
+        if isinstance(message, planner.Answer):
+            question = self._questions.pop(message.id, None)
+            if question is not None and not question.done():
+                try:
+                    question.set_result(planner.result(message))
+                except OstlerError as error:
+                    question.set_exception(error)
+            return
+        machine, self._planning = self._planning, None
+        self._pause = PAUSE
+        self._stop_clock()
+        if machine is not None:
+            self._turning.planned(machine, message.plan)
+
+    def _wait_for_it(self) -> None:
+        """Give it up if it has not planned by then; nothing runs while no plan is asked for."""
+        self._stop_clock()
+        if self._planning is not None:
+            self._deadline = self._loop.call_later(PLAN_SECONDS, self._is_late)
+
+    def _is_late(self) -> None:
+        self._lose(f"the process that plans was killed: it took over {PLAN_SECONDS:.0f} s")
+
+    def _lose(self, why: str) -> None:
+        """Give the process up; another is started after a while and told everything."""
+        self.close()
+        self._waits = True
+        self._loop.call_later(self._pause, self._go_on)
+        self._pause = min(2 * self._pause, PAUSE_MOST)
+        log.error("no process plans", extra={"why": why})
+        with contextlib.suppress(OstlerError):  # then all is read anew, and told anew
+            self._turning.planner_lost(why)
+
+    def _go_on(self) -> None:
+        self._waits = False
+        self._turning.plan_again()
+
+    async def explain(self, job: int) -> Explanation:
+        """Return why a job waits; raise `NotNow` if the process does not tell in time."""
+        number, self._next = self._next, self._next + 1
+        answer = self._questions[number] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(planner.ANSWER_SECONDS + 1):
+                if self._waits:
+                    raise NotNow("nobody plans at present", hint="try again in some seconds")
+                async with self._telling:
+                    process = await self._tell(self._turning.machine)
+                    _write(process, planner.Question(number, self._clock(), job))
+                found: Explanation = await answer
+                return found
+        except TimeoutError:
+            raise planner.late() from None
+        except OSError as error:
+            raise NotNow(f"the process that plans cannot be asked: {error}") from error
+        finally:
+            self._questions.pop(number, None)
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def close(self) -> None:
+        """Let the process end, and tell whoever asked that there is no answer."""
+        self._stop_clock()
+        process, self._process = self._process, None
+        self._planning, self.knows = None, False
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        for question in self._questions.values():
+            if not question.done():
+                question.set_exception(
+                    NotNow("the process that plans was lost", hint="try again in some seconds")
+                )
+
+    async def ended(self) -> None:
+        """Wait until no process is left that was closed."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _write(process: asyncio.subprocess.Process, message: planner.ToPlanner) -> None:
+    if process.stdin is None or process.stdin.is_closing():
+        raise NotNow("the process that plans has ended")
+    process.stdin.write(planner.frame(message))
+
+
+async def _read(process: asyncio.subprocess.Process) -> bytes:
+    if process.stdout is None:
+        raise NotNow("the process that plans has no output")
+    size = int.from_bytes(await process.stdout.readexactly(4), "big")
+    if size > planner.MOST:
+        raise ValueError(f"a message of {size} bytes is too long")
+    return await process.stdout.readexactly(size)

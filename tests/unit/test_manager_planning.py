@@ -1,0 +1,244 @@
+"""The process that plans for a large machine: what it is told, and what becomes of it."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from ostler.core.events import AgentGreeted, Event, Planned, PlannerLost, Submitted
+from ostler.core.machine import Machine
+from ostler.manager import planner
+from ostler.manager import planning as module
+from ostler.manager.planning import Planning, Process
+from ostler.model.errors import Missing, NotNow, UsageError
+from ostler.model.job import JobSpec
+from ostler.model.resources import Request
+from ostler.model.states import Rule
+from ostler.schedule.engine import Engine
+from ostler.schedule.snapshot import Plan, whole
+from ostler.testing.play import NOTHING
+from tests.unit.core_kit import ANN, facts
+
+NOW = 100.0
+
+
+class Turning:
+    """A machine, and the plans that came for it."""
+
+    def __init__(self, nodes: int = 3) -> None:
+        self.machine = Machine(NOTHING, epoch=1, now=NOW)
+        self.news: asyncio.Queue[Plan | str] = asyncio.Queue()
+        self.asked = 0
+        for number in range(nodes):
+            self.do(AgentGreeted(f"n{number}", facts(4), "boot", ()))
+
+    def do(self, event: Event) -> None:
+        self.machine.handle(NOW, event)
+
+    def submit(self, cpus: int = 4) -> None:
+        self.asked += 1
+        spec = JobSpec(argv=(b"true",), request=Request(cpus=cpus))
+        self.do(Submitted(self.asked, ANN, f"r{self.asked}", spec, {}))
+
+    def planned(self, machine: Machine, plan: Plan) -> None:
+        if machine is self.machine:
+            self.do(Planned(plan))
+            self.news.put_nowait(plan)
+
+    def planner_lost(self, why: str) -> None:
+        self.do(PlannerLost(why))
+        self.news.put_nowait(why)
+
+    def plan_again(self) -> None:
+        self.news.put_nowait("again")
+
+    async def plan(self) -> Plan:
+        found = await self.news.get()
+        assert isinstance(found, Plan)
+        return found
+
+
+def play(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, 60))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE", 0.001)
+
+
+def test_a_process_plans_what_an_engine_here_would() -> None:
+    async def work() -> None:
+        turning = Turning()
+        for cpus in (4, 2, 2, 3, 4):
+            turning.submit(cpus)
+        fresh = Engine()
+        fresh.apply(whole(turning.machine.snapshot(NOW)))
+        right = fresh.plan(NOW)
+        process = Process(turning, lambda: NOW)
+        process.propose()
+        found = await turning.plan()
+        assert found.lines == right.lines
+        assert {n: w.rule for n, w in found.waits.items()} == {
+            n: w.rule for n, w in right.waits.items()
+        }
+        process.propose()
+        assert (await turning.plan()).lines == []
+        assert process.started == 1
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_one_plan_is_under_way_at_a_time_and_the_next_has_what_came_meanwhile() -> None:
+    async def work() -> None:
+        turning = Turning()
+        process = Process(turning, lambda: NOW)
+        process.propose()
+        turning.submit()
+        process.propose()
+        first = await turning.plan()
+        assert turning.news.empty()
+        assert turning.machine.wants_plan or first.lines
+        process.propose()
+        assert len(turning.machine.state.allocations) + len((await turning.plan()).lines) >= 1
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_a_process_that_was_killed_is_followed_by_one_that_is_told_everything() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=1)
+        process = Process(turning, lambda: NOW)
+        for _ in range(3):
+            turning.submit()
+        process.propose()
+        assert len((await turning.plan()).lines) == 1
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        why = await turning.news.get()
+        assert isinstance(why, str)
+        assert "status -9" in why
+        process.propose()  # not before a pause
+        assert process.pid is None
+        assert await turning.news.get() == "again"
+        process.propose()
+        plan = await turning.plan()
+        assert plan.waits.keys() == {2, 3}
+        assert process.started == 2
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        turning = Turning()
+        process = Process(turning, lambda: NOW)
+        process.propose()
+        await turning.plan()
+        monkeypatch.setattr(module, "PLAN_SECONDS", 0.05)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        process.propose()
+        why = await turning.news.get()
+        assert isinstance(why, str)
+        assert "was killed: it took over" in why
+        assert await turning.news.get() == "again"
+        monkeypatch.setattr(module, "PLAN_SECONDS", 60.0)
+        process.propose()
+        await turning.plan()
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_a_question_is_answered_from_what_is_true_by_now() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=1)
+        process = Process(turning, lambda: NOW)
+        turning.submit()
+        process.propose()
+        await turning.plan()
+        turning.submit()
+        found = await process.explain(2)
+        assert found.rule is Rule.RESOURCES
+        assert found.blockers == ["1"]
+        with pytest.raises(Missing):
+            await process.explain(77)
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_questions_do_not_keep_a_plan_waiting_and_end_with_the_process() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=1)
+        process = Process(turning, lambda: NOW)
+        turning.submit()
+        process.propose()
+        await turning.plan()
+        turning.submit()
+        asked = [asyncio.ensure_future(process.explain(2)) for _ in range(5)]
+        await asyncio.sleep(0)
+        process.propose()
+        await turning.plan()
+        assert [found.rule for found in await asyncio.gather(*asked)] == [Rule.RESOURCES] * 5
+        late = asyncio.ensure_future(process.explain(2))
+        await asyncio.sleep(0)
+        process.close()
+        with pytest.raises(NotNow):
+            await late
+        await process.ended()
+
+    play(work())
+
+
+def test_small_machines_plan_themselves_and_large_ones_do_not() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=2)
+        planning = Planning(turning, lambda: NOW, nodes=3)
+        turning.submit()
+        plan = planning.propose(turning.machine, NOW)
+        assert plan is not None
+        assert len(plan.lines) == 1
+        assert not planning.remote
+        turning.do(Planned(plan))
+        turning.do(AgentGreeted("n9", facts(4), "boot", ()))
+        turning.submit()
+        assert planning.propose(turning.machine, NOW) is None
+        assert planning.remote
+        assert len((await turning.plan()).lines) == 1
+        await planning.close()
+
+    play(work())
+
+
+def test_a_defect_of_the_engine_costs_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        turning = Turning(nodes=1)
+        planning = Planning(turning, lambda: NOW)
+        turning.submit()
+        with monkeypatch.context() as broken:
+            broken.setattr(Engine, "plan", lambda _self, _now: 1 // 0)
+            assert planning.propose(turning.machine, NOW) == Plan([], {})
+        plan = planning.propose(turning.machine, NOW)
+        assert plan is not None
+        assert len(plan.lines) == 1
+
+    play(work())
+
+
+def test_messages_that_are_too_long_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "MOST", 3)
+    with pytest.raises(UsageError, match="too long"):
+        planner.frame(planner.PlanNow(1.0))
