@@ -61,6 +61,15 @@ class Turning:
         return found
 
 
+def send(process: Process, number: int) -> None:
+    assert process.pid is not None
+    os.kill(process.pid, number)
+
+
+def remote(planning: Planning) -> bool:
+    return planning.remote
+
+
 def play(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 60))
 
@@ -120,8 +129,7 @@ def test_a_process_that_was_killed_is_followed_by_one_that_is_told_everything() 
             turning.submit()
         process.propose()
         assert len((await turning.plan()).lines) == 1
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
+        send(process, signal.SIGKILL)
         why = await turning.news.get()
         assert isinstance(why, str)
         assert "status -9" in why
@@ -145,8 +153,7 @@ def test_a_process_that_does_not_answer_is_killed(monkeypatch: pytest.MonkeyPatc
         process.propose()
         await turning.plan()
         monkeypatch.setattr(module, "PLAN_SECONDS", 0.05)
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGSTOP)
+        send(process, signal.SIGSTOP)
         process.propose()
         why = await turning.news.get()
         assert isinstance(why, str)
@@ -211,12 +218,12 @@ def test_small_machines_plan_themselves_and_large_ones_do_not() -> None:
         plan = planning.propose(turning.machine, NOW)
         assert plan is not None
         assert len(plan.lines) == 1
-        assert not planning.remote
+        assert not remote(planning)
         turning.do(Planned(plan))
         turning.do(AgentGreeted("n9", facts(4), "boot", ()))
         turning.submit()
         assert planning.propose(turning.machine, NOW) is None
-        assert planning.remote
+        assert remote(planning)
         assert len((await turning.plan()).lines) == 1
         await planning.close()
 
