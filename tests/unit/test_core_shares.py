@@ -2,7 +2,6 @@
 
 from msgspec.structs import replace
 
-from ostler.core.delta import delta
 from ostler.core.load import load
 from ostler.model.record import Used
 from ostler.model.resources import Request
@@ -20,7 +19,7 @@ def test_an_allocation_counts_while_it_holds_its_cpus() -> None:
     box = Box()
     box.configure("share-half-life", "0")
     box.configure("weight-share", "1")
-    delta(box.machine.state, box.now)
+    list(box.machine.deltas(box.now))
     job = box.submit(request=Request(cpus=2), project="bio")
     box.start(box.alloc(job))
     bio = ("bio", "ann")
@@ -60,16 +59,16 @@ def test_schedulers_are_told_how_all_stand_once_a_period() -> None:
     s = box.machine.state
     box.submit()
     box.submit(by=BOB)
-    delta(s, box.now)
+    list(box.machine.deltas(box.now))
     assert s.standings == ()
     box.configure("weight-share", "100")
     ranked = (Standing("", "bob", 1.0), Standing("", "ann", 0.5))
     assert {*s.standings} == {Standing("", "bob", 1.0), Standing("", "ann", 1.0)}
     box.now += 1
-    assert delta(s, box.now).standings is None
+    assert list(box.machine.deltas(box.now)) == []
     assert s.next_deadline() == 300.0
     box.now = 300.0
-    told = delta(s, box.now)
+    [told] = box.machine.deltas(box.now)
     assert told.standings is not None
     assert {*told.standings} == {*ranked}
     box.configure("weight-share", None)

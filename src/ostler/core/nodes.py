@@ -271,7 +271,7 @@ def _describe(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> Non
     )
     s.save(entry.node)
     s.marks.nodes.add(node.name)
-    s.fitting = None
+    s.fitting.clear()
     text = f"{event.caller.user} said that its features are {', '.join(mine) or 'none'}"
     s.note(now, "node-features", text, node=node.name, user=event.caller.user)
 
