@@ -9,9 +9,12 @@ from ostler.model.errors import Missing, Refused
 from ostler.model.job import JobSpec
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.settings import licences
+from ostler.schedule.can_ever import can_ever
 from ostler.schedule.choose import choose
 from ostler.schedule.fit import allowed
 from ostler.schedule.words import counted
+
+_SHAPES = 10_000  # of requests of which it is remembered that they fit, at most
 
 
 def settled(request: Request) -> Request:
@@ -59,6 +62,37 @@ def least_whole(s: State, spec: JobSpec) -> int:
         and allowed(node.name, node.facts.features, spec.request)
     )
     return sum(sizes[: spec.request.nodes or 1])
+
+
+def check_user_limit(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request alone exceeds what one user may hold."""
+    cpus = spec.request.tasks * spec.request.cpus
+    most = s.setting("max-cpus-per-user")
+    if most and cpus > most:
+        raise Refused(
+            f"it asks for {cpus} CPUs, and {user} may hold {most}",
+            hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
+        )
+    if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
+        raise Refused(
+            f"it asks for {least} CPUs at least, and {user} may hold {most}",
+            hint="leave out --exclusive, or have max-cpus-per-user changed",
+        )
+
+
+def check_fits(s: State, spec: JobSpec, user: str) -> None:
+    """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
+    check_user_limit(s, spec, user)
+    check_claims(s, spec.request)
+    shape = spec.partition, spec.request.shape
+    if shape in s.fitting:
+        return
+    nodes = [entry.node for entry in s.nodes.values()]
+    if refusal := can_ever(spec.request, spec.partition, nodes):
+        raise Refused(refusal)
+    if len(s.fitting) >= _SHAPES:
+        s.fitting.clear()
+    s.fitting.add(shape)
 
 
 # -- licences ----------------------------------------------------------------------------------
@@ -130,19 +164,3 @@ def per_task(request: Request, place: Placement) -> Request:
         return request
     cpus, gpus = len(place.cpus) // place.tasks, len(place.gpus) // place.tasks
     return replace(request, cpus=max(cpus, 1), gpus=gpus)
-
-
-def check_user_limit(s: State, spec: JobSpec, user: str) -> None:
-    """Raise `Refused` if the request alone exceeds what one user may hold."""
-    cpus = spec.request.tasks * spec.request.cpus
-    most = s.setting("max-cpus-per-user")
-    if most and cpus > most:
-        raise Refused(
-            f"it asks for {cpus} CPUs, and {user} may hold {most}",
-            hint=f"ask for {most} or fewer, or have max-cpus-per-user changed",
-        )
-    if most and spec.request.exclusive and (least := least_whole(s, spec)) > most:
-        raise Refused(
-            f"it asks for {least} CPUs at least, and {user} may hold {most}",
-            hint="leave out --exclusive, or have max-cpus-per-user changed",
-        )

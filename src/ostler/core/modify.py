@@ -6,12 +6,13 @@ from msgspec.structs import replace
 
 from ostler.core import steps
 from ostler.core.acts import alive, owned
+from ostler.core.claims import check_fits
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Modified
 from ostler.core.moves import settle
 from ostler.core.state import State
-from ostler.core.submit import USUAL_PRIORITY, check_fits, check_priority, respec
+from ostler.core.submit import USUAL_PRIORITY, check_priority, respec
 from ostler.core.view import job_row
 from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
 from ostler.model.ids import element_name, within

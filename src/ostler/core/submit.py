@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from ostler.core import steps
-from ostler.core.claims import check_claims, check_user_limit, settled
+from ostler.core.claims import check_fits, settled
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
@@ -25,11 +25,9 @@ from ostler.model.record import Blob
 from ostler.model.resources import Request
 from ostler.model.states import JobState
 from ostler.model.units import format_size
-from ostler.schedule.can_ever import can_ever
 from ostler.schedule.words import counted, task_of
 
 USUAL_PRIORITY = 50
-_SHAPES = 10_000  # of requests of which it is remembered that they fit, at most
 
 
 def on_submitted(s: State, now: float, event: Submitted) -> None:
@@ -208,21 +206,6 @@ def check_priority(
             f"only an administrator may give priority {spec.priority}",
             expected=f"0 to {most}",
         )
-
-
-def check_fits(s: State, spec: JobSpec, user: str) -> None:
-    """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
-    check_user_limit(s, spec, user)
-    check_claims(s, spec.request)
-    shape = spec.partition, spec.request.shape
-    if shape in s.fitting:
-        return
-    nodes = [entry.node for entry in s.nodes.values()]
-    if refusal := can_ever(spec.request, spec.partition, nodes):
-        raise Refused(refusal)
-    if len(s.fitting) >= _SHAPES:
-        s.fitting.clear()
-    s.fitting.add(shape)
 
 
 def _check_sizes(spec: JobSpec, blobs: Mapping[str, bytes]) -> None:
