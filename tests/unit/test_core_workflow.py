@@ -175,7 +175,7 @@ def test_the_work_of_a_submission_grows_with_its_size_and_no_faster(
     def fits(*_: object) -> None:
         looked.append(1)
 
-    monkeypatch.setattr("ostler.core.submit.can_ever", fits)
+    monkeypatch.setattr("ostler.core.claims.can_ever", fits)
     box = Box()
     box.drain("n1")
     specs = [spec(f"j{at}", request=Request(cpus=1 + at % 2)) for at in range(500)]

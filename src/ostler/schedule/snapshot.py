@@ -174,7 +174,7 @@ class Resume(Struct, frozen=True, tag="resume"):
     alloc: int
 
 
-class Preempt(Struct, frozen=True):
+class Preempt(Struct, frozen=True, tag="preempt"):
     """Plan line: this allocation gives way to a job."""
 
     alloc: int
