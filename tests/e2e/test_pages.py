@@ -190,6 +190,13 @@ def test_a_trace_is_replayed_as_its_page_says(state: Path) -> None:
     assert "<svg" in (state.parent / "made.svg").read_text()
 
 
+def test_decisions_are_replayed_as_their_page_says(state: Path) -> None:
+    told = type_all(commands("docs/howto/replay-decisions.md"), state)
+    assert re.search(r"/decisions: \d+ decisions, 1 start; every plan is the same", told)
+    assert "fcfs: would have started the same jobs at each decision\n" in told
+    assert "conservative: would have started the same jobs at each decision\n" in told
+
+
 ELSEWHERE = {
     "docs/tutorials/ten-nodes.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/lab.md": "tests/e2e/lab/test_lab_pages.py",

@@ -18,6 +18,7 @@ from ostler.model.job import JobSpec
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
+from ostler.schedule.question import Question
 from ostler.schedule.snapshot import Plan, whole
 from ostler.testing.play import NOTHING
 from tests.unit.core_kit import ANN, facts
@@ -64,10 +65,6 @@ class Turning:
 def send(process: Process, number: int) -> None:
     assert process.pid is not None
     os.kill(process.pid, number)
-
-
-def remote(planning: Planning) -> bool:
-    return planning.remote
 
 
 def play(work: Coroutine[Any, Any, None]) -> None:
@@ -176,11 +173,11 @@ def test_a_question_is_answered_from_what_is_true_by_now() -> None:
         process.propose()
         await turning.plan()
         turning.submit()
-        found = await process.explain(2)
+        found = (await process.ask(NOW, Question(2))).after
         assert found.rule is Rule.RESOURCES
         assert found.blockers == ["1"]
         with pytest.raises(Missing):
-            await process.explain(77)
+            await process.ask(NOW, Question(77))
         process.close()
         await process.ended()
 
@@ -195,12 +192,12 @@ def test_questions_do_not_keep_a_plan_waiting_and_end_with_the_process() -> None
         process.propose()
         await turning.plan()
         turning.submit()
-        asked = [asyncio.ensure_future(process.explain(2)) for _ in range(5)]
+        asked = [asyncio.ensure_future(process.ask(NOW, Question(2))) for _ in range(5)]
         await asyncio.sleep(0)
         process.propose()
         await turning.plan()
-        assert [found.rule for found in await asyncio.gather(*asked)] == [Rule.RESOURCES] * 5
-        late = asyncio.ensure_future(process.explain(2))
+        assert [found.after.rule for found in await asyncio.gather(*asked)] == [Rule.RESOURCES] * 5
+        late = asyncio.ensure_future(process.ask(NOW, Question(2)))
         await asyncio.sleep(0)
         process.close()
         with pytest.raises(NotNow):
@@ -214,17 +211,20 @@ def test_small_machines_plan_themselves_and_large_ones_do_not() -> None:
     async def work() -> None:
         turning = Turning(nodes=2)
         planning = Planning(turning, lambda: NOW, nodes=3)
-        turning.submit()
+        for _ in range(3):
+            turning.submit()
         plan = planning.propose(turning.machine, NOW)
         assert plan is not None
-        assert len(plan.lines) == 1
-        assert not remote(planning)
+        assert len(plan.lines) == 2
+        here = await planning.ask(turning.machine, NOW, Question(3))
+        assert here.after.rule is Rule.RESOURCES
         turning.do(Planned(plan))
         turning.do(AgentGreeted("n9", facts(4), "boot", ()))
         turning.submit()
         assert planning.propose(turning.machine, NOW) is None
-        assert remote(planning)
         assert len((await turning.plan()).lines) == 1
+        there = await planning.ask(turning.machine, NOW, Question(4))
+        assert there.after.rule is Rule.RESOURCES
         await planning.close()
 
     play(work())

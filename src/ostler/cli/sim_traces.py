@@ -8,6 +8,7 @@ from ostler.cli.ask import number
 from ostler.cli.options import Given
 from ostler.cli.output import chosen, json_text, say
 from ostler.cli.progress import Line, Pace
+from ostler.cli.sim_decisions import replay_decisions
 from ostler.cli.sim_text import described, row_of
 from ostler.model.errors import OstlerError, UsageError
 from ostler.schedule.counted import Rule
@@ -24,6 +25,11 @@ _BAR = 20  # columns
 def replay_traces(given: Given) -> int:
     """Replay each trace under each policy and print what came out."""
     policies = _policies(given.many("sim_policy"))
+    if (path := given.text("sim_replay")) is not None:
+        named = policies if given.many("sim_policy") else []
+        return replay_decisions(given, path, named)
+    if not given.words:
+        raise UsageError("no trace is named", hint="ostler sim FILE, or - for standard input")
     rule = _rule(given.text("sim_rule"))
     load = _load(given.text("sim_load"))
     names = _names(given.words)

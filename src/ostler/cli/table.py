@@ -213,8 +213,8 @@ COMMANDS: dict[str, Command] = {
         Command(
             "sim", "Here", "sim:main",
             "Replay workload traces (SWF, plain or gzip; - is stdin) and compare policies.",
-            "sim_policy sim_rule sim_procs sim_load sim_classes per_job plot format",
-            ("TRACE", 1, None),
+            "sim_policy sim_rule sim_procs sim_load sim_classes per_job plot format sim_replay",
+            ("TRACE", 0, None),
             example="ostler sim --policy easy,conservative --plot kth.png kth.swf.gz",
         ),
         Command(

@@ -121,6 +121,7 @@ OPTIONS: dict[str, Option] = {
         Option("sim_procs", "--procs", "N", "processors of the machine, instead of what the trace says"),
         Option("sim_load", "--load", "F", "divide the times between submissions by F: 1.2 is a fifth more load"),
         Option("sim_classes", "--classes", "", "also by processors and by run time"),
+        Option("sim_replay", "--replay", "FILE", "instead of traces: decisions that a machine wrote down; with --policy, what that had done"),
         Option("per_job", "--per-job", "FILE", "write the wait of each job there, as CSV; one trace, one policy"),
         Option("plot", "--plot", "FILE", "draw it: .png or .svg; needs ostler[plot]", many=True),
         # everywhere

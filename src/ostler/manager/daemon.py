@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ostler.core.events import AgentGone
 from ostler.core.view import node_row
+from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.query import run_query
@@ -118,7 +119,7 @@ class Manager:
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
         writer = Writer(asyncio.get_running_loop())
-        server.turns = turns = Turns(store, server, writer, epoch, time.time)
+        server.turns = turns = Turns(store, server, writer, epoch, time.time, Recorder(self.state))
         blobs = Blobs(store.blob)
         server.agents = Agents(turns.put, epoch, blobs, self.heartbeat)
         server.reads = Reads(

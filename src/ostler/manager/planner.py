@@ -10,17 +10,13 @@ import msgspec
 from msgspec import Struct
 
 from ostler.model.errors import NotNow, OstlerError, UsageError, from_parts
-from ostler.schedule.snapshot import Delta, Explanation, Plan
+from ostler.schedule.decisions import Told
+from ostler.schedule.question import Answered, Question
+from ostler.schedule.snapshot import Plan
 
 MOST = 64 << 20  # bytes of one frame; a delta has far less
 ANSWER_SECONDS = 5  # for one explanation
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-class Told(Struct, tag="told"):
-    """What has changed on the machine."""
-
-    delta: Delta
 
 
 class PlanNow(Struct, tag="plan"):
@@ -29,12 +25,12 @@ class PlanNow(Struct, tag="plan"):
     now: float  # Unix seconds
 
 
-class Question(Struct, tag="question"):
-    """Explain why a job waits."""
+class Ask(Struct, tag="ask"):
+    """Answer a question about the queue."""
 
     id: int
     now: float  # Unix seconds
-    job: int
+    question: Question
 
 
 class Planned(Struct, tag="planned"):
@@ -56,11 +52,11 @@ class Answer(Struct, tag="answer"):
     """What was asked, or why there is no answer."""
 
     id: int
-    found: Explanation | None = None
+    found: Answered | None = None
     error: Problem | None = None
 
 
-ToPlanner = Told | PlanNow | Question
+ToPlanner = Told | PlanNow | Ask
 FromPlanner = Planned | Answer
 
 encode = msgspec.msgpack.Encoder().encode
@@ -75,7 +71,11 @@ def command() -> list[str]:
 
 def frame(message: ToPlanner | FromPlanner) -> bytes:
     """Return a message with its length before it; raise `UsageError` if it is too long."""
-    data = encode(message)
+    return framed(encode(message))
+
+
+def framed(data: bytes) -> bytes:
+    """Return an encoded message with its length before it; raise `UsageError` if it is too long."""
     if len(data) > MOST:
         raise UsageError(f"a message of {len(data)} bytes is too long", expected=f"most: {MOST}")
     return len(data).to_bytes(4, "big") + data
@@ -86,7 +86,7 @@ def failure(number: int, error: OstlerError) -> Answer:
     return Answer(number, None, Problem(error.code, error.message, error.expected, error.hint))
 
 
-def result(answer: Answer) -> Explanation:
+def result(answer: Answer) -> Answered:
     """Return what was found, or raise the error that the answer carries."""
     if answer.error is not None:
         raise from_parts(*msgspec.structs.astuple(answer.error))

@@ -16,8 +16,9 @@ from typing import NoReturn
 
 from ostler.manager import planner
 from ostler.model.errors import OstlerError
+from ostler.schedule.decisions import Told
 from ostler.schedule.engine import Engine
-from ostler.schedule.explain import explain
+from ostler.schedule.question import answer
 from ostler.schedule.views import Views
 from ostler.wire.frames import Splitter
 from ostler.wire.logs import log_to_stderr
@@ -36,8 +37,8 @@ class Worker:
         self._engine = Engine()
         self._views = Views()
         self._splitter = Splitter(planner.MOST)
-        self._questions: deque[planner.Question] = deque()
-        self._forks: dict[int, tuple[int, planner.Question, bytearray]] = {}  # by their pipes
+        self._asked: deque[planner.Ask] = deque()
+        self._forks: dict[int, tuple[int, planner.Ask, bytearray]] = {}  # by their pipes
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -53,46 +54,46 @@ class Worker:
                 else:
                     for payload in self._splitter.feed(data):
                         self._take(planner.decode_request(payload))
-            while self._questions and len(self._forks) < AT_ONCE:
-                self._begin(self._questions.popleft())
+            while self._asked and len(self._forks) < AT_ONCE:
+                self._begin(self._asked.popleft())
 
     def _take(self, message: planner.ToPlanner) -> None:
         match message:
-            case planner.Told(delta):
+            case Told(delta):
                 self._views.apply(delta)
                 self._engine.apply(delta)
             case planner.PlanNow(now):
                 self._say(planner.Planned(self._engine.plan(now)))
-            case planner.Question():
-                self._questions.append(message)
+            case planner.Ask():
+                self._asked.append(message)
 
     def _say(self, message: planner.FromPlanner) -> None:
         left = memoryview(planner.frame(message))
         while left:
             left = left[os.write(self._out, left) :]
 
-    def _begin(self, question: planner.Question) -> None:
+    def _begin(self, asked: planner.Ask) -> None:
         ours, theirs = os.pipe()
         child = os.fork()
         if child == 0:
-            self._answer(question, theirs)
+            self._answer(asked, theirs)
         os.close(theirs)
-        self._forks[ours] = child, question, bytearray()
+        self._forks[ours] = child, asked, bytearray()
         self._selector.register(ours, selectors.EVENT_READ)
 
-    def _answer(self, question: planner.Question, out: int) -> NoReturn:
+    def _answer(self, asked: planner.Ask, out: int) -> NoReturn:
         """Work it out, in a process of its own, and end."""
         status = 1
         try:
             signal.alarm(planner.ANSWER_SECONDS)
             os.close(self._in)
             try:
-                found = explain(self._views.snapshot(), question.now, question.job)
-                answer = planner.Answer(question.id, found)
+                found = answer(self._views.snapshot(), asked.now, asked.question)
+                reply = planner.Answer(asked.id, found)
             except OstlerError as error:
-                answer = planner.failure(question.id, error)
+                reply = planner.failure(asked.id, error)
             self._out = out
-            self._say(answer)
+            self._say(reply)
             status = 0
         except Exception:
             log.exception("an explanation failed")
@@ -100,7 +101,7 @@ class Worker:
             os._exit(status)
 
     def _hear(self, pipe: int, data: bytes) -> None:
-        child, question, heard = self._forks[pipe]
+        child, asked, heard = self._forks[pipe]
         heard += data
         if data:
             return
@@ -109,7 +110,7 @@ class Worker:
         del self._forks[pipe]
         _, status = os.waitpid(child, 0)
         if status:  # it took too long, or met a defect, which is in the log
-            self._say(planner.failure(question.id, planner.late()))
+            self._say(planner.failure(asked.id, planner.late()))
         else:
             left = memoryview(bytes(heard))
             while left:

@@ -11,9 +11,12 @@ from typing import Protocol
 
 from ostler.core.machine import Machine
 from ostler.manager import planner
+from ostler.manager.decisions import Recorder
 from ostler.model.errors import NotNow, OstlerError
+from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
 from ostler.schedule.engine import Engine
-from ostler.schedule.snapshot import Explanation, Plan
+from ostler.schedule.question import Answered, Question, answer
+from ostler.schedule.snapshot import Plan
 
 log = logging.getLogger("ostler.manager")
 
@@ -44,20 +47,29 @@ class Turning(Protocol):
 class Planning:
     """Chooses who plans, and hands over what it wants to know."""
 
-    def __init__(self, turning: Turning, clock: Callable[[], float], nodes: int = NODES) -> None:
-        """Begin. nodes: from which on a process plans."""
+    def __init__(
+        self,
+        turning: Turning,
+        clock: Callable[[], float],
+        nodes: int = NODES,
+        recorder: Recorder | None = None,
+    ) -> None:
+        """Begin. nodes: from which on a process plans. recorder: writes everything down."""
         self._turning = turning
         self._nodes = nodes
-        self._own = Own()
-        self._process = Process(turning, clock)
+        self._recorder = recorder
+        self._own = Own(recorder)
+        self._process = Process(turning, clock, recorder)
 
     def propose(self, machine: Machine, now: float) -> Plan | None:
         """Return a plan; None if there is none yet: it will come to `Turning.planned`."""
         state = machine.state
+        if self._recorder and self._recorder.begins(state.setting("record-decisions")):
+            state.marks.everything = True
         fewest = FEW if self._process.knows else JOBS
         if len(state.nodes) >= self._nodes or len(state.jobs) >= fewest:
             if self._own.knows:
-                self._own = Own()
+                self._own = Own(self._recorder)
                 state.marks.everything = True
             self._process.propose()
             return None
@@ -66,26 +78,29 @@ class Planning:
             state.marks.everything = True
         return self._own.propose(machine, now)
 
-    @property
-    def remote(self) -> bool:
-        """Say whether a process plans, and explains."""
-        return self._process.knows
+    async def ask(self, machine: Machine, now: float, question: Question) -> Answered:
+        """Return the answer to a question about the queue, worked out where the loop is not.
 
-    async def explain(self, job: int) -> Explanation:
-        """Return why a job waits, as the process sees it; raise `NotNow` if it cannot be had."""
-        return await self._process.explain(job)
+        Raises what `schedule.question.answer` does, and `NotNow` if there is no answer in time.
+        """
+        if self._process.knows:
+            return await self._process.ask(now, question)
+        return await asyncio.to_thread(answer, machine.snapshot(now), now, question)
 
     async def close(self) -> None:
         """End the process, if there is one."""
         self._process.close()
         await self._process.ended()
+        if self._recorder is not None:
+            self._recorder.close()
 
 
 class Own:
     """An engine in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, recorder: Recorder | None = None) -> None:
         self._engine = Engine()
+        self._recorder = recorder
         self.knows = False  # it has been told everything
 
     def propose(self, machine: Machine, now: float) -> Plan:
@@ -94,28 +109,40 @@ class Own:
         try:
             for delta in machine.deltas(now):
                 self._engine.apply(delta)
+                self._record(Told(delta))
             machine.begin_plan()
-            return self._engine.plan(now)
+            self._record(Asked(now))
+            plan = self._engine.plan(now)
+            if self._recorder and self._recorder.on:
+                self._record(Decided(plain(plan)))
         except Exception:
             log.exception("the scheduler failed, so nothing starts in this turn")
             self._engine = Engine()
             machine.state.marks.everything = True
             return Plan([], {})
+        return plan
+
+    def _record(self, record: Record) -> None:
+        if self._recorder is not None:
+            self._recorder.write(record)
 
 
 class Process:
     """An engine in another process: one plan is under way at a time, and changes gather meanwhile."""
 
-    def __init__(self, turning: Turning, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, turning: Turning, clock: Callable[[], float], recorder: Recorder | None = None
+    ) -> None:
         self._turning = turning
         self._clock = clock
+        self._recorder = recorder
         self._loop = asyncio.get_running_loop()
         self._process: asyncio.subprocess.Process | None = None
         self._telling = asyncio.Lock()  # what is told in pieces is told as a whole
         self._tasks: set[asyncio.Task[None]] = set()
         self._planning: Machine | None = None  # for which a plan is under way
         self._deadline: asyncio.TimerHandle | None = None
-        self._questions: dict[int, asyncio.Future[Explanation]] = {}
+        self._questions: dict[int, asyncio.Future[Answered]] = {}
         self._next = 1
         self._pause = PAUSE
         self._waits = False  # until another one may be started
@@ -143,7 +170,10 @@ class Process:
             async with self._telling:
                 process = await self._tell(machine)
                 machine.begin_plan()
-                _write(process, planner.PlanNow(self._clock()))
+                now = self._clock()
+                _write(process, planner.encode(planner.PlanNow(now)))
+                if self._recorder is not None:
+                    self._recorder.write(Asked(now))
                 self._wait_for_it()
         except (OSError, OstlerError) as error:
             self._lose(f"the process that plans could not be told what to plan: {error}")
@@ -152,7 +182,10 @@ class Process:
         """Bring the process up to date, and others' turns in between; return it."""
         process = self._process or await self._start()
         for delta in machine.deltas(self._clock()):
-            _write(process, planner.Told(delta))
+            data = planner.encode(Told(delta))
+            _write(process, data)
+            if self._recorder is not None:
+                self._recorder.put(data)
             self._wait_for_it()
             await asyncio.sleep(0)
             if process.stdin is not None:
@@ -201,6 +234,8 @@ class Process:
         machine, self._planning = self._planning, None
         self._pause = PAUSE
         self._stop_clock()
+        if self._recorder and self._recorder.on:
+            self._recorder.write(Decided(plain(message.plan)))
         if machine is not None:
             self._turning.planned(machine, message.plan)
 
@@ -227,19 +262,19 @@ class Process:
         self._waits = False
         self._turning.plan_again()
 
-    async def explain(self, job: int) -> Explanation:
-        """Return why a job waits; raise `NotNow` if the process does not tell in time."""
+    async def ask(self, now: float, question: Question) -> Answered:
+        """Return the answer; raise `NotNow` if the process does not tell in time."""
         number, self._next = self._next, self._next + 1
-        answer = self._questions[number] = self._loop.create_future()
+        reply: asyncio.Future[Answered] = self._loop.create_future()
+        self._questions[number] = reply
         try:
             async with asyncio.timeout(planner.ANSWER_SECONDS + 1):
                 if self._waits:
                     raise NotNow("nobody plans at present", hint="try again in some seconds")
                 async with self._telling:
                     process = await self._tell(self._turning.machine)
-                    _write(process, planner.Question(number, self._clock(), job))
-                found: Explanation = await answer
-                return found
+                    _write(process, planner.encode(planner.Ask(number, now, question)))
+                return await reply
         except TimeoutError:
             raise planner.late() from None
         except OSError as error:
@@ -272,10 +307,10 @@ class Process:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _write(process: asyncio.subprocess.Process, message: planner.ToPlanner) -> None:
+def _write(process: asyncio.subprocess.Process, data: bytes) -> None:
     if process.stdin is None or process.stdin.is_closing():
         raise NotNow("the process that plans has ended")
-    process.stdin.write(planner.frame(message))
+    process.stdin.write(planner.framed(data))
 
 
 async def _read(process: asyncio.subprocess.Process) -> bytes:

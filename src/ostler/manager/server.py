@@ -33,7 +33,6 @@ from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, parse_ref
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Write
-from ostler.schedule.question import answer
 from ostler.store.protocol import Store
 from ostler.wire import messages
 from ostler.wire.conn import Connection
@@ -288,8 +287,8 @@ class Server:
 
     async def _ask(self, now: float, prepared: Prepared) -> dict[str, Any]:
         """Have a question worked out beside the loop, for which others wait; return the document."""
-        shot = self.turns.machine.snapshot(now)
-        return prepared.finish(await asyncio.to_thread(answer, shot, now, prepared.question))
+        turns = self.turns
+        return prepared.finish(await turns.planning.ask(turns.machine, now, prepared.question))
 
     async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
         await self.turns.barrier()

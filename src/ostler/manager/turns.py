@@ -14,6 +14,7 @@ from typing import Protocol
 from ostler.core.effects import Acknowledge, Fail, Reply, Save, Send, Welcomed
 from ostler.core.events import Event, Planned, PlannerLost, Tick
 from ostler.core.machine import Machine
+from ostler.manager.decisions import Recorder
 from ostler.manager.planning import Planning
 from ostler.model.errors import IllegalEvent, NotNow, OstlerError, StaleEpoch, from_parts
 from ostler.model.record import Write
@@ -61,6 +62,7 @@ class Turns:
         writer: Writing,
         epoch: int,
         clock: Callable[[], float],
+        recorder: Recorder | None = None,
     ) -> None:
         self._store = store
         self._speaker = speaker
@@ -80,7 +82,7 @@ class Turns:
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
         self.machine = Machine(store.load(), epoch=epoch, now=clock())
-        self.planning = Planning(self, clock)
+        self.planning = Planning(self, clock, recorder=recorder)
 
     def put(self, event: Event) -> None:
         """Hand one event to the machine; raise the cause while nothing can be written."""

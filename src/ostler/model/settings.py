@@ -82,6 +82,13 @@ ATTRIBUTES: dict[str, Attribute] = {
             duration=True,
         ),
         Attribute(
+            "record-decisions",
+            0,
+            0,
+            1_000_000,
+            "MiB of what the scheduler was told and planned, kept in STATE/decisions; 0: nothing",
+        ),
+        Attribute(
             "idle-time",
             0,
             0,

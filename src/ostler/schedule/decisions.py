@@ -1,0 +1,88 @@
+"""Decisions as they are written down: what a scheduler was told, when it was asked, what it planned.
+
+A file is `HEADER`, then records: four bytes of length, big-endian, and a MessagePack value. Before
+the first delta that resets everything, records mean nothing.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from ostler.schedule.snapshot import Delta, Line, Plan, Wait
+
+HEADER = b"ostler decisions 1\n"
+MOST = 64 << 20  # bytes of one record
+
+
+class Told(Struct, tag="told"):
+    """What has changed on the machine."""
+
+    delta: Delta
+
+
+class Asked(Struct, tag="asked"):
+    """A plan was asked for, made from all that was told before."""
+
+    now: float  # Unix seconds
+
+
+class Decided(Struct, tag="decided"):
+    """The plan: `plain` of it. It may stand behind what was told since it was asked for."""
+
+    plan: bytes
+
+
+Record = Told | Asked | Decided
+
+
+class _Plain(Struct, array_like=True):
+    """A plan in the one order in which it is written."""
+
+    lines: list[Line]
+    waits: list[tuple[int, Wait]]
+    yields: list[int]
+    number: int
+    wake: float | None
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Record).decode
+_decode_plain = msgspec.msgpack.Decoder(_Plain).decode
+
+
+def framed(data: bytes) -> bytes:
+    """Return a record with its length before it."""
+    return len(data).to_bytes(4, "big") + data
+
+
+def plain(plan: Plan) -> bytes:
+    """Return a plan as bytes: equal plans are equal bytes."""
+    waits = sorted(plan.waits.items(), key=lambda pair: pair[0])
+    return encode(_Plain(plan.lines, waits, sorted(plan.yields), plan.number, plan.wake))
+
+
+def plan_of(data: bytes) -> Plan:
+    """Return the plan that was written; raise ValueError."""
+    found = _decode_plain(data)
+    waits = dict(found.waits)
+    return Plan(found.lines, waits, frozenset(found.yields), found.number, found.wake)
+
+
+def records(data: memoryview) -> Iterator[tuple[int, Record]]:
+    """Yield the records behind a header, each with its place in bytes; raise ValueError.
+
+    The last one may be torn: whoever wrote it was killed.
+    """
+    at = 0
+    while at + 4 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size > MOST:
+            raise ValueError(f"the record at byte {at} would have {size} bytes")
+        if at + 4 + size > len(data):
+            return
+        try:
+            yield at, _decode(data[at + 4 : at + 4 + size])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"the record at byte {at} makes no sense: {error}") from error
+        at += 4 + size
