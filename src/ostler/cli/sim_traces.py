@@ -29,7 +29,9 @@ def replay_traces(given: Given) -> int:
         named = policies if given.many("sim_policy") else []
         return replay_decisions(given, path, named)
     if not given.words:
-        raise UsageError("missing argument TRACE", hint="name a file, - for stdin, or --replay FILE")
+        raise UsageError(
+            "missing argument TRACE", hint="name a file, - for stdin, or --replay FILE"
+        )
     rule = _rule(given.text("sim_rule"))
     load = _load(given.text("sim_load"))
     names = _names(given.words)
