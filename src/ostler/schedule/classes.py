@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 from ostler.model.states import Rule
 from ostler.schedule.priority import Key
 from ostler.schedule.snapshot import WaitingView
+from ostler.schedule.table import Shape, Table
 
 Kind = tuple[object, ...]  # what entries of one class have in common
 Order = Callable[[WaitingView], Key]
@@ -41,19 +42,28 @@ class Class:
         "seen",
         "shape",
         "told",
+        "view",
     )
 
     def __init__(self, number: int, kind: Kind, view: WaitingView) -> None:
         self.number = number
         self.kind = kind
         self.partition = view.partition
-        self.shape: tuple[object, ...] = view.shape
+        self.view = view  # one of them, to tell what they ask for
+        self.shape: tuple[Table, Shape] | None = None  # as that table knows it
         self.duration = view.duration
         self.heap: list[Key] = []  # with those of entries that are no longer in it
         self.live = 0  # without those
         self.rule: Rule | None = None  # of the first; None: it has not been looked at
         self.seen: Key | None = None  # the first when `rule` was found
         self.told: tuple[int, Rule | None] | None = None  # what of that was told
+
+    def shape_in(self, table: Table) -> Shape:
+        """Return what its entries ask for."""
+        if self.shape is None or self.shape[0] is not table:
+            view = self.view
+            self.shape = table, table.shape(view.partition, view.request, view.shape)
+        return self.shape[1]
 
     def copy(self) -> "Class":
         """Return another to be changed on its own."""

@@ -30,11 +30,12 @@ from ostler.schedule.snapshot import (
     WaitingView,
     whole,
 )
-from ostler.schedule.table import Head
+from ostler.schedule.table import Head, Shape
 from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
 Booked = tuple[tuple[float, ...], int, Booking]  # likewise, of a whole partition with promises
+_SHAPES = 64  # that a table may know although nobody asks for them
 _HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
@@ -216,17 +217,22 @@ class Engine:
         if first is None:
             self._drop(found)
             return False
-        rule = found.rule or self._look(planner, first[-1])
+        rule = found.rule or self._look(planner, found, first[-1])
         if rule is None or (rule in _HELD_UP and (head is None or first < head.key)):
             return True
         found.rule, found.seen = rule, first
         return False
 
-    def _look(self, planner: Planner, job: int) -> Rule | None:
+    def _look(self, planner: Planner, found: Class, job: int) -> Rule | None:
         self.looks += 1
         view = self.queue.entries[job].view
-        seen = planner.look(planner.shape(view), view.user, view.duration)
+        seen = planner.look(self._shape(planner, found, view), view.user, view.duration)
         return seen if isinstance(seen, Rule) else None
+
+    def _shape(self, planner: Planner, found: Class, view: WaitingView) -> Shape:
+        if self.picture.calendar is None:
+            return found.shape_in(planner.table)
+        return planner.shape(view)  # what is shut to it depends on the time
 
     # -- the pass ---------------------------------------------------------------------------------
 
@@ -235,7 +241,8 @@ class Engine:
         heap: list[Place | Booked] = []
         later: dict[str, list[Place]] = {}
         for partition in sorted(partitions):
-            self.heads.pop(partition, None)
+            if (head := self.heads.pop(partition, None)) is not None:
+                planner.hints[partition] = head.shadow
             policy = policy_of(self.picture.rules.of(partition).policy)
             if policy.scan is Scan.SHORTEST:
                 later[partition] = []
@@ -254,9 +261,18 @@ class Engine:
                 heap.append((booking.next(), booking.next()[-1], booking))
             else:
                 del self.books[partition]
+        self._forget_shapes()
         self._scan(planner, heap, later)
         for waiting in later.values():
             self._scan(planner, [((c.duration, *key), job, c) for key, job, c in waiting], {})
+
+    def _forget_shapes(self) -> None:
+        """Let the table forget what nobody asks for any more, once that is most of it."""
+        table, classes = self.picture.table, self.queue.classes
+        if len(table.shapes) > 2 * len(classes) + _SHAPES:
+            asked = {found.view.shape for found in classes.values()}
+            for known in [known for known in table.shapes if known not in asked]:
+                table.forget(known)
 
     def _drop(self, found: Class) -> None:
         self.queue.drop(found)
@@ -285,7 +301,8 @@ class Engine:
                 heappop(heap)
                 continue
             entry = queue.entries[job]
-            view, shape = entry.view, planner.shape(entry.view)
+            view = entry.view
+            shape = self._shape(planner, found, view)
             self.looks += 1
             seats = planner.look(shape, view.user, view.duration)
             if isinstance(seats, Rule):

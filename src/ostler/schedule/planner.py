@@ -17,7 +17,7 @@ from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.picture import Picture
-from ostler.schedule.policy import parse_policy
+from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
 from ostler.schedule.room import Room
@@ -44,8 +44,10 @@ class Planner:
         ]
         self.table = picture.table
         self.heads = {} if heads is None else heads
+        self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
+        self._policies: dict[str, Policy] = {}
         self._memo: dict[object, Wait] = {}
 
     @classmethod
@@ -94,18 +96,17 @@ class Planner:
             return rule
         if not self.table.fits(shape):
             return self.table.why_never(shape) or Rule.RESOURCES
-        seats = self.table.seats(shape)
-        if seats is None:
-            return Rule.RESOURCES
-        if (rule := self.over(shape, user, seats)) is not None:
-            return rule
+        if shape.request.exclusive:
+            seats = self.table.seats(shape)
+            if (rule := self.over(shape, user, seats)) is not None:
+                return rule
         head = self.heads.get(shape.partition)
         if head is None:
-            return seats
+            return self.table.seats(shape) or Rule.RESOURCES
         if not self._backfills(shape.partition):
             return Rule.BEHIND
         if not head.outlasts(self.now, duration):
-            return seats
+            return self.table.seats(shape) or Rule.RESOURCES
         beside = self.table.seats(shape, head)
         if beside is None or self.over(shape, user, beside) is not None:
             return Rule.BEHIND
@@ -144,11 +145,16 @@ class Planner:
         return request.tasks * request.cpus
 
     def _backfills(self, partition: str) -> bool:
-        return policy_of(self.picture.rules.of(partition).policy).reserved != 0
+        known = self._policies.get(partition)
+        if known is None:
+            known = policy_of(self.picture.rules.of(partition).policy)
+            self._policies[partition] = known
+        return known.reserved != 0
 
     def lead(self, shape: Shape, job: int, user: str, key: Key) -> None:
         """Promise to an entry that waits for resources when and where it will start."""
-        found = self.table.earliest(shape, self.now)
+        hint = self.hints.get(shape.partition, inf)
+        found = self.table.earliest(shape, self.now, hint)
         if found is None:  # what is usable could not hold it: that is another rule's business
             return
         shadow, seats, after = promised(found, shape)
@@ -169,6 +175,7 @@ class Planner:
         places = self.table.take(request, seats)
         head = self.heads.get(shape.partition)
         if head is not None and head.outlasts(self.now, entry.duration):
+            head.kept = None
             for (row, _), place in zip(seats, places, strict=True):
                 if row in head.after:
                     taken = self.table.counts_of(place)

@@ -36,6 +36,7 @@ class Shape:
         "constraint",
         "grouped",
         "kept",
+        "known",
         "most",
         "needs",
         "never",
@@ -45,10 +46,16 @@ class Shape:
         "seen",
         "single",
         "slot",
-        "used",
     )
 
-    def __init__(self, partition: str, request: Request, columns: dict[str, int]) -> None:
+    def __init__(
+        self,
+        partition: str,
+        request: Request,
+        columns: dict[str, int],
+        known: tuple[object, ...],
+    ) -> None:
+        self.known = known  # its key
         self.partition = partition
         self.request = request
         self.open: Shape | None = None  # without the nodes that are reserved; None: none are
@@ -64,8 +71,8 @@ class Shape:
             needs[ALONE] = 1
         for name, count in request.generic.items():
             needs[columns.get(name, -1)] = count
-        known = {column: count for column, count in needs.items() if column >= 0 and count}
-        self.needs = list(known.items())  # columns, and what of them a task takes
+        asked = {column: count for column, count in needs.items() if column >= 0 and count}
+        self.needs = list(asked.items())  # columns, and what of them a task takes
         self.most = request.tasks_per_node or ANY  # tasks on one node
         if not request.cpus:
             self.most = min(self.most, request.tasks)
@@ -75,7 +82,6 @@ class Shape:
         self.never: Rule | None = None  # why it would not fit if nothing ran
         self.slot = -1  # in the arrays
         self.kept: object = None  # what the table remembers about it
-        self.used = 0  # classes that have it
 
 
 class Hold(Struct):
@@ -96,6 +102,7 @@ class Head(Struct):
     shadow: float  # Unix seconds at which it can start; inf: nobody can tell
     seats: Seats
     after: dict[int, Counts]  # of its rows: what is free at the shadow time beside it
+    kept: object = None  # what the table remembers about it; to be dropped as `after` changes
     user_left: float = inf  # CPUs its user may hold at the shadow time beside it
 
     def outlasts(self, now: float, duration: float) -> bool:
@@ -279,7 +286,7 @@ class Table(ABC):
         """Return the shape of this request; known: its key."""
         found = self.shapes.get(known)
         if found is None:
-            found = Shape(partition, request, self.generic)
+            found = Shape(partition, request, self.generic, known)
             self.shapes[known] = found
         return found
 
@@ -342,10 +349,13 @@ class Table(ABC):
         """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
 
     @abstractmethod
-    def earliest(self, shape: Shape, now: float) -> tuple[float, Seats, dict[int, Counts]] | None:
+    def earliest(
+        self, shape: Shape, now: float, hint: float = inf
+    ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then.
 
-        It does not fit now. Time inf: no planned end makes room, but the idle nodes have it. None:
+        It does not fit now. hint: a time that may well be right; what is found does not depend on
+        it. Time inf: no planned end makes room, but the idle nodes have it. None:
         not even then.
         """
 

@@ -6,6 +6,7 @@ at once. NumPy is imported with this module, so small machines never load it.
 
 from collections.abc import Iterable
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,17 @@ Bools = NDArray[np.bool_]
 
 _CELLS = 1 << 24  # of the matrix, at most: 64 MiB. Shapes beyond that are worked out when asked for
 _FEW = 16  # shapes there is room for at first
+_MANY = 16  # one row of so many has changed: then the matrix is made anew
+_MOVES = 64  # planned ends of which the order is mended; of more it is made anew
 _PARTS = 64  # the same for parts of allocations
+
+
+class _Beside(NamedTuple):
+    """What is left beside what is promised, as long as no row has changed."""
+
+    changes: int
+    rows: Ints
+    room: Ints
 
 
 class ArrayTable(Table):
@@ -40,6 +51,7 @@ class ArrayTable(Table):
         self._kind: Ints = np.zeros(size, np.int64)
         for row in range(size):
             self._describe(row)
+        self._changes = 0  # how often rows have
         self._stale: set[int] = set()  # rows that changed since the matrix was made
         self._slots: list[tuple[object, ...] | None] = []  # key of the shape that has it
         self._caps: Caps = np.zeros((_FEW, size), np.int32)
@@ -53,7 +65,8 @@ class ArrayTable(Table):
         self._gives: Ints = np.zeros((self.width, _PARTS), np.int64)
         self._parts: dict[int, list[int]] = {}  # allocation -> places in these arrays
         self._spare = list(range(_PARTS - 1, -1, -1))
-        self._order: Ints | None = None  # places of planned ends, in order of time
+        self._order: Ints = np.zeros(0, np.int64)  # places of planned ends, in order of time
+        self._moved: set[int] = set()  # places that are not where they belong in that order
 
     # -- rows -----------------------------------------------------------------------------------
 
@@ -64,6 +77,7 @@ class ArrayTable(Table):
 
     def set_free(self, changed: dict[int, Counts]) -> None:
         """Take note of what is free on these rows."""
+        self._changes += 1
         for row, counts in changed.items():
             self._free[:, row] = counts
         self._stale.update(changed)
@@ -89,7 +103,7 @@ class ArrayTable(Table):
     def fits(self, shape: Shape) -> bool:
         """Say whether one element fits now."""
         self._settle()
-        if shape.slot < 0 or shape.grouped or shape.request.nodes > 1:
+        if shape.slot < 0 or not (shape.single or _by_total(shape)):
             return self.seats(shape) is not None
         if shape.single:
             return bool(self._some[shape.slot])
@@ -99,10 +113,25 @@ class ArrayTable(Table):
         """Return where one element goes now; beside what is promised to the head, if given."""
         caps = self._caps_of(shape)
         if head is not None:
+            rows, room = self._beside(head)
+            had = caps[rows]
+            left = np.minimum(_capacity(shape, room, had > 0), had)
+            if shape.slot >= 0 and _by_total(shape):
+                total = self._total[shape.slot] - (had - left).sum(dtype=np.int64)
+                if total < shape.request.tasks:
+                    return None
             caps = caps.copy()
-            for row, after in head.after.items():
-                caps[row] = _least(shape, self.free(row), after) if caps[row] else 0
+            caps[rows] = left
         return self.choose(shape, caps)
+
+    def _beside(self, head: Head) -> tuple[Ints, Ints]:
+        """Return the rows of what is promised, and what is free there now and beside it then."""
+        known = head.kept
+        if not isinstance(known, _Beside) or known.changes != self._changes:
+            rows = np.fromiter(head.after, np.int64, len(head.after))
+            after = np.array(list(head.after.values()), np.int64).T
+            known = head.kept = _Beside(self._changes, rows, np.minimum(self._free[:, rows], after))
+        return known.rows, known.room
 
     def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
         """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
@@ -111,9 +140,10 @@ class ArrayTable(Table):
 
     def forget(self, known: tuple[object, ...]) -> None:
         """Do not keep this shape any more."""
-        slot = self.shapes[known].slot
-        if slot >= 0:
-            self._slots[slot] = None
+        shape = self.shapes[known]
+        if shape.slot >= 0:
+            self._slots[shape.slot] = None
+            shape.slot = -1
         super().forget(known)
 
     def _caps_of(self, shape: Shape) -> Caps:
@@ -129,8 +159,7 @@ class ArrayTable(Table):
 
     def _enter(self, shape: Shape) -> bool:
         """Give the shape a row of the matrix, if there is any for it."""
-        known = (shape.partition, *shape.request.shape)
-        if self.shapes.get(known) is not shape:
+        if self.shapes.get(shape.known) is not shape:
             return False
         if None in self._slots:
             slot = self._slots.index(None)
@@ -140,7 +169,7 @@ class ArrayTable(Table):
             slot = len(self._slots)
             self._slots.append(None)
             self._grow(len(self._slots))
-        self._slots[slot] = known
+        self._slots[slot] = shape.known
         shape.slot, shape.kept = slot, None
         self._ok[slot] = self.eligible_rows(shape)
         self._need[:, slot] = 0
@@ -173,6 +202,9 @@ class ArrayTable(Table):
         slots = len(self._slots)
         if not slots:
             return
+        if len(rows) * _MANY > len(self.views):
+            self._count_anew()
+            return
         free = self._free[:, rows]
         found = np.repeat(self._most[:slots, None], len(rows), axis=1)
         for column in range(self.width):
@@ -187,6 +219,15 @@ class ArrayTable(Table):
         self._total[:slots] += found.sum(axis=1) - old.sum(axis=1, dtype=np.int64)
         self._some[:slots] += np.count_nonzero(found, axis=1) - np.count_nonzero(old, axis=1)
         self._caps[:slots, rows] = found
+
+    def _count_anew(self) -> None:
+        for known in self._slots:
+            if known is not None:
+                slot = self.shapes[known].slot
+                caps = _capacity(self.shapes[known], self._free, self._ok[slot])
+                self._caps[slot] = caps
+                self._total[slot] = caps.sum(dtype=np.int64)
+                self._some[slot] = np.count_nonzero(caps)
 
     def eligible_rows(self, shape: Shape, *, idle: bool = False) -> Bools:
         """Return which nodes may be given to it, as `eligible` says of each."""
@@ -215,6 +256,13 @@ class ArrayTable(Table):
     def _rows_of(self, names: Iterable[str]) -> list[int]:
         return [self.rows[name] for name in names if name in self.rows]
 
+    def _is_possible(self, shape: Shape, caps: Caps) -> bool:
+        if shape.single:
+            return bool(caps.any())
+        if _by_total(shape):
+            return bool(caps.sum(dtype=np.int64) >= shape.request.tasks)
+        return self.choose(shape, caps) is not None
+
     def choose(self, shape: Shape, caps: Caps) -> Seats | None:
         """Return which nodes an element gets. caps: tasks that have room, by row."""
         if shape.single:
@@ -229,10 +277,13 @@ class ArrayTable(Table):
 
     # -- planned ends -----------------------------------------------------------------------------
 
-    def earliest(self, shape: Shape, now: float) -> tuple[float, Seats, dict[int, Counts]] | None:
+    def earliest(
+        self, shape: Shape, now: float, hint: float = inf
+    ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then.
 
-        Room only grows as allocations end, so the time is found by halving.
+        Room only grows as allocations end, so the time is found by halving, after a look at the
+        one it may well be and the one before.
         """
         ok = self.eligible_rows(shape)
         order = self._in_order()
@@ -240,10 +291,12 @@ class ArrayTable(Table):
         ends = np.maximum(self._end[order], now)
         last = np.flatnonzero(np.append(ends[1:] != ends[:-1], [True] * bool(len(ends)))) + 1
         free, done, low, high = self._free, 0, 0, len(last)
+        guess = int(np.searchsorted(ends[last - 1], hint)) if hint < inf else -1
         while low < high:
-            middle = (low + high) // 2
+            middle = guess if low <= guess < high else (low + high) // 2
+            guess -= 1
             then = self._after(free, order[done : last[middle]], shape)
-            if self.choose(shape, _capacity(shape, then, ok)) is not None:
+            if self._is_possible(shape, _capacity(shape, then, ok)):
                 high = middle
             else:
                 free, done, low = then, int(last[middle]), middle + 1
@@ -275,7 +328,7 @@ class ArrayTable(Table):
         self.copy_into(other)
         for name in ("_free", "_whole", "_state", "_kind", "_caps", "_ok", "_need", "_most"):
             setattr(other, name, getattr(self, name).copy())
-        for name in ("_total", "_some", "_end", "_where", "_gives"):
+        for name in ("_total", "_some", "_end", "_where", "_gives", "_order"):
             setattr(other, name, getattr(self, name).copy())
         return other
 
@@ -288,28 +341,36 @@ class ArrayTable(Table):
         return then
 
     def _in_order(self) -> Ints:
-        if self._order is None:
+        moved = np.fromiter(self._moved, np.int64, len(self._moved))
+        self._moved.clear()
+        if len(moved) > _MOVES:
             finite = np.flatnonzero(self._end < inf)
-            self._order = finite[np.argsort(self._end[finite], kind="stable")]
+            self._order = finite[np.argsort(self._end[finite])]
+        elif len(moved):
+            order = self._order[np.isin(self._order, moved, invert=True)]
+            moved = moved[self._end[moved] < inf]
+            moved = moved[np.argsort(self._end[moved])]
+            at = np.searchsorted(self._end[order], self._end[moved])
+            self._order = np.insert(order, at, moved)
         return self._order
 
     def _came(self, number: int, hold: Hold) -> None:
         if hold.at == inf:
             return
-        self._order = None
         places = self._parts[number] = []
         for row, counts in hold.parts:
             if not self._spare:
                 self._more_parts()
             place = self._spare.pop()
             places.append(place)
+            self._moved.add(place)
             self._end[place], self._where[place] = hold.at, row
             self._gives[:, place] = counts
 
     def _left(self, number: int, at: float) -> None:
         if at < inf:
             places = self._parts.pop(number)
-            self._order = None
+            self._moved.update(places)
             self._end[places] = inf
             self._spare += places
 
@@ -332,11 +393,9 @@ def _capacity(shape: Shape, free: Ints, ok: Bools) -> Caps:
     return found.astype(np.int32)
 
 
-def _least(shape: Shape, free: Counts, after: Counts) -> int:
-    tasks = shape.most
-    for column, need in shape.needs:
-        tasks = min(tasks, free[column] // need, after[column] // need)
-    return max(tasks, 0)
+def _by_total(shape: Shape) -> bool:
+    """Say whether it fits wherever there is room for so many tasks together."""
+    return not (shape.grouped or shape.request.nodes)
 
 
 def _at(free: Ints, seats: Seats) -> dict[int, Counts]:

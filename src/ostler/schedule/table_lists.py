@@ -70,7 +70,12 @@ class ListTable(Table):
         kept.rows = [row for row in range(len(whole)) if self.eligible(row, shape, idle=not usable)]
         return self._seats(shape, kept, whole) is not None
 
-    def earliest(self, shape: Shape, now: float) -> tuple[float, Seats, dict[int, Counts]] | None:
+    def earliest(
+        self,
+        shape: Shape,
+        now: float,
+        hint: float = inf,  # noqa: ARG002  the ends are gone through in order
+    ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then."""
         kept = self._kept(shape)
         free = self._free.copy()
