@@ -21,6 +21,7 @@ class Sizes(Struct, frozen=True):
     small_array: int = 2_000
     clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     submissions_clients: int = 1_600  # over all clients together
+    cycle_nodes: tuple[int, ...] = (1_250, 2_500, 5_000, 10_000)
     idle_seconds: float = 10.0
     futures: int = 10_000  # ours and the standard library's pool
     futures_dask: int = 2_000

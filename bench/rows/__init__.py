@@ -7,6 +7,7 @@ from msgspec import Struct
 from bench.bench import Bench
 from bench.rows import (
     commands,
+    cycle,
     during,
     elements,
     futures,
@@ -37,6 +38,7 @@ ROWS = (
     Row("futures", "a small Python function, through futures", futures.measure, short=True),
     Row("replay", "a year of KTH's IBM SP2 by policy", replay.kth, short=True),
     Row("replay-curie", "300,000 jobs on 80,640 processors", replay.curie),
+    Row("cycle", "a planning cycle of a large machine, by nodes", cycle.measure),
     Row("waiting", "an array's speed by what waits behind it", waiting.measure),
     Row("clients", "submissions by the number of clients", submissions.many_clients),
     Row("memory", "resident size against waiting jobs", upkeep.memory),

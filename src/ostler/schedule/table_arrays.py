@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ostler.model.resources import Request
 from ostler.schedule.choose import Seats, choose
+from ostler.schedule.choose_arrays import candidates
 from ostler.schedule.snapshot import NodeView
 from ostler.schedule.table import WHOLE, Counts, Head, Hold, Shape, Table
 
@@ -269,7 +269,7 @@ class ArrayTable(Table):
             # Zero becomes the largest number, so that the least that fits is the least of all.
             row = int((caps.view(np.uint32) - np.uint32(1)).argmin())
             return [(row, 1)] if caps[row] else None
-        rows = np.flatnonzero(caps) if shape.grouped else _candidates(caps, shape.request)
+        rows = np.flatnonzero(caps) if shape.grouped else candidates(caps, shape.request)
         if rows is None:
             return None
         found = list(zip(caps[rows].tolist(), rows.tolist(), strict=True))
@@ -400,50 +400,3 @@ def _by_total(shape: Shape) -> bool:
 
 def _at(free: Ints, seats: Seats) -> dict[int, Counts]:
     return {row: free[:, row].tolist() for row, _ in seats}
-
-
-def _candidates(caps: Caps, request: Request) -> Ints | None:
-    """Return a few nodes from which `choose` chooses as from all; None: it cannot be seated."""
-    tasks, count = request.tasks, request.nodes
-    if not count and not request.spread:
-        return _fewest(caps, tasks)
-    if count:
-        if np.count_nonzero(caps) < count or tasks < count:
-            return None
-        share = -(-tasks // count)
-        if not request.spread:
-            enough = np.flatnonzero(caps >= share)
-            if len(enough) >= count:
-                return _lowest(caps, enough, count)
-    some = np.flatnonzero(caps)
-    return _lowest(-caps, some, min(count or tasks, len(some))) if len(some) else None
-
-
-def _lowest(values: Caps, rows: Ints, count: int) -> Ints:
-    """Return those of the rows with the lowest values; of equals the first."""
-    if len(rows) <= count:
-        return rows
-    among = values[rows]
-    limit = np.partition(among, count - 1)[count - 1]
-    less = rows[among < limit]
-    return np.concatenate([less, rows[among == limit][: count - len(less)]])
-
-
-def _fewest(caps: Caps, tasks: int) -> Ints | None:
-    """Return the roomiest that are filled, and the one that takes what is left of the tasks."""
-    enough = np.flatnonzero(caps >= tasks)
-    if len(enough):
-        return enough[[int(caps[enough].argmin())]]
-    levels = np.bincount(caps)
-    room = np.cumsum((levels * np.arange(len(levels)))[::-1])[::-1]  # of this level and above
-    if not len(room) or room[0] < tasks:
-        return None
-    level = int(np.flatnonzero(room >= tasks)[-1])
-    left = tasks - (int(room[level + 1]) if level + 1 < len(room) else 0)
-    full = (left - 1) // level
-    left -= full * level
-    chosen = [np.flatnonzero(caps > level), np.flatnonzero(caps == level)[: full + 1]]
-    smaller = np.flatnonzero((caps >= left) & (caps < level))
-    if len(smaller):
-        chosen.append(smaller[[int(caps[smaller].argmin())]])
-    return np.concatenate(chosen)
