@@ -4,9 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostler.model.resources import Request
+from ostler.schedule.table import Shape
 
 Ints = NDArray[np.int64]
 Caps = NDArray[np.int32]
+Bools = NDArray[np.bool_]
+
+
+def capacity(shape: Shape, free: Ints, ok: Bools) -> Caps:
+    """Return how many tasks have room on each node."""
+    found = np.full(free.shape[1], shape.most, np.int64)
+    for column, need in shape.needs:
+        np.minimum(found, free[column] // need if need > 1 else free[column], out=found)
+    np.maximum(found, 0, out=found)
+    found *= ok
+    return found.astype(np.int32)
 
 
 def candidates(caps: Caps, request: Request) -> Ints | None:

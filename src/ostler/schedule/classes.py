@@ -9,11 +9,15 @@ from heapq import heapify, heappop, heappush
 
 from ostler.model.states import Rule
 from ostler.schedule.priority import Key
-from ostler.schedule.snapshot import WaitingView
+from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.table import Shape, Table
 
 Kind = tuple[object, ...]  # what entries of one class have in common
 Order = Callable[[WaitingView], Key]
+
+_SHAPES = 64  # that a table may know although nobody asks for them
+WAITS = {rule: Wait(rule) for rule in Rule}
+QUEUED = WAITS[Rule.QUEUE]
 
 
 class Entry:
@@ -175,6 +179,13 @@ class Queue:
         del self._kinds[of.kind]
         self.partitions[of.partition].discard(of.number)
         self.touched.discard(of.number)
+
+    def prune(self, table: Table) -> None:
+        """Let the table forget shapes that nobody asks for any more, once that is most of them."""
+        if len(table.shapes) > 2 * len(self.classes) + _SHAPES:
+            asked = {found.view.shape for found in self.classes.values()}
+            for known in [known for known in table.shapes if known not in asked]:
+                table.forget(known)
 
     def copy(self) -> "Queue":
         """Return another to be changed on its own."""

@@ -12,7 +12,7 @@ from math import inf
 
 from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of
-from ostler.schedule.classes import Class, Queue
+from ostler.schedule.classes import QUEUED, WAITS, Class, Queue
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
@@ -30,12 +30,11 @@ from ostler.schedule.snapshot import (
     WaitingView,
     whole,
 )
-from ostler.schedule.table import Head, Shape
+from ostler.schedule.table import Head
 from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
 Booked = tuple[tuple[float, ...], int, Booking]  # likewise, of a whole partition with promises
-_SHAPES = 64  # that a table may know although nobody asks for them
 _HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
@@ -226,13 +225,8 @@ class Engine:
     def _look(self, planner: Planner, found: Class, job: int) -> Rule | None:
         self.looks += 1
         view = self.queue.entries[job].view
-        seen = planner.look(self._shape(planner, found, view), view.user, view.duration)
+        seen = planner.look(planner.shape_of(found, view), view.user, view.duration)
         return seen if isinstance(seen, Rule) else None
-
-    def _shape(self, planner: Planner, found: Class, view: WaitingView) -> Shape:
-        if self.picture.calendar is None:
-            return found.shape_in(planner.table)
-        return planner.shape(view)  # what is shut to it depends on the time
 
     # -- the pass ---------------------------------------------------------------------------------
 
@@ -261,18 +255,10 @@ class Engine:
                 heap.append((booking.next(), booking.next()[-1], booking))
             else:
                 del self.books[partition]
-        self._forget_shapes()
+        self.queue.prune(planner.table)
         self._scan(planner, heap, later)
         for waiting in later.values():
             self._scan(planner, [((c.duration, *key), job, c) for key, job, c in waiting], {})
-
-    def _forget_shapes(self) -> None:
-        """Let the table forget what nobody asks for any more, once that is most of it."""
-        table, classes = self.picture.table, self.queue.classes
-        if len(table.shapes) > 2 * len(classes) + _SHAPES:
-            asked = {found.view.shape for found in classes.values()}
-            for known in [known for known in table.shapes if known not in asked]:
-                table.forget(known)
 
     def _drop(self, found: Class) -> None:
         self.queue.drop(found)
@@ -302,7 +288,7 @@ class Engine:
                 continue
             entry = queue.entries[job]
             view = entry.view
-            shape = self._shape(planner, found, view)
+            shape = planner.shape_of(found, view)
             self.looks += 1
             seats = planner.look(shape, view.user, view.duration)
             if isinstance(seats, Rule):
@@ -401,10 +387,6 @@ class Engine:
         other.queue.order, other.queue.key_of = other.ranking.enter, other.picture.key_of
         other.books = {partition: book.copy() for partition, book in self.books.items()}
         return other
-
-
-WAITS = {rule: Wait(rule) for rule in Rule}
-QUEUED = WAITS[Rule.QUEUE]
 
 
 def plan(snapshot: Snapshot, now: float) -> Plan:

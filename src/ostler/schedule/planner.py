@@ -16,6 +16,7 @@ from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
+from ostler.schedule.classes import Class
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
@@ -76,6 +77,12 @@ class Planner:
         inner = self.table.shape(entry.partition, less, (*entry.shape, shut))
         inner.open = found
         return inner
+
+    def shape_of(self, found: Class, entry: WaitingView) -> Shape:
+        """Return the shape of an entry of the class."""
+        if self.picture.calendar is None:
+            return found.shape_in(self.table)
+        return self.shape(entry)  # what is shut to it depends on the time
 
     def look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
         """Return where one element would start now, or why it waits. Changes nothing."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostler.schedule.choose import Seats, choose
-from ostler.schedule.choose_arrays import candidates
+from ostler.schedule.choose_arrays import candidates, capacity
 from ostler.schedule.snapshot import NodeView
 from ostler.schedule.table import WHOLE, Counts, Head, Hold, Shape, Table
 
@@ -115,7 +115,7 @@ class ArrayTable(Table):
         if head is not None:
             rows, room = self._beside(head)
             had = caps[rows]
-            left = np.minimum(_capacity(shape, room, had > 0), had)
+            left = np.minimum(capacity(shape, room, had > 0), had)
             if shape.slot >= 0 and _by_total(shape):
                 total = self._total[shape.slot] - (had - left).sum(dtype=np.int64)
                 if total < shape.request.tasks:
@@ -135,7 +135,7 @@ class ArrayTable(Table):
 
     def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
         """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
-        caps = _capacity(shape, self._whole, self.eligible_rows(shape, idle=not usable))
+        caps = capacity(shape, self._whole, self.eligible_rows(shape, idle=not usable))
         return self.choose(shape, caps) is not None
 
     def forget(self, known: tuple[object, ...]) -> None:
@@ -153,7 +153,7 @@ class ArrayTable(Table):
             ok = shape.kept
             if not isinstance(ok, np.ndarray):
                 ok = shape.kept = self.eligible_rows(shape)
-            return _capacity(shape, self._free, ok)
+            return capacity(shape, self._free, ok)
         caps: Caps = self._caps[shape.slot]
         return caps
 
@@ -176,7 +176,7 @@ class ArrayTable(Table):
         for column, need in shape.needs:
             self._need[column, slot] = need
         self._most[slot] = shape.most
-        self._caps[slot] = caps = _capacity(shape, self._free, self._ok[slot])
+        self._caps[slot] = caps = capacity(shape, self._free, self._ok[slot])
         self._total[slot] = caps.sum(dtype=np.int64)
         self._some[slot] = np.count_nonzero(caps)
         return True
@@ -224,7 +224,7 @@ class ArrayTable(Table):
         for known in self._slots:
             if known is not None:
                 slot = self.shapes[known].slot
-                caps = _capacity(self.shapes[known], self._free, self._ok[slot])
+                caps = capacity(self.shapes[known], self._free, self._ok[slot])
                 self._caps[slot] = caps
                 self._total[slot] = caps.sum(dtype=np.int64)
                 self._some[slot] = np.count_nonzero(caps)
@@ -296,15 +296,15 @@ class ArrayTable(Table):
             middle = guess if low <= guess < high else (low + high) // 2
             guess -= 1
             then = self._after(free, order[done : last[middle]], shape)
-            if self._is_possible(shape, _capacity(shape, then, ok)):
+            if self._is_possible(shape, capacity(shape, then, ok)):
                 high = middle
             else:
                 free, done, low = then, int(last[middle]), middle + 1
         if low == len(last):
-            seats = self.choose(shape, _capacity(shape, self._whole, ok))
+            seats = self.choose(shape, capacity(shape, self._whole, ok))
             return None if seats is None else (inf, seats, _at(self._whole, seats))
         then = self._after(self._free, order[: last[low]])
-        seats = self.choose(shape, _capacity(shape, then, ok)) or []
+        seats = self.choose(shape, capacity(shape, then, ok)) or []
         return float(ends[last[low] - 1]), seats, _at(then, seats)
 
     def columns(self) -> tuple[Ints, Ints]:
@@ -381,16 +381,6 @@ class ArrayTable(Table):
         gives = np.zeros((self.width, size), np.int64)
         self._gives = np.concatenate([self._gives, gives], axis=1)
         self._spare = list(range(2 * size - 1, size - 1, -1))
-
-
-def _capacity(shape: Shape, free: Ints, ok: Bools) -> Caps:
-    """Return how many tasks have room on each node."""
-    found = np.full(free.shape[1], shape.most, np.int64)
-    for column, need in shape.needs:
-        np.minimum(found, free[column] // need if need > 1 else free[column], out=found)
-    np.maximum(found, 0, out=found)
-    found *= ok
-    return found.astype(np.int32)
 
 
 def _by_total(shape: Shape) -> bool:
