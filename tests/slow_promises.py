@@ -15,7 +15,7 @@ from tests.slow_machine import Machine
 from tests.slow_seats import Rooms, Seats, asked_of, change, copy_of, less_of
 
 Promise = tuple[float, Seats]
-FIRST = 1000  # elements of a partition that conservative promises a start to
+FIRST = 500  # elements of a partition that conservative promises a start to
 
 
 @dataclass

@@ -22,7 +22,9 @@ from ostler.schedule.choose import Seats
 from ostler.schedule.table import Shape, Table
 from ostler.schedule.timeline import Timeline
 
-FIRST = 1000  # elements of a partition that conservative promises a start to at a time
+MOST = 500  # elements of a partition that conservative promises a start to at a time
+_LEAST = 50  # the same on machines of any size
+_LOOKS = 200_000  # nodes times promises that a pass can look at in a fraction of a second
 
 
 class Waits(Struct):
@@ -49,7 +51,7 @@ class Promises:
     def __init__(self, most: int | None) -> None:
         """Promise a start to so many elements at a time; None: to all, and keep what is promised."""
         self.reserved = most
-        self._most = FIRST if most is None else most
+        self._most = MOST if most is None else most
         self._kept: dict[int, list[Promise]] = {}  # by job, in order of start
         self._count = 0
         self._now = -inf  # when the last pass was
@@ -69,7 +71,9 @@ class Promises:
         if self.reserved is not None:
             self._kept.clear()
             self._count = 0
-        elif self._kept:
+            return
+        self._most = most_on(len(table.views))
+        if self._kept:
             entries = list(queue)
             lost = self._trim(entries)
             self._lay(entries)
@@ -89,7 +93,7 @@ class Promises:
         """Return others, to be changed on their own."""
         other = Promises(self.reserved)
         other._kept = {job: [replace(one) for one in kept] for job, kept in self._kept.items()}
-        other._count, other._now = self._count, self._now
+        other._count, other._now, other._most = self._count, self._now, self._most
         return other
 
     @property
@@ -155,6 +159,8 @@ class Promises:
     def _place(self, entry: Waits) -> tuple[float, Seats] | None:
         if not self.full:
             return self._timeline.earliest(entry.shape, entry.duration)
+        if not self._table.fits(entry.shape):
+            return None
         seats = self._timeline.at_once(entry.shape, entry.duration)
         return None if seats is None else (self._now, seats)
 
@@ -243,6 +249,15 @@ class Promises:
         if any(name not in rows for name, _ in promise.seats):
             return []
         return [(rows[name], tasks) for name, tasks in promise.seats]
+
+
+def most_on(nodes: int) -> int:
+    """Return to how many elements of a partition conservative promises a start on such a machine.
+
+    >>> most_on(4), most_on(1000), most_on(10_000)
+    (500, 200, 50)
+    """
+    return min(MOST, max(_LEAST, _LOOKS // max(nodes, 1)))
 
 
 def _start(promise: Promise) -> float:

@@ -307,6 +307,11 @@ class ArrayTable(Table):
         seats = self.choose(shape, capacity(shape, then, ok)) or []
         return float(ends[last[low] - 1]), seats, _at(then, seats)
 
+    def rows_for(self, shape: Shape) -> Bools:
+        """Return which nodes may be given to the shape; not to be changed."""
+        self._caps_of(shape)  # which has it remembered, if there is room for that
+        return self._ok[shape.slot] if shape.slot >= 0 else self.eligible_rows(shape)
+
     def columns(self) -> tuple[Ints, Ints]:
         """Return what is free now and what there is, column by column; not to be changed."""
         return self._free, self._whole

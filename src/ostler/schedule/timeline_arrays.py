@@ -18,17 +18,19 @@ Ints = NDArray[np.int64]
 Caps = NDArray[np.int32]
 Times = NDArray[np.float64]
 
+_FEW = 3  # steps of a row on which little runs
 _SPARE = 4  # slots beyond those that are used at first
 
 
 class _Kept:
     """What was found out about a shape and duration."""
 
-    __slots__ = ("changes", "first", "ok")
+    __slots__ = ("at_once", "changes", "first", "ok")
 
     def __init__(self, ok: NDArray[np.bool_]) -> None:
         self.ok = ok  # rows that it may be given
         self.first: Times = np.full(len(ok), inf)  # when one task can start at the earliest
+        self.at_once: Caps = np.zeros(len(ok), np.int32)  # tasks that can start now
         self.changes = 0  # of the timeline's changed rows, so many have been looked at
 
 
@@ -69,6 +71,10 @@ class ArrayTimeline(Timeline):
         """Return when one element can start at the earliest, and where; None: it never can."""
         kept = self._look(shape, duration)
         start = float(kept.first.min(initial=inf))
+        if start <= self.now:
+            seats = self._arrays.choose(shape, kept.at_once)
+            if seats is not None:
+                return self.now, seats
         if start < inf:
             seats = self._seats(shape, kept, start, duration)
             if seats is not None:
@@ -81,10 +87,7 @@ class ArrayTimeline(Timeline):
 
     def at_once(self, shape: Shape, duration: float) -> Seats | None:
         """Return where one element can start now and stay for its duration."""
-        kept = self._look(shape, duration)
-        if not (kept.first <= self.now).any():
-            return None
-        return self._seats(shape, kept, self.now, duration)
+        return self._arrays.choose(shape, self._look(shape, duration).at_once)
 
     def _starts(self, shape: Shape, duration: float, start: float) -> list[float]:
         rows = self._look(shape, duration).ok
@@ -136,7 +139,7 @@ class ArrayTimeline(Timeline):
         key = id(shape), duration
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = _Kept(self._arrays.eligible_rows(shape))
+            kept = self._kept[key] = _Kept(self._arrays.rows_for(shape))
             rows = np.flatnonzero(kept.ok)
         elif kept.changes < len(self._changed):
             rows = np.unique(self._changed[kept.changes :])
@@ -144,25 +147,37 @@ class ArrayTimeline(Timeline):
         else:
             return kept
         kept.changes = len(self._changed)
-        if len(rows):
-            kept.first[rows] = self._search(shape, duration, rows)
+        used = self._used[rows]
+        for some in (rows[used <= _FEW], rows[used > _FEW]):  # most rows have few steps
+            if len(some):
+                kept.first[some], kept.at_once[some] = self._search(shape, duration, some)
         return kept
 
-    def _search(self, shape: Shape, duration: float, rows: Ints) -> Times:
-        """Return for each row when one task can start there at the earliest."""
+    def _search(self, shape: Shape, duration: float, rows: Ints) -> tuple[Times, Ints]:
+        """Return for each row when one task can start at the earliest, and how many can now."""
         slots = int(self._used[rows].max())
         times = self._times[rows, :slots]
-        full = _capacity(shape, self._counts[:, rows, :slots]) == 0
+        caps = _capacity(shape, self._counts[:, rows, :slots])
+        full = caps == 0
         blocked = np.where(full, times, inf)  # when it is next full, from each slot on
         blocked = np.minimum.accumulate(blocked[:, ::-1], axis=1)[:, ::-1]
         fits = ~full & (blocked >= times + duration)
         found: Times = np.where(fits, times, inf).min(axis=1)
+        at_once = np.where(times < self.now + duration, caps, _MOST).min(axis=1)
         if duration == inf:
-            found[_capacity(shape, self._last[:, rows]) == 0] = inf
-        return found
+            last = _capacity(shape, self._last[:, rows])
+            found[last == 0] = inf
+            at_once = np.minimum(at_once, last)
+        return found, np.minimum(at_once, _MOST)
 
     def _windows(self, shape: Shape, rows: Ints, start: float, end: float) -> Caps:
         """Return for each row how many tasks have room from a time up to another."""
+        few = self._used[rows] <= _FEW
+        if start < inf and few.any() and not few.all():
+            both = np.zeros(len(rows), np.int32)
+            both[few] = self._windows(shape, rows[few], start, end)
+            both[~few] = self._windows(shape, rows[~few], start, end)
+            return both
         found = np.full(len(rows), shape.most, np.int64)
         if end == inf:
             np.minimum(found, _capacity(shape, self._last[:, rows]), out=found)
