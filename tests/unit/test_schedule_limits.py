@@ -5,10 +5,23 @@ from math import ceil, inf
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.model.states import Rule
+from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explain
 from ostler.schedule.limits import Breach, Claim, Held, Limits, Room
 from ostler.schedule.rules import Holder, Limit, Rules
+from ostler.schedule.snapshot import (
+    Delta,
+    Plan,
+    RunningView,
+    Snapshot,
+    Start,
+    WaitingView,
+    whole,
+)
+from tests.schedule_kit import job, machine, node, running
 
 USER, PROJECT, PARTITION = Holder.USER, Holder.PROJECT, Holder.PARTITION
 
@@ -191,3 +204,116 @@ def test_counters_say_what_a_look_at_everything_says() -> None:
             count.remove(one)
         assert all(count.room(count.limits.key(u, "bio", "p"), 0.0).cpus >= 0 for u in ("ann", ""))
     assert min(found.values()) > 300
+
+
+def shown(
+    limits: Sequence[Limit], waiting: Sequence[WaitingView], runs: Sequence[RunningView] = ()
+) -> Snapshot:
+    rules = Rules(limits=tuple(limits))
+    return replace(machine([node(cpus=8)], waiting, runs=runs), rules=rules)
+
+
+def of(view: WaitingView, project: str) -> WaitingView:
+    return replace(view, project=project)
+
+
+def ran(number: int, *cpus: int, project: str = "bio", ends_at: float = inf) -> RunningView:
+    return replace(running(number, cpus, ends_at, user="ann"), project=project, partition="main")
+
+
+def planned(snapshot: Snapshot, now: float = 0.0) -> Plan:
+    engine = Engine()
+    engine.apply(whole(snapshot))
+    return engine.plan(now)
+
+
+def started(plan: Plan) -> list[int]:
+    return [line.job for line in plan.lines if isinstance(line, Start)]
+
+
+def test_a_plan_passes_no_limit_and_others_start_instead() -> None:
+    jobs = [of(job(1, 2), "bio"), of(job(2, 2), "bio"), of(job(3, 2), "law"), of(job(4, 1), "bio")]
+    found = planned(shown([Limit(PROJECT, "bio", cpus=3)], jobs))
+    assert started(found) == [1, 3, 4]
+    assert found.waits[2].rule is Rule.LIMIT
+    assert started(planned(shown([Limit(USER, running=2)], jobs))) == [1, 2]
+    assert started(planned(shown([Limit(PARTITION, "", "main", cpus=1)], jobs))) == [4]
+
+
+def test_what_runs_counts_until_it_ends_or_stands_still() -> None:
+    limits = [Limit(PROJECT, "bio", running=1)]
+    engine = Engine()
+    engine.apply(whole(shown(limits, [of(job(1), "bio")], [ran(9, 0)])))
+    assert engine.plan(0.0).waits[1].rule is Rule.LIMIT
+    still = replace(ran(9, 0), suspended=True)
+    other = engine.copy()
+    other.apply(Delta(1, running=[still], nodes=machine([node(cpus=8)], runs=[still]).nodes))
+    assert started(other.plan(0.0)) == [1]
+    engine.apply(Delta(1, over=[9], nodes=[node(cpus=8)]))
+    assert started(engine.plan(0.0)) == [1]
+
+
+def test_cpu_minutes_give_room_with_time_and_the_plan_says_when_to_look_again() -> None:
+    limits = [Limit(USER, cpu_minutes=10)]
+    engine = Engine()
+    engine.apply(whole(shown(limits, [job(1, limit=300.0)], [ran(9, 0, ends_at=600.0)])))
+    now, wakes = 0.0, 0
+    while not started(found := engine.plan(now)):
+        assert found.wake is not None
+        now, wakes = found.wake, wakes + 1
+    assert (now, wakes) == (300.0, 5)
+
+
+def test_an_explanation_says_whose_limit_it_is() -> None:
+    limits = [Limit(PROJECT, "bio", "main", cpus=3)]
+    told = explain(shown(limits, [of(job(1, 2), "bio")], [ran(9, 0, 1)]), 0.0, 1)
+    assert told.reason.startswith(
+        "project bio in partition main holds 2 CPUs and it asks for 2; 3 may be held"
+    )
+    assert told.blockers == ["cpus of project bio in partition main"]
+
+
+def test_engines_that_are_told_of_changes_keep_to_limits_as_fresh_ones_do() -> None:
+    chance = Random(5)
+    limited = 0
+    for _ in range(60):
+        limits = any_limits(chance)
+        engine, now = Engine(), 0.0
+        waiting: dict[int, WaitingView] = {}
+        runs: dict[int, RunningView] = {}
+        engine.apply(whole(shown(limits, [])))
+        for number in range(1, 15):
+            now += chance.choice([0.0, 30.0, 60.0])
+            fresh_one = job(
+                number,
+                chance.randint(1, 3),
+                chance.choice([60.0, 600.0]),
+                user=chance.choice(["ann", "bob"]),
+            )
+            waiting[number] = of(fresh_one, chance.choice(["bio", "law"]))
+            over = [alloc for alloc in runs if chance.random() < 0.3]
+            for alloc in over:
+                del runs[alloc]
+            shot = shown(limits, list(waiting.values()), list(runs.values()))
+            engine.apply(Delta(number, nodes=shot.nodes, waiting=[waiting[number]], over=over))
+            found = engine.plan(now)
+            assert started(found) == started(planned(shot, now))
+            for line in found.lines:
+                assert isinstance(line, Start)
+                view = waiting.pop(line.job)
+                one = Claim(view.user, view.project, "main", view.request.cpus, now + view.duration)
+                rest = [
+                    Claim(r.user, r.project, "main", len(r.placements[0].cpus), r.ends_at - now)
+                    for r in runs.values()
+                ]
+                at_zero = replace(one, ends_at=view.duration)
+                assert all(holds(limit, limits, at_zero, rest) for limit in limits)
+                run = ran(line.job, *line.placements[0].cpus, ends_at=now + view.duration)
+                runs[line.job] = replace(run, user=view.user, project=view.project)
+            limited += any(wait.rule is Rule.LIMIT for wait in found.waits.values())
+            shot = shown(limits, list(waiting.values()), list(runs.values()))
+            gone = [line.job for line in found.lines if isinstance(line, Start)]
+            engine.apply(
+                Delta(number, nodes=shot.nodes, running=[runs[n] for n in gone], gone=gone)
+            )
+    assert limited > 50

@@ -131,6 +131,8 @@ def _running(s: State, alloc: Allocation) -> RunningView:
         goes_on=_rank(entry) if goes_on else None,
         draining=slot.draining,
         licences=job.spec.request.licences,
+        project=job.spec.project,
+        partition=job.spec.partition,
         priority=job.priority,
         started_at=begun(alloc),
         again=job.spec.requeue,

@@ -20,6 +20,8 @@ def blockers(
             return _named(_in_the_way(planner, entry, wait, expected))
         case Rule.BEHIND:
             return [str(wait.numbers["ahead"])]
+        case Rule.LIMIT if "whose" in wait.numbers:
+            return [f"{wait.numbers['what']} of {wait.numbers['whose']}"]
         case Rule.LIMIT:
             own = [r for r in planner.coming() if r.user == entry.user and r.user_cpus]
             return ["max-cpus-per-user", *_named(own)]

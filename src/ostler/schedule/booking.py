@@ -61,9 +61,9 @@ class Booking:
 
     def serve(self, entry: Entry) -> Iterator[Seats]:
         """Yield where elements of the entry start now."""
-        asks, user = self._asks(entry), entry.view.user
+        asks, view = self._asks(entry), entry.view
         return self._book.serve(
-            asks, lambda seats: self._planner.over(asks.shape, user, seats) is None
+            asks, lambda seats: self._planner.over(asks.shape, view, seats) is None
         )
 
     def done(self, entry: Entry) -> None:

@@ -17,6 +17,7 @@ from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
 from ostler.schedule.pressure import gives_way
+from ostler.schedule.priority import full_minute
 from ostler.schedule.promises import Promises
 from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
@@ -114,7 +115,7 @@ class Engine:
         picture = self.picture
         if picture.ranks_changed or self.ranking.valid_until <= now:
             self._rank_anew(now)
-        if picture.calendar is not None:  # what is open now may be shut soon
+        if picture.calendar is not None or picture.minutes:  # time alone opens, shuts, gives room
             picture.all_dirty = True
         if not self._is_stirred(now):
             return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
@@ -152,6 +153,8 @@ class Engine:
         at = self.ranking.valid_until if self.queue.entries else inf
         if self.queue.entries and self.picture.calendar is not None:
             at = min(at, self.picture.calendar.change(now))
+        if self.queue.entries and self.picture.minutes:
+            at = min(at, full_minute(now + 1))
         at = min([at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
@@ -195,7 +198,7 @@ class Engine:
     def _with_others(self, partitions: set[str]) -> set[str]:
         """Return them with those that depend on them."""
         rules = self.picture.rules
-        if partitions and (rules.max_cpus_per_user or rules.licences):
+        if partitions and (rules.max_cpus_per_user or rules.licences or rules.limits):
             return {*self.queue.partitions}
         return partitions
 
@@ -225,7 +228,7 @@ class Engine:
     def _look(self, planner: Planner, found: Class, job: int) -> Rule | None:
         self.looks += 1
         view = self.queue.entries[job].view
-        seen = planner.look(planner.shape_of(found, view), view.user, view.duration)
+        seen = planner.look(planner.shape_of(found, view), view)
         return seen if isinstance(seen, Rule) else None
 
     # -- the pass ---------------------------------------------------------------------------------
@@ -290,7 +293,7 @@ class Engine:
             view = entry.view
             shape = planner.shape_of(found, view)
             self.looks += 1
-            seats = planner.look(shape, view.user, view.duration)
+            seats = planner.look(shape, view)
             if isinstance(seats, Rule):
                 found.rule, found.seen = seats, entry.key
                 if seats is Rule.RESOURCES and found.partition not in heads:
@@ -321,7 +324,7 @@ class Engine:
             self._told.pop(job, None)
             self.queue.started(job)
         if job in self.queue.entries:
-            rule = planner.why(planner.shape(entry.view), entry.view.user)
+            rule = planner.why(planner.shape(entry.view), entry.view)
             if self.queue.first(found) == entry.key:
                 found.rule, found.seen = rule, entry.key
                 self._changed(found)

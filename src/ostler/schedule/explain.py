@@ -92,7 +92,10 @@ def _alike(snapshot: Snapshot, one: WaitingView, other: WaitingView) -> bool:
     """Say whether what keeps the one keeps the other as well: then only the first is looked at."""
     if one.duration != other.duration or one.shape != other.shape:
         return False
-    return not snapshot.max_cpus_per_user or one.user == other.user
+    if snapshot.rules.limits and one.project != other.project:
+        return False
+    limited = snapshot.max_cpus_per_user or snapshot.rules.limits
+    return not limited or one.user == other.user
 
 
 def _explain_waiting(

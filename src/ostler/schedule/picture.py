@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
+from ostler.schedule.limits import Claim, Held, Limits
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
@@ -53,6 +54,8 @@ class Picture:
         self.rules = Rules()
         self.standings: tuple[Standing, ...] = ()
         self.calendar: Calendar | None = None  # where nodes are reserved at times
+        self.claims: Held | None = None  # where limits by user, project or partition are set
+        self._claimed: dict[int, Claim] = {}  # by allocation, or number of what is assumed
         self.ranks_changed = False  # the order of what waits depends on something that changed
         self.held: dict[str, int] = {}  # CPUs by user
         self.licensed: dict[str, int] = {}  # licences that are in use
@@ -85,8 +88,17 @@ class Picture:
         return self._table
 
     def key_of(self, view: WaitingView) -> object:
-        """Return what entries have in common that may use the same nodes."""
-        return self.calendar and self.calendar.key(view.user, view.project)
+        """Return what entries have in common that may use the same nodes under the same limits."""
+        calendar, claims = self.calendar, self.claims
+        who = view.user, view.project
+        nodes = None if calendar is None else calendar.key(*who)
+        limits = () if claims is None else claims.limits.key(*who, view.partition)
+        return nodes, tuple(bucket for bucket, _ in limits)
+
+    @property
+    def minutes(self) -> bool:
+        """Say whether a limit gives room as time passes."""
+        return any(limit.cpu_minutes is not None for limit in self.rules.limits)
 
     def shut(self, view: WaitingView, now: float) -> tuple[str, ...]:
         """Return the nodes on which the entry may not start now, because others have them."""
@@ -112,6 +124,7 @@ class Picture:
             self.rules = delta.rules
             self.all_dirty = self.ranks_changed = True
             self.calendar = Calendar(self.rules) if self.rules.reservations else None
+            self._claim_anew()
         if delta.standings is not None and delta.standings != self.standings:
             self.standings = delta.standings
             self.ranks_changed = True
@@ -164,12 +177,14 @@ class Picture:
                     self.freed |= self.partitions(old)
             self._count(view, 1)
             self._touch(view)
+        self._claim_of(view)
         if self._table is not None:
             self._table.hold(view.alloc, self._hold_of(self._table, view))
 
     def _over(self, number: int) -> None:
         self.slots.pop(number, None)
         view = self.running.pop(number, None)
+        self._claim(number, None)
         if view is not None:
             self._count(view, -1)
             self._touch(view)
@@ -182,6 +197,34 @@ class Picture:
             cpus = sum(len(place.cpus) for place in view.placements)
             self._hold_cpus(view.user, sign * cpus)
         licences.change(self.licensed, view.licences, sign)
+
+    def _claim_anew(self) -> None:
+        """Count what runs under the limits that are set now."""
+        self._claimed.clear()
+        self.claims = None
+        if self.rules.limits:
+            self.claims = Held(Limits(replace(self.rules, max_cpus_per_user=0)))
+            for view in self.running.values():
+                self._claim_of(view)
+
+    def _claim_of(self, view: RunningView) -> None:
+        if self.claims is None:
+            return
+        claim = None
+        if not view.suspended:
+            cpus = sum(len(place.cpus) for place in view.placements)
+            claim = Claim(view.user, view.project, view.partition, cpus, view.ends_at)
+        self._claim(view.alloc, claim)
+
+    def _claim(self, number: int, claim: Claim | None) -> None:
+        """Count this and no longer what was counted by the number."""
+        if self.claims is None:
+            return
+        if (old := self._claimed.pop(number, None)) is not None:
+            self.claims.remove(old)
+        if claim is not None:
+            self._claimed[number] = claim
+            self.claims.add(claim)
 
     def _hold_cpus(self, user: str, cpus: int) -> None:
         left = self.held.get(user, 0) + cpus
@@ -224,6 +267,8 @@ class Picture:
         found = Assumed(-1 - len(self.assumed), entry, places, ends_at)
         self.assumed.append(found)
         self._hold_cpus(found.user, found.cpus)
+        claim = Claim(entry.user, entry.project, entry.partition, found.cpus, ends_at)
+        self._claim(found.number, claim)
         licences.change(self.licensed, found.licences, 1)
         parts = [(self.table.rows[p.node], self.table.counts_of(p)) for p in places]
         self.table.hold(found.number, Hold(ends_at, parts, found.user, found.cpus))
@@ -237,6 +282,7 @@ class Picture:
         cpus: the ones to be given, as bits by place. of: its licences.
         """
         licences.change(self.licensed, of, -1)
+        self._claim(number, None)
         hold = self.table.holds.get(number)
         if hold is not None:
             self._hold_cpus(hold.user, -hold.user_cpus)
@@ -247,6 +293,7 @@ class Picture:
         """Drop what a plan has started. told: the ends of what runs now; others were refused."""
         for found in self.assumed:
             self._hold_cpus(found.user, -found.cpus)
+            self._claim(found.number, None)
             licences.change(self.licensed, found.licences, -1)
             if self._table is not None:
                 self._table.drop(found.number)
@@ -276,6 +323,7 @@ class Picture:
                 table.take_cpus(found.view.placements)
                 if (view := self.running.get(alloc)) is not None:
                     self.running[alloc] = replace(view, suspended=False, ends_at=found.ends_at)
+                    self._claim_of(self.running[alloc])
                     self._hold_cpus(view.user, found.cpus)
         self.resuming = [v for v in self.resuming if resumes.all[v.alloc].wait is not None]
         nodes = before | {*resumes.withheld}
@@ -315,6 +363,7 @@ class Picture:
         other = Picture(many=self._many)
         for name, value in vars(self).items():
             setattr(other, name, value.copy() if isinstance(value, list | dict | set) else value)
+        other.claims = self.claims.copy() if self.claims is not None else None
         other._table = self._table.copy() if self._table is not None else None
         return other
 

@@ -17,6 +17,7 @@ from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class
+from ostler.schedule.limits import Breach, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
@@ -84,9 +85,9 @@ class Planner:
             return found.shape_in(self.table)
         return self.shape(entry)  # what is shut to it depends on the time
 
-    def look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
+    def look(self, shape: Shape, entry: WaitingView) -> Seats | Rule:
         """Return where one element would start now, or why it waits. Changes nothing."""
-        found = self._look(shape, user, duration)
+        found = self._look(shape, entry)
         return self._unless_reserved(shape, found) if isinstance(found, Rule) else found
 
     def _unless_reserved(self, shape: Shape, found: Rule) -> Rule:
@@ -98,46 +99,57 @@ class Planner:
             return found
         return self.table.why_never(shape.open) or Rule.RESERVED
 
-    def _look(self, shape: Shape, user: str, duration: float) -> Seats | Rule:
-        if (rule := self.over(shape, user)) is not None:
+    def _look(self, shape: Shape, entry: WaitingView) -> Seats | Rule:
+        if (rule := self.over(shape, entry)) is not None:
             return rule
         if not self.table.fits(shape):
             return self.table.why_never(shape) or Rule.RESOURCES
         if shape.request.exclusive:
             seats = self.table.seats(shape)
-            if (rule := self.over(shape, user, seats)) is not None:
+            if (rule := self.over(shape, entry, seats)) is not None:
                 return rule
         head = self.heads.get(shape.partition)
         if head is None:
             return self.table.seats(shape) or Rule.RESOURCES
         if not self._backfills(shape.partition):
             return Rule.BEHIND
-        if not head.outlasts(self.now, duration):
+        if not head.outlasts(self.now, entry.duration):
             return self.table.seats(shape) or Rule.RESOURCES
         beside = self.table.seats(shape, head)
-        if beside is None or self.over(shape, user, beside) is not None:
+        if beside is None or self.over(shape, entry, beside) is not None:
             return Rule.BEHIND
-        if head.user == user and self._cpus(shape.request, beside) > head.user_left:
+        if head.user == entry.user and self._cpus(shape.request, beside) > head.user_left:
             return Rule.BEHIND
         return beside
 
-    def why(self, shape: Shape, user: str) -> Rule:
+    def why(self, shape: Shape, entry: WaitingView) -> Rule:
         """Return why an entry waits that does not start now, in a partition with promises."""
-        if (rule := self.over(shape, user)) is not None:
+        if (rule := self.over(shape, entry)) is not None:
             return rule
         if (seats := self.table.seats(shape)) is None:
             return self._unless_reserved(shape, self.table.why_never(shape) or Rule.RESOURCES)
-        return self.over(shape, user, seats) or Rule.BEHIND
+        return self.over(shape, entry, seats) or Rule.BEHIND
 
-    def over(self, shape: Shape, user: str, seats: Seats | None = None) -> Rule | None:
+    def over(self, shape: Shape, entry: WaitingView, seats: Seats | None = None) -> Rule | None:
         """Return which limit forbids another start, in these seats if they are known."""
         picture, request = self.picture, shape.request
         most = picture.rules.max_cpus_per_user
-        if most and picture.held.get(user, 0) + self._cpus(request, seats) > most:
+        if most and picture.held.get(entry.user, 0) + self._cpus(request, seats) > most:
+            return Rule.LIMIT
+        if picture.claims is not None and self.breach(entry, seats) is not None:
             return Rule.LIMIT
         if request.licences and licences.lacking(request, self.licences_left()):
             return Rule.LICENCES
         return None
+
+    def breach(self, entry: WaitingView, seats: Seats | None = None) -> Breach | None:
+        """Return the limit of its user, project or partition that another start would pass."""
+        claims = self.picture.claims
+        if claims is None:
+            return None
+        cpus, ends_at = self._cpus(entry.request, seats), self.now + entry.duration
+        claim = Claim(entry.user, entry.project, entry.partition, cpus, ends_at)
+        return claims.breach(claim, self.now)
 
     def licences_left(self) -> dict[str, int]:
         """Return how many of each licence nobody has."""
@@ -203,7 +215,7 @@ class Planner:
             return elements, entry.blocked
         shape = self.shape(entry)
         for left in range(elements, 0, -1):
-            found = self.look(shape, entry.user, entry.duration)
+            found = self.look(shape, entry)
             if isinstance(found, Rule):
                 wait = self.wait(entry, found)
                 if found is Rule.RESOURCES and entry.partition not in self.heads:
@@ -217,12 +229,14 @@ class Planner:
 
     def would_start(self, entry: WaitingView) -> bool:
         """Say whether one element would start now. Changes nothing."""
-        return not isinstance(self.look(self.shape(entry), entry.user, entry.duration), Rule)
+        return not isinstance(self.look(self.shape(entry), entry), Rule)
 
     def wait(self, entry: WaitingView, rule: Rule) -> Wait:
         """Return the numbers behind the rule by which the entry waits now."""
         request = entry.request
         match rule:
+            case Rule.LIMIT if (breach := self.breach(entry)) is not None:
+                return breach.wait
             case Rule.LIMIT:
                 held = self.picture.held.get(entry.user, 0)
                 most, asked = self.picture.rules.max_cpus_per_user, request.tasks * request.cpus

@@ -29,10 +29,7 @@ def reason(
             if isinstance(shadow, float):
                 text += f" and should start in {_until(shadow, now)}"
         case Rule.LIMIT:
-            held, asked, limit = numbers["held"], numbers["asked"], numbers["limit"]
-            text = (
-                f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
-            )
+            text = _limit(entry, numbers)
         case Rule.LICENCES:
             text = _licences(numbers) + _held_by(blockers, known=wait.expected_start is not None)
         case Rule.NODES:
@@ -111,6 +108,20 @@ def _resources(request: Request, numbers: Numbers) -> str:
         return f"it needs {task_of(request)} on one node, and no node has these free together"
     where = f"{numbers['most_on']} has the most free: " if "most_on" in numbers else "free: "
     return f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+
+
+_LIMITED = {"running": "allocations", "cpus": "CPUs", "cpu_minutes": "CPU-minutes"}
+
+
+def _limit(entry: WaitingView, numbers: Numbers) -> str:
+    held, asked, limit = numbers["held"], numbers["asked"], numbers["limit"]
+    if "whose" not in numbers:
+        return f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
+    what = _LIMITED[str(numbers["what"])]
+    return (
+        f"{numbers['whose']} holds {held:.10g} {what} and it asks for {asked:.10g}; "
+        f"{limit} may be held"
+    )
 
 
 def _reserved(numbers: Numbers, now: float) -> str:

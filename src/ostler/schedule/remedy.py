@@ -36,7 +36,7 @@ def remedies(
     that came before it and are not blocked.
     """
     found = [*_smaller(planner, entry), *_sooner_over(planner, entry)]
-    if wait.rule is Rule.LIMIT:
+    if wait.rule is Rule.LIMIT and "whose" not in wait.numbers:
         limit = int(wait.numbers["held"]) + int(wait.numbers["asked"])
         found.append(f"have the limit raised: ostler config set max-cpus-per-user {limit}")
     if len(before) <= _BEFORE:

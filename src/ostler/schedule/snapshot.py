@@ -48,6 +48,8 @@ class RunningView(Struct):
     goes_on: Rank | None = None  # a slot: it will take element after element, unless it must yield
     draining: bool = False  # a slot that will take no more
     licences: dict[str, int] = {}  # that it holds
+    project: str = ""
+    partition: str = ""  # for which it was asked
     priority: int = 50
     started_at: float = 0.0  # Unix seconds
     again: bool = False  # its job may run again
