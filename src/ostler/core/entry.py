@@ -69,7 +69,7 @@ class Entry:
         self.results: dict[str, RangeSet] = {}  # ended elements by result
         self.attempts: dict[int, int] = {}  # starts of ended elements, if there were several
         self.statuses = 0  # OR of the exit statuses of ended elements
-        self.unmet: set[int] = set()  # jobs that must end first
+        self.unmet: frozenset[int] = frozenset()  # jobs that must end first
         self.retry_at = 0.0
         self.failures: dict[int, int] = {}  # element -> starts in a row that no node could make
         self.abandoned_at: float | None = None  # when the client of `run` or `alloc` went away

@@ -109,7 +109,7 @@ def tell_dependents(s: State, now: float, job: int) -> None:
             if told in waiting.tied:
                 _tell_elements(s, now, told, waiting)
             if told in s.ended and number in s.jobs:
-                waiting.unmet.discard(told)
+                waiting.unmet -= {told}
                 s.marks.jobs.add(number)
                 broken = broken_dependency(s, waiting.job)
                 if broken:

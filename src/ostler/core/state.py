@@ -137,7 +137,7 @@ class State:
         self.resuming: set[AllocationId] = set()  # suspended ones that are to go on
         self.effects: list[Effect] = []
         self._deadlines: list[tuple[float, int]] = []
-        self._stories: dict[tuple[str, int], deque[str]] = {}
+        self._stories: dict[tuple[str, int], tuple[str, ...]] = {}
 
     # -- effects ---------------------------------------------------------------------------
 
@@ -171,8 +171,9 @@ class State:
             ("allocation", allocation, self.allocations),
         ):
             if ident is not None and ident in there:
-                story = self._stories.setdefault((what, ident), deque(maxlen=STORY))
-                story.append(f"{now:.3f} {kind}: {text}")
+                story = self._stories.get((what, ident), ())
+                told = f"{now:.3f} {kind}: {text}"
+                self._stories[what, ident] = (*story[1 - STORY :], told)
 
     def forget_story(self, kind: str, ident: int) -> None:
         """Drop what was kept of an object that is over."""
@@ -275,9 +276,10 @@ class State:
 
     # -- jobs ------------------------------------------------------------------------------
 
-    def unmet(self, job: Job) -> set[int]:
+    def unmet(self, job: Job) -> frozenset[int]:
         """Return the jobs that must end before this one may start."""
-        return {d.job for d in job.spec.after if d.kind != "each" and d.job not in self.ended}
+        after = job.spec.after
+        return frozenset(d.job for d in after if d.kind != "each" and d.job not in self.ended)
 
     def add(self, entry: Entry) -> None:
         """Take an unfinished job in."""
@@ -328,7 +330,7 @@ class State:
         self.add(entry)
         for dependent in self.dependents.get(number, ()):
             waiting = self.jobs[dependent]
-            waiting.unmet |= {number} & self.unmet(waiting.job)
+            waiting.unmet |= self.unmet(waiting.job) & {number}
             self.marks.jobs.add(dependent)
 
     def remember(self, entry: Entry) -> None:
