@@ -180,6 +180,16 @@ class Queue:
         self.partitions[of.partition].discard(of.number)
         self.touched.discard(of.number)
 
+    def wait_of(self, job: int) -> Wait | None:
+        """Return why an entry waits; None if there is none, or it is blocked."""
+        entry = self.entries.get(job)
+        if entry is None:
+            return None
+        found = self.classes[entry.of]
+        if found.seen is None or found.seen[-1] != job or found.rule is None:
+            return QUEUED
+        return WAITS[found.rule]
+
     def prune(self, table: Table) -> None:
         """Let the table forget shapes that nobody asks for any more, once that is most of them."""
         if len(table.shapes) > 2 * len(self.classes) + _SHAPES:

@@ -12,7 +12,7 @@ from math import inf
 
 from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of
-from ostler.schedule.classes import QUEUED, WAITS, Class, Queue
+from ostler.schedule.classes import Class, Queue
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
@@ -56,6 +56,7 @@ class Engine:
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends = inf  # the first planned end after the last pass
         self._yields: frozenset[int] = frozenset()
+        self._rivals = False  # some slots may have to yield to others
         self._many = many
         self.looks = 0  # how often an entry has been looked at: tests count it
 
@@ -117,7 +118,9 @@ class Engine:
             self._rank_anew(now)
         if picture.calendar is not None or picture.minutes:  # time alone opens, shuts, gives room
             picture.all_dirty = True
+        self._ends = min([self._ends, *(view.ends_at for view, _ in picture.moved)])
         if not self._is_stirred(now):
+            picture.moved.clear()
             return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
         queue = self.queue
         slots = Slots(self) if picture.slots else None
@@ -137,9 +140,10 @@ class Engine:
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
         waits = self._tell(planner.resumes.pending)
         queue.touched.clear()
-        self._yields = (
-            slots.that_yield(self, planner.resumes, now) if slots is not None else frozenset()
-        )
+        self._yields, self._rivals = frozenset(), False
+        if slots is not None:
+            self._yields = slots.that_yield(self, planner.resumes, now)
+            self._rivals = slots.before is not None
         return Plan(list(planner.lines), waits, self._yields, self._number, self._wake(now))
 
     def _press(self, planner: Planner, partitions: set[str]) -> None:
@@ -172,7 +176,7 @@ class Engine:
         return bool(
             picture.dirty
             or picture.all_dirty
-            or picture.moved
+            or self._is_moved()
             or picture.resuming
             or picture.slots_changed
             or self.queue.touched
@@ -180,6 +184,14 @@ class Engine:
             or self._ends <= now
             or any(book.is_due(now) for book in self.books.values())
         )
+
+    def _is_moved(self) -> bool:
+        """Say whether planned ends that are others now may matter: elements on slots have new ones."""
+        moved = self.picture.moved
+        if self.books or self._rivals:
+            return bool(moved)
+        shadow = max((head.shadow for head in self.heads.values()), default=-inf)
+        return any(end <= shadow for _, end in moved)
 
     def _dirty(self, now: float) -> set[str]:
         """Return the partitions of which everything must be looked at."""
@@ -354,7 +366,7 @@ class Engine:
             if found.live:
                 self._changed(found)
         for job in self._news:
-            wait = self._wait_of(job)
+            wait = queue.wait_of(job) or self.blocked.get(job)
             if wait is not None and self._told.get(job) is not wait.rule:
                 waits[job] = wait
                 self._told[job] = wait.rule
@@ -367,15 +379,6 @@ class Engine:
                 waits[job] = late
                 self._told[job] = late.rule
         return waits
-
-    def _wait_of(self, job: int) -> Wait | None:
-        entry = self.queue.entries.get(job)
-        if entry is None:
-            return self.blocked.get(job)
-        found = self.queue.classes[entry.of]
-        if found.seen is None or found.seen[-1] != job or found.rule is None:
-            return QUEUED
-        return WAITS[found.rule]
 
     # -- copies -----------------------------------------------------------------------------------
 
