@@ -351,10 +351,7 @@ class Engine:
         seen = found.seen
         told = (seen[-1], found.rule) if seen is not None else None
         if told != found.told:
-            if found.told is not None:
-                self._news.add(found.told[0])
-            if told is not None:
-                self._news.add(told[0])
+            self._news.update(pair[0] for pair in (found.told, told) if pair is not None)
             found.told = told
 
     def _tell(self, pending: Iterable[Resumption]) -> dict[int, Wait]:
