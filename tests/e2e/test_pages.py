@@ -105,6 +105,25 @@ def test_steps_run_in_an_allocation_as_their_page_says(state: Path) -> None:
     ] * 3
 
 
+def test_what_the_page_on_waiting_says_would_help_does_help(state: Path) -> None:
+    script = commands("docs/howto/why-does-my-job-wait.md")
+    told = type_all(f"ostler up -q --cpus 4\n{script}ostler down -q", state)
+    assert "job 2 is pending (resources): it needs 4 CPUs on one node" in told
+    assert "job 3 is pending (queue): job 2 asks for the same and is ahead of it" in told
+    assert "job 4 is pending (behind): it would fit now, but would delay job 2" in told
+    assert "would let it backfill" in told
+    assert "job 4: it would start now on " in told
+    assert "job 2: it would start now on " in told
+    assert (
+        "such a job: it would start in 2h 29m" in told
+        or "such a job: it would start in 2h 30m" in told
+    )
+    assert "job 3: it would start in " in told
+    assert "sooner than as it is" in told
+    assert "4: success: it succeeded" in told
+    assert told.rstrip().endswith("3: success: it succeeded") or "3: success" in told
+
+
 def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     page = (ROOT / "docs/howto/python.md").read_text()
     first, second = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)

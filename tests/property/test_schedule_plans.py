@@ -217,9 +217,10 @@ def test_every_explanation_agrees_with_the_plan(snapshot: Snapshot) -> None:
             assert int(answer.numbers["first"]) in found.waits
         else:
             assert answer.rule is wait.rule
+            if not found.lines:  # else those behind it have taken something, too
+                assert answer.numbers.items() >= looks[number].numbers.items()
         assert answer.reason
         assert answer.expected_start == looks[number].expected_start
-        assert answer.numbers.items() >= looks[number].numbers.items()
 
 
 @given(machines(), st.randoms(use_true_random=False))

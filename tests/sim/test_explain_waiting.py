@@ -126,3 +126,43 @@ def test_who_was_told_to_go_on_waits_for_its_own_cpus(sim: SimCluster) -> None:
     sim.act("resume", job)
     assert told(sim, job, "resources", "its own CPUs")["blockers"] == [str(other)]
     sim.run_until(lambda: sim.state(job) == "success")
+
+
+def test_of_jobs_that_ask_for_the_same_the_first_is_named(sim: SimCluster) -> None:
+    for _ in range(2):
+        sim.submit(cpus=4, seconds=60, time_limit=100)
+    first = sim.submit(cpus=3, time_limit=50)
+    second = sim.submit(cpus=3, time_limit=50)
+    sim.run_for(1)
+    answer = told(sim, second, "queue", f"job {first} asks for the same", "3 CPUs")
+    assert answer["numbers"]["first"] == first
+    assert sim.core.jobs[second].job.rule in ("queue", "resources")
+
+
+def test_what_explain_says_would_let_a_job_start_does(sim: SimCluster) -> None:
+    busy = [sim.submit(cpus=cpus, seconds=500, time_limit=600) for cpus in (4, 3)]
+    wide = sim.submit(cpus=4, nodes=2, tasks=2, time_limit=600)
+    small = sim.submit(cpus=1, time_limit=3000)
+    sim.run_for(1)
+    offered = sim.explain(small)["to_start_now"]
+    assert offered.startswith("a time limit of at most 9m 59s would let it backfill")
+    sim.modify(small, time_limit=599)
+    sim.run_until(lambda: sim.started(small))
+    assert not sim.started(wide)
+    sim.run_until(lambda: sim.state(small) == "success")
+    assert f"end jobs {busy[0]} and {busy[1]}" in sim.explain(wide)["to_start_now"]
+    for job in busy:
+        sim.act("cancel", job)
+    sim.run_until(lambda: sim.started(wide))
+    assert sim.now < 500
+
+
+def test_a_start_that_is_foretold_comes_no_later(sim: SimCluster) -> None:
+    for seconds in (300, 200):
+        sim.submit(cpus=4, seconds=seconds, time_limit=seconds)
+    jobs = [sim.submit(cpus=cpus, seconds=90, time_limit=100) for cpus in (3, 4, 2, 3, 4)]
+    sim.run_for(1)
+    foretold = {job: sim.explain(job)["expected_start"] for job in jobs}
+    sim.run_until(lambda: all(sim.state(job) == "success" for job in jobs))
+    for job in jobs:
+        assert sim.core.recent[job].job.started_at <= foretold[job] + 5

@@ -3,12 +3,14 @@
 from copy import deepcopy
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.model.suppose import MoreNodes
 from ostler.schedule.explain import explain
-from ostler.schedule.whatif import with_nodes
+from ostler.schedule.snapshot import Snapshot
+from ostler.schedule.whatif import supposed_nodes
 from tests.schedule_kit import G, job, machine, node, running
 
 NODES = [
@@ -17,6 +19,16 @@ NODES = [
     node("n10", 4, gpus=1),
     node("n3", 64, partition="x"),
 ]
+
+
+def with_nodes(
+    shot: Snapshot, partition: str, more: list[MoreNodes], without: list[str]
+) -> tuple[Snapshot, list[str]]:
+    """Return the machine as it is supposed, and what that is in words."""
+    known = {view.name: view for view in shot.nodes}
+    found, told = supposed_nodes(known, partition, more, without)
+    known |= {view.name: view for view in found}
+    return replace(shot, nodes=list(known.values())), told
 
 
 def test_more_nodes_are_like_most_of_the_partition() -> None:

@@ -97,7 +97,7 @@ def _funnel(row: Row) -> list[str]:
     found = [f for f in filters if isinstance(f, dict)] if isinstance(filters, list) else []
     if not found:
         return []
-    fixed = {"partition", "usable", "nodelist", "exclude", "constraint", "together"}
+    fixed = {"partition", "usable", "nodelist", "exclude", "constraint", "reservation", "together"}
     if sum(1 for f in found if f["filter"] not in fixed) < 2:
         found = [f for f in found if f["filter"] != "together"]
     size = max(len(str(f["nodes"])) for f in found)

@@ -5,6 +5,7 @@ from math import inf
 
 from ostler.model.ids import element_name
 from ostler.model.states import Rule
+from ostler.model.units import format_duration
 from ostler.schedule.planner import Planner
 from ostler.schedule.reasons import FORETOLD
 from ostler.schedule.snapshot import Wait, WaitingView
@@ -34,18 +35,19 @@ def why_unknown(
     waits_for: Sequence[str],
     ahead: Sequence[WaitingView],
     *,
-    most: int,
-    ends: int,
+    till: float,
 ) -> str:
     """Return what keeps everybody from telling when it starts; empty if it is no single thing.
 
-    most: places in the queue for which a start is worked out. ends: planned ends that are looked at.
+    till: the last planned end that was looked at.
     """
     if wait.rule is Rule.NODES:
         nodes = f"{'node' if len(waits_for) == 1 else 'nodes'} {listed(waits_for)}"
         return f"nobody knows when {nodes} will be usable again"
     frozen = {
-        element_name(view.job, view.element) for view in planner.snapshot.running if view.suspended
+        element_name(view.job, view.element)
+        for view in planner.picture.running.values()
+        if view.suspended
     }
     endless = [release for release in planner.coming() if release.at == inf]
     if wait.rule is Rule.BEHIND:  # whatever keeps the one ahead from being told a start
@@ -58,6 +60,6 @@ def why_unknown(
         return f"{jobs(suspended)} {'is' if len(suspended) == 1 else 'are'} suspended"
     if names:
         return f"{jobs(names)} {'has' if len(names) == 1 else 'have'} no time limit"
-    if len(ahead) > most:
-        return f"it is worked out for the first {most} places of the queue only"
-    return f"none of the next {ends} planned ends lets it start" if wait.rule in FORETOLD else ""
+    if wait.rule not in FORETOLD or till <= planner.now:
+        return ""
+    return f"not within the {format_duration(till - planner.now)} that were looked ahead"

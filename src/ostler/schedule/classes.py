@@ -143,6 +143,10 @@ class Queue:
             heappop(heap)
         return heap[0] if heap else None
 
+    def before(self, key: Key, of: Class) -> list[Key]:
+        """Return the places of the class's entries that come before this one, in no order."""
+        return [other for other in of.heap if other < key and self.is_live(other, of)]
+
     def is_live(self, key: Key, of: Class) -> bool:
         entry = self.entries.get(key[-1])
         return entry is not None and entry.of == of.number and entry.key == key

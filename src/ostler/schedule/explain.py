@@ -5,6 +5,8 @@ The core passes what it alone knows as `WaitingView.blocked`, with these numbers
 (Unix seconds); `array_cap` has `cap` and `live`. Absent ones are left out of the sentence.
 """
 
+from collections.abc import Sequence
+from heapq import nsmallest
 from math import inf
 
 from msgspec import Struct
@@ -12,120 +14,125 @@ from msgspec.structs import replace
 
 from ostler.model.errors import Missing
 from ostler.model.states import Rule
-from ostler.schedule import licences
 from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
-from ostler.schedule.forecast import Expected, forecast
+from ostler.schedule.engine import Engine, engine_of
+from ostler.schedule.forecast import Expected
 from ostler.schedule.funnel import funnel
-from ostler.schedule.outlook import DEPTH, STEPS, run
+from ostler.schedule.horizon import foresee
 from ostler.schedule.planner import Planner
-from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason
+from ostler.schedule.priority import Key
+from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core
 from ostler.schedule.remedy import remedies
 from ostler.schedule.resumes import Resumption
-from ostler.schedule.snapshot import Explanation, Snapshot, Start, Wait, WaitingView
+from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView
 from ostler.schedule.table import Head
+from ostler.schedule.trial import Trial, starts_of
 from ostler.schedule.words import jobs
 
-FORECAST = 500  # places in the queue up to which an expected start is worked out
 _AHEAD = 1000  # names of jobs listed as ahead
+_TRIED = 200  # places in the queue up to which more than its own request is tried
 _PASSES_BY = frozenset({Rule.RESOURCES, Rule.BEHIND})
 
 
-class _Ahead(Struct):
-    """What comes before a job."""
+class _Seen(Struct):
+    """A job that waits, as a plan has left it."""
 
-    before: list[WaitingView] = []  # all of it that nothing but the plan keeps
-    ahead: list[WaitingView] = []  # what of it waits for resources in the same partition
-    alike: list[tuple[WaitingView, Wait]] = []  # what of that asks for the same
+    engine: Engine  # after the plan
+    planner: Planner
+    view: WaitingView
+    wait: Wait  # of the first of its class
+    first: WaitingView | None  # the first of its class, if that is another job
+    alike: int  # how many of its class come before it
+    ahead: Sequence[WaitingView]  # the first of those that come before it
+    place: int
 
 
 def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:
+    """Return what `explained` does, of a machine that nobody keeps an engine for."""
+    return explained(engine_of(snapshot), now, job)
+
+
+def explained(engine: Engine, now: float, job: int) -> Explanation:
     """Return why the job waits, when it should start, and what would let it start now.
 
-    Of an array: why its next element waits. Rule `new`: nothing keeps it; the next planning pass
-    starts it. Raises `Missing` if nothing of the job waits. Cost: about two plans, and for a job
-    near the front of the queue one small plan for each remedy that is tried.
+    engine: is used up; whoever needs it passes a copy. Of an array: why its next element waits.
+    Rule `new`: nothing keeps it; the next planning pass starts it. Raises `Missing` if nothing of
+    the job waits. Cost: a pass over the first of each class; such a pass for each end that is
+    foreseen, and for each remedy that is tried on a copy; and a look at what is in the queue.
     """
-    entry = next((view for view in snapshot.waiting if view.job == job), None)
-    if entry is None:
-        return _explain_resume(snapshot, now, job)
-    if entry.blocked is not None:
-        return _explain_blocked(entry, entry.blocked, now)
-    planner = Planner.of(snapshot, now)
-    found = _offer_those_before(planner, entry)
-    unused = licences.free(snapshot.licences, snapshot.running)
-    filters = funnel(snapshot, entry, planner.rooms(entry.partition), unused)
-    left, wait = planner.offer(entry, entry.elements)
-    started = [x for x in planner.lines if isinstance(x, Start) and x.job == job]
-    if wait is None:
-        text = "nothing keeps it: the next planning pass starts it"
-        answer = Explanation(Rule.NEW, text, {"place": len(found.ahead) + 1}, now, [], [], "")
+    if (blocked := engine.blocked.get(job)) is not None:
+        return _explain_blocked(job, blocked, now)
+    if job not in engine.queue.entries:
+        return _explain_resume(engine, now, job)
+    view, before = engine.queue.entries[job].view, engine.copy()
+    started = starts_of(engine, now, job)
+    planner = Planner(engine.picture, now, dict(engine.heads))
+    if job in engine.queue.entries:
+        seen = _look(engine, planner, view)
+        trial = Trial(before, now, job, len(started)) if seen.place <= _TRIED else None
+        answer = _explain_waiting(seen)
+        answer.numbers["waiting_elements"] = engine.queue.entries[job].left
+        tried = remedies(planner, view, seen.wait, seen.ahead, trial)
+        answer.to_start_now = "; or ".join(tried)
     else:
-        answer = _explain_waiting(planner, entry, wait, found)
-        answer.numbers["waiting_elements"] = left
-        answer.to_start_now = "; or ".join(remedies(planner, entry, wait, found.before))
-    answer.filters = filters
+        text = "nothing keeps it: the next planning pass starts it"
+        answer = Explanation(Rule.NEW, text, {"place": 1}, now, [], [], "")
+    free = Planner(before.picture, now) if started else planner
+    rooms = free.rooms(view.partition)
+    shut = free.picture.shut(view, now)
+    nodes = free.picture.nodes.values()
+    answer.filters = funnel(nodes, view, rooms, free.licences_left(), shut)
     if started:
         answer.starts_now = len(started)
         answer.expected_nodes = [place.node for place in started[0].placements]
     return answer
 
 
-def _offer_those_before(planner: Planner, entry: WaitingView) -> _Ahead:
-    found = _Ahead()
-    ready = (view for view in planner.snapshot.waiting if view.blocked is None)
-    for other in planner.scorer.in_order(ready):
-        if other is entry:
-            break
-        found.before.append(other)
-        _, wait = planner.offer(other, other.elements)
-        if wait is None or other.partition != entry.partition:
-            continue
-        if wait.rule in _PASSES_BY:
-            found.ahead.append(other)
-        if _alike(planner.snapshot, other, entry):
-            found.alike.append((other, wait))
-    return found
+def _look(engine: Engine, planner: Planner, view: WaitingView) -> _Seen:
+    """Return how the job stands in the queue, and why the first of its class waits."""
+    queue = engine.queue
+    entry = queue.entries[view.job]
+    mine = queue.classes[entry.of]
+    ahead: list[Key] = []
+    for other in queue.of(view.partition):
+        if other.rule in _PASSES_BY:
+            ahead += queue.before(entry.key, other)
+    named = [queue.entries[key[-1]].view for key in nsmallest(_AHEAD, ahead)]
+    key = queue.first(mine) or entry.key
+    first = queue.entries[key[-1]].view
+    wait = planner.wait(first, mine.rule or Rule.RESOURCES)
+    alike = len(queue.before(entry.key, mine))
+    other_first = first if first.job != view.job else None
+    return _Seen(engine, planner, view, wait, other_first, alike, named, len(ahead) + 1)
 
 
-def _alike(snapshot: Snapshot, one: WaitingView, other: WaitingView) -> bool:
-    """Say whether what keeps the one keeps the other as well: then only the first is looked at."""
-    if one.duration != other.duration or one.shape != other.shape:
-        return False
-    if snapshot.rules.limits and one.project != other.project:
-        return False
-    limited = snapshot.max_cpus_per_user or snapshot.rules.limits
-    return not limited or one.user == other.user
-
-
-def _explain_waiting(
-    planner: Planner, entry: WaitingView, wait: Wait, found: _Ahead
-) -> Explanation:
-    head = planner.heads.get(entry.partition)
-    ahead = found.ahead
-    if head is not None and head.job == entry.job:
-        del planner.heads[entry.partition]  # remedies are not to be measured against itself
+def _explain_waiting(seen: _Seen) -> Explanation:
+    planner, view, wait = seen.planner, seen.view, seen.wait
+    head = planner.heads.get(view.partition)
+    till = planner.now
+    if head is not None and head.job == view.job:
+        del planner.heads[view.partition]  # remedies are not to be measured against itself
         expected = _promised(planner, head)
     else:
-        expected = _expected(planner, entry, wait, len(ahead))
-    at = expected.at if expected else wait.expected_start
+        expected, till = _expected(seen)
+    at = expected.at if expected else None
     wait = replace(wait, expected_start=at)
-    numbers = {**wait.numbers, "place": len(ahead) + 1}
-    waits_for = blockers(planner, entry, wait, expected)
-    names = [str(other.job) for other in ahead]
+    numbers = {**wait.numbers, "place": seen.place}
+    waits_for = blockers(planner, view, wait, expected)
+    names = [str(other.job) for other in seen.ahead]
     if at is None:
-        basis = why_unknown(planner, entry, wait, waits_for, ahead, most=FORECAST, ends=STEPS)
+        basis = why_unknown(planner, view, wait, waits_for, seen.ahead, till=till)
     else:
         basis = assumed(wait.rule, waits_for, names)
-    if found.alike:
-        first, why = found.alike[0]
-        numbers |= {"first": first.job, "alike": len(found.alike)}
-        wait = replace(wait, rule=Rule.QUEUE)
-        waits_for = [str(first.job)]
-        told = _why_first(planner, first, why)
-        text = behind_equals(entry, first, told, alike=len(found.alike), at=at, now=planner.now)
+    if seen.first is None:
+        text = reason(view, wait, planner.now, waits_for, names)
     else:
-        text = reason(entry, wait, planner.now, waits_for, names)
+        numbers |= {"first": seen.first.job, "alike": seen.alike}
+        wait = replace(wait, rule=Rule.QUEUE)
+        waits_for = [str(seen.first.job)]
+        told = _why_first(planner, seen.first, seen.wait)
+        text = behind_equals(view, seen.first, told, alike=seen.alike, at=at, now=planner.now)
     if at is None and basis:
         text += f"; no expected start can be told: {basis}"
     return Explanation(
@@ -134,7 +141,7 @@ def _explain_waiting(
         numbers=numbers,
         expected_start=at,
         blockers=waits_for,
-        ahead=names[:_AHEAD],
+        ahead=names,
         to_start_now="",
         assumption=basis,
         expected_nodes=list(expected.tasks) if expected else [],
@@ -153,38 +160,40 @@ def _why_first(planner: Planner, first: WaitingView, wait: Wait) -> str:
     """Return why the first of those waits that ask for the same."""
     head = planner.heads.get(first.partition)
     expected = _promised(planner, head) if head is not None and head.job == first.job else None
+    wait = replace(wait, expected_start=expected.at if expected else None)
     return reason(first, wait, planner.now, blockers(planner, first, wait, expected), [])
 
 
-def _expected(planner: Planner, entry: WaitingView, wait: Wait, place: int) -> Expected | None:
-    if wait.rule not in FORETOLD or place > FORECAST:
-        return None
-    fresh = Planner.of(planner.snapshot, planner.now)
-    _, queue = run(fresh, planner.snapshot.waiting, max(DEPTH, place + 1))
-    return forecast(fresh, queue, {entry.job}, STEPS).get(entry.job)
+def _expected(seen: _Seen) -> tuple[Expected | None, float]:
+    """Return the expected start, if it is in sight; and until when was looked."""
+    if seen.wait.rule not in FORETOLD:
+        return None, seen.planner.now
+    job = seen.view.job
+    horizon = foresee(seen.engine.copy(), seen.planner.now, {job})
+    return horizon.found.get(job), horizon.till
 
 
-def _explain_blocked(entry: WaitingView, wait: Wait, now: float) -> Explanation:
+def _explain_blocked(job: int, wait: Wait, now: float) -> Explanation:
     numbers = dict(wait.numbers)
     waits_for, remedy = [], ""
     match wait.rule:
         case Rule.HOLD:
-            remedy = f"release it: ostler release {entry.job}"
+            remedy = f"release it: ostler release {job}"
         case Rule.DEPENDENCY:
             waits_for = [name for name in str(numbers.get("jobs", "")).split(",") if name]
             remedy = "it cannot start before they have ended"
         case Rule.NOT_BEFORE:
-            remedy = f"let it start earlier: ostler modify {entry.job} --not-before now"
+            remedy = f"let it start earlier: ostler modify {job} --not-before now"
         case Rule.ARRAY_CAP:
-            remedy = f"let more of it run at once: ostler modify {entry.job} --array %N"
+            remedy = f"let more of it run at once: ostler modify {job} --array %N"
         case _:
             pass
-    text = reason(entry, wait, now, waits_for, [])
+    text = told_by_core(wait, now, waits_for)
     return Explanation(wait.rule, text, numbers, wait.expected_start, waits_for, [], remedy)
 
 
-def _explain_resume(snapshot: Snapshot, now: float, job: int) -> Explanation:
-    planner = Planner.of(snapshot, now)
+def _explain_resume(engine: Engine, now: float, job: int) -> Explanation:
+    planner = Planner(engine.picture, now)
     mine = [found for found in planner.resumes.all.values() if found.view.job == job]
     if not mine:
         raise Missing(f"nothing of job {job} waits", hint=f"see `ostler job {job}`")

@@ -5,12 +5,12 @@ nodes left by these, how many have each kind of resource free for a task, each k
 how many have all of it together.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from ostler.model.constraint import parse
 from ostler.model.resources import Request
 from ostler.schedule.room import Room
-from ostler.schedule.snapshot import NodeView, Passed, Snapshot, WaitingView
+from ostler.schedule.snapshot import NodeView, Passed, WaitingView
 from ostler.schedule.why import amount, kinds
 from ostler.schedule.words import amount_of, listed
 
@@ -18,30 +18,38 @@ TOGETHER = "together"
 
 
 def funnel(
-    snapshot: Snapshot, entry: WaitingView, rooms: Iterable[Room], licences: Mapping[str, int]
+    nodes: Iterable[NodeView],
+    entry: WaitingView,
+    rooms: Iterable[Room],
+    licences: Mapping[str, int],
+    shut: Collection[str] = (),
 ) -> list[Passed]:
     """Return how many nodes pass each filter.
 
     rooms: what is free on each usable node of its partition, once what comes before it has started.
     licences: how many nobody holds on the machine; where one is short, no node passes.
+    shut: nodes that a reservation keeps from it now, or would before it has ended.
     """
     request = entry.request
     found = []
-    left = [v for v in snapshot.nodes if v.partition == entry.partition and not v.gone]
+    left = [v for v in nodes if v.partition == entry.partition and not v.gone]
     found.append(Passed("partition", f"in partition {entry.partition}", len(left)))
     left = [view for view in left if view.usable]
     found.append(Passed("usable", "usable", len(left)))
-    for name, asks, nodes in _named(left, request):
-        left = nodes
-        found.append(Passed(name, asks, len(nodes)))
+    for name, asks, passing in _named(left, request):
+        left = passing
+        found.append(Passed(name, asks, len(left)))
+    if shut or request.reservation:
+        left = [view for view in left if view.name not in shut]
+        found.append(Passed("reservation", "open to it for as long as it may take", len(left)))
     names = {view.name for view in left}
     rooms = [room for room in rooms if room.node in names]
     short = False
     for name, count in sorted(request.licences.items()):
         lacks = licences.get(name, 0) < count
         short = short or lacks
-        passing = 0 if lacks else len(rooms)
-        found.append(Passed(f"licence:{name}", f"with {count} of licence {name} free", passing))
+        asks = f"with {count} of licence {name} free"
+        found.append(Passed(f"licence:{name}", asks, 0 if lacks else len(rooms)))
     if request.exclusive:
         rooms = [room for room in rooms if not room.users]
         found.append(Passed("idle", "with nothing on them", len(rooms)))

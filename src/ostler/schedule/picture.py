@@ -289,6 +289,19 @@ class Picture:
         self.table.drop(number)
         self.table.give(places, cpus)
 
+    def end_as_planned(self, number: int) -> None:
+        """Give back what an allocation holds, as if it had ended; below zero: an assumed one."""
+        view = self.running.pop(number, None)
+        self.slots.pop(number, None)
+        if view is not None:
+            _, masks, _ = self.gives_back(view)
+            self.forecast_end(number, view.placements, masks, view.licences)
+        else:
+            found = self.assumed[-1 - number]
+            masks = tuple(mask_of(place.cpus) for place in found.places)
+            self.forecast_end(number, found.places, masks, found.licences)
+        self.all_dirty = True
+
     def _forget_assumed(self, told: dict[object, float]) -> None:
         """Drop what a plan has started. told: the ends of what runs now; others were refused."""
         for found in self.assumed:

@@ -27,7 +27,6 @@ from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, Waitin
 from ostler.schedule.table import Head, Shape, promised
 from ostler.schedule.why import Sizes, cannot_fit
 
-_NOTHING = Snapshot([], [], [], [], {})
 _SHUT = frozenset({Rule.RESOURCES, Rule.NODES, Rule.NODE_LEFT})
 policy_of = lru_cache(maxsize=64)(parse_policy)
 
@@ -38,7 +37,6 @@ class Planner:
     def __init__(self, picture: Picture, now: float, heads: dict[str, Head] | None = None) -> None:
         """Let go on what is to. heads: promises of passes before that still hold, by partition."""
         self.picture = picture
-        self.snapshot = _NOTHING  # what it was made of, if it was made of one
         self.now = now
         self.resumes = picture.go_on(now)
         self.lines: list[Line] = [
@@ -57,9 +55,7 @@ class Planner:
         """Return a pass over this machine."""
         picture = Picture()
         picture.apply(whole(snapshot))
-        made = cls(picture, now)
-        made.snapshot = snapshot
-        return made
+        return cls(picture, now)
 
     @cached_property
     def scorer(self) -> Scorer:

@@ -22,6 +22,7 @@ class Ranking:
         self._passed_at = inf  # when the first passes another, of those there were at the moment
         self._some_full = False  # the age of some of them counted no more
         self._came = False  # others have come
+        self._frozen = False  # the order stays, whatever the time
 
     def copy(self) -> "Ranking":
         """Return another to be changed on its own."""
@@ -42,11 +43,15 @@ class Ranking:
     @property
     def valid_until(self) -> float:
         """Return when time alone may change the order; inf: never. Unix seconds, a full minute."""
-        if not self._scorer.rate:
+        if self._frozen or not self._scorer.rate:
             return inf
         if not self._some_full:
             return full_minute(self._oldest + self._scorer.most)
         return min(self._passed_at, self._scorer.moment + STEP if self._came else inf)
+
+    def freeze(self) -> None:
+        """Let the order stay as it is, for a forecast: what waits grows older, but not in it."""
+        self._frozen = True
 
     def renew(self, scorer: Scorer, jobs: Sequence[Ranked]) -> None:
         """Begin anew: keys that were given before are good no more, and are to be asked for."""

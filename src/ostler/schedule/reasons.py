@@ -10,7 +10,7 @@ from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.why import Numbers
 from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
 
-FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES})  # planned ends help
+FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES, Rule.RESERVED})
 
 
 def reason(
@@ -39,7 +39,7 @@ def reason(
         case Rule.NODE_LEFT:
             text = _node_left(entry.request, numbers)
         case _:
-            text = _told_by_core(wait, now, blockers)
+            text = told_by_core(wait, now, blockers)
     if wait.expected_start is not None and wait.rule in FORETOLD:
         text += f"; it should start in {_until(wait.expected_start, now)}"
     return text
@@ -165,7 +165,8 @@ def _node_left(request: Request, numbers: Numbers) -> str:
     return f"{need}, and the nodes that are left have at most {amount_of(kind, most)}{where}{left}"
 
 
-def _told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
+def told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
+    """Return why something waits by a rule that the core alone knows of."""
     numbers = wait.numbers
     match wait.rule:
         case Rule.HOLD:

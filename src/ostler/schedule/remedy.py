@@ -12,15 +12,17 @@ from ostler.model.ids import element_name
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.model.units import format_duration
+from ostler.schedule.engine import Engine
 from ostler.schedule.fit import allowed
+from ostler.schedule.picture import MANY
 from ostler.schedule.planner import Planner
-from ostler.schedule.snapshot import NodeView, RunningView, Wait, WaitingView
-from ostler.schedule.trial import Trial, ended, usable
+from ostler.schedule.snapshot import Delta, NodeView, RunningView, Wait, WaitingView
+from ostler.schedule.trial import Trial
 from ostler.schedule.why import kinds
 from ostler.schedule.words import amount_in, counted, joined, to_ask
 
-_BEFORE = 200  # entries before it up to which more than its own request is tried
-_ENDS = 24  # allocations whose end is tried
+_ENDS = 24  # allocations whose end is tried, and nodes that come back
+_ENDS_OF_MANY = 6  # on a large machine
 _NAMED = 3  # of these that are named
 _TOGETHER = 5  # allocations that may have to end together
 _HIGHEST = 100  # priority
@@ -28,22 +30,25 @@ _LONG = 1e9  # seconds: longer than any limit that is meant
 
 
 def remedies(
-    planner: Planner, entry: WaitingView, wait: Wait, before: Sequence[WaitingView]
+    planner: Planner,
+    entry: WaitingView,
+    wait: Wait,
+    before: Sequence[WaitingView],
+    trial: Trial | None,
 ) -> list[str]:
     """Return phrases, cheapest for the user first; any one of them is enough.
 
-    planner: after the pass up to and with the job, without the job as head. before: all entries
-    that came before it and are not blocked.
+    planner: after the pass, without the job as head. before: what comes before it in its partition
+    and waits for resources. trial: None: it is too far back for more than its own request.
     """
     found = [*_smaller(planner, entry), *_sooner_over(planner, entry)]
     if wait.rule is Rule.LIMIT and "whose" not in wait.numbers:
         limit = int(wait.numbers["held"]) + int(wait.numbers["asked"])
         found.append(f"have the limit raised: ostler config set max-cpus-per-user {limit}")
-    if len(before) <= _BEFORE:
-        trial = Trial(planner, entry, before)
-        found += _others_end(trial, wait)
-        found += _nodes_back(trial, wait)
-        found += _priority(trial)
+    if trial is not None:
+        found += _others_end(trial, planner, entry, wait)
+        found += _nodes_back(trial, planner, entry, wait)
+        found += _priority(trial, entry, before)
     return found
 
 
@@ -125,49 +130,62 @@ def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
     yield f"a time limit {limit} would let it backfill"
 
 
-def _others_end(trial: Trial, wait: Wait) -> Iterator[str]:
+def _others_end(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
     """Yield one job of a few whose end is enough, or else the first to end that are together."""
-    views = [view for view in trial.snapshot.running if _near(trial, wait, view)]
-    views = sorted(views, key=lambda view: (view.ends_at, view.alloc))[:_ENDS]
-    single = [view for view in views if trial.starts(ended(trial.snapshot, [view]))]
+    running = planner.picture.running
+    picture = trial.engine.picture
+    near = _near(planner, entry, wait)
+    views = [view for number in running if (view := picture.running.get(number)) and near(view)]
+    tried = _ENDS if len(picture.nodes) < MANY else _ENDS_OF_MANY
+    views = sorted(views, key=lambda view: (view.ends_at, view.alloc))[:tried]
+    single = [view for view in views if trial.starts(partial(_end, [view]))]
     if single:
         names = list(dict.fromkeys(element_name(v.job, v.element) for v in single))
         yield f"end job {joined(names[:_NAMED], 'or')}"
         return
     for count in range(2, min(len(views), _TOGETHER) + 1):
-        if trial.starts(ended(trial.snapshot, views[:count])):
+        if trial.starts(partial(_end, views[:count])):
             names = list(dict.fromkeys(element_name(v.job, v.element) for v in views[:count]))
             yield f"end jobs {joined(names, 'and')}"
             return
 
 
-def _near(trial: Trial, wait: Wait, view: RunningView) -> bool:
-    entry = trial.entry
+def _end(views: Sequence[RunningView], engine: Engine) -> None:
+    engine.picture.end(views)
+
+
+def _near(planner: Planner, entry: WaitingView, wait: Wait) -> Callable[[RunningView], bool]:
+    """Return what says whether the end of an allocation may help."""
     if wait.rule is Rule.LIMIT:
-        return view.user == entry.user
+        return lambda view: view.user == entry.user
     if wait.rule is Rule.LICENCES:
-        return str(wait.numbers["short"]) in view.licences
-    rooms, request = trial.planner.rooms(entry.partition), entry.request
+        return lambda view: str(wait.numbers["short"]) in view.licences
+    rooms, request = planner.rooms(entry.partition), entry.request
     nodes = {room.node for room in rooms if allowed(room.node, room.features, request)}
-    return any(place.node in nodes for place in view.placements)
+    return lambda view: any(place.node in nodes for place in view.placements)
 
 
-def _nodes_back(trial: Trial, wait: Wait) -> Iterator[str]:
+def _nodes_back(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
     """Yield the unusable nodes of which each, or else all together, would do."""
     if wait.rule in {Rule.LIMIT, Rule.LICENCES}:
         return
     out = [
         view
-        for view in trial.planner.sizes.views(trial.entry.partition)
+        for view in planner.sizes.views(entry.partition)
         if not view.usable
         and not view.gone
-        and allowed(view.name, view.facts.features, trial.entry.request)
-    ][:_ENDS]
-    single = [view for view in out if trial.starts(usable(trial.snapshot, [view]))]
+        and allowed(view.name, view.facts.features, entry.request)
+    ]
+    out = out[: _ENDS if len(planner.picture.nodes) < MANY else _ENDS_OF_MANY]
+    single = [view for view in out if trial.starts(partial(_use, [view]))]
     for view in single[:_NAMED]:
         yield _bring_back(view)
-    if not single and len(out) > 1 and trial.starts(usable(trial.snapshot, out)):
+    if not single and len(out) > 1 and trial.starts(partial(_use, out)):
         yield joined([_bring_back(view) for view in out], "and")
+
+
+def _use(views: Sequence[NodeView], engine: Engine) -> None:
+    engine.apply(Delta(nodes=[replace(view, usable=True) for view in views]))
 
 
 def _bring_back(view: NodeView) -> str:
@@ -176,11 +194,10 @@ def _bring_back(view: NodeView) -> str:
     return f"bring node {view.name} back" + (f" ({view.why_not})" if view.why_not else "")
 
 
-def _priority(trial: Trial) -> Iterator[str]:
+def _priority(trial: Trial, entry: WaitingView, before: Sequence[WaitingView]) -> Iterator[str]:
     """Yield the priority with which it would be first."""
-    before = [view for view in trial.before if view.partition == trial.entry.partition]
     highest = max((view.priority for view in before), default=_HIGHEST)
     if highest < _HIGHEST:
-        first = replace(trial.entry, priority=highest + 1)
-        if trial.starts(entry=first):
+        first = replace(entry, priority=highest + 1)
+        if trial.starts(lambda engine: engine.apply(Delta(waiting=[first]))):
             yield f"a priority above {highest}"

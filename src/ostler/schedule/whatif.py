@@ -1,6 +1,6 @@
-"""A machine that differs from the real one in its nodes; the real one is not touched."""
+"""Nodes that are supposed: more of them, or some that take no new work."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -8,40 +8,39 @@ from ostler.model.errors import Missing
 from ostler.model.resources import NodeFacts
 from ostler.model.suppose import MoreNodes
 from ostler.schedule.order import node_order
-from ostler.schedule.snapshot import NodeView, Snapshot
+from ostler.schedule.snapshot import NodeView
 from ostler.schedule.words import amount_of, listed
 
 _NAME = "more"  # nodes that are supposed are named more1, more2, ...
 _GIB = 30  # bits: nodes whose memory differs by less are of one kind
 
 
-def with_nodes(
-    snapshot: Snapshot, partition: str, more: Sequence[MoreNodes], without: Sequence[str]
-) -> tuple[Snapshot, list[str]]:
-    """Return the machine with idle nodes added and others drained, and what was done, in words.
+def supposed_nodes(
+    known: Mapping[str, NodeView], partition: str, more: Sequence[MoreNodes], without: Sequence[str]
+) -> tuple[list[NodeView], list[str]]:
+    """Return idle nodes to be added and others drained, and what that is, in words.
 
-    Raises `Missing` for nodes that do not exist.
+    known: all nodes, by name. Raises `Missing` for nodes that do not exist.
     """
-    known = {view.name: view for view in snapshot.nodes}
     for name in (*without, *(each.like for each in more if each.like)):
         if name not in known:
             raise Missing(f"there is no node {name!r}", hint="see `ostler nodes`")
-    nodes = [_drained(view) if view.name in without else view for view in snapshot.nodes]
+    found = [_drained(known[name]) for name in dict.fromkeys(without)]
     told = [f"without {listed(without)}"] if without else []
     names = _new_names(known)
     for each in more:
-        like, which = _like(nodes, partition, each)
+        like, which = _like(known, partition, each)
         facts = like.facts
-        nodes += [_idle(next(names), facts, partition) for _ in range(each.count)]
+        found += [_idle(next(names), facts, partition) for _ in range(each.count)]
         told.append(f"{each.count} more {_kind(facts, each.count)} ({which})")
-    return replace(snapshot, nodes=nodes), told
+    return found, told
 
 
 def _drained(view: NodeView) -> NodeView:
     return replace(view, usable=False, why_not="supposed to take no new work")
 
 
-def _new_names(known: Iterable[str]) -> Iterator[str]:
+def _new_names(known: Container[str]) -> Iterator[str]:
     number = 0
     while True:
         number += 1
@@ -64,11 +63,11 @@ def _idle(name: str, facts: NodeFacts, partition: str) -> NodeView:
     )
 
 
-def _like(nodes: Sequence[NodeView], partition: str, more: MoreNodes) -> tuple[NodeView, str]:
+def _like(known: Mapping[str, NodeView], partition: str, more: MoreNodes) -> tuple[NodeView, str]:
     """Return the node that new ones are like, and how it was chosen."""
     if more.like:
-        return next(view for view in nodes if view.name == more.like), f"like {more.like}"
-    stay = [view for view in nodes if view.partition == partition and not view.gone]
+        return known[more.like], f"like {more.like}"
+    stay = [view for view in known.values() if view.partition == partition and not view.gone]
     if not stay:
         raise Missing(
             f"partition {partition!r} has no nodes that more could be like",
