@@ -18,10 +18,10 @@ from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule
-from ostler.schedule.engine import engine_of, plan
+from ostler.schedule.engine import plan
 from ostler.schedule.outlook import outlook
 from ostler.schedule.priority import Scorer, by_standing
-from ostler.schedule.question import Answered, Question, answer
+from ostler.schedule.question import Answered, Question, answer_from
 from ostler.schedule.snapshot import Explanation, Start, WaitingView
 from ostler.schedule.words import counted
 
@@ -43,7 +43,7 @@ def explain(s: State, now: float, ref: Ref) -> Row:
 def settled(s: State, now: float, found: Row | Prepared) -> Row:
     """Return the document, asking the machine as it is now where that is needed."""
     if isinstance(found, Prepared):
-        return found.finish(answer(engine_of(snapshot(s, now)), now, found.question))
+        return found.finish(answer_from(snapshot(s, now), now, found.question))
     return found
 
 

@@ -18,6 +18,7 @@ from ostler.manager import planner
 from ostler.model.errors import OstlerError
 from ostler.schedule.decisions import Told
 from ostler.schedule.engine import Engine
+from ostler.schedule.explain import engine_of
 from ostler.schedule.question import answer
 from ostler.schedule.views import Views
 from ostler.wire.frames import Splitter
@@ -88,7 +89,10 @@ class Worker:
             signal.alarm(planner.ANSWER_SECONDS)
             os.close(self._in)
             try:
-                found = answer(self._views.snapshot(), asked.now, asked.question)
+                # What was planned and is not told of yet, the engine takes to have started.
+                fresh = self._engine.picture.assumed
+                engine = engine_of(self._views.snapshot()) if fresh else self._engine
+                found = answer(engine, asked.now, asked.question)
                 reply = planner.Answer(asked.id, found)
             except OstlerError as error:
                 reply = planner.failure(asked.id, error)

@@ -15,7 +15,7 @@ from ostler.manager.decisions import Recorder
 from ostler.model.errors import NotNow, OstlerError
 from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
 from ostler.schedule.engine import Engine
-from ostler.schedule.question import Answered, Question, answer
+from ostler.schedule.question import Answered, Question, answer_from
 from ostler.schedule.snapshot import Plan
 
 log = logging.getLogger("ostler.manager")
@@ -85,7 +85,7 @@ class Planning:
         """
         if self._process.knows:
             return await self._process.ask(now, question)
-        return await asyncio.to_thread(answer, machine.snapshot(now), now, question)
+        return await asyncio.to_thread(answer_from, machine.snapshot(now), now, question)
 
     async def close(self) -> None:
         """End the process, if there is one."""

@@ -16,7 +16,7 @@ from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
-from ostler.schedule.engine import Engine, engine_of
+from ostler.schedule.engine import Engine
 from ostler.schedule.forecast import Expected
 from ostler.schedule.funnel import funnel
 from ostler.schedule.horizon import foresee
@@ -25,7 +25,7 @@ from ostler.schedule.priority import Key
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core
 from ostler.schedule.remedy import remedies
 from ostler.schedule.resumes import Resumption
-from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView
+from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView, whole
 from ostler.schedule.table import Head
 from ostler.schedule.trial import Trial, starts_of
 from ostler.schedule.words import jobs
@@ -46,6 +46,13 @@ class _Seen(Struct):
     alike: int  # how many of its class come before it
     ahead: Sequence[WaitingView]  # the first of those that come before it
     place: int
+
+
+def engine_of(snapshot: Snapshot) -> Engine:
+    """Return an engine that has just been shown this machine."""
+    engine = Engine()
+    engine.apply(whole(snapshot))
+    return engine
 
 
 def explain(snapshot: Snapshot, now: float, job: int) -> Explanation:

@@ -9,8 +9,8 @@ from ostler.model.errors import Refused
 from ostler.model.suppose import MoreNodes
 from ostler.schedule.can_ever import can_ever
 from ostler.schedule.engine import Engine
-from ostler.schedule.explain import explained
-from ostler.schedule.snapshot import Delta, Explanation, WaitingView
+from ostler.schedule.explain import engine_of, explained
+from ostler.schedule.snapshot import Delta, Explanation, Snapshot, WaitingView
 from ostler.schedule.whatif import supposed_nodes
 
 
@@ -52,3 +52,8 @@ def answer(engine: Engine, now: float, question: Question) -> Answered:
         before.apply(Delta(waiting=[view]))
     was = explained(before, now, job) if nodes or not question.new else None
     return Answered(explained(after, now, job), was, told)
+
+
+def answer_from(snapshot: Snapshot, now: float, question: Question) -> Answered:
+    """Return the answer of a machine that nobody keeps an engine for."""
+    return answer(engine_of(snapshot), now, question)
