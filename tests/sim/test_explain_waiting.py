@@ -145,8 +145,8 @@ def test_what_explain_says_would_let_a_job_start_does(sim: SimCluster) -> None:
     small = sim.submit(cpus=1, time_limit=3000)
     sim.run_for(1)
     begun, offered = sim.now, sim.explain(small)["to_start_now"]
-    assert offered.startswith("a time limit of at most 9m 59s would let it backfill")
-    sim.modify(small, time_limit=599)
+    assert offered.startswith("a time limit of at most 9m would let it backfill")
+    sim.modify(small, time_limit=540)
     sim.run_until(lambda: sim.started(small))
     assert not sim.started(wide)
     sim.run_until(lambda: sim.state(small) == "success")

@@ -26,6 +26,7 @@ _ENDS_OF_MANY = 6  # on a large machine
 _NAMED = 3  # of these that are named
 _TOGETHER = 5  # allocations that may have to end together
 _HIGHEST = 100  # priority
+_MINUTE = 60
 _LONG = 1e9  # seconds: longer than any limit that is meant
 
 
@@ -124,6 +125,8 @@ def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
     if head is None or not head.outlasts(planner.now, entry.duration):
         return
     seconds = min(float(int(head.shadow - planner.now)) if head.shadow < inf else inf, _LONG)
+    if _LONG > seconds > 2 * _MINUTE:  # it will be a little less by the time it is typed
+        seconds -= seconds % _MINUTE
     if seconds < 1 or not planner.would_start(replace(entry, duration=seconds)):
         return
     limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
