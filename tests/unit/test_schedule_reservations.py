@@ -191,7 +191,7 @@ def test_an_explanation_names_the_reservation_and_its_end() -> None:
     told = explain(shown(job(1, limit=120.0, user="bob")), 0.0, 1)
     assert told.reason == (
         "nodes that would do are reserved (course, disks), or will be before it ends; "
-        "they are open to it in 2m 30s"
+        "they are open to it in 2m 30s; it should start in 2m 30s"
     )
     assert told.blockers == ["course", "disks"]
 
