@@ -177,3 +177,13 @@ def test_deltas_lead_to_the_order_that_a_fresh_engine_finds() -> None:
                 told = machine([node(cpus=1)], runs=runs)
                 engine.apply(Delta(nodes=told.nodes, running=runs, gone=[one]))
     assert starts > 200
+
+
+def test_what_a_plan_has_started_does_not_wait_again_in_another_order() -> None:
+    engine = Engine()
+    engine.apply(whole(machine([node(cpus=2)], [job(1, elements=3)])))
+    assert started(engine.plan(NOW)) == [1, 1]
+    assert engine.queue.entries[1].left == 1
+    engine.picture.ranks_changed = True
+    assert started(engine.plan(NOW)) == []
+    assert engine.queue.entries[1].left == 1

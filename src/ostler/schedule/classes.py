@@ -156,6 +156,19 @@ class Queue:
         for number in self.partitions.get(partition, ()):
             yield self.classes[number]
 
+    def rank_anew(self) -> None:
+        """Give every entry its place by the order as it is now."""
+        for found in self.classes.values():
+            found.heap, found.live = [], 0
+        for job, entry in self.entries.items():
+            key, found = self.order(entry.view), self.classes[entry.of]
+            self.entries[job] = Entry(entry.view, key, entry.of, entry.left)
+            found.heap.append(key)
+            found.live += 1
+        for found in self.classes.values():
+            heapify(found.heap)
+        self.touched.update(self.classes)
+
     def started(self, job: int) -> bool:
         """Take note that one element starts; say whether others of the entry wait."""
         entry = self.entries[job]

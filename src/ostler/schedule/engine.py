@@ -104,7 +104,7 @@ class Engine:
         picture = self.picture
         views = [entry.view for entry in self.queue.entries.values()]
         self.ranking.renew(picture.scorer(now), views)
-        self._sort_anew(by_user=self.queue.by_user)
+        self.queue.rank_anew()
         self.ranking.settled()
         picture.ranks_changed, picture.all_dirty = False, True
 
