@@ -176,7 +176,9 @@ def test_on_a_terminal_it_has_one_with_keys_size_and_interrupts(host: Host) -> N
         told.type("sh -c 'echo g''o; exec sleep 1000'\n", "go\r\n")  # so it is in the foreground
         told.type("\x03", "> ")
         resize(screen, 20, 50)
-        told.type("stty size; exit 5\n", "20 50\r\n")
+        # The keys may overtake the news of the size.
+        seen = "until [ \"$(stty size)\" = '20 50' ]; do :; done; echo se''en; exit 5\n"
+        told.type(seen, "seen\r\n")
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
         os.close(screen)
 
