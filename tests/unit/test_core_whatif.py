@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ostler.client import spec
 from ostler.core.explain import settled
 from ostler.core.whatif import prepare_if
 from ostler.model.errors import Missing, NotNow, Refused, UsageError
@@ -127,6 +128,7 @@ def test_anybody_may_suppose_any_priority(box: Box) -> None:
 
 
 def test_what_may_be_supposed_are_fields_of_a_job() -> None:
+    assert Request.__struct_fields__ == spec.REQUEST_KEYS  # what clients know without msgspec
     assert set(REQUEST_KEYS) <= set(Request.__struct_fields__)
     assert set(SPEC_KEYS) <= set(JobSpec.__struct_fields__)
     assert {*SPEC_KEYS, *REQUEST_KEYS, "more", "without"} == set(Supposed.__struct_fields__)

@@ -14,6 +14,7 @@ from ostler.model.limits import (
     MAX_SUPPOSED,
     MAX_TASKS,
 )
+from ostler.model.resources import Request
 
 Names = Annotated[tuple[Name, ...], Meta(max_length=MAX_ARGUMENTS)]
 Range = tuple[Index, Index]
@@ -54,19 +55,4 @@ class Supposed(Struct, frozen=True, omit_defaults=True):
 
 
 SPEC_KEYS = ("time_limit", "partition", "project", "priority", "array", "array_cap")
-REQUEST_KEYS = (
-    "tasks",
-    "cpus",
-    "memory",
-    "gpus",
-    "generic",
-    "nodes",
-    "nodelist",
-    "exclude",
-    "tasks_per_node",
-    "constraint",
-    "exclusive",
-    "spread",
-    "licences",
-    "reservation",
-)
+REQUEST_KEYS = Request.__struct_fields__
