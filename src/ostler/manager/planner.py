@@ -9,7 +9,8 @@ import sys
 import msgspec
 from msgspec import Struct
 
-from ostler.model.errors import NotNow, OstlerError, UsageError, from_parts
+from ostler.model.errors import NotNow, OstlerError, UsageError
+from ostler.model.problem import Problem
 from ostler.schedule.decisions import Told
 from ostler.schedule.question import Answered, Question
 from ostler.schedule.snapshot import Plan
@@ -37,15 +38,6 @@ class Planned(Struct, tag="planned"):
     """The plan that was asked for."""
 
     plan: Plan
-
-
-class Problem(Struct):
-    """The parts of an OstlerError."""
-
-    code: str
-    message: str
-    expected: str = ""
-    hint: str = ""
 
 
 class Answer(Struct, tag="answer"):
@@ -83,13 +75,13 @@ def framed(data: bytes) -> bytes:
 
 def failure(number: int, error: OstlerError) -> Answer:
     """Return the answer that carries an error."""
-    return Answer(number, None, Problem(error.code, error.message, error.expected, error.hint))
+    return Answer(number, None, Problem.of(error))
 
 
 def result(answer: Answer) -> Answered:
     """Return what was found, or raise the error that the answer carries."""
     if answer.error is not None:
-        raise from_parts(*msgspec.structs.astuple(answer.error))
+        raise answer.error.error()
     if answer.found is None:
         raise late()
     return answer.found

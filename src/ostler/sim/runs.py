@@ -12,7 +12,8 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from ostler.model.errors import OstlerError, from_parts
+from ostler.model.errors import OstlerError
+from ostler.model.problem import Problem
 from ostler.schedule.counted import Rule, Work, replay
 from ostler.schedule.policy import Policy
 from ostler.sim.metrics import Measured, measure
@@ -127,8 +128,8 @@ class _Crew:
                 process.join()
                 link.close()
                 self._results[number] = Replayed(run, starts, measured, seconds)
-            case (code, what, expected, hint):
-                raise from_parts(code, what, expected, hint)
+            case Problem():
+                raise message.error()
             case _:
                 raise TypeError(message)
 
@@ -140,7 +141,7 @@ def _work(run: Run, link: Connection) -> None:
             replayed = _replayed(run, link.send)
             link.send((replayed.starts, replayed.measured, replayed.seconds))
         except OstlerError as error:
-            link.send((error.code, error.message, error.expected, error.hint))
+            link.send(Problem.of(error))
         except Exception as error:  # noqa: BLE001 - the edge of the process
             what = f"the replay of {run.trace.name} under {run.policy.name} failed"
-            link.send(("error", f"{what}: {type(error).__name__}: {error}", "", ""))
+            link.send(Problem("error", f"{what}: {type(error).__name__}: {error}"))

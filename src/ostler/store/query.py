@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ostler.model.errors import NotNow, OstlerError, UsageError, from_parts
+from ostler.model.errors import NotNow, OstlerError, UsageError
 from ostler.model.limits import MAX_QUERY
+from ostler.model.problem import Problem
 
 DEADLINE = 5.0  # seconds for one statement
 KILLED_AFTER = 7  # seconds after which the kernel ends a process that does not heed the deadline
@@ -27,15 +28,6 @@ class Ask(Struct):
     sql: str
     user: str
     admin: bool = False
-
-
-class Problem(Struct):
-    """The parts of an OstlerError."""
-
-    code: str
-    message: str
-    expected: str = ""
-    hint: str = ""
 
 
 class Answer(Struct, omit_defaults=True):
@@ -80,7 +72,7 @@ def write_answer(answer: Answer) -> bytes:
 
 def failure(error: OstlerError) -> Answer:
     """Return the answer that carries an error."""
-    return Answer(error=Problem(error.code, error.message, error.expected, error.hint))
+    return Answer(error=Problem.of(error))
 
 
 def answer(data: bytes, status: int) -> dict[str, Any]:
@@ -93,7 +85,7 @@ def answer(data: bytes, status: int) -> dict[str, Any]:
     except msgspec.MsgspecError:
         raise late() if status < 0 else NotNow(f"the query ended with status {status}") from None
     if found.error is not None:
-        raise from_parts(*msgspec.structs.astuple(found.error))
+        raise found.error.error()
     return {"columns": found.columns, "rows": found.rows}
 
 
