@@ -14,6 +14,7 @@ import pytest
 
 from ostler.client.spec import sha256
 from ostler.model import errors
+from ostler.model.happening import Pattern
 from ostler.model.suppose import MoreNodes, Supposed
 from ostler.wire import messages
 from tests.unit.scripted import ROAD, SILENCE, Answer, Done, Manager, Request, manager, ostler
@@ -559,6 +560,51 @@ def test_events_follow_goes_on_after_the_manager_came_back(tmp_path: Path) -> No
         done = ostler(tmp_path, "events", "-f", "--json")
     assert [json.loads(line)["serial"] for line in done.out.splitlines()] == [7, 8]
     assert done.status == 3
+
+
+def test_events_are_posted_with_or_without_an_object(tmp_path: Path) -> None:
+    row = {"serial": 9, "at": 1e9, "kind": "user-backup", "text": "made"}
+    with answering(tmp_path, post={"events": [row]}) as made:
+        assert ostler(tmp_path, "events", "post", "user/backup", "home", "made").out == "9\n"
+        done = ostler(tmp_path, "events", "post", "user/backup", "made", "--json")
+    assert done.document == {"events": [row]}
+    asked = [(r.kind, r.object, r.text) for r in made.requests if isinstance(r, messages.Post)]
+    assert asked == [("user/backup", "home", "made"), ("user/backup", "", "made")]
+
+
+def test_who_waits_for_an_event_gets_the_first_that_came_or_5(tmp_path: Path) -> None:
+    def follow(request: Request) -> Answer:
+        assert isinstance(request, messages.Follow)
+        assert request.pattern == Pattern("node", "status", "n1")
+        news = EVENT | {"serial": request.since, "kind": "node-status", "node": "n1"}
+        told = [messages.News(request.id, news)] if request.since == 8 else []
+        return [messages.Reply(request.id, {}), *told]
+
+    words = ("events", "wait", "node/status", "--object", "n1")
+    with answering(tmp_path, events={"events": [EVENT]}, follow=follow):
+        assert ostler(tmp_path, *words, "--json").document["serial"] == 8
+        late = ostler(tmp_path, *words, "--after", "8", "--timeout", "0s")
+    assert (late.status, late.out) == (5, "")
+    assert "no such event came in 0s" in late.err
+
+
+def test_what_a_subscriber_has_read_is_acknowledged_and_a_gap_is_told(tmp_path: Path) -> None:
+    """R-RMS-8: it goes on after the last event that it acknowledged."""
+
+    def subscribe(request: Request) -> Answer:
+        assert isinstance(request, messages.Subscribe)
+        return {"subscribers": [{"name": "mirror", "serial": request.serial or 3}]}
+
+    rows = [EVENT | {"serial": serial} for serial in (6, 7)]
+    with answering(tmp_path, events={"events": rows}, subscribe=subscribe) as made:
+        done = ostler(tmp_path, "events", "--subscribe", "mirror", "--json")
+        ostler(tmp_path, "events", "--subscribe", "mirror", "--keep")
+    assert [json.loads(line)["serial"] for line in done.out.splitlines()] == [6, 7]
+    assert "events 4 to 5 are no longer kept" in done.err
+    acknowledged = [r.serial for r in made.requests if isinstance(r, messages.Subscribe)]
+    assert acknowledged == [None, 7, None]
+    reads = [r.options.since for r in made.requests if isinstance(r, messages.Read)]
+    assert reads == [4, 4]
 
 
 def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) -> None:

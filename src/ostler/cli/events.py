@@ -13,28 +13,46 @@ _MANY = 100_000  # events looked through for a time or a job
 
 def main(given: Given) -> int:
     """List events; with --follow go on with each new one."""
+    if (name := given.text("subscribe")) is not None:
+        from ostler.cli.post import subscribe
+
+        return subscribe(given, name)
+    pattern: dict[str, object] = {}
+    if given.words or given.text("object") or given.text("says"):
+        from ostler.cli.post import pattern_of
+
+        pattern = pattern_of(given)
     link = link_to(given)
-    job = given.text("job")
-    since = given.text("since")
-    options: dict[str, object] = {}
-    if (text := given.text("limit")) is not None:
-        options["limit"] = number("--limit", text, _MANY)
-    elif since is not None or job is not None:
-        options["limit"] = _MANY
-    if job is None:
-        rows = rows_of(link.call("read", what="events", options=options), "events")
-    else:
-        rows = rows_of(link.call("read", what="history", ref=job), "events")
-    if since is not None:
+    rows = _rows(given, link, wide=bool(pattern))
+    last = _last(rows)
+    if since := given.text("since"):
         begin = parse_moment("--since", since, past=True)
         rows = [row for row in rows if _at(row) >= begin]
+    if pattern:
+        from ostler.cli.post import fits
+
+        rows = [row for row in rows if fits(row, pattern)]
+        if (text := given.text("limit")) is not None:
+            rows = rows[-number("--limit", text, _MANY) :]
     if not given.flag("follow"):
         link.close()
         _print(given, {"events": rows})
         return 0
     for row in rows:
-        _line(given, row)
-    return _follow(given, link, _last(rows), job or "")
+        line(row, as_json=given.flag("json"))
+    return _follow(given, link, last, pattern)
+
+
+def _rows(given: Given, link: Link, *, wide: bool) -> list[Row]:
+    """Return the last events, of one job if one is named. wide: look at many, for some of them."""
+    if (job := given.text("job")) is not None:
+        return rows_of(link.call("read", what="history", ref=job), "events")
+    options: dict[str, object] = {}
+    if wide or given.text("since") is not None:
+        options["limit"] = _MANY
+    elif (text := given.text("limit")) is not None:
+        options["limit"] = number("--limit", text, _MANY)
+    return rows_of(link.call("read", what="events", options=options), "events")
 
 
 def _at(row: Row) -> float:
@@ -47,11 +65,12 @@ def _last(rows: list[Row]) -> int:
     return max((s for row in rows if isinstance(s := row.get("serial"), int)), default=-1)
 
 
-def _follow(given: Given, link: Link, last: int, job: str) -> int:
+def _follow(given: Given, link: Link, last: int, pattern: dict[str, object]) -> int:
     """Print each event once, over as many connections as it takes, until interrupted."""
     while True:
         generation = link.generation
-        request = link.send("follow", since=last, job=job)
+        narrowed = {"pattern": pattern} if pattern else {}
+        request = link.send("follow", since=last, job=given.text("job") or "", **narrowed)
         while link.generation == generation:
             try:
                 link.pump(None)
@@ -67,13 +86,13 @@ def _lines(given: Given, news: list[Row], last: int) -> int:
         serial = row.get("serial")
         if isinstance(serial, int) and serial > last:
             last = serial
-            _line(given, row)
+            line(row, as_json=given.flag("json"))
     return last
 
 
-def _line(given: Given, row: Row) -> None:
+def line(row: Row, *, as_json: bool) -> None:
     """Print one event: with --json one object a line."""
-    if given.flag("json"):
+    if as_json:
         say(json_text(row))
     else:
         kind, of = f"{row.get('kind'):<{_KIND}}", f"{_of(row):<{_OF}}"
@@ -104,4 +123,4 @@ def _of(row: Row) -> str:
     job, element, node = (row.get(key) for key in ("job", "element", "node"))
     if job is not None:
         return f"{job}" if element is None else f"{job}_{element}"
-    return f"{node}" if node is not None else "-"
+    return f"{node or row.get('object') or '-'}"

@@ -190,7 +190,29 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "events", "What happened", "events:main", "List what happened, oldest first.",
-            "follow since job limit", example="ostler events -f",
+            "follow since job limit object says subscribe keep", ("[CLASS/TYPE]", 0, 1),
+            example="ostler events -f node/status",
+        ),
+        Command(
+            "events post", "What happened", "post:main",
+            "Report something as an event, about OBJECT if it is given; print its serial.", "",
+            ("CLASS/TYPE [OBJECT] TEXT", 2, 3),
+            example="ostler events post user/backup home 'the copy is made'",
+        ),
+        Command(
+            "events wait", "What happened", "post:wait",
+            "Wait for an event, and print it; 5 if none came in time.",
+            "object says timeout after_serial", ("[CLASS/TYPE]", 0, 1),
+            example="ostler events wait job/ended --object 12 --timeout 2h",
+        ),
+        Command(
+            "events ack", "What happened", "post:ack",
+            "Say that a subscriber has read all events up to SERIAL.", "", ("NAME SERIAL", 2, 2),
+            example="ostler events ack mirror 4711",
+        ),
+        Command(
+            "events forget", "What happened", "post:ack", "End a subscription.", "",
+            ("NAME", 1, 1), example="ostler events forget mirror",
         ),
         Command(
             "history", "What happened", "events:history",

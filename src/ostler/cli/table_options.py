@@ -109,6 +109,12 @@ OPTIONS: dict[str, Option] = {
         Option("array_cap", "--array", "%N", "at most N elements at once"),
         Option("job", "--job", "ID", "of this job"),
         Option("limit", "--limit", "N", "at most the last N"),
+        Option("object", "--object", "NAME", "about this job, node or other thing; * and ? mean any signs"),
+        Option("says", "--text", "PATTERN", "whose text has this in it; with * and ? the whole text"),
+        Option("timeout", "--timeout", "TIME", "wait so long at most: 90s, 2h"),
+        Option("after_serial", "--after", "SERIAL", "one later than this event; unless told: than now"),
+        Option("subscribe", "--subscribe", "NAME", "what was not read yet under this name; what is printed counts as read"),
+        Option("keep", "--keep", "", "with --subscribe: count nothing as read before `ostler events ack`"),
         # of a lab
         Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),
         Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),

@@ -93,6 +93,26 @@ class Configured(Struct, frozen=True):
     value: str | None
 
 
+class Posted(Struct, frozen=True):
+    """A user reports something. kind: CLASS/TYPE, as typed."""
+
+    to: Address
+    caller: Caller
+    kind: str
+    object: str
+    text: str
+
+
+class Subscribed(Struct, frozen=True):
+    """A client begins to read events under a name, or has read them up to a serial, or ends it."""
+
+    to: Address
+    caller: Caller
+    name: str
+    serial: int | None = None
+    forget: bool = False
+
+
 class ShutdownAsked(Struct, frozen=True):
     """The owner wants the machine stopped. how: refuse, wait, kill, leave."""
 
@@ -159,6 +179,8 @@ Event = (
     | ClientGone
     | NodesWorded
     | Configured
+    | Posted
+    | Subscribed
     | ShutdownAsked
     | AgentGreeted
     | AgentReported

@@ -27,6 +27,7 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.ended = dict(loaded.ended)
     s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
     s.next_event = loaded.next_event
+    s.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)
     for job in loaded.jobs:

@@ -7,7 +7,7 @@ loads it anew.
 
 from collections.abc import Iterator
 
-from ostler.core import acts, delta, modify, nodes, planning, steps, submit, waits, workflow
+from ostler.core import acts, delta, modify, nodes, planning, posts, steps, submit, waits, workflow
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
@@ -23,9 +23,11 @@ from ostler.core.events import (
     NotOrdered,
     Planned,
     PlannerLost,
+    Posted,
     ShutdownAsked,
     Submitted,
     SubmittedAll,
+    Subscribed,
     Tick,
 )
 from ostler.core.life import end_for_good
@@ -70,6 +72,10 @@ class Machine:
                 nodes.on_worded(s, now, event)
             case Configured():
                 _on_configured(s, now, event)
+            case Posted():
+                posts.on_posted(s, now, event)
+            case Subscribed():
+                posts.on_subscribed(s, now, event)
             case ShutdownAsked():
                 _on_shutdown(s, now, event)
             case AgentGreeted():

@@ -18,7 +18,7 @@ from ostler.model.job import Job
 from ostler.model.limits import MAX_REFS
 from ostler.model.node import Node
 from ostler.model.orders import Order
-from ostler.model.record import Event, Write
+from ostler.model.record import Event, Subscriber, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.states import (
     LEGAL_ALLOCATION,
@@ -128,6 +128,7 @@ class State:
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
+        self.subscribers: dict[tuple[int, str], Subscriber] = {}  # by uid and name
         self.waiters: dict[Address, Waiter] = {}
         self.waited: dict[int, set[Address]] = {}  # job -> those who wait for it
         self.changed = True
@@ -161,9 +162,11 @@ class State:
         allocation: int | None = None,
         node: str | None = None,
         user: str | None = None,
+        about: str | None = None,
     ) -> None:
-        """Record an event."""
-        event = Event(self.next_event, now, kind, job, element, allocation, node, user, text)
+        """Record an event. about: what is neither a job nor a node."""
+        number = self.next_event
+        event = Event(number, now, kind, job, element, allocation, node, user, text, about)
         self.next_event += 1
         self.save(event)
         for what, ident, there in (

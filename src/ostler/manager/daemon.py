@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ostler.core.events import AgentGone
+from ostler.core.posts import droppable
 from ostler.core.view import node_row
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
@@ -38,6 +39,7 @@ log = logging.getLogger("ostler.manager")
 ROLES = ("machine", "partition:main")
 LEASE = 15.0  # seconds, unless machine.json says otherwise
 CHECKPOINT_EVERY = 2_000  # commits
+DROPPED = 4_000  # old events in one transaction, at each renewal of the lease
 PATIENCE = 2.0  # seconds in which the agent may start a new supervisor before we do
 GREETING = 3  # heartbeats after which a node that did not greet counts as silent
 
@@ -188,6 +190,7 @@ class Manager:
             except OstlerError as error:
                 if not turns.lost.done():
                     turns.lost.set_result(error)  # type: ignore[arg-type]
+            await self._drop_events(store, turns, epoch)
             if turns.commits - seen >= CHECKPOINT_EVERY or (
                 turns.commits > seen and not _busy(turns)
             ):
@@ -196,6 +199,13 @@ class Manager:
                     await loop.run_in_executor(None, store.checkpoint)
                 except NotNow as error:
                     said = _warn_once("cannot move the log into the database", error, said)
+
+    async def _drop_events(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
+        """Remove events whose time is over, some at a time, so that no commit waits long."""
+        if found := droppable(turns.machine.state, time.time()):
+            before, below = found
+            with contextlib.suppress(OstlerError):  # the next time is as good
+                await turns.in_writer(lambda: store.drop_events(epoch, before, below, DROPPED))
 
     async def _first_greetings(self, turns: Turns) -> None:
         """Tell of nodes that do not greet after a start, or after the state was read anew."""

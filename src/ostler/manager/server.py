@@ -7,8 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
-
 from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
 from ostler.core.events import (
     Acted,
@@ -18,12 +16,15 @@ from ostler.core.events import (
     Event,
     Modified,
     NodesWorded,
+    Posted,
     ShutdownAsked,
+    Subscribed,
 )
 from ostler.core.explain import Prepared
 from ostler.core.whatif import prepare_dry
+from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.native import Agents
-from ostler.manager.reads import Reads, named
+from ostler.manager.reads import Reads
 from ostler.manager.session import WAITING, Client, failure
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
@@ -31,7 +32,6 @@ from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, parse_ref
-from ostler.model.record import Event as EventRow
 from ostler.model.record import Write
 from ostler.store.protocol import Store
 from ostler.wire import messages
@@ -214,6 +214,10 @@ class Server:
                 return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000], known)
             case messages.Configure(key=key, value=value):
                 return Configured(to, caller, key, value)
+            case messages.Post(kind=kind, object=about, text=text):
+                return Posted(to, caller, kind, about, text)
+            case messages.Subscribe(name=name, serial=serial, forget=forget):
+                return Subscribed(to, caller, name, serial, forget)
             case messages.Shutdown(how=how):
                 return ShutdownAsked(to, caller, how)
             case _:
@@ -299,17 +303,7 @@ class Server:
         async with self._looking[client.caller.uid]:
             await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
             _still_there(client)
-            return self._begin_to_follow(client, message)
-
-    def _begin_to_follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
-        job = job_name(parse_ref(message.job).job) if message.job else ""
-        # Nothing is awaited from here to the registration, so no event falls in between.
-        if message.since >= 0:
-            for row in map(named, self._store.events(since_serial=message.since, limit=100_000)):
-                if not job or row["job"] == job:
-                    client.say(messages.News(message.id, row))
-        client.follows[message.id] = job
-        return {"following": job or "all"}
+            return await begin_to_follow(self._store, client, message)
 
     # -- answers ---------------------------------------------------------------------------
 
@@ -338,17 +332,8 @@ class Server:
 
     def written(self, writes: list[Write]) -> None:
         """Tell followers of the events that are now durable."""
-        followers = [c for c in self._clients if c.follows]
-        if not followers:
-            return
-        for write in writes:
-            if not isinstance(write, EventRow):
-                continue
-            row = named(msgspec.structs.asdict(write))
-            for client in followers:
-                for number, job in client.follows.items():
-                    if not job or job == row["job"]:
-                        client.say(messages.News(number, row))
+        if followers := [c for c in self._clients if c.follows]:
+            tell_followers(followers, writes)
 
     def silenced(self, error: OstlerError) -> None:
         """Answer everybody who waits with the cause, and let the agents come back later."""

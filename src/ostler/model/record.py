@@ -25,6 +25,7 @@ class Event(Struct, frozen=True, gc=False):
     node: str | None = None
     user: str | None = None
     text: str = ""  # one sentence
+    object: str | None = None  # what it is about, where that is neither a job nor a node
 
 
 class Accounting(Struct, frozen=True, gc=False):
@@ -66,7 +67,17 @@ class Blob(Struct, frozen=True):
     data: bytes
 
 
-Write = Job | Element | Allocation | Node | Event | Accounting | Setting | Blob
+class Subscriber(Struct, frozen=True):
+    """How far somebody has read the events. serial None: nobody reads under that name any more."""
+
+    uid: int
+    name: str
+    user: str
+    serial: int | None  # up to and including this one
+    at: float  # Unix seconds of the last acknowledgement
+
+
+Write = Job | Element | Allocation | Node | Event | Accounting | Setting | Blob | Subscriber
 
 
 class EndedElement(NamedTuple):
@@ -103,3 +114,4 @@ class Loaded(Struct):
     # Of ended jobs whose elements those of unfinished ones wait for: the elements that succeeded.
     successes: dict[int, list[int]] = {}
     used: list[Used] = []  # where shares count
+    subscribers: list[Subscriber] = []

@@ -96,6 +96,14 @@ ATTRIBUTES: dict[str, Attribute] = {
             "seconds without a step after which an `alloc` ends; 0: never",
             duration=True,
         ),
+        Attribute(
+            "events-lifetime",
+            90 * _DAY,
+            0,
+            10_000 * _DAY,
+            "seconds after which an event is removed; 0: never",
+            duration=True,
+        ),
         _text(
             "scheduler-policy",
             "easy",

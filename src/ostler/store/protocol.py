@@ -23,6 +23,9 @@ class Store(Protocol):
     def commit(self, writes: Sequence[Write], epoch: int) -> None:
         """Write all of it durably, or nothing; raise `StaleEpoch` when the role is over."""
 
+    def drop_events(self, epoch: int, before: float, below: int, limit: int) -> None:
+        """Remove the oldest events, some at a time."""
+
     def probe(self) -> None:
         """Return if writing works, after a commit that failed."""
 
@@ -95,6 +98,9 @@ class Store(Protocol):
         newest: bool = False,
     ) -> list[Row]:
         """Return events from a serial on, in order: the first, or the newest."""
+
+    def oldest_event(self) -> int:
+        """Return the lowest serial there is; 0 without events."""
 
     def history(self, job: JobId, element: int | None = None, *, limit: int = ...) -> list[Row]:
         """Return the newest events of a job; with an element, its own and the whole job's."""

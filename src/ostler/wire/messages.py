@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ostler.model.bounded import Count, Name
+from ostler.model.happening import Pattern
 from ostler.model.job import JobSpec, Link
 from ostler.model.limits import MAX_DEPENDENCIES, MAX_FEATURES, MAX_TOGETHER
 from ostler.model.orders import Held, Order, ReportRow
@@ -120,11 +121,36 @@ class Query(Struct, tag="query", omit_defaults=True):
 
 
 class Follow(Struct, tag="follow", omit_defaults=True):
-    """Send `News` with each event from `since` (a serial; -1: from now) on, or job's changes."""
+    """Send `News` with each event from `since` (a serial; -1: from now) on, or job's changes.
+
+    pattern: only events that it matches.
+    """
 
     id: int
     since: Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)] = -1
     job: str = ""
+    pattern: Pattern | None = None
+
+
+class Post(Struct, tag="post", omit_defaults=True):
+    """Report something as an event. Reply: {events: [row]}. kind: CLASS/TYPE; user: everybody may."""
+
+    id: int
+    kind: str
+    text: str
+    object: str = ""
+
+
+class Subscribe(Struct, tag="subscribe", omit_defaults=True):
+    """Begin to read events under a name, or look how far it was. Reply: {subscribers: [row]}.
+
+    serial: all up to this one was read. forget: nobody reads under that name any more.
+    """
+
+    id: int
+    name: str
+    serial: Annotated[int, Meta(ge=0, le=1 << 62)] | None = None
+    forget: bool = False
 
 
 class NodeWordSet(Struct, tag="node_word", omit_defaults=True):
@@ -235,6 +261,8 @@ Request = (
     | Read
     | Query
     | Follow
+    | Post
+    | Subscribe
     | NodeWordSet
     | Configure
     | Shutdown

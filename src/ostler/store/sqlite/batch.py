@@ -7,7 +7,7 @@ from typing import Any
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job
 from ostler.model.node import Node
-from ostler.model.record import Accounting, Blob, Event, Setting, Write
+from ostler.model.record import Accounting, Blob, Event, Setting, Subscriber, Write
 from ostler.store.sqlite import rows
 from ostler.store.sqlite.connection import SQL
 
@@ -25,6 +25,7 @@ class Batch:
             kept[kind][_KEYS[kind](write)] = write
         allocations = kept[Allocation].values()
         settings = kept[Setting].values()
+        readers = kept[Subscriber].values()
         # Parents before children: SQLite checks a reference with each row.
         self._statements: list[tuple[str, Sequence[Values]]] = [
             ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
@@ -39,6 +40,11 @@ class Batch:
             (
                 "put_attribute",
                 [(s.key, s.value, s.by, s.at) for s in settings if s.value is not None],
+            ),
+            ("drop_subscriber", [(r.uid, r.name) for r in readers if r.serial is None]),
+            (
+                "put_subscriber",
+                [(r.uid, r.name, r.user, r.serial, r.at) for r in readers if r.serial is not None],
             ),
         ]
 
@@ -63,4 +69,5 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Accounting: id,
     Setting: lambda w: w.key,
     Blob: lambda w: w.digest,
+    Subscriber: lambda w: (w.uid, w.name),
 }

@@ -122,6 +122,10 @@ class Reads:
         """
         return self._events(since_serial, job, element, node, limit, newest=newest, wide=False)
 
+    def oldest_event(self) -> int:
+        """Return the lowest serial there is; 0 without events."""
+        return int(self._values("oldest_event")[0][0])
+
     def history(self, job: JobId, element: int | None = None, *, limit: int = LIMIT) -> list[Row]:
         """Return the newest events of a job; with an element, its own and the whole job's."""
         return self._events(0, job, element, None, limit, newest=True, wide=True)

@@ -275,7 +275,10 @@ def accounting_values(a: Accounting) -> Values:
 
 def event_values(e: Event) -> Values:
     """Return the row of an event."""
-    return (e.serial, e.at, e.kind, e.job, e.element, e.allocation, e.node, e.user, e.text)
+    return (
+        *(e.serial, e.at, e.kind, e.job, e.element, e.allocation, e.node, e.user, e.text),
+        e.object,
+    )
 
 
 def node_values(node: Node) -> Values:

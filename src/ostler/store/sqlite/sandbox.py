@@ -43,6 +43,7 @@ TABLES = (
     "partitions",
     "roles",
     "steps",
+    "subscribers",
 )
 ADMIN_TABLES = ("blobs",)
 

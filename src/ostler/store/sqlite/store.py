@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.job import Job
-from ostler.model.record import EndedElement, Loaded, Used, Write
+from ostler.model.record import EndedElement, Loaded, Subscriber, Used, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
@@ -100,6 +100,17 @@ class SqliteStore(Reads):
                 if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
                     raise _stale(epoch)
                 batch.write(self._writer)
+
+    def drop_events(self, epoch: int, before: float, below: int, limit: int) -> None:
+        """Remove the oldest events, at most `limit` of them, but never the newest.
+
+        before: Unix seconds. below: a serial. Raises `StaleEpoch` and `NotNow` as `commit` does.
+        """
+        values = {"before": before, "below": below, "limit": limit}
+        with explained(self.path), self._writing, transaction(self._writer):
+            if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
+                raise _stale(epoch)
+            self._writer.execute(SQL["drop_events"], values)
 
     def probe(self) -> None:
         """Write something that changes nothing; raise `NotNow` while writing does not work."""
@@ -214,6 +225,7 @@ class SqliteStore(Reads):
             next_event=self._number("next_event"),
             successes=self._successes(jobs),
             used=self._used(settings),
+            subscribers=[Subscriber(*row) for row in self._writer.execute(SQL["subscribers"])],
         )
 
     def _used(self, settings: dict[str, str]) -> list[Used]:

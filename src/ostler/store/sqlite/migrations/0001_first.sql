@@ -197,11 +197,22 @@ CREATE TABLE events (
   allocation INTEGER, -- the allocation it is about; NULL: none
   node TEXT, -- the node it is about; NULL: none
   user TEXT, -- who did it or whose it is; NULL: nobody's
-  text TEXT NOT NULL -- one sentence
+  text TEXT NOT NULL, -- one sentence
+  object TEXT -- what it is about, where that is neither a job nor a node; NULL: nothing else
 ) STRICT;
 
 CREATE INDEX events_of_job ON events (job) WHERE job IS NOT NULL;
 CREATE INDEX events_of_node ON events (node) WHERE node IS NOT NULL;
+
+CREATE TABLE subscribers (
+  -- How far each subscriber of `ostler events --subscribe` has read the events.
+  uid INTEGER NOT NULL, -- whose subscriber it is
+  name TEXT NOT NULL, -- chosen by that user
+  user TEXT NOT NULL, -- the user's name
+  serial INTEGER NOT NULL, -- of the last event that was acknowledged
+  at REAL NOT NULL, -- when that was
+  PRIMARY KEY (uid, name)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE nodes (
   -- One row for each node that ever was in the machine.

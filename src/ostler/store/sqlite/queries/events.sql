@@ -1,6 +1,6 @@
 -- name: add_event
-INSERT INTO events (serial, at, kind, job, element, allocation, node, user, text)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO events (serial, at, kind, job, element, allocation, node, user, text, object)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: next_event
 SELECT coalesce(max(serial), 0) + 1 FROM events;
 -- name: events_first
@@ -32,3 +32,10 @@ SELECT * FROM events INDEXED BY events_of_node
 SELECT * FROM events INDEXED BY events_of_node
  WHERE node = :node AND serial >= :since
  ORDER BY serial DESC LIMIT :limit;
+-- name: oldest_event
+SELECT coalesce(min(serial), 0) FROM events;
+-- name: drop_events
+-- The oldest, some at a time. The newest stays whatever its age: its serial must not come again.
+DELETE FROM events WHERE serial IN (
+  SELECT serial FROM (SELECT serial, at FROM events ORDER BY serial LIMIT :limit)
+   WHERE at < :before AND serial < :below AND serial < (SELECT max(serial) FROM events));

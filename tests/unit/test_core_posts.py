@@ -1,0 +1,137 @@
+"""Events that people post, patterns of events, and subscribers who read them all."""
+
+import pytest
+
+from ostler.core.events import Configured, Posted, Subscribed
+from ostler.core.posts import droppable
+from ostler.model.errors import Missing, OstlerError, Refused, UsageError
+from ostler.model.happening import Pattern, parse_kind, parse_pattern
+from ostler.model.record import Event, Subscriber
+from tests.unit.core_kit import ANN, BOB, ROOT, Box, saved
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box(("n1",))
+
+
+def posted(box: Box) -> list[Event]:
+    return [w for w in saved(box.done) if isinstance(w, Event) and w.user == "root"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        (Pattern(), True),
+        (Pattern("node"), True),
+        (Pattern("node", "status"), True),
+        (Pattern("", "status", "n0*"), True),
+        (Pattern("node", "status", "n05", "running -> *"), True),
+        (Pattern(text="no_agent"), True),
+        (Pattern("job"), False),
+        (Pattern("node", "word"), False),
+        (Pattern(object="n0"), False),
+        (Pattern(text="no_agent*"), False),
+    ],
+)
+def test_a_pattern_matches_where_each_part_does_or_is_empty(pattern: Pattern, meant: bool) -> None:  # noqa: FBT001
+    event = Event(1, 0.0, "node-status", node="n05", text="running -> no_agent")
+    assert pattern.matches(event) is meant
+
+
+def test_a_job_is_meant_with_its_elements_and_an_element_alone() -> None:
+    event = Event(1, 0.0, "element-pending", job=12, element=3)
+    assert [Pattern(object=o).matches(event) for o in ("12", "12_3", "12_*", "12_4")] == [
+        *(True, True, True, False)
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["node", "node/", "/status", "Node/up", "a-b/c", "a/b c", "x" * 99]
+)
+def test_a_kind_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_kind(text)
+
+
+def test_a_pattern_may_name_a_class_alone_and_nothing_else_than_one_could() -> None:
+    assert parse_pattern("node") == Pattern("node")
+    with pytest.raises(UsageError):
+        parse_pattern("no de")
+
+
+def test_an_operator_posts_about_a_node_a_job_or_anything(box: Box) -> None:
+    job = box.submit()
+    for kind, about in (("node/hot", "n1"), ("job/slow", f"{job}"), ("raid/lost", "sda")):
+        assert box.ask(Posted, ROOT, kind, about, "see to it")["events"][0]["kind"]
+    told = [(e.kind, e.node, e.job, e.object) for e in posted(box)]
+    assert told == [
+        *(("node-hot", "n1", None, None), ("job-slow", None, job, None)),
+        ("raid-lost", None, None, "sda"),
+    ]
+
+
+def test_a_user_posts_of_class_user_only(box: Box) -> None:
+    serial = box.ask(Posted, ANN, "user/backup", "home", "made")["events"][0]["serial"]
+    assert serial == box.machine.state.next_event - 1
+    with pytest.raises(Refused, match="ann may not post events of class 'node'"):
+        box.ask(Posted, ANN, "node/status", "n1", "gone")
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "x" * 1001, "\x1b[31m"])
+def test_a_post_is_one_line_of_text(box: Box, text: str) -> None:
+    with pytest.raises(UsageError):
+        box.ask(Posted, ROOT, "user/x", "", text)
+
+
+def read_to(box: Box, serial: int | None = None, **more: bool) -> int | None:
+    found: int | None = box.ask(Subscribed, ANN, "mirror", serial, **more)["subscribers"][0][
+        "serial"
+    ]
+    return found
+
+
+def test_a_subscriber_goes_on_after_the_last_event_that_it_acknowledged(box: Box) -> None:
+    began = read_to(box)
+    assert began == box.machine.state.next_event - 1
+    box.ask(Posted, ANN, "user/a", "", "one")
+    assert read_to(box) == began  # R-RMS-8: what was not acknowledged comes again
+    assert read_to(box, began + 1) == began + 1
+    assert read_to(box) == began + 1
+    rows = [w for w in saved(box.done) if isinstance(w, Subscriber)]
+    assert [row.serial for row in rows] == [began, began + 1]
+
+
+def test_what_was_not_told_yet_cannot_be_acknowledged_nor_the_past_again(box: Box) -> None:
+    began = read_to(box) or 0
+    for serial in (began - 1, began + 1):
+        with pytest.raises(UsageError, match="cannot acknowledge"):
+            read_to(box, serial)
+
+
+def test_a_subscriber_is_its_users_own_and_can_be_forgotten(box: Box) -> None:
+    read_to(box)
+    with pytest.raises(Missing):
+        box.ask(Subscribed, BOB, "mirror", 1)
+    read_to(box, forget=True)
+    assert not box.machine.state.subscribers
+    with pytest.raises(Missing):
+        read_to(box, forget=True)
+
+
+def test_a_user_has_a_bounded_number_of_subscribers(box: Box) -> None:
+    for number in range(32):
+        box.ask(Subscribed, ANN, f"s{number}")
+    with pytest.raises(OstlerError, match="32 subscribers"):
+        box.ask(Subscribed, ANN, "one more")
+    box.ask(Subscribed, BOB, "mine")
+
+
+def test_events_go_after_their_lifetime_and_never_with_none(box: Box) -> None:
+    day = 86_400
+    box.ask(Configured, ROOT, "events-lifetime", "2d")
+    found = droppable(box.machine.state, 10.0 * day)
+    assert found is not None
+    assert found[0] == 8.0 * day
+    box.ask(Configured, ROOT, "events-lifetime", "0")
+    assert droppable(box.machine.state, 10.0 * day) is None
