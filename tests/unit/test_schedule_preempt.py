@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from ostler.schedule.engine import Engine
-from ostler.schedule.preempt import Fits, Needy, Running, may_preempt, preempt
+from ostler.schedule.preempt import Fits, Needy, Running, line, may_preempt, preempt
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.schedule.snapshot import (
     Delta,
@@ -38,7 +38,7 @@ RULES = Rules(
 def runs(
     number: int, partition: str = "low", priority: int = 50, at: float = 0.0, **more: bool
 ) -> Running:
-    return Running(number, partition, priority, at, N1, **more)
+    return Running(number, partition, priority, at, N1, **{"halts": True, **more})
 
 
 def count(need: int, sizes: dict[int, int] | None = None) -> Fits:
@@ -48,7 +48,7 @@ def count(need: int, sizes: dict[int, int] | None = None) -> Fits:
 
 
 def victims(job: Needy, running: Sequence[Running], fits: Fits) -> list[int]:
-    return [line.alloc for line in preempt(RULES, job, running, N1, fits, NOW)]
+    return [each.alloc for each in preempt(RULES, job, running, N1, fits, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,9 @@ def victims(job: Needy, running: Sequence[Running], fits: Fits) -> list[int]:
         ("main", 50, runs(1, "long", at=NOW - 599, again=True), False),
         ("main", 50, runs(1, "long", at=NOW - 600, again=True), True),
         ("main", 50, runs(1, suspended=True), False),
+        ("top", 50, runs(1, "main", halts=False), False),
+        ("main", 50, runs(1, "long", at=NOW, stands=True), True),
+        ("low", 100, runs(1, stands=True), False),
         ("main", 50, runs(1, leaving=True), False),
     ],
 )
@@ -114,7 +117,8 @@ def test_a_job_that_fits_once_others_have_left_preempts_nobody() -> None:
 
 def test_how_is_what_the_partition_of_the_victim_says() -> None:
     running = [runs(1), runs(2, "main"), runs(3, "long", again=True)]
-    assert preempt(RULES, JOB, running, N1, count(3), NOW) == [
+    found = preempt(RULES, JOB, running, N1, count(3), NOW)
+    assert [line(RULES, each, 9) for each in found] == [
         Preempt(3, Preemption.REQUEUE, 9, -1),
         Preempt(1, Preemption.CANCEL, 9, 5),
         Preempt(2, Preemption.SUSPEND, 9, -1),
@@ -135,6 +139,8 @@ def test_victims_suffice_and_none_could_be_spared() -> None:
                 frozenset(chance.sample(nodes, chance.randint(1, 3))),
                 again=chance.random() < 0.7,
                 leaving=chance.random() < 0.1,
+                halts=chance.random() < 0.8,
+                stands=chance.random() < 0.1,
             )
             for number in range(chance.randint(0, 9))
         ]
@@ -146,9 +152,7 @@ def test_victims_suffice_and_none_could_be_spared() -> None:
             )
 
         useful = frozenset(node for node in nodes if need[node])
-        lines = preempt(RULES, JOB, running, useful, fits, NOW)
-        by_number = {each.alloc: each for each in running}
-        chosen = [by_number[line.alloc] for line in lines]
+        chosen = preempt(RULES, JOB, running, useful, fits, NOW)
         leaving = [each for each in running if each.leaving]
         able = [each for each in running if may_preempt(RULES, JOB, each, NOW)]
         assert all(each in able for each in chosen)
@@ -228,6 +232,11 @@ def test_a_plan_makes_room_for_who_waits_first() -> None:
 def test_a_plan_preempts_as_the_partition_says(
     waiting: WaitingView, rules: PartitionRules, count: int
 ) -> None:
-    runs = [replace(running(n, [2 * n, 2 * n + 1], memory=2 << 30), again=True) for n in (0, 1)]
+    runs = [
+        replace(running(n, [2 * n, 2 * n + 1], memory=2 << 30), again=True, halts=True)
+        for n in (0, 1)
+    ]
     _, lines = pressed([waiting], runs, rules)
-    assert len(lines) == count
+    assert len([line for line in lines if isinstance(line, Preempt)]) == count
+    starts = [line.job for line in lines if isinstance(line, Start)]
+    assert starts == ([9] if count and rules.preemption is Preemption.SUSPEND else [])

@@ -9,19 +9,19 @@ from ostler.core import steps, ties
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
+from ostler.core.halts import freeze, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
 from ostler.core.over import REQUEUE
-from ostler.core.planning import thaw
 from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import Ref
-from ostler.model.orders import SignalTasks, SuspendShare
+from ostler.model.orders import SignalTasks
 from ostler.model.ranges import RangeSet
-from ostler.model.states import AllocationState, JobState, Result
+from ostler.model.states import AllocationState, JobState, Result, Suspender
 
 MAX_SIGNAL = 64
 MAX_STATUS = 255
@@ -226,49 +226,51 @@ def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     alive(s, entry, "suspend")
     if entry.job.holds:
         raise Refused(f"{ref} is an allocation, in which nothing runs by itself", hint=_STEPS)
-    count = 0
+    count, by = 0, _suspender(entry, event)
     for alloc, _ in _allocations(s, entry, ref, running=True):
-        if alloc.resuming:
-            s.put(replace(alloc, resuming=False))
-        count += alloc.state is AllocationState.SUSPENDED
-        if alloc.state is not AllocationState.READY or not alloc.started:
-            continue
-        count += 1
-        for place in alloc.placements:
-            if not entry.job.spec.within:  # a step's CPUs stay with its allocation
-                s.nodes[place.node].books.give_cpus(place)
-                s.marks.nodes.add(place.node)
-            s.send(place.node, SuspendShare(alloc.id))
-        if not entry.job.spec.within:
-            s.used(now, entry.job, alloc)
-        frozen = replace(alloc, state=AllocationState.SUSPENDED, suspended_at=now)
-        if alloc.slot:
-            drain(s, entry, frozen)
-        else:
-            s.put(frozen)
-            record = replace(entry.touched[alloc.element], state=JobState.SUSPENDED)
-            entry.touched[alloc.element] = record
+        if alloc.state is AllocationState.SUSPENDED:
+            count += 1
+            if alloc.suspended_by is not Suspender.ADMIN:
+                s.put(replace(alloc, resuming=False, suspended_by=by, gave_way_to=0))
+        elif alloc.state is AllocationState.READY and alloc.started:
+            count += 1
+            freeze(s, now, entry, alloc, by)
     if not count:
         raise NotNow(f"no task of {ref} runs at present; it is {entry.job.state}")
     settle(s, now, entry, why=f"suspended by {event.caller.user}")
     return "suspended"
 
 
-def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  # noqa: ARG001
+def _suspender(entry: Entry, event: Acted) -> Suspender:
+    return Suspender.USER if event.caller.uid == entry.job.uid else Suspender.ADMIN
+
+
+def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Let what is suspended go on as soon as its own CPUs are free."""
     alive(s, entry, "resume")
-    count = 0
-    for alloc, _ in _allocations(s, entry, ref, running=True):
-        if alloc.state is AllocationState.SUSPENDED and entry.job.spec.within:
+    count, by = 0, _suspender(entry, event)
+    halted = [
+        alloc
+        for alloc, _ in _allocations(s, entry, ref, running=True)
+        if alloc.state is AllocationState.SUSPENDED
+    ]
+    for alloc in halted:
+        if alloc.suspended_by is Suspender.SCHEDULER:
+            continue
+        if alloc.suspended_by is Suspender.ADMIN and by is Suspender.USER:
+            raise Refused(
+                f"an administrator suspended {ref}; {event.caller.user} may not resume it",
+                hint="ask an administrator",
+            )
+        if entry.job.spec.within:
             thaw(s, now, entry, alloc)
-            count += 1
-        elif alloc.state is AllocationState.SUSPENDED:
+        else:
             s.put(replace(alloc, resuming=True))
-            count += 1
-    if not count:
+        count += 1
+    if not halted:
         raise NotNow(f"nothing of {ref} is suspended; it is {entry.job.state}")
-    s.changed = True
-    return "goes on when its CPUs are free"
+    s.changed = s.changed or bool(count)
+    return "goes on when its CPUs are free" if count else "goes on by itself when its CPUs are free"
 
 
 def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:

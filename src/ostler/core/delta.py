@@ -5,12 +5,12 @@ from math import inf
 from typing import TypeVar
 
 from ostler.core.entry import Entry
-from ostler.core.rules import rules_of
+from ostler.core.halts import can_halt
 from ostler.core.slots import may_be_taken_at, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import STEPS_FROM
-from ostler.model.states import Rule
+from ostler.model.states import Rule, Suspender
 from ostler.schedule.snapshot import (
     Delta,
     NodeView,
@@ -36,7 +36,7 @@ def snapshot(s: State, now: float) -> Snapshot:
         if number < STEPS_FROM and (view := waiting_view(s, now, entry))
     ]
     nodes = [_node_view(entry) for entry in s.nodes.values()]
-    rules = rules_of(s.settings)
+    rules = s.rules
     return Snapshot(
         nodes,
         running,
@@ -47,6 +47,7 @@ def snapshot(s: State, now: float) -> Snapshot:
         licences=rules.licences,
         rules=rules,
         standings=s.standings,
+        turned=dict(s.turned),
     )
 
 
@@ -62,7 +63,7 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
     if marks.everything:
         marks.everything, found.reset = False, True
         marks.nodes, marks.allocations, marks.jobs = set(s.nodes), set(s.allocations), set(s.jobs)
-        marks.resuming = marks.rules = marks.standings = True
+        marks.resuming = marks.rules = marks.standings = marks.turned = True
     names = _take(marks.nodes, most)
     found.nodes = [_node_view(s.nodes[name]) for name in names]
     numbers = _take(marks.allocations, most - len(names))
@@ -84,8 +85,10 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
         found.resuming, marks.resuming = _resuming(s), False
     if marks.standings:
         found.standings, marks.standings = s.standings, False
+    if marks.turned:
+        found.turned, marks.turned = dict(s.turned), False
     if marks.rules:
-        found.rules, marks.rules = rules_of(s.settings), False
+        found.rules, marks.rules = s.rules, False
     return found
 
 
@@ -137,6 +140,8 @@ def _running(s: State, alloc: Allocation) -> RunningView:
         started_at=begun(alloc),
         again=job.spec.requeue,
         leaving=bool(alloc.cause),
+        halts=can_halt(s, entry, alloc),
+        halted_at=alloc.suspended_at if alloc.suspended_by is Suspender.SCHEDULER else None,
     )
 
 
@@ -163,7 +168,10 @@ def _rank(entry: Entry) -> Rank:
 
 def _resuming(s: State) -> list[ResumeView]:
     allocs = sorted((s.allocations[n] for n in s.resuming), key=lambda a: (a.job, a.id))
-    return [ResumeView(a.id, a.job, a.placements, _left(a)) for a in allocs]
+    return [
+        ResumeView(a.id, a.job, a.placements, _left(a), a.suspended_by is Suspender.SCHEDULER)
+        for a in allocs
+    ]
 
 
 def _left(alloc: Allocation) -> float:

@@ -8,7 +8,6 @@ from msgspec import to_builtins
 
 from ostler.core.delta import snapshot, waiting_view
 from ostler.core.entry import Entry
-from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.core.steps import why_waits
 from ostler.core.ties import tie
@@ -17,13 +16,13 @@ from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
-from ostler.model.states import JobState, Rule
+from ostler.model.states import JobState, Rule, Suspender
 from ostler.schedule.engine import plan
 from ostler.schedule.outlook import outlook
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.question import Answered, Question, answer_from
 from ostler.schedule.snapshot import Explanation, Start, WaitingView
-from ostler.schedule.words import counted
+from ostler.schedule.words import counted, jobs
 
 Row = dict[str, Any]
 
@@ -57,9 +56,11 @@ def prepare(s: State, now: float, ref: Ref) -> Row | Prepared:
     if entry.job.reason:
         row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
     parts = priority_parts(s, now, waiting_view(s, now, entry))
+    way = _gives_way(s, entry.job.id)
 
     def finish(found: Answered) -> Row:
-        return explained(row, found.after, parts)
+        told = explained(row, found.after, parts)
+        return told | {"reason": f"{told['reason']}; {way}"} if way else told
 
     return Prepared(Question(entry.job.id), finish)
 
@@ -115,7 +116,7 @@ def priority_parts(s: State, now: float, view: WaitingView | None) -> dict[str, 
     if view is None:
         return {}
     cpus = sum(len(entry.node.facts.cpus) for entry in s.nodes.values())
-    return Scorer(rules_of(s.settings), now, cpus, by_standing(s.standings)).parts(view, now)
+    return Scorer(s.rules, now, cpus, by_standing(s.standings)).parts(view, now)
 
 
 def _known(s: State, now: float, ref: Ref, entry: Entry) -> tuple[Row, bool]:
@@ -201,18 +202,19 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
         return {"reason": f"{silent}, and it is not started elsewhere", "unknown_since": since}
     if alloc.cause:
         return {"reason": f"it is being ended on {where}: {alloc.why}"}
-    if any(a.resuming for a in allocs):
-        cpus = ", ".join(f"{p.node}: {','.join(map(str, p.cpus))}" for p in alloc.placements)
+    if (late := next((a for a in allocs if a.resuming), None)) is not None:
         return {
             "rule": "resources",
-            "reason": f"it waits until its own CPUs are free again ({cpus})",
-            "blockers": _users_of(s, alloc.id),
+            "reason": _why_stands(late),
+            "blockers": _users_of(s, late.id),
             "to_start_now": "end or suspend what uses these CPUs",
         }
     if alloc.suspended_at is not None:
+        by_admin = alloc.suspended_by is Suspender.ADMIN
+        by, asks = ("an administrator", "an administrator: ") if by_admin else ("its owner", "")
         return {
-            "reason": f"it is suspended on {where} and keeps its memory",
-            "to_start_now": f"`ostler resume {entry.job.name}`",
+            "reason": f"it was suspended on {where} by {by} and keeps its memory",
+            "to_start_now": f"{asks}`ostler resume {entry.job.name}`",
         }
     begun = alloc.since if alloc.slot and alloc.running >= 0 else alloc.started_at
     if alloc.started_at is None or begun is None:
@@ -222,6 +224,27 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
         left = begun + alloc.suspended + alloc.time_limit - now
         limit = f"; its time limit ends it in {max(left, 0):.0f} s at the latest"
     return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}"}
+
+
+def _why_stands(alloc: Allocation) -> str:
+    cpus = ", ".join(f"{p.node}: {','.join(map(str, p.cpus))}" for p in alloc.placements)
+    if alloc.suspended_by is not Suspender.SCHEDULER:
+        return f"it waits until its own CPUs are free again ({cpus})"
+    if not alloc.gave_way_to:
+        return (
+            f"others have their turn on its CPUs ({cpus}); it goes on by itself when it has its own"
+        )
+    way = f"it gave way to job {alloc.gave_way_to}"
+    return f"{way} and goes on by itself when its own CPUs are free again ({cpus})"
+
+
+def _gives_way(s: State, number: int) -> str:
+    """Say who is being ended so that a job may start; empty if nobody is."""
+    leaving = {a.job for a in s.allocations.values() if a.cause and a.gave_way_to == number}
+    if not leaving:
+        return ""
+    give = "gives" if len(leaving) == 1 else "give"
+    return f"{jobs([str(job) for job in sorted(leaving)])} {give} way to it"
 
 
 def _users_of(s: State, number: int) -> list[str]:

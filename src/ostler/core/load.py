@@ -37,7 +37,8 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
         entry.touched[element.index] = element
         if element.held_by:
             entry.waiting.discard(element.index)
-    s.ledger = Ledger(rules_of(s.settings).shares)
+    s.rules = rules_of(s.settings)
+    s.ledger = Ledger(s.rules.shares)
     for used in loaded.used:
         account, seconds = (used.project, used.user), used.ended_at - used.began_at
         s.ledger.charge(account, used.cpu_seconds / seconds, used.began_at, used.ended_at)

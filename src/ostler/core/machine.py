@@ -174,6 +174,7 @@ def _on_configured(s: State, now: float, event: Configured) -> None:
     s.save(Setting(event.key, text, event.caller.user, now))
     said = f"unset {event.key}" if text is None else f"set {event.key} to {text}"
     s.note(now, "setting", f"{event.caller.user} {said}", user=event.caller.user)
+    s.rules = rules_of(s.settings)
     s.marks.rules = s.changed = True
     row = {"key": event.key, "value": value}
     s.effects.append(Reply(event.to, {"settings": [row]}))

@@ -12,7 +12,7 @@ class Marks:
 
     __slots__ = (
         "_due", "_due_at", "allocations", "everything", "jobs", "nodes", "number", "resuming", "rules",
-        "standings",
+        "standings", "turned",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -24,13 +24,15 @@ class Marks:
         self.resuming = False  # the list of those that are to go on
         self.rules = False
         self.standings = False  # how all stand by their share
+        self.turned = False  # when time slices ended
         self._due: list[tuple[float, int]] = []
         self._due_at: dict[int, float] = {}
 
     def __bool__(self) -> bool:
         """Say whether there is anything to tell, time aside."""
         listed = self.nodes or self.allocations or self.jobs
-        return bool(listed or self.resuming or self.rules or self.standings or self.everything)
+        other = self.resuming or self.rules or self.standings or self.turned or self.everything
+        return bool(listed or other)
 
     def later(self, job: int, at: float | None) -> None:
         """Mark a job when that time has come, and not when it was said before; None: not at all."""

@@ -60,12 +60,15 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     _recount(s, entry)
     entry.connected = True
     s.marks.nodes.add(event.node)
+    s.marks.allocations.update(entry.allocations)  # they can be suspended now
     s.save(entry.node)
     if old.status is not NodeStatus.RUNNING:
         s.note(now, "node-status", f"{old.status} -> running", node=event.node)
     s.effects.append(Welcomed(event.node))
     held = {h.alloc: h for h in event.holds}
-    for number in sorted(entry.allocations):
+    # What stands still is told to first, for others go on with its CPUs.
+    runs = {n: s.allocations[n].suspended_at is None for n in entry.allocations}
+    for number in sorted(entry.allocations, key=lambda n: (runs[n], n)):
         alloc = s.allocations[number]
         if s.jobs[alloc.job].job.holds:
             continue  # only its steps are known there
@@ -181,6 +184,7 @@ def on_gone(s: State, now: float, event: AgentGone) -> None:
         return
     entry.connected = False
     s.marks.nodes.add(event.node)
+    s.marks.allocations.update(entry.allocations)
     status = NodeStatus.NO_AGENT if event.reachable else NodeStatus.UNREACHABLE
     old = entry.node
     if old.status is status:

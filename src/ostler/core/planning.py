@@ -7,20 +7,20 @@ from msgspec.structs import replace
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
+from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
 from ostler.core.over import REQUEUE
-from ostler.core.slots import drain, feed, take_back
+from ostler.core.slots import drain, take_back
 from ostler.core.state import NO_JOB, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.ids import STEPS_FROM
-from ostler.model.orders import ResumeShare, StartTasks
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState, JobState, Result, Rule
+from ostler.model.states import Result, Rule, Suspender
 from ostler.schedule.explain import explain
 from ostler.schedule.rules import Preemption
-from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Start, Wait
+from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Start, Suspend, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
 _MANY = 1_000  # jobs or nodes with which there is no time for full explanations
@@ -51,6 +51,8 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
                 _resume(s, now, line)
             elif isinstance(line, Preempt):
                 _preempt(s, now, line)
+            elif isinstance(line, Suspend):
+                _suspend(s, now, line)
             else:
                 _start(s, now, line, alike=left[line.job])
                 left[line.job] -= 1
@@ -66,6 +68,8 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
             drain(s, s.jobs[alloc.job], alloc)
     for number, wait in plan.waits.items():
         _waits(s, number, wait)
+    for partition in plan.turned:
+        s.turned[partition], s.marks.turned = now, True
     if plan.wake is not None and not now < s.plan_at <= plan.wake:
         s.plan_at = plan.wake
         s.wake(plan.wake, NO_JOB)
@@ -194,48 +198,35 @@ def _resume(s: State, now: float, line: Resume) -> None:
     thaw(s, now, entry, alloc)
 
 
+def _suspend(s: State, now: float, line: Suspend) -> None:
+    """Let an allocation stand still, for another has its turn."""
+    entry, alloc = _one_that_runs(s, line.alloc)
+    if not can_halt(s, entry, alloc):
+        raise Refused(f"allocation {alloc.id} cannot stand still now: it is {alloc.state}")
+    freeze(s, now, entry, alloc, Suspender.SCHEDULER, drains=False)
+    settle(s, now, entry, why="other jobs have their turn on its CPUs")
+
+
 def _preempt(s: State, now: float, line: Preempt) -> None:
-    """End what is to give way; only a person can let it stand still."""
-    alloc = s.allocations.get(line.alloc)
-    if alloc is None or alloc.cause or alloc.job >= STEPS_FROM:
-        raise Refused(f"allocation {line.alloc} cannot give way: it has ended, or ends already")
-    entry, why = s.jobs[alloc.job], f"it gave way to job {line.job}"
+    """Suspend or end what is to give way."""
+    entry, alloc = _one_that_runs(s, line.alloc)
+    why = f"it gave way to job {line.job}"
     match line.how:
+        case Preemption.SUSPEND if can_halt(s, entry, alloc):
+            freeze(s, now, entry, alloc, Suspender.SCHEDULER, job=line.job)
         case Preemption.CANCEL:
-            release(s, alloc, Result.CANCELLED, why, line.grace)
+            s.put(replace(alloc, gave_way_to=line.job))
+            release(s, s.allocations[alloc.id], Result.CANCELLED, why, line.grace)
         case Preemption.REQUEUE if entry.job.spec.requeue:
-            release(s, alloc, REQUEUE, why, line.grace)
+            s.put(replace(alloc, gave_way_to=line.job))
+            release(s, s.allocations[alloc.id], REQUEUE, why, line.grace)
         case _:
             raise Refused(f"allocation {line.alloc} cannot give way by {line.how}")
     settle(s, now, entry, why=why)
 
 
-def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
-    """Let a suspended allocation go on; its CPUs are free."""
-    for place in alloc.placements:
-        if not entry.job.spec.within:
-            s.nodes[place.node].books.take_cpus(place)
-            s.marks.nodes.add(place.node)
-        if place.node in alloc.freed:
-            continue
-        s.send(place.node, ResumeShare(alloc.id))
-        if len(alloc.nodes) > 1:  # it may have been suspended before it could be told to start
-            s.send(place.node, StartTasks(alloc.id))
-    if not entry.job.spec.within:
-        s.uses(now, entry.job, alloc)
-    paused = now - (alloc.suspended_at if alloc.suspended_at is not None else now)
-    alloc = s.put(
-        replace(
-            alloc,
-            state=AllocationState.READY,
-            suspended_at=None,
-            suspended=alloc.suspended + paused,
-            resuming=False,
-        )
-    )
-    if alloc.slot and not alloc.chunk:  # all that it held ended unheard of, before it stood still
-        feed(s, now, entry, alloc)
-    elif not alloc.slot:
-        record = replace(entry.touched[alloc.element], state=JobState.RUNNING)
-        entry.touched[alloc.element] = record
-    settle(s, now, entry)
+def _one_that_runs(s: State, number: int) -> tuple[Entry, Allocation]:
+    alloc = s.allocations.get(number)
+    if alloc is None or alloc.cause or alloc.job >= STEPS_FROM:
+        raise Refused(f"allocation {number} cannot give way: it has ended, or ends already")
+    return s.jobs[alloc.job], alloc

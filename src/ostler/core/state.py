@@ -10,7 +10,6 @@ from ostler.core.books import Books
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.marks import Marks
-from ostler.core.rules import rules_of
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
@@ -27,7 +26,7 @@ from ostler.model.states import (
     NodeStatus,
     NodeWord,
 )
-from ostler.schedule.rules import ShareRules
+from ostler.schedule.rules import Rules, ShareRules
 from ostler.schedule.shares import Ledger, rate
 from ostler.schedule.snapshot import Standing
 
@@ -112,6 +111,7 @@ class State:
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
+        self.rules = Rules()
         self.user_cpus: dict[str, int] = {}
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
         self.ledger = Ledger(ShareRules())
@@ -134,6 +134,7 @@ class State:
         self.changed = True
         self.marks = Marks()
         self.refused_late = 0  # lines of plans that were legal when their planning began
+        self.turned: dict[str, float] = {}  # partition -> Unix seconds of its last time slice's end
         self.plan_at = 0.0  # Unix seconds at which time alone changes the plan
         self.resuming: set[AllocationId] = set()  # suspended ones that are to go on
         self.effects: list[Effect] = []
@@ -254,7 +255,7 @@ class State:
 
     def rank(self, now: float) -> bool:
         """Work out anew how all stand by their share, if that is due; say whether it was."""
-        rules = rules_of(self.settings)
+        rules = self.rules
         if rules.shares != self.ledger.rules:
             self.ledger.change(rules.shares, now)
         if not rules.weights.share:

@@ -10,7 +10,7 @@ from ostler.core.moves import total_state
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, job_name
-from ostler.model.states import AllocationState, JobState, Rule
+from ostler.model.states import AllocationState, JobState, Rule, Suspender
 
 
 def violations(s: State) -> Iterator[str]:
@@ -81,6 +81,11 @@ def allocation_violations(s: State, alloc: Allocation) -> Iterator[str]:
         yield f"{name} is {alloc.state} with {len(alloc.freed)} of {len(alloc.nodes)} nodes freed"
     if alloc.state is AllocationState.SUSPENDED and alloc.suspended_at is None:
         yield f"{name} is suspended since no time"
+    if (alloc.suspended_at is None) != (alloc.suspended_by is None):
+        yield f"{name} is suspended since {alloc.suspended_at} by {alloc.suspended_by}"
+    stands_by = alloc.state is AllocationState.SUSPENDED and not alloc.resuming
+    if stands_by and alloc.suspended_by is Suspender.SCHEDULER:
+        yield f"{name} was suspended by a scheduler, and is not to go on"
     if (alloc.state is AllocationState.RELEASING) != bool(alloc.cause):
         yield f"{name} is {alloc.state} with the cause {alloc.cause!r}"
     if alloc.started != (alloc.started_at is not None):

@@ -9,7 +9,7 @@ from ostler.model.ids import AllocationId, JobId
 from ostler.model.job import TaskExit, Usage
 from ostler.model.orders import Spans
 from ostler.model.resources import Placement
-from ostler.model.states import AllocationState
+from ostler.model.states import AllocationState, Suspender
 
 
 class Allocation(Struct, frozen=True):
@@ -31,8 +31,10 @@ class Allocation(Struct, frozen=True):
     why: str = ""  # the sentence that goes with the cause
     time_limit: int = 0  # seconds; 0: none
     suspended_at: float | None = None
+    suspended_by: Suspender | None = None
     suspended: float = 0.0  # seconds so far
-    resuming: bool = False  # its owner wants it to go on as soon as its CPUs are free
+    resuming: bool = False  # it is to go on as soon as its CPUs are free
+    gave_way_to: int = 0  # the job for which a scheduler suspended or ended it; 0: for none
     tasks: tuple[TaskExit, ...] = ()  # of the nodes that are freed
     usage: Usage = Usage()  # of the nodes that are freed
     end_cause: str = ""  # what ended it, as a node told; empty: its tasks ended by themselves

@@ -43,6 +43,14 @@ class AllocationState(StrEnum):
     RELEASED = "released"
 
 
+class Suspender(StrEnum):
+    """Who has suspended an allocation, and so who may let it go on."""
+
+    USER = "user"  # its owner
+    ADMIN = "admin"  # somebody who may act on others' jobs: its owner cannot resume it
+    SCHEDULER = "scheduler"  # it gave way, or another has its turn: it goes on by itself
+
+
 class NodeStatus(StrEnum):
     """What the machine manager sees of a node from outside."""
 

@@ -44,6 +44,7 @@ class _Plain(Struct, array_like=True):
     yields: list[int]
     number: int
     wake: float | None
+    turned: tuple[str, ...] = ()
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -59,14 +60,16 @@ def framed(data: bytes) -> bytes:
 def plain(plan: Plan) -> bytes:
     """Return a plan as bytes: equal plans are equal bytes."""
     waits = sorted(plan.waits.items(), key=lambda pair: pair[0])
-    return encode(_Plain(plan.lines, waits, sorted(plan.yields), plan.number, plan.wake))
+    return encode(
+        _Plain(plan.lines, waits, sorted(plan.yields), plan.number, plan.wake, plan.turned)
+    )
 
 
 def plan_of(data: bytes) -> Plan:
     """Return the plan that was written; raise ValueError."""
     found = _decode_plain(data)
     waits = dict(found.waits)
-    return Plan(found.lines, waits, frozenset(found.yields), found.number, found.wake)
+    return Plan(found.lines, waits, frozenset(found.yields), found.number, found.wake, found.turned)
 
 
 def records(data: memoryview) -> Iterator[tuple[int, Record]]:

@@ -12,11 +12,12 @@ from math import inf
 
 from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of
+from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
+from ostler.schedule.giving import give
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
-from ostler.schedule.pressure import gives_way
 from ostler.schedule.priority import full_minute
 from ostler.schedule.promises import Promises
 from ostler.schedule.ranking import Ranking
@@ -31,7 +32,7 @@ from ostler.schedule.snapshot import (
     WaitingView,
     whole,
 )
-from ostler.schedule.table import Head
+from ostler.schedule.table import Head, Shape
 from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
@@ -55,6 +56,7 @@ class Engine:
         self._number = 0
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends = inf  # the first planned end after the last pass
+        self._give_at = inf  # when time alone lets somebody give way, or ends a slice
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
         self._many = many
@@ -134,23 +136,15 @@ class Engine:
         if dirty:
             self._pass(planner, dirty)
             self._ends = picture.table.next_end(now)
-            if picture.rules.preempting:
-                self._press(planner, dirty)
+        turned, self._give_at = give(self, planner)
         picture.settled()
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
         waits = self._tell(planner.resumes.pending)
         queue.touched.clear()
-        self._yields, self._rivals = frozenset(), False
-        if slots is not None:
-            self._yields = slots.that_yield(self, planner.resumes, now)
-            self._rivals = slots.before is not None
-        return Plan(list(planner.lines), waits, self._yields, self._number, self._wake(now))
-
-    def _press(self, planner: Planner, partitions: set[str]) -> None:
-        """Let running work give way to those that wait first, where the rules have it so."""
-        for partition in sorted(partitions & self.heads.keys()):
-            entry = self.queue.entries[self.heads[partition].job]
-            planner.lines += gives_way(planner, entry.view)
+        self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
+        self._rivals = slots is not None and slots.before is not None
+        wake = self._wake(now)
+        return Plan(planner.lines, waits, self._yields, self._number, wake, turned)
 
     def _wake(self, now: float) -> float | None:
         """Return when time alone may change the plan: another order, a promised start."""
@@ -159,7 +153,7 @@ class Engine:
             at = min(at, self.picture.calendar.change(now))
         if self.queue.entries and self.picture.minutes:
             at = min(at, full_minute(now + 1))
-        at = min([at, *(book.wake for book in self.books.values())])
+        at = min([at, self._give_at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
     def lines(self, now: float) -> list[Line]:
@@ -182,6 +176,8 @@ class Engine:
             or self.queue.touched
             or self._again
             or self._ends <= now
+            or self._give_at <= now
+            or picture.ways
             or any(book.is_due(now) for book in self.books.values())
         )
 
@@ -313,17 +309,23 @@ class Engine:
                 self._changed(found)
                 heappop(heap)
                 continue
-            planner.start(view, shape, seats)
-            self._again.add(found.partition)
-            if queue.started(job):
+            if self.starts(planner, view, shape, seats):
                 continue
-            self._told.pop(job, None)
             first = queue.first(found)
             if first is None:
                 heappop(heap)
             else:
                 before = key[: len(key) - len(first)]  # the duration, where it counts
                 heapreplace(heap, ((*before, *first), first[-1], found))
+
+    def starts(self, planner: Planner, view: WaitingView, shape: Shape, seats: Seats) -> bool:
+        """Start an element in these seats; say whether others of its entry wait."""
+        planner.start(view, shape, seats)
+        self._again.add(view.partition)
+        if self.queue.started(view.job):
+            return True
+        self._told.pop(view.job, None)
+        return False
 
     def _serve(self, planner: Planner, booking: Booking, job: int) -> None:
         """Start elements of an entry of a partition with promises, or learn why it waits."""
@@ -376,8 +378,6 @@ class Engine:
                 waits[job] = late
                 self._told[job] = late.rule
         return waits
-
-    # -- copies -----------------------------------------------------------------------------------
 
     def copy(self) -> "Engine":
         """Return another with the same picture, to be changed on its own."""

@@ -62,10 +62,15 @@ def slice_end(now: float, seconds: float) -> float:
     return (floor(now / seconds) + 1) * seconds
 
 
-def turn(allocations: Sequence[Sliced], newcomers: Iterable[Newcomer] = ()) -> Turn:
-    """Return who runs in the next slice and did not, and who did and does not."""
+def turn(
+    allocations: Sequence[Sliced], newcomers: Iterable[Newcomer] = (), fixed: Masks | None = None
+) -> Turn:
+    """Return who runs in the next slice and did not, and who did and does not.
+
+    fixed: CPUs of what takes no turns.
+    """
     queue: list[Sliced | Newcomer] = sorted([*allocations, *newcomers], key=attrgetter("order"))
-    taken: dict[str, int] = {}
+    taken: dict[str, int] = dict(fixed or {})
     row: set[int] = set()
     started = []
     for each in queue:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
+from ostler.schedule.assumed import Assumed
 from ostler.schedule.limits import Claim, Held, Limits
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.reservations import Calendar
@@ -23,23 +24,6 @@ from ostler.schedule.table_lists import ListTable
 
 MANY = 64  # nodes from which on arrays are worth it
 NOBODY = Resumes((), {}, lambda _: 0, {}, 0, 0.0)
-
-
-class Assumed:
-    """An element that a plan has started and nobody has told of yet."""
-
-    __slots__ = ("cpus", "ends_at", "job", "licences", "number", "places", "user")
-
-    def __init__(
-        self, number: int, entry: WaitingView, places: tuple[Placement, ...], ends_at: float
-    ) -> None:
-        self.number = number  # of the hold; below zero
-        self.job = entry.job
-        self.user = entry.user
-        self.licences = entry.request.licences
-        self.places = places
-        self.ends_at = ends_at
-        self.cpus = sum(len(place.cpus) for place in places)
 
 
 class Picture:
@@ -63,9 +47,11 @@ class Picture:
         self.assumed: list[Assumed] = []
         self.slots: dict[int, RunningView] = {}  # what takes element after element
         self.slots_changed = False
+        self.turned: dict[str, float] = {}  # partition -> Unix seconds of its last turn
         # What must be looked at again because of what was told
         self.dirty: set[str] = set()  # partitions
         self.all_dirty = False
+        self.gives = self.ways = False  # anybody may give way; who does may be others than before
         self.freed: set[str] = set()  # partitions in which room came back, whatever has taken it
         self.moved: list[tuple[RunningView, float]] = []  # whose end is another, the earlier one
         self._many = many
@@ -123,11 +109,14 @@ class Picture:
         if delta.rules is not None and delta.rules != self.rules:
             self.rules = delta.rules
             self.all_dirty = self.ranks_changed = True
+            self.gives = self.rules.preempting or self.rules.slicing
             self.calendar = Calendar(self.rules) if self.rules.reservations else None
             self._claim_anew()
         if delta.standings is not None and delta.standings != self.standings:
             self.standings = delta.standings
             self.ranks_changed = True
+        if delta.turned is not None:
+            self.turned = dict(delta.turned)
         if delta.resuming is not None:
             self.resuming = list(delta.resuming)
             self.all_dirty = True
@@ -157,6 +146,7 @@ class Picture:
     def _runs(self, view: RunningView) -> None:
         old = self.running.get(view.alloc)
         self.running[view.alloc] = view
+        self.ways = self.ways or (self.gives and old is not None and _way(old) != _way(view))
         slot = view.goes_on is not None
         if (old.goes_on, old.draining) != (view.goes_on, view.draining) if old else slot:
             self.slots_changed = True
@@ -243,7 +233,7 @@ class Picture:
         self.dirty.clear()
         self.moved.clear()
         self.freed.clear()
-        self.all_dirty = self.slots_changed = False
+        self.all_dirty = self.slots_changed = self.ways = False
 
     def partitions(self, view: RunningView) -> set[str]:
         """Return in which partitions it is."""
@@ -333,11 +323,9 @@ class Picture:
         table.withhold(resumes.withheld)
         for alloc, found in resumes.all.items():
             if found.wait is None:
-                table.take_cpus(found.view.placements)
+                table.change_cpus(found.view.placements, free=False)
                 if (view := self.running.get(alloc)) is not None:
-                    self.running[alloc] = replace(view, suspended=False, ends_at=found.ends_at)
-                    self._claim_of(self.running[alloc])
-                    self._hold_cpus(view.user, found.cpus)
+                    self.becomes(replace(view, suspended=False, ends_at=found.ends_at))
         self.resuming = [v for v in self.resuming if resumes.all[v.alloc].wait is not None]
         nodes = before | {*resumes.withheld}
         for view in self.running.values():
@@ -346,6 +334,14 @@ class Picture:
         self._plain = not resumes.withheld
         self.all_dirty = True
         return resumes
+
+    def becomes(self, view: RunningView) -> None:
+        """Let an allocation stand still or go on, apart from the books of its nodes."""
+        self._count(self.running[view.alloc], -1)
+        self._count(view, 1)
+        self.running[view.alloc] = view
+        self._claim_of(view)
+        self.table.hold(view.alloc, self._hold_of(self.table, view))
 
     def _hold_of(self, table: Table, view: RunningView) -> Hold:
         at, masks, held = self.gives_back(view)
@@ -388,6 +384,11 @@ def _alike(old: RunningView, view: RunningView) -> bool:
         and old.user == view.user
         and old.licences == view.licences
     )
+
+
+def _way(view: RunningView) -> object:
+    """Return what decides whether it gives way, beside what it holds."""
+    return view.priority, view.started_at, view.again, view.leaving, view.halts
 
 
 def _cpus(view: NodeView | None) -> int:

@@ -1,6 +1,7 @@
 """Preemption: which running allocations give way so that one that matters more starts.
 
-The lowest priority goes first, of equals the youngest, of those who frees fewest nodes for nothing.
+Who stands still already goes first: all it loses is its turn. Then the lowest priority, of equals
+the youngest, of those who frees fewest nodes for nothing.
 Nobody gives way in vain: either the job starts with what the victims give, and would not with any
 one of them left out, or nobody is touched.
 """
@@ -32,6 +33,8 @@ class Running(Struct, frozen=True):
     again: bool = False  # its job may run again
     suspended: bool = False  # holds no CPUs
     leaving: bool = False  # it ends already
+    halts: bool = False  # it may be suspended
+    stands: bool = False  # a scheduler has suspended it: it claims the CPUs that it had
 
 
 # Would the job start if these were gone, each in the way that its partition says? More never hurts.
@@ -43,9 +46,11 @@ def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
     mine, its = rules.of(job.partition), rules.of(other.partition)
     if its.preemption is Preemption.OFF or other.suspended or other.leaving:
         return False
-    if its.preemption is Preemption.REQUEUE and not other.again:
-        return False
-    if max(0.0, now - other.started_at) < its.least_run or mine.tier < its.tier:
+    if not other.stands:
+        can = {Preemption.REQUEUE: other.again, Preemption.SUSPEND: other.halts}
+        if not can.get(its.preemption, True) or now < other.started_at + its.least_run:
+            return False
+    if mine.tier < its.tier:
         return False
     more = job.priority - other.priority
     return mine.tier > its.tier or bool(its.priority_gap and more >= its.priority_gap)
@@ -58,7 +63,7 @@ def preempt(
     useful: frozenset[str],
     fits: Fits,
     now: float,
-) -> list[Preempt]:
+) -> list[Running]:
     """Return who gives way so that the job starts; nobody if that would not do, or need not be.
 
     useful: nodes that the job may use. fits: is asked with those that leave already, too; a job
@@ -74,24 +79,21 @@ def preempt(
     if not candidates or fits(leaving) or not fits([*leaving, *candidates]):
         return []
     candidates.sort(key=lambda each: _reluctance(rules, each, useful))
-    victims = _needed(candidates, lambda found: fits([*leaving, *found]))
-    return [
-        Preempt(
-            each.alloc,
-            rules.of(each.partition).preemption,
-            job.job,
-            rules.of(each.partition).preempt_grace,
-        )
-        for each in victims
-    ]
+    return _needed(candidates, lambda found: fits([*leaving, *found]))
+
+
+def line(rules: Rules, other: Running, job: int) -> Preempt:
+    """Return the plan line by which it gives way, as its partition says."""
+    its = rules.of(other.partition)
+    return Preempt(other.alloc, its.preemption, job, its.preempt_grace)
 
 
 def _reluctance(
     rules: Rules, other: Running, useful: frozenset[str]
-) -> tuple[int, int, float, int, int]:
+) -> tuple[bool, int, int, float, int, int]:
     for_nothing = len(other.nodes - useful)
-    tier = rules.of(other.partition).tier
-    return tier, other.priority, -other.started_at, for_nothing, -other.alloc
+    tier, since = rules.of(other.partition).tier, -other.started_at
+    return not other.stands, tier, other.priority, since, for_nothing, -other.alloc
 
 
 def _needed(candidates: Sequence[Running], fits: Fits) -> list[Running]:

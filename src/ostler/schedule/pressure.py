@@ -1,29 +1,38 @@
 """Which running allocations of the picture give way to the job that waits first."""
 
 from collections.abc import Sequence
+from math import inf
 
-from msgspec.structs import replace
+from msgspec import Struct
 
 from ostler.schedule.fit import allowed, seats
 from ostler.schedule.planner import Planner
-from ostler.schedule.preempt import Fits, Needy, Running, preempt
+from ostler.schedule.preempt import Fits, Needy, Running, line, preempt
+from ostler.schedule.room import mask_of
 from ostler.schedule.rules import Preemption
 from ostler.schedule.snapshot import Preempt, RunningView, WaitingView
+from ostler.schedule.table import Shape
 
 
-def gives_way(planner: Planner, entry: WaitingView) -> list[Preempt]:
-    """Return who is to give way so that the entry starts, and take note that they leave.
+class Way(Struct):
+    """Who gives way to a job."""
+
+    lines: list[Preempt]
+    claimed: set[int]  # allocations that stand by already, and whose CPUs the job takes
+
+
+def gives_way(planner: Planner, entry: WaitingView) -> Way:
+    """Return who is to give way so that the entry starts. Changes nothing.
 
     Cost: a look at each running allocation of the machine, and where some may be preempted about
     log2 of them times a look at the nodes for each that is.
     """
-    picture = planner.picture
-    rooms = [
-        room
+    picture, shape = planner.picture, planner.shape(entry)
+    names = frozenset(
+        room.node
         for room in planner.rooms(entry.partition)
-        if allowed(room.node, room.features, entry.request)
-    ]
-    names = frozenset(room.node for room in rooms)
+        if allowed(room.node, room.features, shape.request)
+    )
     views = {
         view.alloc: view
         for view in picture.running.values()
@@ -31,48 +40,71 @@ def gives_way(planner: Planner, entry: WaitingView) -> list[Preempt]:
     }
     needy = Needy(entry.job, entry.partition, entry.priority)
     running = [_running(planner, view) for view in views.values()]
-    lines = preempt(picture.rules, needy, running, names, _fits(planner, entry, views), planner.now)
-    for line in lines:
-        picture.running[line.alloc] = replace(views[line.alloc], leaving=True)
-    return lines
+    rules = picture.rules
+    found = preempt(rules, needy, running, names, _fits(planner, shape, views), planner.now)
+    return Way(
+        [line(rules, each, entry.job) for each in found if not each.stands],
+        {each.alloc for each in found if each.stands},
+    )
+
+
+def least_run_over(planner: Planner) -> float:
+    """Return when the next allocation has run long enough to be preempted; inf if none is to."""
+    times = []
+    for view in planner.picture.running.values():
+        rules = planner.picture.rules.of(_partition(planner, view))
+        if rules.preemption is not Preemption.OFF and rules.least_run:
+            times.append(view.started_at + rules.least_run)
+    return min((at for at in times if at > planner.now), default=inf)
+
+
+def _partition(planner: Planner, view: RunningView) -> str:
+    node = planner.picture.nodes.get(view.placements[0].node)
+    return node.partition if node is not None else ""
 
 
 def _running(planner: Planner, view: RunningView) -> Running:
-    node = planner.picture.nodes.get(view.placements[0].node)
+    stands = view.halted_at is not None
     return Running(
         view.alloc,
-        node.partition if node is not None else "",
+        _partition(planner, view),
         view.priority,
         view.started_at,
         frozenset(place.node for place in view.placements),
         view.again,
-        view.suspended,
+        view.suspended and not stands,
         view.leaving,
+        view.halts,
+        stands,
     )
 
 
-def _fits(planner: Planner, entry: WaitingView, views: dict[int, RunningView]) -> Fits:
+def _fits(planner: Planner, shape: Shape, views: dict[int, RunningView]) -> Fits:
     """Return what says whether the entry fits when some give back what they hold."""
-    rooms = planner.rooms(entry.partition)
+    table, resumes = planner.table, planner.picture.resumes
+    rooms = planner.rooms(shape.partition)
     at = {room.node: number for number, room in enumerate(rooms)}
     rules = planner.picture.rules
 
     def fits(gone: Sequence[Running]) -> bool:
         found = rooms.copy()
+        kept = resumes.kept({each.alloc for each in gone if each.stands})
         for each in gone:
-            view = views[each.alloc]
-            stays = rules.of(each.partition).preemption is Preemption.SUSPEND and not each.leaving
-            masks = planner.picture.gives_back(view)[1]
-            for place, mask in zip(view.placements, masks, strict=True):
+            its = rules.of(each.partition).preemption
+            stays = each.stands or (its is Preemption.SUSPEND and not each.leaving)
+            for place in views[each.alloc].placements:
                 number = at.get(place.node)
                 if number is None:
                     continue
                 if found[number] is rooms[number]:
                     found[number] = rooms[number].copy()
-                if stays:
+                mask = mask_of(place.cpus) & ~kept.get(place.node, 0)
+                if each.stands:
+                    found[number].cpus |= mask & table.cpus[table.rows[place.node]]
+                elif stays:
                     found[number].cpus |= mask
                 else:
                     found[number].give(mask, place)
-        return seats(found, entry.request) is not None
+        return seats(found, shape.request) is not None
 
     return fits

@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from ostler.model.ids import element_name
 from ostler.model.resources import Placement
-from ostler.schedule.picture import Assumed, Picture
+from ostler.schedule.assumed import Assumed
+from ostler.schedule.picture import Picture
 from ostler.schedule.room import mask_of
 
 

@@ -1,6 +1,10 @@
-"""Suspended allocations that are to go on, on the very CPUs they had: they come first."""
+"""Suspended allocations that are to go on, on the very CPUs they had.
 
-from collections.abc import Callable, Mapping, Sequence
+Those that a person lets go on come first. Those that a scheduler has suspended keep their CPUs from
+what only waits, and go on behind all that makes them give way: see `giving`.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import inf
 
 from msgspec import Struct
@@ -43,7 +47,7 @@ class Resumes:
         most: int,
         now: float,
     ) -> None:
-        """Decide in order of allocation.
+        """Decide in order of allocation; of those that yield, who has waited for longest is first.
 
         free: the free CPUs of a node, as bits. held: CPUs by user; most: what one user may hold;
         0: as many as there are.
@@ -56,8 +60,21 @@ class Resumes:
         self._most = most
         self._now = now
         held = dict(held)
-        for view in sorted(resuming, key=lambda view: view.alloc):
+        for view in sorted(resuming, key=self._order):
             self.all[view.alloc] = self._decide(view, held)
+
+    def _order(self, view: ResumeView) -> tuple[bool, float, int]:
+        run = self._running.get(view.alloc)
+        since = run.halted_at if run is not None and view.yields else None
+        return view.yields, since or 0.0, view.alloc
+
+    def kept(self, without: Collection[int] = ()) -> Masks:
+        """Return the CPUs that those wait for which cannot go on yet, but for these allocations."""
+        found: Masks = {}
+        for each in self.pending:
+            if each.view.alloc not in without:
+                _add(found, masks_of(each.view.placements))
+        return found
 
     @property
     def pending(self) -> list[Resumption]:
@@ -68,14 +85,14 @@ class Resumes:
         """Return, place by place, the CPUs that nobody behind it in this line waits for."""
         later: Masks = {}
         for other in self.pending:
-            if other.view.alloc > resumption.view.alloc:
-                _add(later, _masks(other.view))
+            if self._order(other.view) > self._order(resumption.view):
+                _add(later, masks_of(other.view.placements))
         places = resumption.view.placements
         return tuple(mask_of(p.cpus) & ~later.get(p.node, 0) for p in places)
 
     def users_of(self, resumption: Resumption) -> list[str]:
         """Return the names of jobs and elements that use its CPUs, or come before it there."""
-        masks = _masks(resumption.view)
+        masks = masks_of(resumption.view.placements)
         found = [
             element_name(view.job, view.element)
             for view in sorted(self._running.values(), key=lambda view: (view.ends_at, view.alloc))
@@ -84,14 +101,15 @@ class Resumes:
         found += [
             other.name
             for other in self.all.values()
-            if other.view.alloc < resumption.view.alloc and _meet(masks, other.view.placements)
+            if self._order(other.view) < self._order(resumption.view)
+            and _meet(masks, other.view.placements)
         ]
         return list(dict.fromkeys(found))
 
     def _decide(self, view: ResumeView, held: dict[str, int]) -> Resumption:
         run = self._running.get(view.alloc)
         name = element_name(view.job, run.element) if run else str(view.job)
-        user, masks = run.user if run else "", _masks(view)
+        user, masks = run.user if run else "", masks_of(view.placements)
         cpus = sum(mask.bit_count() for mask in masks.values())
         missing = self._missing(masks)
         short = sum(mask.bit_count() for mask in missing.values())
@@ -99,7 +117,7 @@ class Resumes:
         if most and holds + cpus > most:
             wait = Wait(Rule.LIMIT, {"limit": most, "held": holds, "asked": cpus})
             starts_at = inf
-        elif short:
+        elif short or view.yields:
             starts_at = self._free_at(missing)
             free, expected = cpus - short, None if starts_at == inf else starts_at
             numbers: Numbers = {
@@ -137,8 +155,9 @@ class Resumes:
         return inf if any(unseen.values()) else at
 
 
-def _masks(view: ResumeView) -> Masks:
-    return {place.node: mask_of(place.cpus) for place in view.placements}
+def masks_of(places: Iterable[Placement]) -> Masks:
+    """Return the CPUs of these places as bits, by node."""
+    return {place.node: mask_of(place.cpus) for place in places}
 
 
 def _add(masks: Masks, more: Masks) -> None:

@@ -135,6 +135,11 @@ class Rules(Struct, frozen=True, omit_defaults=True):
         every = (self.default, *self.partitions.values())
         return any(each.preemption is not Preemption.OFF for each in every)
 
+    @property
+    def slicing(self) -> bool:
+        """Say whether any partition has time slices."""
+        return any(each.time_slice for each in (self.default, *self.partitions.values()))
+
     def of(self, partition: str) -> PartitionRules:
         """Return how a partition is scheduled."""
         return self.partitions.get(partition, self.default)

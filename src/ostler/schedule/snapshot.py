@@ -54,6 +54,8 @@ class RunningView(Struct):
     started_at: float = 0.0  # Unix seconds
     again: bool = False  # its job may run again
     leaving: bool = False  # it has been told to end
+    halts: bool = False  # a scheduler may suspend it
+    halted_at: float | None = None  # Unix seconds since when a scheduler has it suspended
 
 
 class Wait(Struct, frozen=True):
@@ -91,12 +93,13 @@ class WaitingView(Struct):
 
 
 class ResumeView(Struct):
-    """A suspended allocation whose owner wants it to go on, on the very CPUs it had."""
+    """A suspended allocation that is to go on, on the very CPUs it had."""
 
     alloc: int
     job: int
     placements: tuple[Placement, ...]
     duration: float  # seconds left; inf without a limit
+    yields: bool = False  # a scheduler suspended it: what made it give way goes before it
 
 
 class Standing(Struct, frozen=True, array_like=True, gc=False):
@@ -120,6 +123,7 @@ class Snapshot(Struct):
     licences: dict[str, int] = {}  # how many there are on the machine
     rules: Rules = Rules()  # but for the two that stand above
     standings: tuple[Standing, ...] = ()
+    turned: dict[str, float] = {}  # partition -> Unix seconds at which its slice last ended
 
 
 class Delta(Struct):
@@ -139,6 +143,7 @@ class Delta(Struct):
     known_ever: tuple[NodeFacts, ...] | None = None  # likewise
     rules: Rules | None = None  # likewise
     standings: tuple[Standing, ...] | None = None  # likewise
+    turned: dict[str, float] | None = None  # likewise
     reset: bool = False  # forget everything before
 
 
@@ -159,6 +164,7 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
             licences=snapshot.licences,
         ),
         snapshot.standings,
+        snapshot.turned,
         reset=True,
     )
 
@@ -176,6 +182,12 @@ class Resume(Struct, frozen=True, tag="resume"):
     alloc: int
 
 
+class Suspend(Struct, frozen=True, tag="suspend"):
+    """Plan line: this allocation stands still while others have their turn on its CPUs."""
+
+    alloc: int
+
+
 class Preempt(Struct, frozen=True, tag="preempt"):
     """Plan line: this allocation gives way to a job."""
 
@@ -185,7 +197,7 @@ class Preempt(Struct, frozen=True, tag="preempt"):
     grace: int  # seconds from SIGTERM to SIGKILL; -1: as the allocation's job asks
 
 
-Line = Start | Resume | Preempt
+Line = Start | Resume | Suspend | Preempt
 
 
 class Plan(Struct):
@@ -196,6 +208,7 @@ class Plan(Struct):
     yields: frozenset[int] = frozenset()  # slots that are to take no more elements
     number: int = 0  # of the last delta it was made from
     wake: float | None = None  # Unix seconds at which time alone changes something; None: never
+    turned: tuple[str, ...] = ()  # partitions in which a time slice has ended
 
 
 class Passed(Struct, frozen=True, omit_defaults=True):

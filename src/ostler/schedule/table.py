@@ -204,12 +204,13 @@ class Table(ABC):
         self.set_free(changed)
         return tuple(places)
 
-    def take_cpus(self, places: Sequence[Placement]) -> None:
-        """Give the very CPUs of an allocation that goes on."""
+    def change_cpus(self, places: Sequence[Placement], *, free: bool) -> None:
+        """Have the very CPUs of an allocation back that stands still; or let it go on with them."""
         changed = {}
         for place in places:
             if (row := self.rows.get(place.node)) is not None:
-                self.cpus[row] &= ~mask_of(place.cpus)
+                mask = mask_of(place.cpus)
+                self.cpus[row] = self.cpus[row] | mask if free else self.cpus[row] & ~mask
                 counts = self.free(row)
                 counts[CPUS] = (self.cpus[row] & ~self.withheld.get(row, 0)).bit_count()
                 changed[row] = counts

@@ -24,6 +24,7 @@ class Views:
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()
         self.standings: tuple[Standing, ...] = ()
+        self.turned: dict[str, float] = {}
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
@@ -44,6 +45,8 @@ class Views:
             self.rules = delta.rules
         if delta.standings is not None:
             self.standings = delta.standings
+        if delta.turned is not None:
+            self.turned = delta.turned
 
     def snapshot(self) -> Snapshot:
         """Return the machine at this moment. Cost: copies of the lists, and a sum of the CPUs held."""
@@ -63,4 +66,5 @@ class Views:
             self.rules.licences,
             self.rules,
             self.standings,
+            self.turned,
         )

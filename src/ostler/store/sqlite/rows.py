@@ -13,7 +13,14 @@ from ostler.model.node import Node
 from ostler.model.ranges import format_ranges, parse_ranges
 from ostler.model.record import Accounting, Event
 from ostler.model.resources import NodeFacts, Placement
-from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
+from ostler.model.states import (
+    AllocationState,
+    JobState,
+    NodeStatus,
+    NodeWord,
+    Result,
+    Suspender,
+)
 
 Values = tuple[Any, ...]
 Row = dict[str, Any]
@@ -162,8 +169,10 @@ def allocation_values(alloc: Allocation) -> Values:
         alloc.started_at,
         alloc.time_limit or None,
         alloc.suspended_at,
+        alloc.suspended_by,
         alloc.suspended,
         alloc.resuming,
+        alloc.gave_way_to or None,
         alloc.cause,
         alloc.why,
         alloc.end_cause,
@@ -229,8 +238,10 @@ def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
         why=row["why"],
         time_limit=row["time_limit_seconds"] or 0,
         suspended_at=row["suspended_at"],
+        suspended_by=row["suspended_by"] and Suspender(row["suspended_by"]),
         suspended=row["suspended_so_far_seconds"],
         resuming=bool(row["resuming"]),
+        gave_way_to=row["gave_way_to"] or 0,
         tasks=_decode_tasks(row["tasks"]),
         usage=Usage(
             row["cpu_user_seconds"],

@@ -118,8 +118,10 @@ CREATE TABLE allocations (
   started_at REAL, -- first start of a task; NULL before it
   time_limit_seconds INTEGER, -- NULL: none
   suspended_at REAL, -- when it was suspended; NULL: it is not
+  suspended_by TEXT, -- user (its owner), admin or scheduler; NULL: it is not suspended
   suspended_so_far_seconds REAL NOT NULL, -- of earlier suspensions
-  resuming INTEGER NOT NULL, -- 1: its owner wants it to go on as soon as its CPUs are free
+  resuming INTEGER NOT NULL, -- 1: it is to go on as soon as its CPUs are free
+  gave_way_to INTEGER, -- the job for which a scheduler suspended or ended it; NULL: for none
   cause TEXT NOT NULL, -- why it was ordered to end: a result or requeue; empty: it was not
   why TEXT NOT NULL, -- the sentence that goes with the cause
   end_cause TEXT NOT NULL, -- what ended it, as a node told; empty: its tasks ended by themselves

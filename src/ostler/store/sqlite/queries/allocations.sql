@@ -1,17 +1,18 @@
 -- name: put_allocation
 INSERT INTO allocations (
   id, job, element, attempt, state, epoch, granted_at, started, started_at, time_limit_seconds,
-  suspended_at, suspended_so_far_seconds, resuming, cause, why, end_cause, end_why,
+  suspended_at, suspended_by, suspended_so_far_seconds, resuming, gave_way_to, cause, why, end_cause, end_why,
   cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds, tasks,
   slot, chunk, heard, running, running_since
 ) VALUES (
-  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 )
 ON CONFLICT (id) DO UPDATE SET
   state = excluded.state, started = excluded.started, started_at = excluded.started_at,
   time_limit_seconds = excluded.time_limit_seconds, suspended_at = excluded.suspended_at,
+  suspended_by = excluded.suspended_by,
   suspended_so_far_seconds = excluded.suspended_so_far_seconds,
-  resuming = excluded.resuming, cause = excluded.cause,
+  resuming = excluded.resuming, gave_way_to = excluded.gave_way_to, cause = excluded.cause,
   why = excluded.why, end_cause = excluded.end_cause, end_why = excluded.end_why,
   cpu_user_seconds = excluded.cpu_user_seconds, cpu_system_seconds = excluded.cpu_system_seconds,
   max_rss = excluded.max_rss, read_bytes = excluded.read_bytes,

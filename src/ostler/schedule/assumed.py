@@ -1,0 +1,21 @@
+"""What a plan has started and nobody has told of yet."""
+
+from ostler.model.resources import Placement
+from ostler.schedule.snapshot import WaitingView
+
+
+class Assumed:
+    """An element that a plan has started and nobody has told of yet."""
+
+    __slots__ = ("cpus", "ends_at", "job", "licences", "number", "places", "user")
+
+    def __init__(
+        self, number: int, entry: WaitingView, places: tuple[Placement, ...], ends_at: float
+    ) -> None:
+        self.number = number  # of the hold; below zero
+        self.job = entry.job
+        self.user = entry.user
+        self.licences = entry.request.licences
+        self.places = places
+        self.ends_at = ends_at
+        self.cpus = sum(len(place.cpus) for place in places)

@@ -1,0 +1,65 @@
+"""What follows a pass: who gives way to whom, whose turn it is, and who goes on after all that."""
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from ostler.schedule.planner import Planner
+from ostler.schedule.pressure import gives_way, least_run_over
+from ostler.schedule.rules import Preemption
+from ostler.schedule.slices import turns
+from ostler.schedule.snapshot import Resume
+from ostler.schedule.standby import go_on_at_last, halt
+
+if TYPE_CHECKING:
+    from ostler.schedule.engine import Engine
+
+
+def give(engine: "Engine", planner: Planner) -> tuple[tuple[str, ...], float]:
+    """Complete a plan; return the partitions in which a slice ended, and when to look again.
+
+    The time is that at which time alone changes something; inf: it does not. Costs nothing but a
+    look at the rules where they have neither preemption nor slices and nothing stands by.
+    """
+    picture, rules = planner.picture, planner.picture.rules
+    claimed: set[int] = set()
+    turned: tuple[str, ...] = ()
+    at = inf
+    if rules.preempting and engine.heads:
+        for partition in sorted(engine.heads):
+            claimed |= _press(engine, planner, partition)
+        at = least_run_over(planner)
+    if rules.slicing:
+        turned, end = turns(engine, planner)
+        at = min(at, end)
+    if picture.resumes.all:
+        planner.lines += [Resume(n) for n in go_on_at_last(picture, claimed, planner.now)]
+    return turned, at
+
+
+def _press(engine: "Engine", planner: Planner, partition: str) -> set[int]:
+    """Let running work give way to the first that waits, and start that if it has room then.
+
+    Returns what stands by and must go on standing.
+    """
+    picture, table = planner.picture, planner.table
+    view = engine.queue.entries[engine.heads[partition].job].view
+    way = gives_way(planner, view)
+    for line in way.lines:
+        other = picture.running[line.alloc]
+        if line.how is Preemption.SUSPEND:
+            halt(picture, other, planner.now)
+        else:
+            picture.running[line.alloc] = replace(other, leaving=True)
+    planner.lines += way.lines
+    if not (way.lines or way.claimed):
+        return set()
+    table.withhold(picture.resumes.kept(way.claimed))
+    shape = planner.shape(view)
+    seats = table.seats(shape)
+    if seats is not None and planner.over(shape, view, seats) is None:
+        del engine.heads[partition]
+        engine.starts(planner, view, shape, seats)
+    table.withhold(picture.resumes.kept())
+    return way.claimed
