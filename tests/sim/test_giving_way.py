@@ -9,9 +9,9 @@ from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.testing.cluster import ROOT, SimCluster
 
 
-def ruled(rules: PartitionRules, *, nodes: int = 1, **named: int) -> SimCluster:
+def ruled(rules: PartitionRules, *, nodes: int = 1) -> SimCluster:
     """Return a machine whose partitions have these rules."""
-    sim = SimCluster(1, nodes=nodes, **named)
+    sim = SimCluster(1, nodes=nodes)
     sim.core.rules = Rules(rules)
     sim.core.marks.rules = sim.core.changed = True
     return sim
