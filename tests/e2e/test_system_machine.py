@@ -94,6 +94,30 @@ def test_tasks_run_as_their_owner_with_all_groups(system: Host) -> None:
     assert out.stat().st_uid == NOBODY.pw_uid
 
 
+def test_the_key_of_a_context_is_read_by_its_owner_alone(system: Host) -> None:
+    gate = system.work / "gate"
+    script = f"cp $OSTLER_CONTEXT {gate}.$OSTLER_RANK; until [ -e {gate} ]; do sleep 0.05; done"
+    argv = (b"/bin/sh", b"-c", script.encode())
+    ident = submit(system, NOBODY, *argv, request={"tasks": 2}, output=b"/dev/null")
+    eventually("it has its key", lambda: Path(f"{gate}.1").exists() and Path(f"{gate}.0").exists())
+    (row,) = ask(system, OTHER, "read", what="contexts")["contexts"]
+    path = system.state / "node" / "contexts" / str(row["context"])
+    with pytest.raises(OstlerError, match="Permission denied"):
+        as_user(OTHER, lambda: read_as(path))
+    assert '"key": "' in as_user(NOBODY, lambda: read_as(path))
+    gate.touch()
+    ask(system, NOBODY, "wait", refs=[ident])
+    assert not path.exists()
+
+
+def read_as(path: Path) -> str:
+    """Return the text of a file; raise `OstlerError` with why it cannot be read."""
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise OstlerError(str(error)) from None
+
+
 def test_output_is_opened_as_the_owner(system: Host) -> None:
     ident = submit(system, NOBODY, b"/bin/true", output=b"/root/not-yours")
     row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
@@ -169,7 +193,14 @@ def test_a_priority_above_the_usual_is_an_administrators_to_give(system: Host) -
 def test_the_database_and_the_spool_are_closed_to_users(system: Host) -> None:
     def look() -> list[str]:
         found = []
-        for path in ("ostler.db", "ostler.db-wal", "node/journal", "node/spool", "log/manager.log"):
+        for path in (
+            "ostler.db",
+            "ostler.db-wal",
+            "secret",
+            "node/journal",
+            "node/spool",
+            "log/manager.log",
+        ):
             full = system.state / path
             try:
                 os.close(os.open(full, os.O_RDONLY))

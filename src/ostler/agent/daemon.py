@@ -13,6 +13,7 @@ import uuid
 import msgspec
 
 from ostler.agent import policy, probe
+from ostler.agent.contexts import Contexts
 from ostler.agent.hand import Hand, remove_spool
 from ostler.agent.journal import Journal
 from ostler.agent.left import LeftDescriptors
@@ -38,6 +39,7 @@ from ostler.core.agent_words import (
     Keep,
     KeepEpoch,
     MakeShare,
+    Phase,
     RefuseStale,
     RetimeShare,
     SendHello,
@@ -89,7 +91,9 @@ class Agent:
         self.reaper = Reaper(state)
         self.left = LeftDescriptors()
         self.starters = Starters(state, self._idle_died)
-        self.manager = ManagerLink(state, self.feed, self._manager_heard)
+        self.contexts = Contexts(state)
+        held = lambda: self.contexts.rows(self.core.shares)  # noqa: E731
+        self.manager = ManagerLink(state, self.feed, self._manager_heard, held)
 
     async def run(self) -> None:
         """Serve until told to stop. Starters with work go on without us."""
@@ -98,6 +102,7 @@ class Agent:
         watch = SupervisorWatch(self.state, 0.0, self._replaced)
         watch.begin()
         await Recovery(self, self.state, self._new_hand).run()
+        self.contexts.sweep(a for a, s in self.core.shares.items() if s.phase is not Phase.ENDED)
         local = Local(self, self.state, system=self.machine.system)
         watchdog = Watchdog(self.hands)
         manager = self._loop.create_task(self.manager.run())
@@ -246,6 +251,12 @@ class Agent:
         why = policy.refusal(launch, system=self.machine.system, uid_min=self.machine.uid_min)
         if why:
             hand.finish(Ended(launch.alloc, time.time(), None, Result.REJECTED, why))
+            return
+        try:
+            self.contexts.make(launch)
+        except OSError as error:
+            why = f"{self._node} cannot write its context: {error.strerror}"
+            hand.finish(Ended(launch.alloc, time.time(), None, NODE_FAULT, why))
         else:
             hand.make()
 

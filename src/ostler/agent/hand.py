@@ -6,6 +6,7 @@ import time
 from typing import Protocol
 
 from ostler.agent import inquest, remains, spool
+from ostler.agent.contexts import Contexts
 from ostler.agent.elements import Elements
 from ostler.agent.journal import Handed, Journal
 from ostler.agent.left import LeftDescriptors
@@ -35,6 +36,7 @@ class Office(Protocol):
     """What all hands share."""
 
     journal: Journal
+    contexts: Contexts
     starters: Starters
     left: LeftDescriptors
     reaper: Reaper
@@ -320,6 +322,7 @@ class Hand:
         self._queue.clear()
         self._stop_waiting()
         self._close_stdio()
+        self._office.contexts.drop(self.alloc)
         last = self._elements.last_word(self.alloc, ends)
         try:
             self._office.journal.finish(row, last)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from ostler.agent.probe import load
 from ostler.core.agent_words import (
@@ -30,11 +30,16 @@ class ManagerLink:
     """Connects, greets, passes on what comes, and begins again when it ends."""
 
     def __init__(
-        self, state: str, feed: Callable[[Event], None], heard: Callable[[], None]
+        self,
+        state: str,
+        feed: Callable[[Event], None],
+        heard: Callable[[], None],
+        contexts: Callable[[], Iterable[messages.ContextRow]],
     ) -> None:
         self._path = os.path.join(state, "sock")
         self._feed = feed
         self._heard = heard  # called at each heartbeat of the manager
+        self._contexts = contexts  # returns what is held here
         self._loop = asyncio.get_running_loop()
         self._link: Connection | None = None
         self._welcomed = False  # by the manager of the present connection
@@ -102,6 +107,8 @@ class ManagerLink:
                 self._feed(Acked(message.seq))
             case messages.Heartbeat():
                 self._heard()
+            case messages.ContextsAsked(number=number):
+                self.send(messages.ContextsHeld(number, list(self._contexts())))
             case messages.Failure(message=why):
                 self.drop(f"it cannot take us in: {why}")
 

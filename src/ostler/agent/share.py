@@ -1,6 +1,6 @@
 """One allocation's share on this node, as the starter was ordered to run it."""
 
-from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
+from ostler.agent.starter_protocol import CONTEXTS, MARKER_ALLOCATION, MARKER_STATE
 from ostler.model.limits import MAX_ELEMENT, MAX_NAMED, MAX_TASKS, STDIN
 from ostler.model.units import format_size
 from ostler.wire.streams import relay_name
@@ -13,7 +13,7 @@ _KEPT = (
 # In the environment, what an element or a task has for itself.
 _OWN = (
     b"OSTLER_ATTEMPT", b"OSTLER_ELEMENT", b"OSTLER_ITEM", b"OSTLER_RANK", b"OSTLER_CPUS",
-    b"OSTLER_CPU_LIST", b"OSTLER_STEP",
+    b"OSTLER_CPU_LIST", b"OSTLER_STEP", b"OSTLER_CONTEXT",
 )  # fmt: skip
 MOST = 1 << 62  # of any number that comes over the wire
 _MOST_ATTEMPTS = (1 << 32) - 1  # as the spool holds it
@@ -174,6 +174,8 @@ class Share:
         env[b"OSTLER_NODES"] = ",".join(self.members).encode()
         if self.step >= 0:
             env[b"OSTLER_STEP"] = b"%d" % self.step
+        if self.total_tasks > 1 and not self.is_slot:
+            env[b"OSTLER_CONTEXT"] = b"%s/%s/%d" % (state, CONTEXTS.encode(), self.alloc)
         env[MARKER_ALLOCATION] = b"%d" % self.alloc
         env[MARKER_STATE] = state
         if self.task_gpus or self.gpus:

@@ -100,6 +100,7 @@ SOCKET = "agent.sock"  # in the state folder
 SPOOL = "node/spool"
 TWIN = ".b"  # behind the folder's name, for the second file of each spool
 SCRIPTS = "node/scripts"
+CONTEXTS = "node/contexts"
 
 # In each task's environment; both together tell whose an orphan is.
 NODE_FAULT = "node"  # as model.orders has it, which starters do not load

@@ -79,6 +79,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "status": ("", "state nodes shortcomings processes jobs epoch"),
     "nodes": ("nodes", f"{_NODE} load"),
     "node": ("nodes", f"{_NODE} load jobs"),
+    "contexts": ("contexts", "context node phase job user tasks members"),
     "nodes drain": ("nodes", _NODE),
     "config effective": ("settings", "key value default help"),
     "config set": ("settings", "key value"),

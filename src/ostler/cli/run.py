@@ -31,6 +31,7 @@ _OURS = 125  # the exit status when Ostler ended the job
 _SILENT = 1.0  # seconds until it is told that the job still waits, and why
 _DIGITS = 13  # of a job's number there are fewer
 _HUNG_UP = 129
+NOT_AT_ONCE = "it cannot be granted at once"
 _AGAIN = 1.0  # seconds until the end is asked for again, after the manager could not answer
 
 
@@ -45,6 +46,8 @@ def main(given: Given) -> int:
     values |= {"stdio": token} if streams is None else {"streams": streams}
     if given.flag("detach"):
         values["detach"] = True
+    if given.flag("immediate"):
+        values["immediate"] = True
     link = _link(given)
     values |= _surroundings(link.state)
     spec, blobs = make_spec(values)
@@ -311,6 +314,8 @@ def _told(given: Given, row: Row, *, interrupted: bool) -> int:
     """Say how it ended if its tasks did not tell, and return its exit status."""
     status = row.get("exit_status")
     result, reason = str(row.get("result")), str(row.get("reason") or "")
+    if result == "rejected" and reason.startswith(NOT_AT_ONCE):
+        raise NotNow(reason, hint="leave --immediate out to wait for it")
     # A command that was not found is told by the starter, on the job's own standard error.
     ended_by_itself = result == "success" or (
         result == "failed" and not given.flag("kill_on_bad_exit")

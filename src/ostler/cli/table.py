@@ -64,7 +64,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "run", "Jobs", "run:main",
             "Run CMD now, with this terminal's input and output and the job's exit status.",
-            _REQUEST + "verbose ranked stdin pty detach up", ("CMD", 1, None), rest=True,
+            _REQUEST + "immediate verbose ranked stdin pty detach up", ("CMD", 1, None), rest=True,
             example="ostler run -c 2 -m 4G make -j2",
         ),
         Command(
@@ -175,6 +175,10 @@ COMMANDS: dict[str, Command] = {
             "nodes features", "The machine", "nodes:describe",
             "Say what --constraint can name of these nodes; LIST is a100,ib or none.", "reset",
             ("NODES LIST", 1, 2), example="ostler nodes features 'n[1-3]' a100,ib",
+        ),
+        Command(
+            "contexts", "The machine", "contexts:main",
+            "Ask every node which contexts it holds.", "", example="ostler contexts",
         ),
         Command(
             "config set", "The machine", "config:change", "Set one attribute of the machine.", "",

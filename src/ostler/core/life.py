@@ -154,17 +154,45 @@ def _first_chunk(entry: Entry, alloc: Allocation) -> Chunk:
 
 
 def on_made(s: State, now: float, node: str, row: Made) -> None:
-    """A node holds the context; when all do, the tasks start."""
+    """A node holds the context; when all do, whoever waits is told, and the tasks start."""
     alloc = s.allocations.get(row.alloc)
     if alloc is None or node not in alloc.nodes or node in alloc.made:
         return  # late or repeated: a report is sent until it is acknowledged
-    alloc = replace(alloc, made=alloc.made | {node})
+    alloc = _made_on(s, now, alloc, node)
     if alloc.made == alloc.nodes and alloc.state is AllocationState.GRANTED and not alloc.cause:
         alloc = replace(alloc, state=AllocationState.READY)
+        note_ready(s, now, alloc)
         for name in sorted(alloc.nodes):
             s.send(name, StartTasks(alloc.id))
     s.put(alloc)
     settle(s, now, s.jobs[alloc.job])
+
+
+def _made_on(s: State, now: float, alloc: Allocation, node: str) -> Allocation:
+    """Return the allocation with the node among those that hold its context."""
+    if node not in alloc.made and _is_told(s, alloc):
+        _note(s, now, "context-created", alloc, f"{node} holds context {alloc.id}", node)
+    return replace(alloc, made=alloc.made | {node})
+
+
+def note_ready(s: State, now: float, alloc: Allocation) -> None:
+    """Record the moment of the reply: what was asked for can be used."""
+    if _is_told(s, alloc):
+        names = ", ".join(p.node for p in alloc.placements)
+        user = s.jobs[alloc.job].job.user
+        _note(s, now, "allocation-ready", alloc, f"{user} has what was asked for, on {names}")
+
+
+def _is_told(s: State, alloc: Allocation) -> bool:
+    """Say whether its contexts are recorded; those of single elements are too many for that."""
+    return len(alloc.placements) > 1 or not s.jobs[alloc.job].job.is_array
+
+
+def _note(
+    s: State, now: float, kind: str, alloc: Allocation, text: str, node: str | None = None
+) -> None:
+    element = alloc.element if s.jobs[alloc.job].job.is_array else None
+    s.note(now, kind, text, job=alloc.job, element=element, allocation=alloc.id, node=node)
 
 
 def on_started(s: State, now: float, node: str, row: Started) -> None:
@@ -172,8 +200,11 @@ def on_started(s: State, now: float, node: str, row: Started) -> None:
     alloc = s.allocations.get(row.alloc)
     if alloc is None or node not in alloc.nodes or alloc.started:
         return
-    state = AllocationState.READY if alloc.state is AllocationState.GRANTED else alloc.state
-    alloc = replace(alloc, state=state, started=True, started_at=row.at, made=alloc.made | {node})
+    alloc = _made_on(s, now, alloc, node)
+    if alloc.state is AllocationState.GRANTED:
+        alloc = replace(alloc, state=AllocationState.READY)
+        note_ready(s, now, alloc)
+    alloc = replace(alloc, started=True, started_at=row.at)
     entry = s.jobs[alloc.job]
     entry.failures.pop(alloc.element, None)
     if s.nodes[node].fault:
@@ -199,6 +230,8 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
     row = sensible_end(node, row)
     if row.cause == NODE_FAULT:
         _fault(s, now, s.nodes[node], alloc.job, row.why)
+    if _could_not(alloc, row):
+        _note(s, now, "context-failed", alloc, f"{node}: {row.why}", node)
     starts = [at for at in (alloc.started_at, row.started_at) if at is not None]
     alloc = replace(
         alloc,
@@ -220,6 +253,12 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
         settle(s, now, s.jobs[alloc.job])
     else:
         s.put(alloc)
+
+
+def _could_not(alloc: Allocation, row: Ended) -> bool:
+    """Say whether this is the first word that a node could not make its share of one element."""
+    untouched = not (alloc.slot or alloc.started or alloc.cause)
+    return untouched and row.started_at is None and row.cause in ("", NODE_FAULT)
 
 
 def _fault(s: State, now: float, node: NodeEntry, job: int, why: str) -> None:

@@ -161,12 +161,28 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
         pause = 2.0**failures if failures > 1 else 0.0
         entry.retry_at = max(entry.retry_at, now + pause)
         s.wake(entry.retry_at, entry.job.id)
-        number = alloc.element if entry.job.is_array else None
-        s.note(now, "context-failed", reason, job=entry.job.id, element=number, allocation=alloc.id)
+    if entry.job.spec.immediate:
+        s.immediate.add(entry.job.id)
+    if alloc.slot and not alloc.started and alloc.cause in ("", UNDONE):
+        _note_slot(s, now, alloc, reason)
     elif entry.job.is_array:
         s.note(now, "element-pending", reason, job=entry.job.id, element=alloc.element)
     if alloc.started:
         entry.job = replace(entry.job, requeues=entry.job.requeues + 1)
+
+
+def _note_slot(s: State, now: float, alloc: Allocation, reason: str) -> None:
+    """Record that a node could not start a slot's element; of others it was noted when it came."""
+    (place,) = alloc.placements
+    s.note(
+        now,
+        "context-failed",
+        f"{place.node}: {reason}",
+        job=alloc.job,
+        element=alloc.element,
+        allocation=alloc.id,
+        node=place.node,
+    )
 
 
 def accounting(

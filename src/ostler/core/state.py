@@ -108,6 +108,7 @@ class State:
             set()
         )  # such jobs to which, or to whose steps, something happened
         self.immediate: set[int] = set()  # jobs that the next planning pass starts, or rejects
+        self.attended: set[int] = set()  # unfinished jobs whose clients wait for them
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
@@ -298,8 +299,10 @@ class State:
         self.user_weight[job.user] = self.user_weight.get(job.user, 0) + entry.weight
         if job.spec.within:
             self.steps.setdefault(job.spec.within, set()).add(job.id)
-        if job.spec.immediate:
+        if job.spec.immediate and not job.spec.within:
             self.immediate.add(job.id)
+        if job.is_attended:
+            self.attended.add(job.id)
         if job.holds:
             self.next_step.setdefault(job.id, 0)
             self.alloc_news.add(job.id)
@@ -312,6 +315,7 @@ class State:
         self.user_weight[job.user] -= entry.weight
         self.ended[job.id] = job.result or ""
         self.immediate.discard(job.id)
+        self.attended.discard(job.id)
         if job.holds:
             del self.next_step[job.id]
         if job.spec.within:

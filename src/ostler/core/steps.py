@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
-from ostler.core.life import end_for_good, free, grant
+from ostler.core.life import end_for_good, free, grant, note_ready
 from ostler.core.moves import end_waiting, settle
 from ostler.core.over import accounting, with_start
 from ostler.core.state import State
@@ -182,6 +182,7 @@ def _ready(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
     before = entry.job
     entry.job = with_start(before, now)
     made = s.put(made)
+    note_ready(s, now, made)
     settle(s, now, entry, saved=before)
     return made
 
@@ -226,6 +227,9 @@ def _start_steps(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
         if chosen is None:
             rule = Rule.BEHIND if rule else Rule.RESOURCES
             _wait(s, step, rule)
+            if step.job.spec.immediate:
+                why = f"it cannot be granted at once: {why_waits(s, step)}"
+                end_waiting(s, now, step, Result.REJECTED, why)
             continue
         places = placements(rooms, step.job.spec.request, chosen)
         remove(rooms, chosen, places)

@@ -12,6 +12,7 @@ from ostler.core.events import Submitted
 from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
 from ostler.core.moves import broken_dependency, settle, tell_dependents
+from ostler.core.queue import check_depth
 from ostler.core.state import State
 from ostler.core.ties import check as check_ties
 from ostler.core.ties import tie
@@ -172,6 +173,8 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
     elif shape not in beside.fitting:
         check_fits(s, spec, caller.user)
         beside.fitting.add(shape)
+    if job.is_attended:
+        check_depth(s, spec)
     _check_room(s, caller.user, spec.weight, beside)
 
 

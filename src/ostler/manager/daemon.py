@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from ostler.core.events import AgentGone
 from ostler.core.posts import droppable
 from ostler.core.view import node_row
+from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
+from ostler.manager.secret import read_secret
 from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
@@ -123,7 +125,9 @@ class Manager:
         writer = Writer(asyncio.get_running_loop())
         server.turns = turns = Turns(store, server, writer, epoch, time.time, Recorder(self.state))
         blobs = Blobs(store.blob)
-        server.agents = Agents(turns.put, epoch, blobs, self.heartbeat)
+        secret = read_secret(self.state)
+        server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)
+        server.contexts = Contexts(server.agents)
         server.reads = Reads(
             store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents.loads
         )

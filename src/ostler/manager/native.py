@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hmac
 import logging
 from collections.abc import Callable, Iterator
 
@@ -68,9 +69,16 @@ class Agents:
     """Connected agents: greetings and reports in, orders out, silence noticed."""
 
     def __init__(
-        self, put: Callable[[Event], None], epoch: int, blobs: Blobs, heartbeat: float = HEARTBEAT
+        self,
+        put: Callable[[Event], None],
+        epoch: int,
+        blobs: Blobs,
+        secret: bytes,
+        heartbeat: float = HEARTBEAT,
     ) -> None:
+        """Serve them. secret: from which the keys of contexts are made, and nothing else."""
         self._put = put
+        self._secret = secret
         self._epoch = epoch
         self._blobs = blobs
         self._heartbeat = heartbeat  # seconds
@@ -118,6 +126,14 @@ class Agents:
             self.loads.pop(node, None)
             log.warning("agent is gone", extra={"node": node, "reason": link.reason})
             self._put(AgentGone(node))
+
+    def tell_all(self, message: messages.ToAgent) -> list[str]:
+        """Say something to every agent that is connected; return their nodes."""
+        data = messages.encode(message)
+        for link in self._links.values():
+            link.send(data)
+            link.flush()
+        return list(self._links)
 
     def drop_all(self, reason: str) -> None:
         """Close every connection: agents come back and tell what they hold."""
@@ -196,7 +212,12 @@ class Agents:
             script=self._blobs.get(script),
             item=self._blobs.line(items, order.element),
             chunk=self._with_items(chunk, items) if chunk is not None and items else chunk,
+            key=self._key(order) if order.total_tasks > 1 and chunk is None else "",
         )
+
+    def _key(self, order: Launch) -> str:
+        """Return the key of a context: the same for all of its nodes, and whoever manages."""
+        return hmac.digest(self._secret, b"context %d" % order.alloc, "sha256").hex()
 
     def _with_items(self, chunk: Chunk, items: str) -> Chunk:
         """Return a chunk with its elements' lines of --each."""

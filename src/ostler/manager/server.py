@@ -22,6 +22,7 @@ from ostler.core.events import (
 )
 from ostler.core.explain import Prepared
 from ostler.core.whatif import prepare_dry
+from ostler.manager.contexts import Contexts
 from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.reads import Reads
@@ -61,6 +62,7 @@ class Server:
         self._work: set[asyncio.Task[None]] = set()
         self.turns: Turns
         self.agents: Agents
+        self.contexts: Contexts
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[[str, Caller], Coroutine[Any, Any, dict[str, Any]]]
@@ -144,6 +146,8 @@ class Server:
                 if not client.node:
                     raise UsageError("an agent must greet first")
                 self.agents.heard(client.node, message)
+            case messages.ContextsHeld():
+                self.contexts.heard(client.node, message)
             case messages.Read():
                 self._later(client, message.id, self._read(client, message))
             case messages.Query():
@@ -274,6 +278,8 @@ class Server:
         async with self._looking[client.caller.uid]:
             await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
             _still_there(client)
+            if message.what == "contexts":
+                return await self.contexts.read(self.turns.machine.state)
             now = self.clock()
             found = self.reads.answer(client.caller, message, now)
             return await self._ask(now, found) if isinstance(found, Prepared) else found

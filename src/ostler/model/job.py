@@ -148,6 +148,12 @@ class Job(Struct, frozen=True):
         return self.spec.kind == ALLOC
 
     @property
+    def is_attended(self) -> bool:
+        """Say whether a client waits for it in the queue, and is gone when it is."""
+        spec = self.spec
+        return spec.kind in ATTENDED and not (spec.detach or spec.within)
+
+    @property
     def is_array(self) -> bool:
         """Say whether it was asked for as an array, even of one element."""
         return bool(self.spec.array)

@@ -68,6 +68,7 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     streams: Streams | None = None  # held by a relay on this node
     stdin: str = "first"  # as in `JobSpec`
     detach: bool = False  # as in `JobSpec`
+    key: str = ""  # secret of the context, the same on all its nodes; empty: it has none
     lease: int = 0  # seconds without word from a manager after which the starter ends it; 0: none
 
 

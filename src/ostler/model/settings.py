@@ -104,6 +104,13 @@ ATTRIBUTES: dict[str, Attribute] = {
             "seconds after which an event is removed; 0: never",
             duration=True,
         ),
+        Attribute(
+            "queue-depth",
+            0,
+            0,
+            1_000_000,
+            "requests of `run` and `alloc` that may wait in the queue of a partition; 0: any number",
+        ),
         _text(
             "scheduler-policy",
             "easy",

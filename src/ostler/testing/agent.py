@@ -8,7 +8,7 @@ from msgspec import Struct
 from ostler.core import agent_words as rules
 from ostler.core.agent import AgentCore
 from ostler.core.agent_words import Phase
-from ostler.model.orders import Held, Launch
+from ostler.model.orders import NODE_FAULT, Ended, Held, Launch
 from ostler.testing.clock import Process, Timer
 from ostler.testing.net import End
 from ostler.testing.slot import Slot
@@ -63,6 +63,8 @@ class SimAgent:
     def _recover(self) -> None:
         for alloc, kept in list(self.host.journal.items()):
             self._take_up(alloc, kept.launch, another_boot=kept.boot_id != self.host.boot_id)
+        live = {n for n, share in self.core.shares.items() if share.phase is not Phase.ENDED}
+        self.host.contexts &= live
 
     def _take_up(self, alloc: int, launch: Launch, *, another_boot: bool) -> None:
         host = self.host
@@ -179,6 +181,8 @@ class SimAgent:
         """Feed the rules, and carry out what they say."""
         if not self.process.alive:
             return
+        if isinstance(event, rules.ShareEnded):
+            self.host.contexts.discard(event.row.alloc)
         for effect in self.core.handle(self.host.clock.now, event):
             self._carry_out(effect)
         if self.core.connected and self.core.gathered:
@@ -203,8 +207,7 @@ class SimAgent:
             case rules.Keep(launch):
                 self._keep(launch)
             case rules.MakeShare(launch):
-                host.hand_out(launch)
-                self.met.add(launch.alloc)
+                self._make(launch)
             case rules.DropShare(alloc):
                 host.forget(alloc)
             case rules.RefuseStale():
@@ -215,6 +218,17 @@ class SimAgent:
                 self._send(messages.Report(seq, list(rows)))
             case _:
                 self._order(effect)
+
+    def _make(self, launch: Launch) -> None:
+        host = self.host
+        if host.no_contexts:
+            why = f"{host.name} cannot write its context: no space is left"
+            row = Ended(launch.alloc, host.clock.now, None, NODE_FAULT, why)
+            self.do(rules.ShareEnded(row))
+            return
+        host.contexts.add(launch.alloc)
+        host.hand_out(launch)
+        self.met.add(launch.alloc)
 
     def _order(self, effect: Move) -> None:
         starter = self.host.starters.get(effect.alloc)

@@ -171,6 +171,8 @@ class History:
             host = self.sim.hosts[name]
             if held := sorted(host.journal.keys() | host.starters.keys()):
                 yield f"{name} still keeps allocations {held}, which have ended"
+            if host.contexts:
+                yield f"{name} still has the contexts {sorted(host.contexts)}"
         rows = self.sim.store.real.accounting(limit=1_000_000)
         closed = {(row["allocation"], row["element"], row["attempt"]) for row in rows}
         runs = [run for found in self.sim.ledger.runs.values() for run in found]

@@ -35,6 +35,7 @@ class Host(Site):
         self.up = True
         self.epoch = 0  # on disk
         self.journal: dict[int, Kept] = {}  # on disk
+        self.contexts: set[int] = set()  # on disk: allocations whose context has a file here
         self.starters: dict[int, Starter] = {}  # with their spools, on disk: some are dead
         self.agent: SimAgent | None = None
         self.incarnations = 0
@@ -78,6 +79,7 @@ class Host(Site):
         if not spared:
             self.starters.clear()
             self.journal.clear()
+            self.contexts.clear()
         if self.agent is not None:
             self.agent.process.kill()
             self.agent = None

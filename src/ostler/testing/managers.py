@@ -182,7 +182,7 @@ class SimManager:
         self.turns.watch = self._watch
         self.turns.scheduler = Scheduler(COMPARED)
         self.blobs = Blobs(self.store.real.blob)
-        self.agents = Agents(self.turns.put, self.epoch, self.blobs)
+        self.agents = Agents(self.turns.put, self.epoch, self.blobs, b"simulated")
         self.turns.lost.add_done_callback(lambda _: self.kill())
         self.loop.later(GREETING, self._first_greetings)
         self.loop.later(LEASE / 3, self._renew)

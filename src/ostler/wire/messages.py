@@ -104,7 +104,7 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
 class Read(Struct, tag="read", omit_defaults=True):
     """Look at something. Reply: the document of `--json` for it.
 
-    what: status, jobs, job, nodes, node, explain, history, events, acct, config, settings
+    what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, settings
     """
 
     id: int
@@ -228,6 +228,30 @@ class Ack(Struct, tag="ack"):
     seq: int
 
 
+class ContextsAsked(Struct, tag="contexts_asked"):
+    """Manager to agent: say which contexts you hold. Answered by `ContextsHeld`."""
+
+    number: int
+
+
+class ContextRow(Struct, omit_defaults=True):
+    """A context as its node has it."""
+
+    context: Count  # the number of the allocation
+    phase: Name  # accepted, made, started; left: its file is there, and nothing else of it
+    job: Name = ""
+    user: Name = ""
+    tasks: Count = 0  # on all nodes
+    members: tuple[Name, ...] = ()  # all nodes
+
+
+class ContextsHeld(Struct, tag="contexts_held"):
+    """Agent to manager: all contexts that are held here."""
+
+    number: Count  # of the question
+    rows: list[ContextRow]
+
+
 class Reply(Struct, tag="ok"):
     """The answer to a request."""
 
@@ -267,8 +291,8 @@ Request = (
     | Configure
     | Shutdown
 )
-FromAgent = AgentHello | Heartbeat | Report
-ToAgent = Welcome | Heartbeat | Orders | Ack | Failure
+FromAgent = AgentHello | Heartbeat | Report | ContextsHeld
+ToAgent = Welcome | Heartbeat | Orders | Ack | ContextsAsked | Failure
 ToClient = Reply | Failure | News
 
 # What decoding raises at bytes that are no message: also text that is none, and too deep a nest.

@@ -1,5 +1,6 @@
 """A lab of three nodes: what befalls a node is what the machine sees, and no work is lost by it."""
 
+import json
 import os
 import subprocess
 from collections import Counter
@@ -40,6 +41,36 @@ def test_a_job_of_three_nodes_runs_on_each_and_its_output_is_here(three: InLab) 
     done = three.ostler("run", "-N", "3", "-n", "6", "sh", "-c", script)
     ranks = sorted(done.stdout.splitlines())
     assert ranks == ["n01 0", "n01 1", "n02 2", "n02 3", "n03 4", "n03 5"]
+
+
+def test_a_context_is_one_on_all_its_nodes_and_gone_with_the_job(three: InLab) -> None:
+    """R-RMS-19 and 22: the same members and key everywhere, for its owner alone."""
+    out = three.work / "contexts"
+    out.mkdir()
+    script = (
+        f"cat $OSTLER_CONTEXT >{out}/$OSTLER_RANK; stat -c %a.%u $OSTLER_CONTEXT >>{out}/$OSTLER_RANK;"
+        f" touch {out}/$OSTLER_RANK.is; until [ -e {out}/go ]; do sleep 0.05; done"
+    )
+    ident = three.submit("-N", "3", "-n", "3", "-o", "/dev/null", "--", "sh", "-c", script)
+    eventually("all three run", lambda: len(list(out.glob("*.is"))) == 3)
+    told = three.json("contexts")
+    seen = {(out / str(rank)).read_text() for rank in range(3)}
+    (out / "go").touch()
+    assert three.wait_for(ident, "done")["result"] == "success"
+    (text,) = seen
+    context, mode = text.splitlines()
+    found = json.loads(context)
+    assert mode == f"400.{os.getuid()}"
+    assert (found["job"], found["members"], len(found["key"])) == (ident, ["n01", "n02", "n03"], 64)
+    rows = [(row["context"], row["node"], row["phase"], row["job"]) for row in told["contexts"]]
+    assert rows == [(found["context"], n, "started", ident) for n in ("n01", "n02", "n03")]
+    assert three.json("contexts") == {"contexts": [], "silent": []}
+    kinds = [row["kind"] for row in three.json("history", ident)["events"]]
+    assert kinds == [
+        *("job-submitted", "allocation-granted", "job-starting"),
+        *("context-created", "context-created", "context-created", "allocation-ready"),
+        *("job-running", "job-ended"),
+    ]
 
 
 def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
