@@ -3,9 +3,10 @@
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.reserved import check_named, nodes_of
 from ostler.core.state import NodeEntry, State
 from ostler.model.constraint import parse
-from ostler.model.errors import Missing, Refused
+from ostler.model.errors import Refused
 from ostler.model.job import JobSpec
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.settings import licences
@@ -47,8 +48,6 @@ def check_claims(s: State, request: Request) -> None:
             raise Refused(
                 f"it asks for {count} of licence {name!r}", expected=f"the machine has: {known}"
             )
-    if request.reservation:
-        raise Missing(f"there is no reservation {request.reservation!r}")
 
 
 def least_whole(s: State, spec: JobSpec) -> int:
@@ -84,10 +83,12 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
     """Raise `Refused` if the request exceeds a limit or whatever the partition could give."""
     check_user_limit(s, spec, user)
     check_claims(s, spec.request)
+    check_named(s, spec, user)
     shape = spec.partition, spec.request.shape
     if shape in s.fitting:
         return
-    nodes = [entry.node for entry in s.nodes.values()]
+    own = nodes_of(s, spec.request.reservation)
+    nodes = [e.node for e in s.nodes.values() if own is None or e.node.name in own]
     if refusal := can_ever(spec.request, spec.partition, nodes):
         raise Refused(refusal)
     if len(s.fitting) >= _SHAPES:

@@ -7,6 +7,7 @@ from ostler.core.claims import count_licences, per_task
 from ostler.core.entry import Entry, Slot
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
+from ostler.core.reserved import elements_before
 from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
@@ -65,7 +66,9 @@ def grant(
         count_licences(s, entry, 1)
     entry.slots[alloc.id] = Slot()
     if alloc.slot:
-        first = take(entry, alloc, chunk_size(entry, len(entry.slots) - 1 + alike))
+        size = chunk_size(entry, len(entry.slots) - 1 + alike)
+        before = elements_before(s, now, entry, places[0].node)
+        first = take(entry, alloc, max(1, int(min(size, before))))
         entry.slots[alloc.id].last = not entry.waiting
         alloc = replace(alloc, chunk=tuple(RangeSet(list(first)).spans), running=index, since=now)
     else:

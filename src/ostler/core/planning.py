@@ -11,6 +11,7 @@ from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
 from ostler.core.over import REQUEUE
+from ostler.core.reserved import check_open
 from ostler.core.slots import drain, take_back
 from ostler.core.state import NO_JOB, State
 from ostler.model.allocation import Allocation
@@ -132,6 +133,7 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
     if why:
         raise Refused(f"job {line.job} may not start: rule {why.rule}")
     check_places(s, entry, line.placements)
+    check_open(s, now, entry, line.placements)
     places = tuple(sorted(line.placements, key=lambda p: p.first_rank))
     grant(s, now, entry, places, alike=alike)
 

@@ -9,6 +9,7 @@ from math import inf
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.reserved import elements_before
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job
@@ -61,7 +62,10 @@ def feed(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
         return s.put(alloc)
     if slot.draining or not _may_go_on(s, now, entry, alloc):
         return drain(s, entry, alloc)
-    size = chunk_size(entry, len(entry.slots))
+    before = elements_before(s, now, entry, alloc.placements[0].node)
+    if before < 1:
+        return drain(s, entry, alloc)
+    size = int(min(chunk_size(entry, len(entry.slots)), before))
     held = alloc.queued + bool(alloc.chunk)
     low = 0 if entry.mean >= ALONE_SECONDS else size
     more = take(entry, alloc, size) if entry.waiting and held <= low else ()

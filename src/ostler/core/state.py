@@ -26,6 +26,7 @@ from ostler.model.states import (
     NodeStatus,
     NodeWord,
 )
+from ostler.schedule.reservations import Calendar
 from ostler.schedule.rules import Rules, ShareRules
 from ostler.schedule.shares import Ledger, rate
 from ostler.schedule.snapshot import Standing
@@ -113,6 +114,8 @@ class State:
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
         self.rules = Rules()
+        self._calendar_of = self.rules
+        self._calendar: Calendar | None = None
         self.user_cpus: dict[str, int] = {}
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
         self.ledger = Ledger(ShareRules())
@@ -209,6 +212,14 @@ class State:
     def text(self, key: str) -> str:
         """Return the value in force of an attribute that is text."""
         return str(self.settings.get(key, ATTRIBUTES[key].default))
+
+    @property
+    def calendar(self) -> Calendar | None:
+        """Return when nodes are reserved; None: none ever is."""
+        if self._calendar_of is not self.rules:
+            self._calendar_of = self.rules
+            self._calendar = Calendar(self.rules) if self.rules.reservations else None
+        return self._calendar
 
     # -- allocations -----------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ostler.core.delta import waiting_view
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import Prepared, Row, explained, first_row, preview, priority_parts
+from ostler.core.reserved import check_named
 from ostler.core.state import State
 from ostler.core.submit import checked, make_job, respec
 from ostler.model.caller import Caller
@@ -55,6 +56,7 @@ def prepare_if(
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {partitions}")
     check_user_limit(s, spec, entry.job.user)
     check_claims(s, spec.request)
+    check_named(s, spec, entry.job.user)
     view = waiting_view(s, now, entry)
     if view is None:
         raise Missing(f"nothing of job {entry.job.name} waits")

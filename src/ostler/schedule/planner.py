@@ -22,6 +22,7 @@ from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
+from ostler.schedule.reservations import narrowed
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, WaitingView, whole
 from ostler.schedule.table import Head, Shape, promised
@@ -65,19 +66,24 @@ class Planner:
     # -- looking ----------------------------------------------------------------------------------
 
     def shape(self, entry: WaitingView) -> Shape:
-        """Return the shape of the entry."""
-        found = self.table.shape(entry.partition, entry.request, entry.shape)
-        shut = self.picture.shut(entry, self.now)
-        if not shut:
+        """Return the shape of the entry, on the nodes that are open to it now."""
+        own, less = narrowed(self.picture.calendar, entry, self.now)
+        found = self._shape(entry, own)
+        if less is own:
             return found
-        less = replace(entry.request, exclude=(*entry.request.exclude, *shut))
-        inner = self.table.shape(entry.partition, less, (*entry.shape, shut))
+        inner = self._shape(entry, less)
         inner.open = found
         return inner
 
+    def _shape(self, entry: WaitingView, request: Request) -> Shape:
+        known = entry.shape
+        if request is not entry.request:
+            known = (*known, request.nodelist, request.exclude)
+        return self.table.shape(entry.partition, request, known)
+
     def shape_of(self, found: Class, entry: WaitingView) -> Shape:
         """Return the shape of an entry of the class."""
-        if self.picture.calendar is None:
+        if self.picture.calendar is None and not entry.request.reservation:
             return found.shape_in(self.table)
         return self.shape(entry)  # what is shut to it depends on the time
 
@@ -251,19 +257,25 @@ class Planner:
                 shadow = {} if head.shadow == inf else {"shadow": head.shadow}
                 made = Wait(rule, {"ahead": head.job, **shadow})
             case _:
-                known = entry.shape
+                shape = self.shape(entry)
+                known = shape.known
                 if known in self._memo:  # room only shrinks: what was short is short
                     return self._memo[known]
-                made = cannot_fit(self.sizes, self.rooms(entry.partition), request, entry.partition)
+                rooms = self.rooms(entry.partition)
+                made = cannot_fit(self.sizes, rooms, shape.request, entry.partition)
         return self._memo.setdefault(known, made)
 
     def _reserved(self, entry: WaitingView) -> Wait:
-        calendar, shut = self.picture.calendar, self.picture.shut(entry, self.now)
+        calendar, own = self.picture.calendar, entry.request.reservation
+        by: dict[str, float | int | str] = {"own": own} if own else {}
         if calendar is None:
-            return Wait(Rule.RESERVED)
-        key = calendar.key(entry.user, entry.project)
-        opens = min(calendar.opens(node, key, self.now, entry.duration) for node in shut)
-        by: dict[str, float | int | str] = {"reservations": ", ".join(calendar.names(key, shut))}
+            return Wait(Rule.RESERVED, by | {"reservations": own})
+        key, shut = calendar.key(entry.user, entry.project), self.picture.shut(entry, self.now)
+        if own and (opens := calendar.begins(own, key, self.now)) > self.now:
+            by["reservations"] = own
+        else:
+            by = {"reservations": ", ".join(calendar.names(key, shut))}
+            opens = min(calendar.opens(node, key, self.now, entry.duration) for node in shut)
         return Wait(Rule.RESERVED, by | ({} if opens == inf else {"opens": opens}))
 
     def rooms(self, partition: str) -> list[Room]:

@@ -125,10 +125,14 @@ def _limit(entry: WaitingView, numbers: Numbers) -> str:
 
 
 def _reserved(numbers: Numbers, now: float) -> str:
+    opens = numbers.get("opens")
+    if own := numbers.get("own"):
+        if isinstance(opens, float):
+            return f"its reservation {own} opens in {_until(opens, now)}"
+        return f"its reservation {own} does not open to it any more"
     text = (
         f"nodes that would do are reserved ({numbers['reservations']}), or will be before it ends"
     )
-    opens = numbers.get("opens")
     return text + (
         f"; they are open to it in {_until(opens, now)}" if isinstance(opens, float) else ""
     )

@@ -12,7 +12,11 @@ from heapq import merge
 from itertools import islice
 from math import floor, inf
 
+from msgspec.structs import replace
+
+from ostler.model.resources import Request
 from ostler.schedule.rules import DAY, Reservation, Rules
+from ostler.schedule.snapshot import WaitingView
 
 Window = tuple[float, float]  # begin and end, Unix seconds
 Key = frozenset[str]  # names of the reservations that somebody may use
@@ -54,6 +58,7 @@ class Calendar:
         for reservation in self._all:
             for node in reservation.nodes:
                 self._on[node].append(reservation)
+        self._named = {found.name: found for found in self._all}
 
     def key(self, user: str, project: str) -> Key:
         """Return whose nodes they may use; jobs of equal keys may use the same nodes."""
@@ -76,6 +81,18 @@ class Calendar:
         """Return the nodes on which their work of that duration may not start now, sorted."""
         begins = self.until(key, now)
         return tuple(sorted(node for node, at in begins.items() if now + duration > at))
+
+    def of(self, name: str) -> tuple[str, ...]:
+        """Return the nodes of a reservation; none if there is no such one."""
+        found = self._named.get(name)
+        return () if found is None else found.nodes
+
+    def begins(self, name: str, key: Key, now: float) -> float:
+        """Return from when on, now or later, they may use a reservation; inf: never."""
+        found = self._named.get(name) if name in key else None
+        if found is None:
+            return inf
+        return max(now, next(windows(found, self._offset, now), (inf, inf))[0])
 
     def names(self, key: Key, nodes: Collection[str]) -> list[str]:
         """Return the reservations that keep them from some of these nodes, sorted."""
@@ -131,3 +148,28 @@ class Calendar:
                 if begin > now:
                     break
         return min(times, default=inf)
+
+
+def narrowed(calendar: Calendar | None, entry: WaitingView, now: float) -> tuple[Request, Request]:
+    """Return what an entry asks for, on the nodes of its own reservation; and of these on open ones.
+
+    The two are one and the same where nothing is shut to it now. In a reservation that it names
+    work begins while that is open, and may outlast it.
+    """
+    request = entry.request
+    if calendar is None:
+        return request, _on(request, ()) if request.reservation else request
+    key, own, open_now = calendar.key(entry.user, entry.project), request, True
+    if name := request.reservation:
+        own = _on(request, calendar.of(name))
+        open_now = calendar.begins(name, key, now) <= now
+    if not open_now:
+        return own, _on(request, ())
+    shut = calendar.shut(key, now, entry.duration)
+    return own, replace(own, exclude=(*own.exclude, *shut)) if shut else own
+
+
+def _on(request: Request, nodes: Collection[str]) -> Request:
+    """Return the request on these nodes alone."""
+    wanted = request.nodelist
+    return replace(request, nodelist=tuple(n for n in nodes if not wanted or n in wanted) or ("",))
