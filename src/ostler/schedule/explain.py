@@ -24,6 +24,7 @@ from ostler.schedule.planner import Planner
 from ostler.schedule.priority import Key
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core
 from ostler.schedule.remedy import remedies
+from ostler.schedule.reservations import shut_to
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView, whole
 from ostler.schedule.table import Head
@@ -87,7 +88,7 @@ def explained(engine: Engine, now: float, job: int) -> Explanation:
         answer = Explanation(Rule.NEW, text, {"place": 1}, now, [], [], "")
     free = Planner(before.picture, now) if started else planner
     rooms = free.rooms(view.partition)
-    shut = free.picture.shut(view, now)
+    shut = shut_to(free.picture.calendar, view, now, free.picture.nodes)
     nodes = free.picture.nodes.values()
     answer.filters = funnel(nodes, view, rooms, free.licences_left(), shut)
     if started:

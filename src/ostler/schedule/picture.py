@@ -12,10 +12,9 @@ from msgspec.structs import replace
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
 from ostler.schedule.assumed import Assumed
-from ostler.schedule.fit import named
 from ostler.schedule.limits import Claim, Held, Limits
 from ostler.schedule.priority import Scorer, by_standing
-from ostler.schedule.reservations import Calendar, narrowed
+from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
 from ostler.schedule.room import mask_of
 from ostler.schedule.rules import Rules
@@ -86,13 +85,6 @@ class Picture:
     def minutes(self) -> bool:
         """Say whether a limit gives room as time passes."""
         return any(limit.cpu_minutes is not None for limit in self.rules.limits)
-
-    def shut(self, view: WaitingView, now: float) -> tuple[str, ...]:
-        """Return the nodes on which the entry may not start now, for a reservation."""
-        _, less = narrowed(self.calendar, view, now)
-        if less is view.request:
-            return ()
-        return tuple(name for name in self.nodes if named(name, view.request) > named(name, less))
 
     def scorer(self, now: float) -> Scorer:
         """Return what knows the order of what waits."""

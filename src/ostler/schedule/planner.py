@@ -22,7 +22,7 @@ from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
-from ostler.schedule.reservations import narrowed
+from ostler.schedule.reservations import narrowed, shut_to
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, WaitingView, whole
 from ostler.schedule.table import Head, Shape, promised
@@ -270,7 +270,10 @@ class Planner:
         by: dict[str, float | int | str] = {"own": own} if own else {}
         if calendar is None:
             return Wait(Rule.RESERVED, by | {"reservations": own})
-        key, shut = calendar.key(entry.user, entry.project), self.picture.shut(entry, self.now)
+        key, shut = (
+            calendar.key(entry.user, entry.project),
+            shut_to(calendar, entry, self.now, self.picture.nodes),
+        )
         if own and (opens := calendar.begins(own, key, self.now)) > self.now:
             by["reservations"] = own
         else:

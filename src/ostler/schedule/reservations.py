@@ -7,7 +7,7 @@ the new one are given, and what is planned moves with the wall clock.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from heapq import merge
 from itertools import islice
 from math import floor, inf
@@ -15,6 +15,7 @@ from math import floor, inf
 from msgspec.structs import replace
 
 from ostler.model.resources import Request
+from ostler.schedule.fit import named
 from ostler.schedule.rules import DAY, Reservation, Rules
 from ostler.schedule.snapshot import WaitingView
 
@@ -167,6 +168,16 @@ def narrowed(calendar: Calendar | None, entry: WaitingView, now: float) -> tuple
         return own, _on(request, ())
     shut = calendar.shut(key, now, entry.duration)
     return own, replace(own, exclude=(*own.exclude, *shut)) if shut else own
+
+
+def shut_to(
+    calendar: Calendar | None, entry: WaitingView, now: float, nodes: Iterable[str]
+) -> tuple[str, ...]:
+    """Return those of the nodes on which an entry may not start now, for a reservation."""
+    _, less = narrowed(calendar, entry, now)
+    if less is entry.request:
+        return ()
+    return tuple(name for name in nodes if named(name, entry.request) > named(name, less))
 
 
 def _on(request: Request, nodes: Collection[str]) -> Request:
