@@ -34,7 +34,7 @@ TYPES = st.sampled_from(
         "query",
         "follow",
         "node_word",
-        "configure",
+        "administer",
         "agent_hello",
         "heartbeat",
         "report",

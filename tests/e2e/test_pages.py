@@ -272,4 +272,4 @@ def test_the_page_on_who_goes_first_can_be_typed_as_it_stands(state: Path) -> No
     told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)
     assert "job 2 asks for the same and is ahead of it" in told
     assert "job 3 asks for the same and is ahead of it" in told.partition("3: boost 10\n")[2]
-    assert "scheduler-policy = easy,night=fcfs\n" in told
+    assert "created partition night: policy fcfs\n" in told

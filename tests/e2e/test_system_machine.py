@@ -10,10 +10,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import asdict
 
 from ostler.client.link import Link
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import OstlerError
+from ostler.model.site_changes import attribute
 from ostler.wire.address import dial
 from ostler.wire.frames import Splitter, frame
 from ostler.wire.pack import pack, unpack
@@ -166,7 +168,7 @@ def test_the_search_path_of_a_job_is_told_to_its_owner_alone(system: Host) -> No
 @pytest.mark.parametrize(
     ("type_", "fields"),
     [
-        ("configure", {"key": "max-cpus-per-user", "value": "1"}),
+        ("administer", {"changes": [asdict(attribute("max-cpus-per-user", "1"))]}),
         ("node_word", {"verb": "drain", "nodes": ["x"]}),
         ("shutdown", {"how": "kill"}),
         ("agent_hello", {"node": "x", "version": 1, "facts": {}, "boot_id": "b"}),
@@ -185,8 +187,8 @@ def test_services_and_root_have_no_tasks_here(system: Host) -> None:
         submit(system, OTHER, b"/bin/true")
 
 
-def test_a_priority_above_the_usual_is_an_administrators_to_give(system: Host) -> None:
-    with pytest.raises(OstlerError, match="only an administrator"):
+def test_a_priority_above_the_usual_is_an_operators_to_give(system: Host) -> None:
+    with pytest.raises(OstlerError, match="only an operator"):
         submit(system, NOBODY, b"/bin/true", priority=51)
 
 

@@ -10,12 +10,12 @@ from msgspec.structs import replace
 from ostler.core.effects import Effect, Fail, Reply, Save
 from ostler.core.events import (
     Acted,
+    Administered,
     AgentGone,
     AgentGreeted,
     AgentReported,
     Awaited,
     ClientGone,
-    Configured,
     Event,
     Modified,
     NodesWorded,
@@ -41,6 +41,7 @@ from ostler.model.orders import (
 )
 from ostler.model.record import Accounting, Write
 from ostler.model.resources import NodeFacts, Request
+from ostler.model.site_changes import attribute
 from ostler.model.states import Result
 from ostler.testing.disk import SimStore
 from ostler.testing.judge import differences
@@ -209,7 +210,7 @@ class Events(RuleBasedStateMachine):
 
     @rule(value=st.sampled_from([None, "0", "4", "x"]), by=CALLERS)
     def configure(self, value: str | None, by: Any) -> None:
-        self.ask(Configured, by, "max-cpus-per-user", value)
+        self.ask(Administered, by, (attribute("max-cpus-per-user", value),))
 
     @rule(
         node=NODES,

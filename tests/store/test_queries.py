@@ -5,10 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from ostler.model.site_kinds import KINDS
 from ostler.store.queries import load_queries, parse_queries
 from ostler.store.sqlite.connection import MEMORY, SQL, connect
 from ostler.store.sqlite.migrate import migrate, migrations
 
+OF_KINDS = {
+    name
+    for kind in KINDS.values()
+    for name in (f"put_{kind.name}", f"drop_{kind.name}", kind.table)
+}
 SOURCES = Path(__file__).resolve().parents[2] / "src" / "ostler" / "store"
 
 
@@ -31,6 +37,8 @@ def test_every_statement_is_one_that_the_schema_allows(name: str) -> None:
 def test_every_statement_is_used(name: str) -> None:
     code = "\n".join(path.read_text() for path in SOURCES.rglob("*.py"))
     stem = re.sub("_(first|last)$", "", name)
+    if name in OF_KINDS:  # those of the site are named by its registry
+        return
     assert f'"{name}"' in code or f'"{stem}"' in code
 
 

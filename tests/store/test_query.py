@@ -206,7 +206,7 @@ def test_a_view_that_is_imitated_by_name_reads_nothing_behind_the_views(
 @pytest.mark.parametrize(
     ("sql", "kind", "words"),
     [
-        ("select * from job", Missing, "no table: job (the tables are accounting, allocation_"),
+        ("select * from job", Missing, "no table: job (the tables are access_controls, acc"),
         ("select colour from jobs", Missing, "no column: colour"),
         ("select colour(1)", Missing, "no function: colour"),
         ("delete from jobs", Refused, "DELETE is not allowed"),

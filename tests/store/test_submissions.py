@@ -12,7 +12,7 @@ from ostler.model.job import JobSpec
 from ostler.wire import messages
 from tests.store.builders import Held, a_job
 
-ANN = Caller(1000, 1000, "ann", admin=False)
+ANN = Caller(1000, 1000, "ann")
 
 
 class Said(list[Any]):

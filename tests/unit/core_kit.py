@@ -6,9 +6,9 @@ from typing import Any
 from ostler.core.effects import Effect, Fail, Reply, Save, Send
 from ostler.core.events import (
     Acted,
+    Administered,
     AgentGreeted,
     AgentReported,
-    Configured,
     Event,
     NodesWorded,
     Planned,
@@ -34,11 +34,12 @@ from ostler.model.orders import (
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Loaded, Write
 from ostler.model.resources import NodeFacts, Request
+from ostler.model.site_changes import Change, attribute
 from ostler.testing.scheduler import Scheduler
 
 ANN = Caller(1001, 1001, "ann")
 BOB = Caller(1002, 1002, "bob")
-ROOT = Caller(0, 0, "root", admin=True)
+ROOT = Caller(0, 0, "root", owner=True)
 EMPTY = Loaded([], [], {}, [], [], {}, {}, 1, 1, 1)
 
 
@@ -105,7 +106,12 @@ class Box:
 
     def configure(self, key: str, value: str | None, by: Caller = ROOT) -> None:
         """Set an attribute."""
-        self.ask(Configured, by, key, value)
+        self.ask(Administered, by, (attribute(key, value),))
+
+    def change(self, *changes: Change, by: Caller = ROOT, **named: Any) -> list[str]:
+        """Change the site; return what was done, in words."""
+        body = self.ask(Administered, by, changes, **named)
+        return [row["text"] for row in body["changes"]]
 
     def drain(self, *names: str, reason: str = "new disk") -> None:
         """Drain nodes."""

@@ -15,6 +15,7 @@ import pytest
 from ostler.client.spec import sha256
 from ostler.model import errors
 from ostler.model.happening import Pattern
+from ostler.model.site_changes import attribute
 from ostler.model.suppose import MoreNodes, Supposed
 from ostler.wire import messages
 from tests.unit.scripted import ROAD, SILENCE, Answer, Done, Manager, Request, manager, ostler
@@ -616,7 +617,7 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
         "nodes": {"nodes": [{"name": "n1", "status": "running", "cpus": 4, "memory": 8 << 30}]},
         "node": {"nodes": [{"name": "n1", "status": "running"}]},
         "settings": {"settings": [{"key": "k", "value": 1, "default": True, "help": "h"}]},
-        "configure": {"settings": [{"key": "k", "value": 2}]},
+        "administer": {"changes": [{"verb": "set", "name": "k", "text": "set k"}], "serial": 1},
         "nodewordset": {"nodes": [{"name": "n1", "word": "draining", "allocations": 2}]},
     }
     commands = {
@@ -625,8 +626,8 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
         "nodes": "8G",
         "node n1": "status  running",
         "config effective": "default",
-        "config set k 2": "k = 2",
-        "config unset k": "k takes its default again",
+        "config set k 2": "set k",
+        "config unset k": "set k",
         "nodes drain n1 --reason disk": "n1: draining, 2 allocations run there",
     }
     with answering(tmp_path, **documents) as made:
@@ -635,9 +636,8 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
             assert (done.status, done.err) == (0, "")
             assert part in done.out
             assert ostler(tmp_path, *words.split(), "--json").document in documents.values()
-    changes = [(r.key, r.value) for r in made.requests if isinstance(r, messages.Configure)]
-    assert changes[0] == ("k", "2")
-    assert changes[-1] == ("k", None)
+    [one, _, two, _] = [r.changes for r in made.requests if isinstance(r, messages.Administer)]
+    assert (one, two) == ([attribute("k", "2")], [attribute("k", None)])
     [word, _] = [r for r in made.requests if isinstance(r, messages.NodeWordSet)]
     assert (word.verb, word.nodes, word.reason) == ("drain", ["n1"], "disk")
 

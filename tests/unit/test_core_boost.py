@@ -18,9 +18,9 @@ def test_a_boost_is_an_administrators_to_give() -> None:
     box = Box(cpus=1)
     box.submit()
     job = box.submit()
-    with pytest.raises(Refused, match="only an administrator may give a job a boost"):
+    with pytest.raises(Refused, match="ann may not give a job a boost; an operator may"):
         boost(box, job, ANN, boost=1)
-    with pytest.raises(Refused, match="only an administrator may give a job a boost"):
+    with pytest.raises(Refused, match="ann may not give a job a boost; an operator may"):
         box.submit(boost=1)
     with pytest.raises(UsageError, match="--boost cannot be 101"):
         boost(box, job, ROOT, boost=101)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostler.core.events import Configured, Posted, Subscribed
+from ostler.core.events import Posted, Subscribed
 from ostler.core.posts import droppable
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.happening import Pattern, parse_kind, parse_pattern
@@ -129,9 +129,9 @@ def test_a_user_has_a_bounded_number_of_subscribers(box: Box) -> None:
 
 def test_events_go_after_their_lifetime_and_never_with_none(box: Box) -> None:
     day = 86_400
-    box.ask(Configured, ROOT, "events-lifetime", "2d")
+    box.configure("events-lifetime", "2d")
     found = droppable(box.machine.state, 10.0 * day)
     assert found is not None
     assert found[0] == 8.0 * day
-    box.ask(Configured, ROOT, "events-lifetime", "0")
+    box.configure("events-lifetime", "0")
     assert droppable(box.machine.state, 10.0 * day) is None

@@ -2,22 +2,22 @@
 
 import pytest
 
-from ostler.core.events import Configured
 from ostler.core.rules import rules_of
 from ostler.model.errors import UsageError
+from ostler.model.site import SHIPPED
+from ostler.model.site_changes import Change
 from ostler.schedule.rules import DAY, PartitionRules, Rules
-from tests.unit.core_kit import ROOT, Box
+from tests.unit.core_kit import Box
 
 
 def test_as_shipped_the_rules_are_the_schedulers_own_defaults() -> None:
-    assert rules_of({}) == Rules()
+    assert rules_of(SHIPPED, {}) == Rules()
 
 
 def test_settings_become_rules() -> None:
     box = Box()
     for key, text in (
-        ("scheduler-policy", "conservative, night = fcfs"),
-        ("partition-factors", "gpu=1"),
+        ("scheduler-policy", "conservative"),
         ("weight-age", "30"),
         ("max-age", "2d"),
         ("small-jobs-first", "1"),
@@ -25,8 +25,12 @@ def test_settings_become_rules() -> None:
         ("max-cpus-per-user", "8"),
         ("licences", "cad:3"),
     ):
-        assert "settings" in box.ask(Configured, ROOT, key, text)
-    rules = rules_of(box.machine.state.settings)
+        box.configure(key, text)
+    box.change(
+        Change("create", "partition", ("gpu",), {"factor": "1"}),
+        Change("create", "partition", ("night",), {"policy": "fcfs"}),
+    )
+    rules = box.machine.state.rules
     assert rules.default == PartitionRules("conservative")
     assert rules.partitions == {
         "gpu": PartitionRules("conservative", factor=1.0),
@@ -37,19 +41,15 @@ def test_settings_become_rules() -> None:
     assert rules.shares.half_life == DAY
     assert rules.max_cpus_per_user == 8
     assert rules.licences == {"cad": 3}
-    box.ask(Configured, ROOT, "scheduler-policy", None)
-    assert rules_of(box.machine.state.settings).of("night").policy == "easy"
+    box.change(Change("set", "partition", ("night",), {"policy": "none"}))
+    box.configure("scheduler-policy", None)
+    assert box.machine.state.rules.of("night").policy == "easy"
 
 
 @pytest.mark.parametrize(
     ("key", "text", "why"),
     [
         ("scheduler-policy", "esay", "no policy is named 'esay'"),
-        ("scheduler-policy", "easy,night=", "scheduler-policy cannot be 'easy,night='"),
-        ("scheduler-policy", "easy,fcfs", "each name once"),
-        ("partition-factors", "0.5", "partition-factors cannot be '0.5'"),
-        ("partition-factors", "gpu=2", "a partition's factor cannot be '2'"),
-        ("partition-factors", "gpu=nan", "a partition's factor cannot be 'nan'"),
         ("weight-age", "1000001", "a whole number from 0 to 1000000"),
         ("max-age", "0", "from 1 to"),
     ],
@@ -57,6 +57,6 @@ def test_settings_become_rules() -> None:
 def test_what_means_nothing_is_refused_and_changes_nothing(key: str, text: str, why: str) -> None:
     box = Box()
     with pytest.raises(UsageError) as found:
-        box.ask(Configured, ROOT, key, text)
+        box.configure(key, text)
     assert why in f"{found.value} {found.value.expected}"
     assert box.machine.state.settings == {}

@@ -4,12 +4,13 @@ import re
 
 import pytest
 
-from ostler.core.events import Configured, Modified
+from ostler.core.events import Modified
 from ostler.model.errors import UsageError
 from ostler.model.ids import parse_ref
 from ostler.model.record import Event as EventRow
 from ostler.model.resources import Request
-from tests.unit.core_kit import ANN, ROOT, Box, saved
+from ostler.model.site_changes import attribute
+from tests.unit.core_kit import ANN, Box, saved
 
 
 def texts(box: Box) -> list[str]:
@@ -55,18 +56,16 @@ def test_a_release_of_what_is_not_held_says_so() -> None:
 )
 def test_settings_take_durations_where_they_are_some(key: str, typed: str, value: int) -> None:
     box = Box()
-    answer = box.ask(Configured, ROOT, key, typed)
-    assert answer == {"settings": [{"key": key, "value": value}]}
+    assert box.change(attribute(key, typed)) == [f"created attribute {key}: value {value}"]
     assert box.machine.state.setting(key) == value
 
 
 def test_an_attribute_that_is_text_is_kept_in_one_form() -> None:
     box = Box()
     assert box.machine.state.text("licences") == ""
-    answer = box.ask(Configured, ROOT, "licences", "matlab:10, ansys")
-    assert answer == {"settings": [{"key": "licences", "value": "ansys:1,matlab:10"}]}
+    box.configure("licences", "matlab:10, ansys")
     assert box.machine.state.text("licences") == "ansys:1,matlab:10"
-    box.ask(Configured, ROOT, "licences", "")
+    box.configure("licences", "")
     assert box.machine.state.text("licences") == ""
 
 
@@ -85,7 +84,7 @@ def test_an_attribute_that_is_text_is_kept_in_one_form() -> None:
 )
 def test_settings_out_of_range_are_refused(key: str, typed: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)):
-        Box().ask(Configured, ROOT, key, typed)
+        Box().configure(key, typed)
 
 
 def test_a_run_that_has_ended_cannot_run_again() -> None:

@@ -60,7 +60,7 @@ def test_a_job_may_wait_for_others_and_for_one_that_was_there() -> None:
         (spec("b", request=Request(cpus=5)), Refused, "job 'b': it asks for 5 CPUs on one node"),
         (spec("b", partition="gpu"), Missing, "job 'b': there is no partition 'gpu'"),
         (spec("b", after=(Dependency(77),)), Missing, "job 'b': there is no job 77 to wait for"),
-        (spec("", priority=90), Refused, "job number 2: only an administrator"),
+        (spec("", priority=90), Refused, "job number 2: only an operator"),
         (spec("b", after=(Dependency(3),)), Missing, "job 'b': there is no job 3 to wait for yet"),
         (JobSpec(name="b"), UsageError, "job 'b': there is nothing to run"),
         (spec("b", output=b"%%-%r"), UsageError, "job 'b': '%r' in the name of its output file"),

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 import pytest
 
 from ostler.core.effects import Reply
-from ostler.core.events import Configured
+from ostler.core.events import Administered
 from ostler.manager import turns as module
 from ostler.manager.turns import Spoken, Turns
 from ostler.manager.writer import Writer
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.record import Write
+from ostler.model.site_changes import attribute
 from ostler.store.sqlite.store import SqliteStore
 
-ROOT = Caller(0, 0, "root", admin=True)
+ROOT = Caller(0, 0, "root", owner=True)
 
 
 class Moody(SqliteStore):
@@ -66,7 +67,7 @@ def begin(faults: list[Exception]) -> tuple[Moody, Ears, Turns]:
 
 
 def ask(turns: Turns, to: int) -> None:
-    turns.put(Configured(to, ROOT, "client-grace", str(to)))
+    turns.put(Administered(to, ROOT, (attribute("client-grace", str(to)),)))
 
 
 async def works_again(turns: Turns) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ostler.core.events import Acted, AgentGreeted, Configured, Event, Planned, Submitted
+from ostler.core.events import Acted, Administered, AgentGreeted, Event, Planned, Submitted
 from ostler.core.machine import Machine
 from ostler.manager.decisions import NAME, OLDER, Recorder
 from ostler.manager.planning import Planning
@@ -14,6 +14,7 @@ from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
 from ostler.model.resources import Request
+from ostler.model.site_changes import attribute
 from ostler.schedule.decisions import (
     HEADER,
     Asked,
@@ -42,7 +43,7 @@ class Recorded:
         self.planning = Planning(self, lambda: self.now, nodes, self.recorder)
         self.asked = 0
         self.do(AgentGreeted("n1", facts(4), "boot", ()))
-        self.do(Configured(0, ROOT, "record-decisions", str(limit)))
+        self.do(Administered(0, ROOT, (attribute("record-decisions", str(limit)),)))
 
     def do(self, event: Event) -> None:
         self.now += 1

@@ -100,44 +100,10 @@ def words(text: str) -> list[str]:
 
 
 def names(text: str) -> list[str]:
-    """Return the nodes of `n1,n3` or `n[01-03,7]`: only brackets make ranges, padding is kept."""
-    from ostler.model.ranges import parse_ranges
+    """Return the nodes of `n1,n3` or `n[01-03,7]`; raise `UsageError`."""
+    from ostler.model.nodeset import unfold
 
-    found: list[str] = []
-    for part in outside_brackets(text):
-        head, bracket, rest = part.partition("[")
-        if not bracket:
-            found.append(part)
-            continue
-        inside, closing, tail = rest.partition("]")
-        if not closing or "[" in tail:
-            raise UsageError(
-                f"{text!r} is not a list of nodes", expected="as in n1,n3 or n[01-03,7]"
-            )
-        for span in inside.split(","):
-            try:
-                (low, high), *_ = parse_ranges(span)
-            except ValueError as error:
-                raise UsageError(f"{text!r}: {error}") from None
-            pad = len(span.partition("-")[0])
-            if high - low > 100_000:  # more nodes than there can be
-                raise UsageError(f"{text!r} names too many nodes")
-            found += [f"{head}{n:0{pad}d}{tail}" for n in range(low, high + 1)]
-    if not all(found):
-        raise UsageError(f"{text!r} is not a list of nodes", expected="as in n1,n3 or n[01-03,7]")
-    return found
-
-
-def outside_brackets(text: str) -> list[str]:
-    """Return the parts between commas, but for commas in brackets."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "[") - (char == "]")
-        if char == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return parts
+    return unfold(text)
 
 
 def dependencies(texts: list[str]) -> list[dict[str, object]]:

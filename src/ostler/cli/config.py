@@ -3,6 +3,7 @@
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, rows_of, say, table
+from ostler.cli.site import administer
 
 _COLUMNS = [("key", "KEY"), ("value", "VALUE"), ("source", "SOURCE"), ("help", "MEANING")]
 
@@ -25,13 +26,5 @@ def main(given: Given) -> int:
 def change(given: Given) -> int:
     """Set an attribute, or take its default again."""
     key, *rest = given.words
-    link = link_to(given)
-    document = link.call("configure", key=key, value=rest[0] if rest else None)
-    link.close()
-    if given.flag("json"):
-        say(json_text(document))
-    elif not given.flag("quiet"):
-        for row in rows_of(document, "settings"):
-            value = f"= {row.get('value')}" if rest else "takes its default again"
-            say(f"{row.get('key')} {value}")
-    return 0
+    values = {"value": rest[0] if rest else None}
+    return administer(given, [{"verb": "set", "kind": "attribute", "key": [key], "values": values}])

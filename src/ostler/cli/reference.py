@@ -49,6 +49,11 @@ _NODE = (
     "free_cpus memory free_memory gpus free_gpus generic free_generic features declared "
     "allocations"
 )
+_PARTITION = (
+    "name kind is_default state nodes configured_nodes time_limit default_time min_cpus "
+    "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
+)
+_CHANGE = "verb kind name before after text"
 _EVENT = "serial at kind job element allocation node user text"
 _EXPLAINED = (
     "id state rule reason expected_start expected_nodes assumption blockers ahead place "
@@ -81,8 +86,10 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "node": ("nodes", f"{_NODE} load jobs"),
     "contexts": ("contexts", "context node phase job user tasks members"),
     "nodes drain": ("nodes", _NODE),
+    "partitions": ("partitions", _PARTITION),
+    "partitions create": ("changes", _CHANGE),
     "config effective": ("settings", "key value default help"),
-    "config set": ("settings", "key value"),
+    "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),
     "history": ("events", _EVENT),
     "acct": ("accounting", _ACCOUNTING),

@@ -2,13 +2,14 @@
 
 from difflib import get_close_matches
 
-from ostler.cli.ask import Values, job_values, names, number, outside_brackets
+from ostler.cli.ask import Values, job_values, names, number
 from ostler.cli.options import Given, Value
 from ostler.cli.table import COMMANDS
 from ostler.cli.table_options import Option
 from ostler.client.spec import REQUEST_KEYS
 from ostler.model.errors import UsageError
 from ostler.model.limits import MAX_MORE_NODES, MAX_SUPPOSED
+from ostler.model.nodeset import outside_brackets
 
 # What a start depends on: values of `job_values`, and the options that give them.
 _SUPPOSED = ("time_limit", "partition", "project", "priority", "array", "array_cap", *REQUEST_KEYS)

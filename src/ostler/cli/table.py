@@ -181,6 +181,27 @@ COMMANDS: dict[str, Command] = {
             "Ask every node which contexts it holds.", "", example="ostler contexts",
         ),
         Command(
+            "partitions", "The machine", "site:partitions",
+            "List the partitions with their nodes.", "format", example="ostler partitions",
+        ),
+        Command(
+            "partitions create", "The machine", "site:partition",
+            "Make a partition, of NODES that no other names (* is all the rest).", "",
+            ("NAME [NODES] [KEY=VALUE…]", 1, None),
+            example="ostler partitions create batch 'n[01-04]' time-limit=1d",
+        ),
+        Command(
+            "partitions set", "The machine", "site:partition",
+            "Change a partition: its NODES (none takes them away), or what else it has.", "",
+            ("NAME [NODES] [KEY=VALUE…]", 2, None),
+            example="ostler partitions set batch tier=2 policy=fcfs",
+        ),
+        Command(
+            "partitions remove", "The machine", "site:partition",
+            "Remove a partition without jobs, its access rules, and its nodes from it.", "",
+            ("NAME", 1, 1), example="ostler partitions remove batch",
+        ),
+        Command(
             "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
             ("KEY VALUE", 2, 2), example="ostler config set max-cpus-per-user 8",
         ),

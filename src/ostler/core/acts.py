@@ -13,10 +13,10 @@ from ostler.core.halts import freeze, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
 from ostler.core.over import REQUEUE
+from ostler.core.roles import check_job
 from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
-from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import Ref
 from ostler.model.orders import SignalTasks
@@ -42,7 +42,7 @@ def on_acted(s: State, now: float, event: Acted) -> None:
         row: dict[str, Any] = {"id": str(ref), "ok": True}
         try:
             entry = s.entry(ref)
-            owned(entry, event.caller, event.verb)
+            check_job(s, event.caller, entry.job, event.verb)
             row["message"] = verb(s, now, entry, ref, event)
         except OstlerError as error:
             row |= {
@@ -54,16 +54,6 @@ def on_acted(s: State, now: float, event: Acted) -> None:
             }
         rows.append(row)
     s.effects.append(Reply(event.to, {"jobs": rows}))
-
-
-def owned(entry: Entry, caller: Caller, verb: str) -> None:
-    """Raise `Refused` unless the caller may do this to the job."""
-    if caller.uid != entry.job.uid and not caller.admin:
-        job = entry.job
-        raise Refused(
-            f"job {job.name} belongs to {job.user}; {caller.user} may not {verb} it",
-            hint=f"ask {job.user} or an administrator",
-        )
 
 
 def _waiting(entry: Entry, ref: Ref) -> list[int]:

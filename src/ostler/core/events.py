@@ -10,6 +10,7 @@ from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import JobSpec, Link
 from ostler.model.orders import Held, ReportRow
 from ostler.model.resources import NodeFacts
+from ostler.model.site_changes import Change
 from ostler.schedule.snapshot import Plan
 
 
@@ -84,13 +85,14 @@ class NodesWorded(Struct, frozen=True):
     features: tuple[str, ...] | None = None  # None: those that they declare themselves
 
 
-class Configured(Struct, frozen=True):
-    """An administrator sets an attribute; None removes it."""
+class Administered(Struct, frozen=True):
+    """Somebody changes rows of the site, or attributes: all of them, or none."""
 
     to: Address
     caller: Caller
-    key: str
-    value: str | None
+    changes: tuple[Change, ...]
+    dry: bool = False  # only say what would change
+    serial: int | None = None  # of the last transaction that the changes know of; None: any
 
 
 class Posted(Struct, frozen=True):
@@ -178,7 +180,7 @@ Event = (
     | Awaited
     | ClientGone
     | NodesWorded
-    | Configured
+    | Administered
     | Posted
     | Subscribed
     | ShutdownAsked

@@ -26,7 +26,9 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.settings = dict(loaded.settings)
     s.ended = dict(loaded.ended)
     s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
-    s.next_event = loaded.next_event
+    s.next_event, s.next_transaction = loaded.next_event, loaded.next_transaction
+    s.site, s.division = loaded.site, loaded.site.division()
+    s.rules = rules_of(s.site, s.settings)
     s.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)
@@ -37,7 +39,6 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
         entry.touched[element.index] = element
         if element.held_by:
             entry.waiting.discard(element.index)
-    s.rules = rules_of(s.settings)
     s.ledger = Ledger(s.rules.shares)
     for used in loaded.used:
         account, seconds = (used.project, used.user), used.ended_at - used.began_at

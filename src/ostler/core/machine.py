@@ -7,16 +7,29 @@ loads it anew.
 
 from collections.abc import Iterator
 
-from ostler.core import acts, delta, modify, nodes, planning, posts, steps, submit, waits, workflow
+from ostler.core import (
+    acts,
+    administer,
+    delta,
+    modify,
+    nodes,
+    planning,
+    posts,
+    roles,
+    steps,
+    submit,
+    waits,
+    workflow,
+)
 from ostler.core.effects import Effect, Fail, Reply
 from ostler.core.events import (
     Acted,
+    Administered,
     AgentGone,
     AgentGreeted,
     AgentReported,
     Awaited,
     ClientGone,
-    Configured,
     Event,
     Modified,
     NodesWorded,
@@ -33,13 +46,11 @@ from ostler.core.events import (
 from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.moves import end_waiting, settle
-from ostler.core.rules import rules_of
 from ostler.core.state import NO_JOB, State
 from ostler.core.view import counts
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import is_step, within
-from ostler.model.record import Loaded, Setting
-from ostler.model.settings import attribute, parse_value
+from ostler.model.record import Loaded
 from ostler.model.states import Result
 from ostler.schedule.snapshot import Delta, Snapshot
 
@@ -55,6 +66,10 @@ class Machine:
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Apply one event and return what is to be done. now: Unix seconds."""
         s = self.state
+        try:
+            roles.check_event(s, event)
+        except OstlerError as error:
+            return [Fail(event.to, error)]  # type: ignore[union-attr] # one that has a caller
         match event:
             case Submitted():
                 submit.on_submitted(s, now, event)
@@ -70,12 +85,12 @@ class Machine:
                 _on_client_gone(s, now, event)
             case NodesWorded():
                 nodes.on_worded(s, now, event)
-            case Configured():
-                _on_configured(s, now, event)
             case Posted():
                 posts.on_posted(s, now, event)
             case Subscribed():
                 posts.on_subscribed(s, now, event)
+            case Administered():
+                administer.on_administered(s, now, event)
             case ShutdownAsked():
                 _on_shutdown(s, now, event)
             case AgentGreeted():
@@ -133,7 +148,7 @@ def _on_awaited(s: State, event: Awaited) -> None:
         for ref in event.refs:
             entry = s.entry(ref)
             if event.attach:
-                acts.owned(entry, event.caller, "attach to")
+                roles.check_job(s, event.caller, entry.job, "attach")
                 entry.abandoned_at = None
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
@@ -155,38 +170,11 @@ def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
                 s.wake(now + s.setting("client-grace"), number)
 
 
-def _on_configured(s: State, now: float, event: Configured) -> None:
-    try:
-        if not event.caller.admin:
-            raise Refused(f"{event.caller.user} may not change settings; an administrator may")
-        attribute(event.key)
-        value = None if event.value is None else parse_value(event.key, event.value)
-        if value is not None:  # it may be well written and yet mean nothing
-            rules_of({**s.settings, event.key: str(value)})
-    except OstlerError as error:
-        s.effects.append(Fail(event.to, error))
-        return
-    text = None if value is None else str(value)
-    if text is None:
-        s.settings.pop(event.key, None)
-    else:
-        s.settings[event.key] = text
-    s.save(Setting(event.key, text, event.caller.user, now))
-    said = f"unset {event.key}" if text is None else f"set {event.key} to {text}"
-    s.note(now, "setting", f"{event.caller.user} {said}", user=event.caller.user)
-    s.rules = rules_of(s.settings)
-    s.marks.rules = s.changed = True
-    row = {"key": event.key, "value": value}
-    s.effects.append(Reply(event.to, {"settings": [row]}))
-
-
 def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
     live = sorted({alloc.job for alloc in s.allocations.values() if not is_step(alloc.job)})
     how = event.how
     error: OstlerError | None = None
-    if not event.caller.admin:
-        error = Refused(f"{event.caller.user} may not stop the machine; its owner may")
-    elif how not in ("refuse", "wait", "kill", "leave"):
+    if how not in ("refuse", "wait", "kill", "leave"):
         error = Missing(f"there is no way {how!r} to stop", expected="wait, kill or leave")
     elif how == "refuse" and live:
         names = ", ".join(map(str, live[:5])) + (", ..." if len(live) > 5 else "")

@@ -5,12 +5,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from ostler.core import steps
-from ostler.core.acts import alive, owned
+from ostler.core.acts import alive
 from ostler.core.claims import check_fits
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Modified
 from ostler.core.moves import settle
+from ostler.core.roles import check_job
 from ostler.core.state import State
 from ostler.core.submit import USUAL_PRIORITY, check_priority, respec
 from ostler.core.view import job_row
@@ -51,7 +52,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     """Change what may still be changed, all or nothing."""
     try:
         entry = s.entry(event.ref)
-        owned(entry, event.caller, "modify")
+        check_job(s, event.caller, entry.job, "modify")
         alive(s, entry, "modify")
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
@@ -61,7 +62,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         else:
             check_fits(s, spec, entry.job.user)
         most, boost = max(entry.job.priority, USUAL_PRIORITY), entry.job.spec.boost
-        check_priority(spec, event.caller, most, boost)
+        check_priority(s, spec, event.caller, most, boost)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return

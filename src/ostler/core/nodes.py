@@ -37,7 +37,9 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     """Take an agent in, and bring together what it holds and what should be there."""
     entry = s.nodes.get(event.node)
     if entry is None:
-        entry = s.nodes[event.node] = NodeEntry(Node(event.node, event.facts, since=now))
+        entry = s.nodes[event.node] = NodeEntry(
+            Node(event.node, event.facts, s.division.of(event.node), since=now)
+        )
         s.note(now, "node-joined", counted(len(event.facts.cpus), "CPU"), node=event.node)
     old = entry.node
     rebooted = bool(old.boot_id) and old.boot_id != event.boot_id
@@ -209,10 +211,6 @@ _FEATURES = "features"
 def on_worded(s: State, now: float, event: NodesWorded) -> None:
     """Drain, undrain, fence, separate or describe nodes, all or none."""
     try:
-        if not event.caller.admin:
-            raise Refused(
-                f"{event.caller.user} may not {_verb(event.verb)} nodes; an administrator may"
-            )
         if event.verb not in (*_WORDS, *_OF_SILENT, _FEATURES):
             known = ", ".join((*_WORDS, *_OF_SILENT, _FEATURES))
             raise UsageError(f"no verb {event.verb!r}", expected=known)
@@ -241,10 +239,6 @@ def on_worded(s: State, now: float, event: NodesWorded) -> None:
     s.changed = True
     rows = [node_row(s.nodes[name]) for name in event.nodes]
     s.effects.append(Reply(event.to, {"nodes": rows}))
-
-
-def _verb(verb: str) -> str:
-    return "describe" if verb == _FEATURES else verb
 
 
 def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:

@@ -4,6 +4,7 @@ from msgspec.structs import asdict
 
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Posted, Subscribed
+from ostler.core.roles import may
 from ostler.core.state import State
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.happening import USER, parse_kind, split_kind
@@ -20,7 +21,7 @@ def on_posted(s: State, now: float, event: Posted) -> None:
     try:
         kind = parse_kind(event.kind)
         of_class = split_kind(kind)[0]
-        if of_class != USER and not caller.admin:
+        if of_class != USER and not may(s, caller, "post any"):
             raise Refused(
                 f"{caller.user} may not post events of class {of_class!r}",
                 expected=f"class {USER}, as in {USER}/backup; an operator may post any",

@@ -1,36 +1,91 @@
 """What administrators have set, as the rules of a scheduler."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
-from ostler.model.errors import UsageError
-from ostler.model.settings import ATTRIBUTES, licences, parse_choices
+from ostler.model.nodeset import unfold
+from ostler.model.settings import ATTRIBUTES, licences
+from ostler.model.site import ANYWHERE, Partition, Reservation, Site
+from ostler.model.site import Holder as Class
+from ostler.schedule import rules
 from ostler.schedule.policy import parse_policy
-from ostler.schedule.rules import PartitionRules, Rules, ShareRules, Weights
+from ostler.schedule.rules import (
+    Holder,
+    Limit,
+    Member,
+    PartitionRules,
+    Preemption,
+    Rules,
+    ShareRules,
+    Weights,
+)
 
-T = TypeVar("T")
+_HOLDERS = {Class.USER: Holder.USER, Class.PROJECT: Holder.PROJECT, Class.DEFAULT: Holder.USER}
 
 
-def rules_of(settings: Mapping[str, str]) -> Rules:
-    """Return the rules in force. settings: what is not as shipped. Raises `UsageError`."""
-    return _rules(tuple(sorted(settings.items())))
-
-
-@lru_cache(maxsize=4)
-def _rules(changed: tuple[tuple[str, str], ...]) -> Rules:
+def rules_of(site: Site, changed: Mapping[str, str]) -> Rules:
+    """Return the rules in force. changed: attributes that are not as shipped. Raises `UsageError`."""
     settings = {key: str(known.default) for key, known in ATTRIBUTES.items()} | dict(changed)
-    default, partitions = _partitions(settings)
+    default = PartitionRules(parse_policy(settings["scheduler-policy"]).name)
+    each = {name: _partition(default, row) for name, row in site.partitions.items()}
     return Rules(
         default,
-        partitions,
+        {name: row for name, row in sorted(each.items()) if row != default},
         _weights(settings),
         max_cpus_per_user=int(settings["max-cpus-per-user"]),
+        limits=tuple(_limits(site)),
         licences=dict(licences(settings["licences"])),
-        shares=ShareRules(half_life=float(settings["share-half-life"])),
+        reservations=tuple(_reservation(row) for row in site.reservations.values()),
+        shares=ShareRules(
+            tuple(rules.Project(p.name, p.parent, p.shares) for p in site.projects.values()),
+            tuple(_members(site)),
+            half_life=float(settings["share-half-life"]),
+        ),
     )
+
+
+def _partition(default: PartitionRules, row: Partition) -> PartitionRules:
+    return replace(
+        default,
+        policy=default.policy if row.policy is None else parse_policy(row.policy).name,
+        factor=row.factor,
+        tier=row.tier,
+        priority_gap=row.priority_gap,
+        preemption=Preemption(row.preemption),
+        least_run=float(row.least_run),
+        preempt_grace=-1 if row.preempt_grace is None else row.preempt_grace,
+        time_slice=float(row.time_slice),
+    )
+
+
+def _limits(site: Site) -> Iterator[Limit]:
+    """Yield what is counted of users and projects; all else of access is known at submission."""
+    for row in site.access.values():
+        counted = row.running, row.waiting, row.max_cpus
+        if row.holder in _HOLDERS and counted != (None, None, None):
+            partition = "" if row.partition == ANYWHERE else row.partition
+            yield Limit(_HOLDERS[row.holder], row.name, partition, *counted)
+
+
+def _reservation(row: Reservation) -> rules.Reservation:
+    return rules.Reservation(
+        row.name,
+        tuple(unfold(row.nodes)),
+        row.start,
+        float(row.duration),
+        row.users,
+        row.projects,
+        row.days,
+        row.until,
+        row.utc_offset,
+    )
+
+
+def _members(site: Site) -> Iterator[Member]:
+    for user in site.users.values():
+        for project in user.projects if user.shares != 1 else ():
+            yield Member(project, user.name, user.shares)
 
 
 def _weights(settings: Mapping[str, str]) -> Weights:
@@ -41,40 +96,3 @@ def _weights(settings: Mapping[str, str]) -> Weights:
         max_age=int(settings["max-age"]),
         small_first=settings["small-jobs-first"] == "1",
     )
-
-
-def _partitions(settings: Mapping[str, str]) -> tuple[PartitionRules, dict[str, PartitionRules]]:
-    """Return the rules of partitions that have none of their own, and of those that do."""
-    policies = _each(settings, "scheduler-policy", lambda text: parse_policy(text).name)
-    factors = _each(settings, "partition-factors", _factor)
-    if "" in factors:
-        raise UsageError(
-            f"partition-factors cannot be {settings['partition-factors'][:100]!r}",
-            expected="NAME=FACTOR with commas, as in gpu=1,night=0.5",
-        )
-    default = PartitionRules(policies.get("", PartitionRules().policy))
-    return default, {
-        name: replace(
-            default, policy=policies.get(name, default.policy), factor=factors.get(name, 0.0)
-        )
-        for name in sorted({*policies, *factors} - {""})
-    }
-
-
-def _each(settings: Mapping[str, str], key: str, parse: Callable[[str], T]) -> dict[str, T]:
-    if not settings[key]:
-        return {}
-    choices = parse_choices(settings[key], what=key)
-    return {name: parse(value) for name, value in choices.items()}
-
-
-def _factor(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= 1:
-        raise UsageError(
-            f"a partition's factor cannot be {text[:40]!r}", expected="a number from 0 to 1"
-        )
-    return found

@@ -19,6 +19,7 @@ from ostler.model.node import Node
 from ostler.model.orders import Order
 from ostler.model.record import Event, Subscriber, Write
 from ostler.model.settings import ATTRIBUTES
+from ostler.model.site import SHIPPED
 from ostler.model.states import (
     LEGAL_ALLOCATION,
     AllocationState,
@@ -94,7 +95,9 @@ class State:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.partitions = ("main",)
+        self.site = SHIPPED
+        self.division = SHIPPED.division()  # which node is in which partition
+        self.rules = Rules()  # of the scheduler, as the site and the settings have them
         self.nodes: dict[str, NodeEntry] = {}
         self.jobs: dict[int, Entry] = {}  # unfinished
         self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
@@ -129,6 +132,7 @@ class State:
         self.next_job = 1
         self.next_allocation = 1
         self.next_event = 1
+        self.next_transaction = 1
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped

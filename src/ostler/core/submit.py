@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from ostler.core import steps
+from ostler.core import roles, steps
 from ostler.core.claims import check_fits, settled
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
@@ -157,8 +157,8 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
     check_words(spec)
     check_request(spec.request)
     check_ranges(spec)
-    if spec.partition not in s.partitions:
-        known = ", ".join(s.partitions)
+    if spec.partition not in s.site.partitions:
+        known = ", ".join(s.site.partitions)
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
     for dep in spec.after:
         if not (dep.job in s.jobs or dep.job in s.ended or dep.job in beside.specs):
@@ -166,7 +166,7 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
     check_ties(s, job, beside.specs)
     if broken := broken_dependency(s, job):
         raise Refused(f"it could never start: {broken}")
-    check_priority(spec, caller)
+    check_priority(s, spec, caller)
     shape = (spec.partition, spec.request.shape)
     if spec.within:
         steps.check_fits(s, spec)
@@ -196,18 +196,17 @@ def _check_room(s: State, user: str, weight: int, beside: Beside) -> None:
 
 
 def check_priority(
-    spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY, boost: int = 0
+    s: State, spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY, boost: int = 0
 ) -> None:
-    """Raise `Refused` if somebody who is no administrator wants to go before the others.
+    """Raise `Refused` if somebody wants to go before the others who may not.
 
     most, boost: what the job may have in any case.
     """
-    if spec.boost > boost and not caller.admin:
-        raise Refused("only an administrator may give a job a boost")
-    if spec.priority > most and not caller.admin:
+    if spec.boost > boost:
+        roles.check(s, caller, "boost")
+    if spec.priority > most and not roles.may(s, caller, "raise"):
         raise Refused(
-            f"only an administrator may give priority {spec.priority}",
-            expected=f"0 to {most}",
+            f"only an operator may give priority {spec.priority}", expected=f"0 to {most}"
         )
 
 

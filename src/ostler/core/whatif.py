@@ -51,8 +51,8 @@ def prepare_if(
     else:
         spec = _supposed(JobSpec(argv=(b"true",)), suppose)
         entry = Entry(make_job(s, now, caller, spec, ""))
-    if spec.partition not in s.partitions:
-        partitions = ", ".join(s.partitions)
+    if spec.partition not in s.site.partitions:
+        partitions = ", ".join(s.site.partitions)
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {partitions}")
     check_user_limit(s, spec, entry.job.user)
     check_claims(s, spec.request)

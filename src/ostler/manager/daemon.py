@@ -133,7 +133,7 @@ class Manager:
         )
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         database = Path(self.database)
-        server.query = lambda sql, caller: run_query(database, sql, caller)
+        server.query = lambda sql, user, admin: run_query(database, sql, user, admin=admin)
         return server
 
     def _door(self, server: Server) -> Door:

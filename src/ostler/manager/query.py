@@ -17,9 +17,9 @@ _room = asyncio.Semaphore(AT_ONCE)
 _room_of: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(OF_ONE_USER))
 
 
-async def run_query(database: Path, sql: str, caller: Caller) -> dict[str, Any]:
+async def run_query(database: Path, sql: str, caller: Caller, *, admin: bool) -> dict[str, Any]:
     """Return {columns, rows}; raise the error that the process tells."""
-    question = query.ask(sql, caller.user, admin=caller.admin)
+    question = query.ask(sql, caller.user, admin=admin)
     async with _room_of[caller.uid], _room:
         process = await asyncio.create_subprocess_exec(
             *query.command(str(database)),

@@ -10,6 +10,8 @@ from ostler.core.entry import Entry
 from ostler.core.explain import Prepared, prepare
 from ostler.core.load import recall
 from ostler.core.machine import Machine
+from ostler.core.roles import may, may_see_all
+from ostler.core.site_view import partition_rows, site_rows
 from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
@@ -61,6 +63,8 @@ class Reads:
             "events": self._events,
             "acct": self._acct,
             "settings": self._settings,
+            "site": self._site,
+            "partitions": self._partitions,
         }
 
     def answer(self, caller: Caller, message: messages.Read, now: float) -> Row | Prepared:
@@ -112,7 +116,7 @@ class Reads:
             if own and (options.steps or number < STEPS_FROM):
                 rows[number] = job_row(state, entry)
         for row in rows.values():
-            _veil(row, asked.caller)
+            self._veil(row, asked.caller)
         order = sorted(rows, key=lambda number: (within(number), number))  # steps behind their job
         shown = [row for row in map(rows.__getitem__, order) if not wanted or _matches(row, wanted)]
         return {"jobs": shown[-limit:]}
@@ -124,7 +128,7 @@ class Reads:
         entry = state.entry(wanted)
         row = job_row(state, entry)
         if asked.options.brief:
-            _veil(row, asked.caller)
+            self._veil(row, asked.caller)
             return {"jobs": [row if wanted.elements is None else row | _counts(entry, wanted)]}
         spans = wanted.elements or entry.job.spans()
         stored = self._store.elements(wanted.job, spans=spans, limit=ELEMENTS_SHOWN)
@@ -137,15 +141,20 @@ class Reads:
             if element["state"] == "done" and index in known:
                 element |= {k: v for k, v in known[index].items() if k not in ("job", "element")}
                 place = replace(place, node=known[index]["node"])
-            own = asked.caller.admin or asked.caller.uid == entry.job.uid
+            own = may(state, asked.caller, "see", entry.job)
             elements.append(element | (files(entry.job, place) if own else {}))
         row["element_rows"] = elements
         if entry.job.holds:
             row["step_rows"] = self._steps_of(wanted.job)
             for step in row["step_rows"]:
-                _veil(step, asked.caller)
-        _veil(row, asked.caller)
+                self._veil(step, asked.caller)
+        self._veil(row, asked.caller)
         return {"jobs": [row]}
+
+    def _veil(self, row: Row, caller: Caller) -> None:
+        """Take out what only the owner of a job and administrators may see."""
+        if row["user"] != caller.user and not may_see_all(self._machine().state, caller):
+            del row["command"]
 
     def _steps_of(self, job: JobId) -> list[Row]:
         """Return the steps of an allocation's job, as they are and as they ended."""
@@ -222,6 +231,14 @@ class Reads:
         ]
         return {"settings": rows}
 
+    def _site(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        """Return all that administrators have set, by table, and which transaction was the last."""
+        state = self._machine().state
+        return {**site_rows(state), "serial": state.next_transaction - 1}
+
+    def _partitions(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        return {"partitions": partition_rows(self._machine().state)}
+
 
 def _counts(entry: Entry, wanted: Ref) -> Row:
     """Return how the named elements stand, in the keys that count all of a job's."""
@@ -239,12 +256,6 @@ def _counts(entry: Entry, wanted: Ref) -> Row:
 
 
 _PRIVATE = ("spec", "request_id", "uid", "gid", "rest")
-
-
-def _veil(row: Row, caller: Caller) -> None:
-    """Take out what only the owner of a job and administrators may see."""
-    if not caller.admin and row["user"] != caller.user:
-        del row["command"]
 
 
 def _public(row: Row) -> Row:

@@ -10,9 +10,9 @@ from typing import Any
 from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
 from ostler.core.events import (
     Acted,
+    Administered,
     Awaited,
     ClientGone,
-    Configured,
     Event,
     Modified,
     NodesWorded,
@@ -21,6 +21,7 @@ from ostler.core.events import (
     Subscribed,
 )
 from ostler.core.explain import Prepared
+from ostler.core.roles import may_see_all
 from ostler.core.whatif import prepare_dry
 from ostler.manager.contexts import Contexts
 from ostler.manager.following import begin_to_follow, tell_followers
@@ -41,7 +42,7 @@ from ostler.wire.descriptors import most_connections
 
 log = logging.getLogger("ostler.manager")
 
-SHARE = 4  # no user but an administrator may have one in so many of our descriptors,
+SHARE = 4  # no user but the owner may have one in so many of our descriptors,
 MOST_OF_ONE_USER = 4_096  # and never more connections than this
 TURN = 32  # requests of one connection taken before others get their turn
 
@@ -65,7 +66,7 @@ class Server:
         self.contexts: Contexts
         self.reads: Reads
         self.submissions: Submissions
-        self.query: Callable[[str, Caller], Coroutine[Any, Any, dict[str, Any]]]
+        self.query: Callable[[str, Caller, bool], Coroutine[Any, Any, dict[str, Any]]]
         self.clock: Callable[[], float]
 
     # -- connections -----------------------------------------------------------------------
@@ -80,14 +81,14 @@ class Server:
             link.send(messages.encode(failure(0, error)))
             link.close("not its owner")
             return
-        admin = uid in (self._owner, 0)
-        if self._of_user[uid] >= self._most and not admin:
+        owner = uid in (self._owner, 0)
+        if self._of_user[uid] >= self._most and not owner:
             busy = NotNow(f"{self._most} connections of this user are open", hint="close some")
             link.send(messages.encode(failure(0, busy)))
             link.close("too many connections of this user")
             return
         self._of_user[uid] += 1
-        client = Client(link, Caller(uid, link.peer.gid, _user_name(uid), admin))
+        client = Client(link, Caller(uid, link.peer.gid, _user_name(uid), owner))
         self._clients.add(client)
         task = asyncio.get_running_loop().create_task(self._serve(client))
         self._work.add(task)
@@ -165,7 +166,7 @@ class Server:
                 self._event(client, message)
 
     def _greet(self, client: Client, hello: messages.AgentHello) -> None:
-        if not client.caller.admin:
+        if not client.caller.owner:
             raise Refused("only the owner of the machine may run an agent for it")
         client.node = hello.node
         self.agents.greet(client.link, hello)
@@ -216,12 +217,12 @@ class Server:
             case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
                 known = None if features is None else tuple(features)
                 return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000], known)
-            case messages.Configure(key=key, value=value):
-                return Configured(to, caller, key, value)
             case messages.Post(kind=kind, object=about, text=text):
                 return Posted(to, caller, kind, about, text)
             case messages.Subscribe(name=name, serial=serial, forget=forget):
                 return Subscribed(to, caller, name, serial, forget)
+            case messages.Administer(changes=changes, dry=dry, serial=serial):
+                return Administered(to, caller, tuple(changes), dry, serial)
             case messages.Shutdown(how=how):
                 return ShutdownAsked(to, caller, how)
             case _:
@@ -302,7 +303,8 @@ class Server:
 
     async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
         await self.turns.barrier()
-        return await self.query(message.sql, client.caller)
+        admin = may_see_all(self.turns.machine.state, client.caller)
+        return await self.query(message.sql, client.caller, admin)
 
     async def _follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
         await self.turns.barrier()
@@ -332,9 +334,18 @@ class Server:
             return
         client, number = found
         if isinstance(effect, Reply):
-            client.say(messages.Reply(number, _veiled(effect.body, client.caller)))
+            client.say(messages.Reply(number, self._veiled(effect.body, client.caller)))
         else:
             client.say(failure(number, effect.error))
+
+    def _veiled(self, body: dict[str, Any], caller: Caller) -> dict[str, Any]:
+        """Return an answer without the commands of other people's jobs: anybody may wait for one."""
+        rows = body.get("jobs")
+        if isinstance(rows, list) and not may_see_all(self.turns.machine.state, caller):
+            for row in rows:
+                if row.get("user", caller.user) != caller.user:
+                    row.pop("command", None)
+        return body
 
     def written(self, writes: list[Write]) -> None:
         """Tell followers of the events that are now durable."""
@@ -359,14 +370,6 @@ def _still_there(client: Client) -> None:
     """Raise `NotNow` if nobody is left to read the answer: then it need not be made."""
     if client.link.closed:
         raise NotNow("the client is gone")
-
-
-def _veiled(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
-    """Return an answer without the commands of other people's jobs: anybody may wait for a job."""
-    for row in body.get("jobs") or ():
-        if not caller.admin and row.get("user", caller.user) != caller.user:
-            row.pop("command", None)
-    return body
 
 
 def _decode(payload: bytes) -> messages.Request | messages.FromAgent:

@@ -9,4 +9,4 @@ class Caller(Struct, frozen=True):
     uid: int
     gid: int
     user: str
-    admin: bool = False  # the owner of the machine, or root
+    owner: bool = False  # of the machine, or root: both may do anything

@@ -25,6 +25,7 @@ MAX_FEATURES = 64  # of one node
 MAX_CONSTRAINT = 1_000  # characters of an expression over features
 MAX_NESTED = 20  # parentheses and ! in one another there
 MAX_GROUPS = 16  # counted groups of nodes there
+MAX_CHANGES = 10_000  # rows of the site in one request
 MAX_TEXT = 4_096  # characters of an attribute that is text
 MAX_RETRIES = 1_000
 MAX_REFS = 2_000  # jobs named in one request

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job, Usage
 from ostler.model.node import Node
+from ostler.model.site import SHIPPED, Key, Row, Site
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -59,6 +60,27 @@ class Setting(Struct, frozen=True):
     at: float = 0.0
 
 
+class SiteRow(Struct, frozen=True):
+    """One row of what administrators have set; None removes it."""
+
+    kind: str
+    key: Key
+    row: Row | None
+
+
+class Transaction(Struct, frozen=True):
+    """Who changed which row of the site or the attributes. before, after: JSON; None: no row."""
+
+    serial: int
+    at: float  # Unix seconds
+    user: str
+    verb: str  # create, set or remove
+    kind: str
+    name: str
+    before: str | None
+    after: str | None
+
+
 class Blob(Struct, frozen=True):
     """Bytes kept once under their digest, readable by their owner only."""
 
@@ -77,7 +99,19 @@ class Subscriber(Struct, frozen=True):
     at: float  # Unix seconds of the last acknowledgement
 
 
-Write = Job | Element | Allocation | Node | Event | Accounting | Setting | Blob | Subscriber
+Write = (
+    Job
+    | Element
+    | Allocation
+    | Node
+    | Event
+    | Accounting
+    | Setting
+    | Blob
+    | Subscriber
+    | SiteRow
+    | Transaction
+)
 
 
 class EndedElement(NamedTuple):
@@ -115,3 +149,5 @@ class Loaded(Struct):
     successes: dict[int, list[int]] = {}
     used: list[Used] = []  # where shares count
     subscribers: list[Subscriber] = []
+    site: Site = SHIPPED
+    next_transaction: int = 1

@@ -36,30 +36,6 @@ def _weight(factor: str, default: int, meaning: str) -> Attribute:
     return Attribute(f"weight-{factor}", default, 0, 1_000_000, most)
 
 
-def parse_choices(text: str, *, what: str) -> dict[str, str]:
-    """Return values by name, sorted; that without a name under the empty one. Raises `UsageError`.
-
-    >>> parse_choices("easy, night=fcfs", what="scheduler-policy")
-    {'': 'easy', 'night': 'fcfs'}
-    """
-    found: dict[str, str] = {}
-    for part in text.split(","):
-        name, _, value = part.strip().rpartition("=")
-        name, value = name.strip(), value.strip()
-        if not value or name in found:
-            raise UsageError(
-                f"{what} cannot be {text[:100]!r}",
-                expected="VALUE or NAME=VALUE with commas, each name once",
-            )
-        found[name] = value
-    return dict(sorted(found.items()))
-
-
-def format_choices(choices: dict[str, str]) -> str:
-    """Return the values as they can be typed."""
-    return ",".join(f"{name}={value}" if name else value for name, value in choices.items())
-
-
 @lru_cache(maxsize=8)
 def licences(text: str) -> dict[str, int]:
     """Return the counts of the attribute `licences`; not to be changed. Raises `UsageError`."""
@@ -114,15 +90,15 @@ ATTRIBUTES: dict[str, Attribute] = {
         _text(
             "scheduler-policy",
             "easy",
-            lambda text: format_choices(parse_choices(text, what="scheduler-policy")),
-            "who may pass whom: fcfs, easy, easy-sjbf, conservative or reserved-K; for single "
-            "partitions as in easy,night=fcfs",
+            str,
+            "who may pass whom: fcfs, easy, easy-sjbf, conservative or reserved-K; in partitions "
+            "that have no policy of their own",
         ),
         _weight("priority", 100, "what the user says with --priority"),
         _weight("age", 0, "the time since its submission, up to max-age"),
         _weight("size", 0, "the part of the machine's CPUs that it asks for"),
         _weight("share", 0, "how little its user and project have used of their share"),
-        _weight("partition", 0, "its partition, see partition-factors"),
+        _weight("partition", 0, "its partition, whose factor is taken times this"),
         _weight("boost", 1_000, "what an operator gave it"),
         Attribute(
             "max-age",
@@ -133,12 +109,6 @@ ATTRIBUTES: dict[str, Attribute] = {
             duration=True,
         ),
         Attribute("small-jobs-first", 0, 0, 1, "1: weight-size favours few CPUs rather than many"),
-        _text(
-            "partition-factors",
-            "",
-            lambda text: format_choices(parse_choices(text, what="partition-factors")),
-            "what weight-partition is taken times, 0 to 1, as in gpu=1,night=0.5; others: 0",
-        ),
         Attribute(
             "share-half-life",
             14 * _DAY,

@@ -10,21 +10,20 @@
 >>> sim.run_until(lambda: sim.state(job) == "lost")
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core.events import Configured, Event, Modified, NodesWorded
-from ostler.core.explain import explain
+from ostler.core.events import Administered, Event, Modified, NodesWorded
 from ostler.core.state import State
-from ostler.core.view import element_row
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.orders import EndShare
 from ostler.model.resources import NodeFacts
+from ostler.model.site_changes import Change, attribute
 from ostler.testing.clients import Asked, Client
 from ostler.testing.clock import VirtualClock
 from ostler.testing.disk import SimStore
@@ -33,6 +32,7 @@ from ostler.testing.judge import Judge
 from ostler.testing.ledger import Broken, Ledger
 from ostler.testing.managers import SimManager
 from ostler.testing.net import End, FakeNet
+from ostler.testing.seen import Seen
 from ostler.testing.starter import Proof
 from ostler.testing.tasks import make_spec
 from ostler.wire import messages
@@ -41,11 +41,11 @@ from ostler.wire.conn import Peer
 MANAGER = "manager"  # the host of the managers
 ANN = Caller(1001, 1001, "ann")
 BOB = Caller(1002, 1002, "bob")
-ROOT = Caller(0, 0, "root", admin=True)
+ROOT = Caller(0, 0, "root", owner=True)
 PATIENCE = 100_000.0  # virtual seconds within which what is waited for must happen
 
 
-class SimCluster:
+class SimCluster(Seen):
     """Nodes, managers, clients and the net between them. All chance comes from `seed`."""
 
     def __init__(
@@ -342,57 +342,19 @@ class SimCluster:
 
     def set(self, key: str, value: str | None) -> Asked:
         """Ask for an attribute's value, and do not wait."""
-        return self.clients[ROOT.user].ask(lambda to: Configured(to, ROOT, key, value))
+        return self.put(attribute(key, value))
+
+    def put(self, *changes: Change) -> Asked:
+        """Ask for changes of the site, and do not wait."""
+        return self.clients[ROOT.user].ask(lambda to: Administered(to, ROOT, changes))
+
+    def change(self, *changes: Change) -> None:
+        """Change the site; raise the refusal."""
+        self.answer(self.put(*changes))
 
     def configure(self, key: str, value: object) -> None:
         """Set an attribute."""
         self.answer(self.set(key, str(value)))
-
-    # -- what is seen ----------------------------------------------------------------------
-
-    def state(self, job: int) -> str:
-        """Return the job's state, or its result when it has ended; `unknown` if there is none."""
-        if not self.manager.serving:
-            return "unknown"
-        entry = self.core.jobs.get(job) or self.core.recent.get(job)
-        if entry is None:
-            return self.core.ended.get(job, "unknown")
-        return str(entry.job.result or entry.job.state)
-
-    def element(self, job: int, index: int) -> dict[str, Any]:
-        """Return the row of one element, as `ostler job --json` has it."""
-        return element_row(self.core, self.core.entry(Ref(job)), index)
-
-    def states(self, jobs: Iterable[int]) -> list[str]:
-        """Return the state of each job."""
-        return [self.state(job) for job in jobs]
-
-    def started(self, job: int) -> bool:
-        """Say whether the machine has heard that tasks of the job run."""
-        return any(a.job == job and a.started for a in self.core.allocations.values())
-
-    def nodes_of(self, job: int) -> list[str]:
-        """Return where something of the job is, by the machine's books."""
-        live = self.core.jobs[job].live.values() if job in self.core.jobs else ()
-        return sorted({node for number in live for node in self.core.allocations[number].nodes})
-
-    def runs(self, job: int) -> list[str]:
-        """Return the nodes on which tasks of the job truly run at this moment."""
-        active = [r for runs in self.ledger.active.values() for r in runs]
-        return sorted(r.node for r in active if r.launch.job == job)
-
-    def explain(self, name: object) -> dict[str, Any]:
-        """Return the document of `ostler explain`, when the machine is quiet."""
-        self.run_until(self.quiet)
-        return explain(self.core, self.now, parse_ref(str(name)))
-
-    def rule(self, name: object) -> str:
-        """Return the rule by which a job or element waits."""
-        return str(self.explain(name)["rule"])
-
-    def events(self, kind: str) -> list[str]:
-        """Return the sentences of all durable events of a kind, oldest first."""
-        return [row["text"] for row in self.store.real.events() if row["kind"] == kind]
 
 
 def _ref(name: object) -> Ref:

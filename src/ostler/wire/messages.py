@@ -13,9 +13,10 @@ from msgspec import Meta, Struct
 from ostler.model.bounded import Count, Name
 from ostler.model.happening import Pattern
 from ostler.model.job import JobSpec, Link
-from ostler.model.limits import MAX_DEPENDENCIES, MAX_FEATURES, MAX_TOGETHER
+from ostler.model.limits import MAX_CHANGES, MAX_DEPENDENCIES, MAX_FEATURES, MAX_TOGETHER
 from ostler.model.orders import Held, Order, ReportRow
 from ostler.model.resources import NodeFacts
+from ostler.model.site_changes import Change
 from ostler.model.suppose import Supposed
 
 VERSION = 1  # of this protocol
@@ -104,7 +105,8 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
 class Read(Struct, tag="read", omit_defaults=True):
     """Look at something. Reply: the document of `--json` for it.
 
-    what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, settings
+    what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, settings, site,
+    partitions
     """
 
     id: int
@@ -166,12 +168,17 @@ class NodeWordSet(Struct, tag="node_word", omit_defaults=True):
     features: Annotated[list[Name], Meta(max_length=MAX_FEATURES)] | None = None
 
 
-class Configure(Struct, tag="configure", omit_defaults=True):
-    """Set (or with None unset) one attribute. Reply: {settings: [{key, value}]}."""
+class Administer(Struct, tag="administer", omit_defaults=True):
+    """Change rows of the site and attributes, all or none.
+
+    Reply: {changes: [{verb, kind, name, before, after, text}], serial}: what is other than it was;
+    dry: would be. serial: of the last transaction that the changes know of; another: not now.
+    """
 
     id: int
-    key: str
-    value: str | None = None
+    changes: Annotated[list[Change], Meta(max_length=MAX_CHANGES)]
+    dry: bool = False
+    serial: int | None = None
 
 
 class Shutdown(Struct, tag="shutdown", omit_defaults=True):
@@ -288,7 +295,7 @@ Request = (
     | Post
     | Subscribe
     | NodeWordSet
-    | Configure
+    | Administer
     | Shutdown
 )
 FromAgent = AgentHello | Heartbeat | Report | ContextsHeld

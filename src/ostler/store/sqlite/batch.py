@@ -7,8 +7,17 @@ from typing import Any
 from ostler.model.allocation import Allocation
 from ostler.model.job import Element, Job
 from ostler.model.node import Node
-from ostler.model.record import Accounting, Blob, Event, Setting, Subscriber, Write
-from ostler.store.sqlite import rows
+from ostler.model.record import (
+    Accounting,
+    Blob,
+    Event,
+    Setting,
+    SiteRow,
+    Subscriber,
+    Transaction,
+    Write,
+)
+from ostler.store.sqlite import rows, site_rows
 from ostler.store.sqlite.connection import SQL
 
 Values = rows.Values
@@ -46,6 +55,8 @@ class Batch:
                 "put_subscriber",
                 [(r.uid, r.name, r.user, r.serial, r.at) for r in readers if r.serial is not None],
             ),
+            ("add_transaction", [*map(site_rows.transaction_values, kept[Transaction].values())]),
+            *(site_rows.statements(kept[SiteRow].values()) if kept[SiteRow] else ()),
         ]
 
     def write(self, conn: sqlite3.Connection) -> None:
@@ -68,6 +79,8 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Event: id,
     Accounting: id,
     Setting: lambda w: w.key,
+    SiteRow: lambda w: (w.kind, w.key),
+    Transaction: id,
     Blob: lambda w: w.digest,
     Subscriber: lambda w: (w.uid, w.name),
 }

@@ -32,18 +32,25 @@ PRIVATE: dict[str, dict[str, str | None]] = {
 _ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
 _BEHIND = {"steps": ("jobs", "elements")}  # view of the schema -> the tables that it reads
 TABLES = (
+    "access_controls",
     "accounting",
     "allocation_nodes",
     "allocations",
     "attributes",
+    "configurations",
     "elements",
+    "event_handlers",
     "events",
     "jobs",
     "nodes",
     "partitions",
+    "projects",
+    "reservations",
     "roles",
     "steps",
     "subscribers",
+    "transactions",
+    "users",
 )
 ADMIN_TABLES = ("blobs",)
 

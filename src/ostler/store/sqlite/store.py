@@ -13,6 +13,8 @@ from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Subscriber, Used, Write
 from ostler.model.settings import ATTRIBUTES
+from ostler.model.site import Site, site_of
+from ostler.model.site_kinds import KINDS
 from ostler.store.sqlite import roles, rows
 from ostler.store.sqlite.batch import Batch
 from ostler.store.sqlite.connection import (
@@ -28,6 +30,7 @@ from ostler.store.sqlite.connection import (
 from ostler.store.sqlite.faults import SLOW, explained, sensible, unusable
 from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
+from ostler.store.sqlite.site_rows import row_of
 
 WAL_ROOM = 1 << 20  # bytes of WAL to begin with; where it has grown beyond, it stays so
 HALF_LIVES = 20  # after so many, a millionth of use is left
@@ -226,7 +229,13 @@ class SqliteStore(Reads):
             successes=self._successes(jobs),
             used=self._used(settings),
             subscribers=[Subscriber(*row) for row in self._writer.execute(SQL["subscribers"])],
+            site=self._site(),
+            next_transaction=self._number("next_transaction"),
         )
+
+    def _site(self) -> Site:
+        kinds = KINDS.values()
+        return site_of(row_of(kind, row) for kind in kinds for row in self._dicts(kind.table))
 
     def _used(self, settings: dict[str, str]) -> list[Used]:
         """Return what has been used, where that counts: all of a long time is looked at."""

@@ -241,12 +241,109 @@ CREATE TABLE nodes (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE partitions (
-  -- Groups of nodes with one queue.
+  -- Sets of nodes with one queue each. Which nodes: see configurations.
   name TEXT PRIMARY KEY, -- what -p names
-  is_default INTEGER NOT NULL -- 1: jobs that name none go here
+  kind TEXT NOT NULL, -- general, parallel, login (takes no jobs) or batch
+  is_default INTEGER NOT NULL, -- 1: jobs that name none go here
+  state TEXT NOT NULL, -- as an administrator said: up, draining or down
+  time_limit INTEGER, -- seconds that a job may ask for at most; NULL: as long as it likes
+  default_time INTEGER, -- seconds, for jobs that ask for none; NULL: no limit
+  min_cpus INTEGER NOT NULL, -- that a job must ask for
+  memory_limit INTEGER, -- bytes for each CPU; NULL: what there is
+  time_slice INTEGER NOT NULL, -- seconds of a turn, where jobs take turns; 0: they do not
+  tier INTEGER NOT NULL, -- what waits in a higher tier may preempt what runs in a lower one
+  priority_gap INTEGER NOT NULL, -- so may a job of so much more priority; 0: tiers alone
+  preemption TEXT NOT NULL, -- of what runs here: off, suspend, requeue or cancel
+  least_run INTEGER NOT NULL, -- seconds that a job may run before it is preempted
+  preempt_grace INTEGER, -- seconds from SIGTERM to SIGKILL of the preempted; NULL: as the job has it
+  policy TEXT, -- who may pass whom; NULL: as the attribute scheduler-policy says
+  factor REAL NOT NULL -- its part in the order of jobs, 0 to 1
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO partitions (name, is_default) VALUES ('main', 1);
+INSERT INTO partitions VALUES (
+  'main', 'general', 1, 'up', NULL, NULL, 0, NULL, 0, 0, 0, 'off', 0, NULL, NULL, 0.0
+);
+
+CREATE TABLE configurations (
+  -- Divisions of the nodes among partitions. One of them is active.
+  name TEXT PRIMARY KEY, -- chosen by an administrator
+  active INTEGER NOT NULL, -- 1: it is in force
+  nodes TEXT NOT NULL, -- JSON: {partition: nodes as in n[01-04]}; * is all that no other names
+  calendar TEXT NOT NULL, -- when it becomes active by itself; empty: never
+  moved TEXT NOT NULL -- what becomes of jobs on nodes that move then: go_on, drain or suspend
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO configurations VALUES ('default', 1, '{"main": "*"}', '', 'go_on');
+
+CREATE TABLE access_controls (
+  -- Who may do what in a partition. Of a user the own row counts first, then that of a group, of
+  -- the project, and the default; each value is that of the first row that has it.
+  partition TEXT NOT NULL, -- where; * is everywhere
+  class TEXT NOT NULL, -- user, group, project or default
+  name TEXT NOT NULL, -- of the user, group or project; empty for default
+  allow INTEGER, -- 1: may use the partition, which is closed to all others then; 0: may not; NULL: not said
+  kinds TEXT, -- JSON: kinds of work that may run: parallel, serial, shell; NULL: not said
+  max_cpus INTEGER, -- in use at a time; NULL: not said
+  max_memory INTEGER, -- bytes for each CPU; NULL: not said
+  priority INTEGER, -- the highest that may be asked for; NULL: not said
+  time_limit INTEGER, -- seconds, the longest that may be asked for; NULL: not said
+  running INTEGER, -- jobs at a time; NULL: not said
+  waiting INTEGER, -- jobs at a time; NULL: not said
+  PRIMARY KEY (partition, class, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE projects (
+  -- Whom work is accounted to, and the tree of shares.
+  name TEXT PRIMARY KEY, -- what --project names
+  parent TEXT NOT NULL, -- the project that it is a part of; empty: none
+  shares INTEGER NOT NULL, -- its part of what the parent has, beside its siblings
+  description TEXT NOT NULL -- in an administrator's words
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE users (
+  -- What is known of users beside what the system's own tables say; not all have a row.
+  name TEXT PRIMARY KEY, -- as the system knows them
+  role TEXT NOT NULL, -- user, operator or admin
+  projects TEXT NOT NULL, -- JSON: projects they may account to; the first is where work goes that names none
+  shares INTEGER NOT NULL -- their part of what each of these has
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE reservations (
+  -- Nodes kept for somebody, or from everybody, for a time that may come again.
+  name TEXT PRIMARY KEY, -- what --reservation names
+  nodes TEXT NOT NULL, -- as in n[01-04]
+  start REAL NOT NULL, -- of its first time
+  duration INTEGER NOT NULL, -- seconds
+  users TEXT NOT NULL, -- JSON: who may use the nodes; with no project either: nobody
+  projects TEXT NOT NULL, -- JSON: whose members may
+  days TEXT NOT NULL, -- JSON: weekdays on which it comes again, 0 is Monday; none: once
+  until REAL, -- no time of it begins then or later; NULL: for ever
+  utc_offset INTEGER NOT NULL -- seconds east of UTC when it was made: it keeps its time of day by it
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE event_handlers (
+  -- Programs that are run when something happens.
+  name TEXT PRIMARY KEY, -- chosen by an administrator
+  event TEXT NOT NULL, -- a kind, as in events
+  command TEXT NOT NULL, -- with arguments from the event
+  user TEXT NOT NULL, -- as whom it runs; empty: the owner of the machine
+  timeout INTEGER NOT NULL, -- seconds
+  escalation TEXT NOT NULL -- command for when it fails or is late; empty: none
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE transactions (
+  -- Who changed which row of the tables above or of attributes; rows are added and never changed.
+  serial INTEGER PRIMARY KEY, -- rising, never used again
+  at REAL NOT NULL, -- when
+  user TEXT NOT NULL, -- who
+  verb TEXT NOT NULL, -- create, set or remove
+  kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler or attribute
+  name TEXT NOT NULL, -- which row; of access: partition, class, name
+  before TEXT, -- JSON: what it had; NULL: there was none
+  after TEXT -- JSON: what it has; NULL: it is gone
+) STRICT;
+
+CREATE INDEX transactions_of_object ON transactions (kind, name);
 
 CREATE TABLE attributes (
   -- Settings that differ from what Ostler ships with.

@@ -1,0 +1,119 @@
+"""What administrators change: checked together, saved together, told row by row."""
+
+from typing import Any
+
+from msgspec.json import Encoder
+from msgspec.structs import replace
+
+from ostler.core.effects import Fail, Reply
+from ostler.core.events import Administered
+from ostler.core.rules import rules_of
+from ostler.core.state import State
+from ostler.model.errors import OstlerError, Refused
+from ostler.model.record import Setting, SiteRow, Transaction
+from ostler.model.site import Site
+from ostler.model.site_changes import REMOVE, Changed, Draft, check_serial, describe
+from ostler.model.site_kinds import ATTRIBUTE, told
+from ostler.schedule.words import counted
+
+_json = Encoder(order="deterministic").encode
+_DONE = {"create": "created", "set": "changed", "remove": "removed"}
+
+
+def on_administered(s: State, now: float, event: Administered) -> None:
+    """Make all changes of a request, or refuse them all with the first thing that is wrong."""
+    try:
+        check_serial(event.serial, s.next_transaction - 1)
+        draft = Draft(s.site, s.settings)
+        changed = draft.take(event.changes)
+        rules_of(draft.site, draft.settings)  # it may be well written and yet mean nothing
+        for each in changed:
+            _check_unused(s, each)
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    if changed and not event.dry:
+        for each in changed:
+            _save(s, now, event.caller.user, each)
+        take_site(s, draft.site, draft.settings)
+        for each in changed:
+            _tell(s, now, event.caller.user, each)
+        move_nodes(s, now)
+    serial = s.next_transaction - 1
+    rows = [_row(each) for each in changed]
+    s.effects.append(Reply(event.to, {"changes": rows, "serial": serial}))
+
+
+def _row(each: Changed) -> dict[str, Any]:
+    name = told(each.kind, each.key)
+    return {
+        "verb": each.verb,
+        "kind": each.kind,
+        "name": " ".join(each.key),
+        "before": each.before,
+        "after": each.after,
+        "text": f"{_DONE[each.verb]} {name}" + (f": {text}" if (text := describe(each)) else ""),
+    }
+
+
+def _check_unused(s: State, each: Changed) -> None:
+    """Raise `Refused` if a partition is to go that has jobs."""
+    if each.kind != "partition" or each.verb != REMOVE:
+        return
+    (name,) = each.key
+    count = sum(entry.job.spec.partition == name for entry in s.jobs.values())
+    if count:
+        raise Refused(
+            f"{counted(count, 'unfinished job')} of partition {name} would have no place",
+            hint="cancel them, or wait for them to end",
+        )
+
+
+def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
+    """Let this be what administrators have set; a scheduler is told."""
+    s.site, s.settings = site, settings
+    s.division = site.division()
+    s.rules = rules_of(site, settings)
+    s.fitting.clear()
+    s.marks.rules = s.changed = True
+
+
+def move_nodes(s: State, now: float) -> None:
+    """Bring each node into the partition that the active configuration gives it."""
+    for name, entry in s.nodes.items():
+        partition, old = s.division.of(name), entry.node.partition
+        if partition == old:
+            continue
+        entry.node = replace(entry.node, partition=partition)
+        s.marks.nodes.add(name)
+        s.save(entry.node)
+        text = f"{old or 'no partition'} -> {partition or 'no partition'}"
+        s.note(now, "node-partition", text, node=name)
+
+
+def _save(s: State, now: float, user: str, each: Changed) -> None:
+    """Write the row and, beside it, who changed it, before and after."""
+    if each.kind == ATTRIBUTE:
+        value = None if each.after is None else str(each.after["value"])
+        s.save(Setting(each.key[0], value, user, now))
+    else:
+        s.save(SiteRow(each.kind, each.key, each.row))
+    before, after = (
+        None if row is None else _json(row).decode() for row in (each.before, each.after)
+    )
+    serial = s.next_transaction
+    s.next_transaction += 1
+    name = " ".join(word for word in each.key if word)
+    s.save(Transaction(serial, now, user, each.verb, each.kind, name, before, after))
+
+
+def _tell(s: State, now: float, user: str, each: Changed) -> None:
+    if each.kind == ATTRIBUTE:
+        (key,) = each.key
+        said = f"unset {key}" if each.after is None else f"set {key} to {each.after['value']}"
+        s.note(now, "setting", f"{user} {said}", user=user)
+        return
+    text = f"{user} {_DONE[each.verb]} {told(each.kind, each.key)}"
+    if words := describe(each):
+        text += f": {words}"
+    s.note(now, f"{each.kind}-{_DONE[each.verb]}", text, user=user)

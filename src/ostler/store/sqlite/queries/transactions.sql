@@ -1,0 +1,10 @@
+-- name: add_transaction
+INSERT INTO transactions (serial, at, user, verb, kind, name, before, after)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+-- name: next_transaction
+SELECT coalesce(max(serial), 0) + 1 FROM transactions;
+-- name: transactions_of_object
+-- The newest, newest first.
+SELECT * FROM transactions
+ WHERE name = :name AND (:kind IS NULL OR kind = :kind)
+ ORDER BY serial DESC LIMIT :limit;
