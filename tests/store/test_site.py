@@ -59,5 +59,7 @@ def test_a_row_is_written_loaded_and_removed(held: Held, kind: str) -> None:
     loaded = held.store.load()
     assert loaded.site.rows(kind)[key] == row
     assert loaded.next_transaction == 2
+    [told] = held.store.transactions(" ".join(key), kind)
+    assert (told["user"], told["before"], told["after"]) == ("root", None, "{}")
     held.store.commit([SiteRow(kind, key, None)], held.epoch)
     assert key not in held.store.load().site.rows(kind)

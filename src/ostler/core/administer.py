@@ -111,9 +111,10 @@ def _tell(s: State, now: float, user: str, each: Changed) -> None:
     if each.kind == ATTRIBUTE:
         (key,) = each.key
         said = f"unset {key}" if each.after is None else f"set {key} to {each.after['value']}"
-        s.note(now, "setting", f"{user} {said}", user=user)
+        s.note(now, "setting", f"{user} {said}", user=user, about=key)
         return
     text = f"{user} {_DONE[each.verb]} {told(each.kind, each.key)}"
     if words := describe(each):
         text += f": {words}"
-    s.note(now, f"{each.kind}-{_DONE[each.verb]}", text, user=user)
+    about = " ".join(word for word in each.key if word)
+    s.note(now, f"{each.kind}-{_DONE[each.verb]}", text, user=user, about=about)

@@ -105,6 +105,9 @@ class Store(Protocol):
     def history(self, job: JobId, element: int | None = None, *, limit: int = ...) -> list[Row]:
         """Return the newest events of a job; with an element, its own and the whole job's."""
 
+    def transactions(self, name: str, kind: str | None = None, *, limit: int = ...) -> list[Row]:
+        """Return the newest changes of what administrators have set under a name, in order."""
+
     def accounting(
         self,
         *,

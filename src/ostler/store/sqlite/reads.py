@@ -152,6 +152,10 @@ class Reads:
         found = self._rows(f"{name}_{'last' if newest else 'first'}", **values)
         return found[::-1] if newest else found
 
+    def transactions(self, name: str, kind: str | None = None, *, limit: int = LIMIT) -> list[Row]:
+        """Return the newest changes of what administrators have set under a name, in order."""
+        return self._rows("transactions_of_object", object=name, kind=kind, limit=limit)[::-1]
+
     def accounting(
         self,
         *,

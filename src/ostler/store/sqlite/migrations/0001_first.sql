@@ -343,7 +343,7 @@ CREATE TABLE transactions (
   after TEXT -- JSON: what it has; NULL: it is gone
 ) STRICT;
 
-CREATE INDEX transactions_of_object ON transactions (kind, name);
+CREATE INDEX transactions_of_object ON transactions (name, kind);
 
 CREATE TABLE attributes (
   -- Settings that differ from what Ostler ships with.

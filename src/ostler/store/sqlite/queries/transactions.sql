@@ -6,5 +6,5 @@ SELECT coalesce(max(serial), 0) + 1 FROM transactions;
 -- name: transactions_of_object
 -- The newest, newest first.
 SELECT * FROM transactions
- WHERE name = :name AND (:kind IS NULL OR kind = :kind)
+ WHERE name = :object AND (:kind IS NULL OR kind = :kind)
  ORDER BY serial DESC LIMIT :limit;
