@@ -27,7 +27,8 @@ $(VENV)/.made: scripts/venv.sh
 	@sh scripts/venv.sh $(VENV) $(PYTHON)
 	@touch $@
 
-$(VENV)/.ostler: $(VENV)/.made pyproject.toml scripts/ostler $(LOCK)
+HELPER := scripts/compile_helper.py src/ostler/sim/counted.c src/ostler/sim/counted.h
+$(VENV)/.ostler: $(VENV)/.made pyproject.toml scripts/ostler $(HELPER) $(LOCK)
 	@echo "setting up $(VENV): Ostler"
 	@$(PIP) --editable '.[executor]'
 	@touch $@

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ostler.cli.main import main
+from ostler.sim import compiled
 
 TRACE = Path(__file__).resolve().parents[1] / "data" / "KTH-SP2-1996-2.swf.gz"
 # policy, rule: mean wait, mean bounded slowdown, utilisation
@@ -29,6 +30,22 @@ WAITS = {  # SHA-256 of the waits of all jobs
 def test_a_replay_gives_the_published_numbers(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], policy: str, rule: str
 ) -> None:
+    check(tmp_path, capfd, policy, rule)
+
+
+@pytest.mark.parametrize("rule", ["event", "batch"])
+def test_a_replay_without_the_compiled_form_gives_them_too(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rule: str,
+) -> None:
+    monkeypatch.setattr(compiled, "library", lambda: None)
+    assert not check(tmp_path, capfd, "conservative", rule)
+
+
+def check(tmp_path: Path, capfd: pytest.CaptureFixture[str], policy: str, rule: str) -> bool:
+    """Compare; return whether the replay was made by the compiled form."""
     waits = tmp_path / "waits.csv"
     words = ["--policy", policy, "--rule", rule, "--per-job", str(waits)]
     assert main(["sim", "--json", *words, str(TRACE)]) == 0
@@ -38,3 +55,4 @@ def test_a_replay_gives_the_published_numbers(
     assert (run["jobs"], run["procs"], run["dropped"]) == (28_481, 100, {"run_time": 8})
     if (policy, rule) in WAITS:
         assert hashlib.sha256(waits.read_bytes()).hexdigest() == WAITS[policy, rule]
+    return bool(run["compiled"])

@@ -30,7 +30,7 @@ _RESULTS = ("failed", "timeout", "memory", "lost")
 _POLICIES = ("fcfs", "easy", "easy-sjbf", "conservative", "reserved-")
 _REPLAY = (
     "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
-    "seconds jobs_per_second load offered_load"
+    "seconds jobs_per_second compiled load offered_load"
 )  # columns of `sim`
 _SIGNALS = ("USR1@60", "USR2@60", "TERM@60", "INT@60")
 

@@ -66,7 +66,7 @@ _ACCOUNTING = (
 )
 _REPLAY = (
     "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
-    "seconds jobs_per_second load offered_load dropped size_classes length_classes"
+    "seconds jobs_per_second compiled load offered_load dropped size_classes length_classes"
 )
 DOCUMENTS: dict[str, tuple[str, str]] = {
     # command: the noun (empty: the document is one object itself), and the keys of each object

@@ -28,6 +28,7 @@ def row_of(replayed: Replayed, load: float) -> Row:
         "makespan": found.makespan,
         "seconds": replayed.seconds,
         "jobs_per_second": len(trace) / replayed.seconds,
+        "compiled": replayed.compiled,
         "load": load,
         "offered_load": trace.offered_load(),
         "dropped": trace.dropped,

@@ -16,6 +16,7 @@ from ostler.model.errors import OstlerError
 from ostler.model.problem import Problem
 from ostler.schedule.counted import Rule, Work, replay
 from ostler.schedule.policy import Policy
+from ostler.sim import compiled
 from ostler.sim.metrics import Measured, measure
 from ostler.sim.swf import Trace
 
@@ -35,12 +36,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What came out. starts: second at which each job started; seconds: what the replay took."""
+    """What came out.
+
+    starts: second at which each job started; seconds: what the replay took; compiled: whether it
+    was made by the compiled form of the loops.
+    """
 
     run: Run
     starts: Sequence[int]
     measured: Measured
     seconds: float
+    compiled: bool
 
 
 def carry_out(runs: Sequence[Run], progress: Progress, cpus: int | None = None) -> list[Replayed]:
@@ -60,9 +66,13 @@ def _replayed(run: Run, tell: Callable[[int], None]) -> Replayed:
     trace = run.trace
     work = Work(trace.submits, trace.runs, trace.sizes, trace.estimates)
     began = time.perf_counter()
-    starts = replay(work, trace.procs, run.policy, run.rule, tell)
+    helped = compiled.replay(work, trace.procs, run.policy, run.rule, tell)
+    if (starts := helped) is None:
+        starts = replay(work, trace.procs, run.policy, run.rule, tell)
     seconds = time.perf_counter() - began
-    return Replayed(run, array("q", starts), measure(trace, starts), seconds)
+    return Replayed(
+        run, array("q", starts), measure(trace, starts), seconds, compiled=helped is not None
+    )
 
 
 class _Crew:
@@ -123,11 +133,11 @@ class _Crew:
         match message:
             case int(jobs):
                 self._progress(number, jobs)
-            case (array() as starts, Measured() as measured, float(seconds)):
+            case (array() as starts, Measured() as measured, float(seconds), bool(helped)):
                 del self._working[link]
                 process.join()
                 link.close()
-                self._results[number] = Replayed(run, starts, measured, seconds)
+                self._results[number] = Replayed(run, starts, measured, seconds, helped)
             case Problem():
                 raise message.error()
             case _:
@@ -139,7 +149,7 @@ def _work(run: Run, link: Connection) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody is there to hear it
         try:
             replayed = _replayed(run, link.send)
-            link.send((replayed.starts, replayed.measured, replayed.seconds))
+            link.send((replayed.starts, replayed.measured, replayed.seconds, replayed.compiled))
         except OstlerError as error:
             link.send(Problem.of(error))
         except Exception as error:  # noqa: BLE001 - the edge of the process
