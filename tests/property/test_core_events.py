@@ -18,6 +18,7 @@ from ostler.core.events import (
     ClientGone,
     Event,
     Modified,
+    NodeSeen,
     NodesWorded,
     Planned,
     Submitted,
@@ -42,7 +43,7 @@ from ostler.model.orders import (
 from ostler.model.record import Accounting, Write
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.site_changes import attribute
-from ostler.model.states import Result
+from ostler.model.states import NodeStatus, Result
 from ostler.testing.disk import SimStore
 from ostler.testing.judge import differences
 from ostler.testing.scheduler import Scheduler
@@ -281,9 +282,13 @@ class Events(RuleBasedStateMachine):
         }
         self.do(AgentReported(node, 1, (rows[kind],)))
 
-    @rule(node=NODES, reachable=st.booleans())
-    def fall_silent(self, node: str, reachable: bool) -> None:  # noqa: FBT001
-        self.do(AgentGone(node, reachable))
+    @rule(node=NODES)
+    def fall_silent(self, node: str) -> None:
+        self.do(AgentGone(node))
+
+    @rule(node=NODES, status=st.sampled_from(NodeStatus), restless=st.sampled_from([0, 0, 4]))
+    def look(self, node: str, status: NodeStatus, restless: int) -> None:
+        self.do(NodeSeen(node, status, restless=restless))
 
     @rule(seconds=st.sampled_from([1.0, 40.0, 400.0]))
     def time_passes(self, seconds: float) -> None:

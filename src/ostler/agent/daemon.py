@@ -54,6 +54,7 @@ from ostler.core.agent_words import (
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.ids import AllocationId
 from ostler.model.orders import NODE_FAULT, Ended, Launch
+from ostler.model.sight import Alive
 from ostler.model.states import Result
 from ostler.wire import messages
 from ostler.wire.descriptors import raise_limit
@@ -103,7 +104,7 @@ class Agent:
         watch.begin()
         await Recovery(self, self.state, self._new_hand).run()
         self.contexts.sweep(a for a, s in self.core.shares.items() if s.phase is not Phase.ENDED)
-        local = Local(self, self.state, system=self.machine.system)
+        local = Local(self, self.state, self._alive, system=self.machine.system)
         watchdog = Watchdog(self.hands)
         manager = self._loop.create_task(self.manager.run())
         log.info("agent is up", extra={"node": self._node, "shares": len(self.hands)})
@@ -123,6 +124,19 @@ class Agent:
             self.starters.close()
             self.reaper.close()
             self.journal.close()
+
+    def _alive(self) -> Alive:
+        """Return what it says of itself to whoever looks from outside."""
+        pid = os.getpid()
+        return Alive(
+            self._node,
+            self.boot_id,
+            self._incarnation,
+            self.core.epoch,
+            self.core.connected,
+            pid,
+            process_start(pid),
+        )
 
     def _replaced(self, why: str) -> None:
         log.warning("ends for a new supervisor", extra={"why": why})

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
+from collections.abc import Callable
 
 import msgspec
 from msgspec import Struct
@@ -20,6 +21,8 @@ from ostler.core.agent_words import (
 from ostler.model.errors import UsageError
 from ostler.model.ids import AllocationId
 from ostler.model.orders import LAST_SERIAL, Ended, Made, Progress, Started
+from ostler.model.sight import Alive, Probe
+from ostler.wire import messages
 from ostler.wire.address import listen
 from ostler.wire.conn import Connection, Listener
 from ostler.wire.descriptors import let_go, most_connections
@@ -51,7 +54,7 @@ class Leave(Struct, tag="leave"):
 
 
 _decode = msgspec.msgpack.Decoder(
-    StarterHello | Leave | Exec | ExecSignal | Guest | Made | Started | Progress | Ended
+    StarterHello | Leave | Probe | Exec | ExecSignal | Guest | Made | Started | Progress | Ended
 ).decode
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
@@ -59,8 +62,11 @@ _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 class Local:
     """The socket and the tasks that serve its connections."""
 
-    def __init__(self, office: Office, state: str, *, system: bool) -> None:
+    def __init__(
+        self, office: Office, state: str, alive: Callable[[], Alive], *, system: bool
+    ) -> None:
         self._office = office
+        self._alive = alive
         self._links: dict[Connection, asyncio.Task[None]] = {}
         self._of_user: Counter[int] = Counter()
         self._most = most_connections(_SHARE, _MOST_OF_ONE_USER)
@@ -120,6 +126,11 @@ class Local:
         message = _decode(payload)
         if isinstance(message, StarterHello):
             return self._greeted(link, starter, message)
+        if isinstance(message, Probe):
+            if link.peer.uid not in (0, os.geteuid()):
+                raise UsageError("only the manager asks whether an agent works")
+            link.send(messages.encode(self._alive()))
+            return starter
         if isinstance(message, Leave):
             if starter is not None:
                 raise UsageError("a starter leaves no descriptors")

@@ -2,25 +2,38 @@
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import json_text, rows_of, say, table
+from ostler.cli.output import Row, cell, json_text, rows_of, say, table
 from ostler.cli.site import administer
 
 _COLUMNS = [("key", "KEY"), ("value", "VALUE"), ("source", "SOURCE"), ("help", "MEANING")]
 
 
 def main(given: Given) -> int:
-    """List all attributes with the values that hold."""
+    """List all attributes with the values that hold, or print that of one."""
     link = link_to(given)
-    document = link.call("read", what="settings")
+    document = link.call("read", what="settings", ref=next(iter(given.words), ""))
     link.close()
     if given.flag("json"):
         say(json_text(document))
         return 0
     rows = rows_of(document, "settings")
     for row in rows:
-        row["source"] = "default" if row.get("default") else "set"
+        row["source"] = _source(row)
+    if given.words:
+        for row in rows:
+            source = "" if row["source"] == "set" else f" ({row['source']})"
+            say(f"{cell('', row.get('value'))}{source}")
+        return 0
     say(table(rows, _COLUMNS, heading=not given.flag("quiet")))
     return 0
+
+
+def _source(row: Row) -> str:
+    """Return default, set, or the name of the other attribute that holds in its place."""
+    if row.get("default"):
+        return "default"
+    other = row.get("set_with")
+    return "set" if other in (None, row.get("key")) else str(other)
 
 
 def change(given: Given) -> int:

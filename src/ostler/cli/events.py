@@ -7,7 +7,7 @@ from ostler.cli.when import parse_moment
 from ostler.client.link import Link
 
 _COLUMNS = [("serial", "SERIAL"), ("at", "TIME"), ("kind", "EVENT"), ("of", "OF"), ("text", "TEXT")]
-_KIND, _OF = 18, 6  # columns of a line of --follow, which knows no more than its own event
+_KIND = 20  # columns of a line of --follow, which knows no more than its own event
 _MANY = 100_000  # events looked through for a time or a job
 
 
@@ -95,8 +95,8 @@ def line(row: Row, *, as_json: bool) -> None:
     if as_json:
         say(json_text(row))
     else:
-        kind, of = f"{row.get('kind'):<{_KIND}}", f"{_of(row):<{_OF}}"
-        say(f"{cell('at', row.get('at'))}  {kind}  {of}  {cell('', row.get('text'))}")
+        kind = f"{row.get('kind'):<{_KIND}}"
+        say(f"{cell('at', row.get('at'))}  {kind}  {_of(row)} {cell('', row.get('text'))}")
 
 
 def history(given: Given) -> int:

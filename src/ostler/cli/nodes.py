@@ -8,6 +8,7 @@ from ostler.model.errors import UsageError
 COLUMNS: list[Column] = [
     ("name", "NAME"),
     ("status", "STATUS"),
+    ("age_seconds", "AGE"),
     ("word", "WORD"),
     ("cpus", "CPUS"),
     ("free_cpus", "FREE"),
@@ -16,7 +17,7 @@ COLUMNS: list[Column] = [
     ("gpus", "GPUS"),
     ("allocations", "RUNS"),
     ("features", "FEATURES"),
-    ("word_reason", "REASON"),
+    ("why", "REASON"),
 ]
 
 
@@ -36,6 +37,8 @@ def _print(given: Given, document: object) -> int:
     elif (keys := given.text("format")) is not None:
         say(chosen(rows, keys, heading=not quiet))
     elif rows or not quiet:
+        for row in rows:
+            row["why"] = row.get("word_reason") or (row.get("restless") and row.get("unusable"))
         say(table(rows, COLUMNS, heading=not quiet) if rows else "no nodes")
     return 0
 

@@ -45,7 +45,8 @@ _JOB = (
     "not_before submitted_at started_at ended_at requeues"
 )
 _NODE = (
-    "name partition status word word_by word_at word_reason since unknown_since gone boot_id cpus "
+    "name partition status word word_by word_at word_reason since unknown_since gone restless "
+    "unusable boot_id cpus "
     "free_cpus memory free_memory gpus free_gpus generic free_generic features declared "
     "allocations"
 )
@@ -82,13 +83,13 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "logs": ("files", "id path"),
     "up": ("", "state nodes shortcomings processes jobs epoch"),
     "status": ("", "state nodes shortcomings processes jobs epoch"),
-    "nodes": ("nodes", f"{_NODE} load"),
-    "node": ("nodes", f"{_NODE} load jobs"),
+    "nodes": ("nodes", f"{_NODE} last_update checked_at age_seconds load"),
+    "node": ("nodes", f"{_NODE} last_update checked_at age_seconds load jobs"),
     "contexts": ("contexts", "context node phase job user tasks members"),
     "nodes drain": ("nodes", _NODE),
     "partitions": ("partitions", _PARTITION),
     "partitions create": ("changes", _CHANGE),
-    "config effective": ("settings", "key value default help"),
+    "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),
     "history": ("events", _EVENT),

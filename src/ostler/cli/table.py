@@ -211,7 +211,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "config effective", "The machine", "config:main",
-            "List all attributes with their values.", "", example="ostler config effective",
+            "List all attributes with their values, or print what holds for one.", "",
+            ("[KEY]", 0, 1), example="ostler config effective poll-interval",
         ),
         Command(
             "events", "What happened", "events:main", "List what happened, oldest first.",

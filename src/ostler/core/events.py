@@ -11,6 +11,7 @@ from ostler.model.job import JobSpec, Link
 from ostler.model.orders import Held, ReportRow
 from ostler.model.resources import NodeFacts
 from ostler.model.site_changes import Change
+from ostler.model.states import NodeStatus
 from ostler.schedule.snapshot import Plan
 
 
@@ -144,7 +145,15 @@ class AgentGone(Struct, frozen=True):
     """The agent's connection is gone or silent. Says nothing about what runs there."""
 
     node: str
-    reachable: bool = True
+
+
+class NodeSeen(Struct, frozen=True):
+    """The machine manager has looked at a node from outside, and something is new."""
+
+    node: str
+    status: NodeStatus
+    differs: str = ""  # how its agent's own word differs from that; told once
+    restless: int = 0  # losses of late, for which nothing new is to start there; 0: it is steady
 
 
 class NotOrdered(Struct, frozen=True):
@@ -187,6 +196,7 @@ Event = (
     | AgentGreeted
     | AgentReported
     | AgentGone
+    | NodeSeen
     | NotOrdered
     | Planned
     | PlannerLost

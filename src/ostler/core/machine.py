@@ -16,6 +16,7 @@ from ostler.core import (
     planning,
     posts,
     roles,
+    seen,
     steps,
     submit,
     waits,
@@ -32,6 +33,7 @@ from ostler.core.events import (
     ClientGone,
     Event,
     Modified,
+    NodeSeen,
     NodesWorded,
     NotOrdered,
     Planned,
@@ -98,7 +100,9 @@ class Machine:
             case AgentReported():
                 nodes.on_reported(s, now, event)
             case AgentGone():
-                nodes.on_gone(s, now, event)
+                seen.on_gone(s, now, event)
+            case NodeSeen():
+                seen.on_seen(s, now, event)
             case NotOrdered():
                 nodes.on_not_ordered(s, now, event)
             case Planned():

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from ostler.core import life, steps
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
-from ostler.core.events import AgentGone, AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
 from ostler.core.slots import resend
 from ostler.core.state import NodeEntry, State
 from ostler.core.view import node_row
@@ -177,25 +177,6 @@ def _stray_ended(s: State, node: str, number: int) -> None:
         entry.strays.discard(number)
         s.marks.nodes.add(node)
         s.changed = True
-
-
-def on_gone(s: State, now: float, event: AgentGone) -> None:
-    """Note the silence. What runs there is unknown, and nothing of it has ended."""
-    entry = s.nodes.get(event.node)
-    if entry is None:
-        return
-    entry.connected = False
-    s.marks.nodes.add(event.node)
-    s.marks.allocations.update(entry.allocations)
-    status = NodeStatus.NO_AGENT if event.reachable else NodeStatus.UNREACHABLE
-    old = entry.node
-    if old.status is status:
-        return
-    silent = old.unknown_since if old.unknown_since is not None else now
-    entry.node = replace(old, status=status, since=now, unknown_since=silent)
-    s.save(entry.node)
-    s.note(now, "node-status", f"{old.status} -> {status}", node=event.node)
-    s.changed = True
 
 
 def on_not_ordered(s: State, now: float, event: NotOrdered) -> None:

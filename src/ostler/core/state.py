@@ -58,7 +58,7 @@ class NodeEntry:
     """A node, what is free on it, and whether its agent listens."""
 
     __slots__ = (
-        "allocations", "books", "connected", "fault", "faults", "node", "strays", "try_at",
+        "allocations", "books", "connected", "fault", "faults", "node", "restless", "strays", "try_at",
     )  # fmt: skip
 
     def __init__(self, node: Node) -> None:
@@ -70,6 +70,7 @@ class NodeEntry:
         self.faults = 0  # starts in a row that failed through no fault of the jobs
         self.fault = ""  # why nothing is started there before `try_at`; empty: it may
         self.try_at = 0.0  # Unix seconds
+        self.restless = 0  # times it was lost of late, if that is too often; else 0
 
     @property
     def unusable(self) -> str:
@@ -87,6 +88,8 @@ class NodeEntry:
             return f"it is ending {len(self.strays)} allocations that had been given up"
         if self.fault:
             return f"nothing could be started there: {self.fault}"
+        if self.restless:
+            return f"it was lost {self.restless} times of late; it has to be steady for a while"
         return ""
 
 

@@ -183,6 +183,8 @@ def node_row(entry: NodeEntry) -> Row:
         "since": node.since,
         "unknown_since": node.unknown_since,
         "gone": node.gone,
+        "restless": entry.restless,
+        "unusable": entry.unusable or None,
         "boot_id": node.boot_id,
         "cpus": len(node.facts.cpus),
         "free_cpus": len(books.cpus),

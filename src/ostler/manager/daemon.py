@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,9 @@ from ostler.core.view import node_row
 from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
+from ostler.manager.eye import Eye
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
+from ostler.manager.probing import Probing
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
 from ostler.manager.secret import read_secret
@@ -96,11 +99,13 @@ class Manager:
         door = await self._until_done(lambda: self._door(server))
         if door is None:
             return 0
+        server.probing.begin()
         log.info("manager serves", extra={"epoch": epoch})
         tasks = [
             loop.create_task(self._beat(server)),
             loop.create_task(self._keep(store, server.turns, epoch)),
-            loop.create_task(self._first_greetings(server.turns)),
+            loop.create_task(self._first_greetings(server)),
+            loop.create_task(self._write_moments(store, server, epoch)),
         ]
         lost = server.turns.lost
         lost.add_done_callback(lambda _: self.stopped.set())
@@ -109,6 +114,7 @@ class Manager:
             task.cancel()
         watch.stop()
         door.close()
+        server.probing.close()
         server.close()
         server.turns.close()
         await server.turns.planning.close()
@@ -128,12 +134,18 @@ class Manager:
         secret = read_secret(self.state)
         server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)
         server.contexts = Contexts(server.agents)
+        server.agents.fresh.begin(store.nodes())
+        eye = Eye(str(self.state))
+        server.probing = Probing(lambda: turns.machine.state, turns.put, server.agents, eye)
         server.reads = Reads(
-            store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents.loads
+            store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents
         )
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         database = Path(self.database)
-        server.query = lambda sql, user, admin: run_query(database, sql, user, admin=admin)
+        moments = server.agents.fresh.moments
+        server.query = lambda sql, user, admin: run_query(
+            database, sql, user, moments(), admin=admin
+        )
         return server
 
     def _door(self, server: Server) -> Door:
@@ -211,8 +223,17 @@ class Manager:
             with contextlib.suppress(OstlerError):  # the next time is as good
                 await turns.in_writer(lambda: store.drop_events(epoch, before, below, DROPPED))
 
-    async def _first_greetings(self, turns: Turns) -> None:
+    async def _write_moments(self, store: SqliteStore, server: Server, epoch: int) -> None:
+        """Write down once a poll how fresh what is known of the nodes is."""
+        while True:
+            await asyncio.sleep(server.probing.interval)
+            moments = server.agents.fresh.take()
+            with contextlib.suppress(OstlerError):  # others tell of it, and more follow
+                await server.turns.in_writer(partial(store.put_moments, moments, epoch))
+
+    async def _first_greetings(self, server: Server) -> None:
         """Tell of nodes that do not greet after a start, or after the state was read anew."""
+        turns = server.turns
         while True:
             machine = turns.machine
             await asyncio.sleep(GREETING * self.heartbeat)
@@ -222,6 +243,7 @@ class Manager:
                 if not entry.connected and entry.node.status is NodeStatus.RUNNING:
                     with contextlib.suppress(OstlerError):  # logged, and all is read anew
                         turns.put(AgentGone(name))
+                        server.probing.hurry(name)
 
     def _status(self, server: Server, epoch: int) -> dict[str, Any]:
         nodes = server.turns.machine.state.nodes

@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import hmac
 import logging
+import time
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from msgspec import structs
 
 from ostler.core.effects import Acknowledge, Send, Welcomed
 from ostler.core.events import AgentGone, AgentGreeted, AgentReported, Event, NotOrdered
+from ostler.manager.fresh import Fresh
 from ostler.model.errors import Missing, OstlerError, UsageError
 from ostler.model.orders import Chunk, Feed, Launch, Order
 from ostler.wire import messages
@@ -65,6 +68,13 @@ class Blobs:
         return self._lines[1][number]
 
 
+class News(Protocol):
+    """Who wants to know that an agent has greeted, or that its connection is over."""
+
+    def __call__(self, name: str, /, *, greets: bool = False) -> None:
+        """Take note."""
+
+
 class Agents:
     """Connected agents: greetings and reports in, orders out, silence noticed."""
 
@@ -75,15 +85,21 @@ class Agents:
         blobs: Blobs,
         secret: bytes,
         heartbeat: float = HEARTBEAT,
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Serve them. secret: from which the keys of contexts are made, and nothing else."""
         self._put = put
         self._secret = secret
-        self._epoch = epoch
+        self.epoch = epoch
+        self.fresh = Fresh(clock)
+        self.news: News = lambda _name, *, greets=False: None  # noqa: ARG005 - until one listens
         self._blobs = blobs
         self._heartbeat = heartbeat  # seconds
         self._links: dict[str, Connection] = {}
-        self._heard: dict[str, float] = {}
+        self._greeted: dict[
+            str, tuple[str, float]
+        ] = {}  # incarnation, and by the loop's clock when
         self._greetings: dict[str, int] = {}  # not yet answered: until then nothing is said
         self._loop = asyncio.get_running_loop()
         self.pids: dict[str, int] = {}
@@ -104,7 +120,9 @@ class Agents:
         self._links[hello.node] = link
         if old is not None and old is not link:
             old.close("its agent connected again")
-        self._heard[hello.node] = self._loop.time()
+        self._greeted[hello.node] = hello.incarnation, self._loop.time()
+        self.fresh.heard(hello.node)
+        self.news(hello.node, greets=True)
         self.pids[hello.node] = link.peer.pid
         self.shortcomings[hello.node] = hello.shortcomings
         log.info("agent greets", extra={"node": hello.node, "holds": len(hello.holds)})
@@ -112,7 +130,7 @@ class Agents:
 
     def heard(self, node: str, message: messages.Heartbeat | messages.Report) -> None:
         """Take what an agent said."""
-        self._heard[node] = self._loop.time()
+        self.fresh.heard(node)
         if isinstance(message, messages.Report):
             self._put(AgentReported(node, message.seq, tuple(message.rows)))
         else:
@@ -125,6 +143,7 @@ class Agents:
             self.pids.pop(node, None)
             self.loads.pop(node, None)
             log.warning("agent is gone", extra={"node": node, "reason": link.reason})
+            self.news(node)
             self._put(AgentGone(node))
 
     def tell_all(self, message: messages.ToAgent) -> list[str]:
@@ -134,6 +153,11 @@ class Agents:
             link.send(data)
             link.flush()
         return list(self._links)
+
+    def contact(self, node: str) -> tuple[str, float]:
+        """Return which agent is connected, empty if none is, and when one last greeted."""
+        incarnation, greeted = self._greeted.get(node, ("", float("-inf")))
+        return incarnation if node in self._links else "", greeted
 
     def drop_all(self, reason: str) -> None:
         """Close every connection: agents come back and tell what they hold."""
@@ -148,7 +172,7 @@ class Agents:
         """Send a heartbeat to every agent, and drop those that missed too many."""
         data = messages.encode(messages.Heartbeat(at))
         for node, link in list(self._links.items()):
-            if self._loop.time() - self._heard[node] > MISSED * self._heartbeat:
+            if self._loop.time() - self.fresh.heard_since(node) > MISSED * self._heartbeat:
                 link.close(f"nothing was heard of it for {MISSED * self._heartbeat:.0f} s")
             else:
                 link.send(data)
@@ -174,7 +198,7 @@ class Agents:
                 continue
             self._flush(orders)
             if isinstance(effect, Welcomed):
-                link.send(messages.encode(messages.Welcome(self._epoch, self._heartbeat)))
+                link.send(messages.encode(messages.Welcome(self.epoch, self._heartbeat)))
             else:
                 link.send(messages.encode(messages.Ack(effect.seq)))
         self._flush(orders)
@@ -194,7 +218,7 @@ class Agents:
             link = self._links.get(node)
             if link is not None:
                 for part in _parts(given):
-                    link.send(messages.encode(messages.Orders(self._epoch, part)))
+                    link.send(messages.encode(messages.Orders(self.epoch, part)))
                 link.flush()
         orders.clear()
 

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
+from ostler.model.record import Moment
 from ostler.store import query
 
 PATIENCE = query.KILLED_AFTER + 2.0  # seconds, should the process not even begin
@@ -17,9 +19,14 @@ _room = asyncio.Semaphore(AT_ONCE)
 _room_of: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(OF_ONE_USER))
 
 
-async def run_query(database: Path, sql: str, caller: Caller, *, admin: bool) -> dict[str, Any]:
-    """Return {columns, rows}; raise the error that the process tells."""
-    question = query.ask(sql, caller.user, admin=admin)
+async def run_query(
+    database: Path, sql: str, caller: Caller, moments: Sequence[Moment] = (), *, admin: bool
+) -> dict[str, Any]:
+    """Return {columns, rows}; raise the error that the process tells.
+
+    moments: what is fresher than the database.
+    """
+    question = query.ask(sql, caller.user, admin=admin, moments=moments)
     async with _room_of[caller.uid], _room:
         process = await asyncio.create_subprocess_exec(
             *query.command(str(database)),

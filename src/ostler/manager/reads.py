@@ -15,10 +15,11 @@ from ostler.core.site_view import partition_rows, site_rows
 from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
+from ostler.manager.native import Agents
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
-from ostler.model.settings import ATTRIBUTES, attribute
+from ostler.model.settings import ATTRIBUTES, Attribute, attribute, in_force
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
@@ -46,10 +47,10 @@ class Reads:
         store: Store,
         machine: Callable[[], Machine],
         status: Callable[[], Row],
-        loads: Mapping[str, float],
+        agents: Agents,
     ) -> None:
         self._store = store
-        self._loads = loads  # of the nodes that answer; memory only
+        self._agents = agents
         self._machine = machine
         self._status = status
         self._documents: dict[str, Callable[[Asked], Row | Prepared]] = {
@@ -169,7 +170,9 @@ class Reads:
         return {"nodes": [self._node_row(entry) for _, entry in sorted(state.nodes.items())]}
 
     def _node_row(self, entry: NodeEntry) -> Row:
-        return node_row(entry) | {"load": self._loads.get(entry.node.name)}
+        name = entry.node.name
+        load = {"load": self._agents.loads.get(name)}
+        return node_row(entry) | self._agents.fresh.row(name) | load
 
     def _node(self, asked: Asked) -> Row:
         state = self._machine().state
@@ -220,24 +223,26 @@ class Reads:
     def _settings(self, asked: Asked) -> Row:
         state = self._machine().state
         known = [attribute(asked.ref)] if asked.ref else list(ATTRIBUTES.values())
-        rows = [
-            {
-                "key": a.key,
-                "value": state.setting(a.key) if a.parse is None else state.text(a.key),
-                "default": a.key not in state.settings,
-                "help": a.help,
-            }
-            for a in known
-        ]
-        return {"settings": rows}
+        return {"settings": [_setting(state.settings, a) for a in known]}
 
-    def _site(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+    def _site(self, asked: Asked) -> Row:
         """Return all that administrators have set, by table, and which transaction was the last."""
         state = self._machine().state
         return {**site_rows(state), "serial": state.next_transaction - 1}
 
-    def _partitions(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+    def _partitions(self, asked: Asked) -> Row:
         return {"partitions": partition_rows(self._machine().state)}
+
+
+def _setting(settings: Mapping[str, str], known: Attribute) -> Row:
+    value, of = in_force(settings, known.key)
+    return {
+        "key": known.key,
+        "value": value,
+        "default": not of,
+        "set_with": of or None,
+        "help": known.help,
+    }
 
 
 def _counts(entry: Entry, wanted: Ref) -> Row:

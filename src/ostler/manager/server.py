@@ -26,6 +26,7 @@ from ostler.core.whatif import prepare_dry
 from ostler.manager.contexts import Contexts
 from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.native import Agents
+from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
 from ostler.manager.session import WAITING, Client, failure
 from ostler.manager.submissions import Submissions
@@ -34,7 +35,7 @@ from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, parse_ref
-from ostler.model.record import Write
+from ostler.model.record import Setting, Write
 from ostler.store.protocol import Store
 from ostler.wire import messages
 from ostler.wire.conn import Connection
@@ -64,6 +65,7 @@ class Server:
         self.turns: Turns
         self.agents: Agents
         self.contexts: Contexts
+        self.probing: Probing
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[[str, Caller, bool], Coroutine[Any, Any, dict[str, Any]]]
@@ -349,6 +351,8 @@ class Server:
 
     def written(self, writes: list[Write]) -> None:
         """Tell followers of the events that are now durable."""
+        if any(isinstance(write, Setting) for write in writes):
+            self.probing.configured()
         if followers := [c for c in self._clients if c.follows]:
             tell_followers(followers, writes)
 

@@ -114,6 +114,14 @@ Write = (
 )
 
 
+class Moment(NamedTuple):
+    """When a node was last heard of, and last looked at; Unix seconds, None: never."""
+
+    node: str
+    last_update: float | None
+    checked_at: float | None
+
+
 class EndedElement(NamedTuple):
     """What is needed of an element that has ended."""
 

@@ -1,6 +1,6 @@
 """The attributes that an administrator can set, with their defaults."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
 
@@ -25,6 +25,8 @@ class Attribute(Struct, frozen=True):
     duration: bool = False  # in seconds, and may have a unit
     # Of text: returns it as it is kept; raises `UsageError`. Empty text is not asked about.
     parse: Callable[[str], str] | None = None
+    zero_unsets: bool = False  # 0 is no value but means that it is not set
+    instead: str = ""  # the attribute that holds where this one is not set
 
 
 def _text(key: str, default: str, parse: Callable[[str], str], text: str) -> Attribute:
@@ -56,6 +58,25 @@ ATTRIBUTES: dict[str, Attribute] = {
             86_400,
             "seconds a `run` or `alloc` lives on without its client",
             duration=True,
+        ),
+        Attribute(
+            "node-status-poll-interval",
+            0,
+            0,
+            _DAY,
+            "seconds between two looks at a node from outside; 0 or unset: poll-interval",
+            duration=True,
+            zero_unsets=True,
+            instead="poll-interval",
+        ),
+        Attribute(
+            "poll-interval",
+            60,
+            0,
+            _DAY,
+            "seconds between two looks at anything that has no interval of its own; 0: the default",
+            duration=True,
+            zero_unsets=True,
         ),
         Attribute(
             "record-decisions",
@@ -127,14 +148,30 @@ ATTRIBUTES: dict[str, Attribute] = {
 }
 
 
+ALIASES = {"rms-poll-interval": "poll-interval"}  # as RMS calls it
+
+
 def attribute(key: str) -> Attribute:
     """Return the attribute; raise `Missing` with the nearest name."""
-    found = ATTRIBUTES.get(key)
+    found = ATTRIBUTES.get(ALIASES.get(key, key))
     if found is None:
         near = get_close_matches(key, ATTRIBUTES, 1)
         hint = f"did you mean {near[0]!r}" if near else "see `ostler config effective`"
         raise Missing(f"no attribute is named {key!r}", hint=hint)
     return found
+
+
+def in_force(settings: Mapping[str, str], key: str) -> tuple[int | str, str]:
+    """Return the value that holds, and the attribute that it was set with; empty: the default.
+
+    >>> in_force({"poll-interval": "7"}, "node-status-poll-interval")
+    (7, 'poll-interval')
+    """
+    known = attribute(key)
+    text = settings.get(known.key)
+    if text is not None and not (known.zero_unsets and text == "0"):
+        return (text if known.parse is not None else int(text)), known.key
+    return in_force(settings, known.instead) if known.instead else (known.default, "")
 
 
 def parse_value(key: str, value: str) -> int | str:

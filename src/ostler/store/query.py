@@ -6,6 +6,7 @@ the latest `KILLED_AFTER` seconds after it began to work.
 """
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec import Struct
 from ostler.model.errors import NotNow, OstlerError, UsageError
 from ostler.model.limits import MAX_QUERY
 from ostler.model.problem import Problem
+from ostler.model.record import Moment
 
 DEADLINE = 5.0  # seconds for one statement
 KILLED_AFTER = 7  # seconds after which the kernel ends a process that does not heed the deadline
@@ -28,6 +30,7 @@ class Ask(Struct):
     sql: str
     user: str
     admin: bool = False
+    moments: list[Moment] = []  # what is fresher than the database
 
 
 class Answer(Struct, omit_defaults=True):
@@ -48,13 +51,13 @@ def command(path: str) -> list[str]:
     return [sys.executable, "-I", "-m", "ostler.store.query_worker", path]
 
 
-def ask(sql: str, user: str, *, admin: bool) -> bytes:
+def ask(sql: str, user: str, *, admin: bool, moments: Sequence[Moment] = ()) -> bytes:
     """Return what goes to its stdin; raise `UsageError` for a statement that is too long."""
     if len(sql) > MAX_QUERY:
         raise UsageError(
             f"the statement has {len(sql)} characters", expected=f"at most {MAX_QUERY}"
         )
-    return _encode(Ask(sql, user, admin))
+    return _encode(Ask(sql, user, admin, list(moments)))
 
 
 def read_ask(data: bytes) -> Ask:

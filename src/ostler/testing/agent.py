@@ -9,6 +9,7 @@ from ostler.core import agent_words as rules
 from ostler.core.agent import AgentCore
 from ostler.core.agent_words import Phase
 from ostler.model.orders import NODE_FAULT, Ended, Held, Launch
+from ostler.model.sight import Alive
 from ostler.testing.clock import Process, Timer
 from ostler.testing.net import End
 from ostler.testing.slot import Slot
@@ -162,6 +163,7 @@ class SimAgent:
             case messages.Welcome(epoch=epoch):
                 self._wait = 0.05
                 self.do(rules.Connected(epoch))
+                self._beat(link)
             case messages.Orders(epoch=epoch, orders=orders):
                 self.do(rules.Ordered(epoch, tuple(orders)))
             case messages.Ack(seq=seq):
@@ -248,6 +250,16 @@ class SimAgent:
             epoch,
             list(holds),
         )
+
+    def alive(self) -> Alive:
+        """Return what it says of itself to whoever looks from outside."""
+        hello = self._hello(self.core.epoch, ())
+        return Alive(hello.node, hello.boot_id, hello.incarnation, hello.epoch, self.core.connected)
+
+    def _beat(self, link: End) -> None:
+        if self.host.beat and self.link is link:
+            self._send(messages.Heartbeat(self.host.clock.now))
+            self.process.later(self.host.beat, lambda: self._beat(link))
 
     def _send(self, message: messages.FromAgent) -> None:
         if self.link is not None:

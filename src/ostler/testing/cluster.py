@@ -33,12 +33,12 @@ from ostler.testing.ledger import Broken, Ledger
 from ostler.testing.managers import SimManager
 from ostler.testing.net import End, FakeNet
 from ostler.testing.seen import Seen
+from ostler.testing.sight import MANAGER, Sight
 from ostler.testing.starter import Proof
 from ostler.testing.tasks import make_spec
 from ostler.wire import messages
 from ostler.wire.conn import Peer
 
-MANAGER = "manager"  # the host of the managers
 ANN = Caller(1001, 1001, "ann")
 BOB = Caller(1002, 1002, "bob")
 ROOT = Caller(0, 0, "root", owner=True)
@@ -57,8 +57,9 @@ class SimCluster(Seen):
         memory: int = 8 << 30,
         gpus: int = 0,
         ready: bool = True,
+        beat: float = 0.0,
     ) -> None:
-        """Start it. nodes: named n01, n02, ...; ready: wait until all of them have greeted."""
+        """Start it: nodes n01, n02, ... ready: wait until all have greeted. beat: see `Host`."""
         self.rng = Random(seed)
         self.clock = VirtualClock()
         self.net = FakeNet(self.clock, self.rng)
@@ -67,15 +68,16 @@ class SimCluster(Seen):
         self.store.on_commit = self.ledger.committed
         self.judge = Judge(self.ledger, self.store)
         self.managers: list[SimManager] = []
+        self.sight = Sight(self.clock, self.net, beat)
+        self.hosts = self.sight.hosts
         self.commit_seconds = 0.004
         self.restarts = True  # managers that die are started again
         facts = NodeFacts(tuple(range(cpus)), memory, tuple(range(gpus)))
         self.start_manager()
-        self.hosts: dict[str, Host] = {}
         for i in range(1, nodes + 1):
             name, mine = f"n{i:02d}", replace(facts, features=(("even", "odd")[i % 2],))
             parts = self.clock, self.rng, self.ledger, self._dial_for_agent
-            self.hosts[name] = Host(name, mine, *parts)
+            self.hosts[name] = Host(name, mine, *parts, beat)
         self.clients = {who.user: self.client(who.user, who) for who in (ANN, BOB, ROOT)}
         self._requests = 0
         if ready:
@@ -145,6 +147,7 @@ class SimCluster(Seen):
             self._is_alive,
             self.judge.watch,
             self._manager_died,
+            self.sight,
         )
         manager.overheard = self._overheard
         self.managers.append(manager)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from random import Random
 
 from ostler.testing.clients import Client
-from ostler.testing.cluster import MANAGER, SimCluster
+from ostler.testing.cluster import SimCluster
+from ostler.testing.sight import MANAGER
 from ostler.testing.starter import Proof
 
 FAULTS = (

@@ -27,10 +27,12 @@ class Host(Site):
         rng: Random,
         ledger: Ledger,
         dial: Callable[[str], End | None],
+        beat: float = 0.0,
     ) -> None:
         super().__init__(name, clock, rng, ledger)
         self.facts = facts
         self.dial = dial  # connects to the manager that listens now
+        self.beat = beat  # seconds between its agent's heartbeats; 0: there are none
         self.boots = 1
         self.up = True
         self.epoch = 0  # on disk

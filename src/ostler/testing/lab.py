@@ -4,6 +4,7 @@
       lab.json          {"nodes", "cpus", "memory", "features"}
       manager/          a state folder with a manager; OSTLER_STATE of whoever uses the lab
         agents/n01      link to n01's agent.sock, for `run`; n01.streams: to its relays
+        lines/n01       link to n01's line, at which the manager looks at it from outside
       n01/ ... nNN/     a state folder each, with an agent, and a `sock` that leads to the manager
 
 Each of these is a member: a host (`lab_host`) with a supervisor and its daemon below it.
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from ostler.client.link import Link
+from ostler.manager.eye import LINES
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, Unsupported, UsageError
 from ostler.model.features import check_features
 from ostler.testing.lab_member import Member, until
@@ -26,6 +28,7 @@ from ostler.wire.supervise import write_json
 MANAGER = "manager"
 MOST_NODES = 100  # each costs four processes
 HEARTBEAT, LEASE = 1.0, 5.0  # seconds, in place of 3 and 15
+POLL = 1  # seconds, in place of 60
 PATIENCE = 60.0  # seconds for what was started to answer
 
 
@@ -120,9 +123,21 @@ class Lab:
             for member in members:
                 member.await_host()
             self.await_running(self.nodes)
+            self._configure()
         except BaseException:
             self.down()
             raise
+
+    def _configure(self) -> None:
+        """Have the manager look at nodes as often as the lab's other times are short."""
+        link = Link(self.state)
+        try:
+            values = {"value": str(POLL)}
+            key = ["node-status-poll-interval"]
+            change = {"verb": "set", "kind": "attribute", "key": key, "values": values}
+            link.call("administer", changes=[change])
+        finally:
+            link.close()
 
     def _make_folders(self, sizes: Sizes) -> None:
         if os.path.lexists(self.folder):
@@ -139,10 +154,12 @@ class Lab:
         self.member(MANAGER).make_folder()
         agents = f"{self.state}/agents"
         os.mkdir(agents)
+        os.mkdir(f"{self.state}/{LINES}")
         for name in self.nodes:
             self.member(name).make_folder()
             os.symlink(f"../../{name}/agent.sock", f"{agents}/{name}")
             os.symlink(f"../../{name}/{FOLDER}", f"{agents}/{name}.streams")
+            os.symlink(f"../../{name}/line", f"{self.state}/{LINES}/{name}")
             os.symlink(f"../{MANAGER}/agents", f"{self.folder}/{name}/agents")
 
     def down(self) -> None:

@@ -3,7 +3,8 @@
 Everything that runs on the node is below this process, whatever dies there, because it is the
 reaper of orphans; so a crash is the end of this process and of all below it. Its life is one boot.
 Whatever the node says to the manager passes through here, from STATE/sock of the node to that of
-the manager, so that the line can be cut: then bytes stand still, and neither side hears a reset.
+the manager, and who looks at it from outside comes in at STATE/line; so that the line can be cut:
+then bytes stand still, neither side hears a reset, and who calls finds nobody.
 
 Orders come on STATE/host, one line each: `start`, `cut`, `heal`, `look`, and after the end of all
 that ran, `sweep PID-START ...` for what the kernel keeps of it. The answer is one line.
@@ -20,6 +21,7 @@ import sys
 from ostler.agent.cgroup import groups_of, remove
 from ostler.agent.linux import become_subreaper, set_name
 from ostler.agent.proc import LAB_BOOT
+from ostler.agent.starter_protocol import SOCKET
 from ostler.model.errors import OstlerError
 from ostler.wire.address import dial, listen
 from ostler.wire.supervise import launch_supervisor, process_start, take_lock, write_json
@@ -31,8 +33,10 @@ _ORDER_SECONDS = 5.0  # in which an order must have come
 class Line:
     """The line between a node and its manager."""
 
-    def __init__(self, manager: str) -> None:
+    def __init__(self, manager: str, agent: str = "", door: str = "") -> None:
         self._manager = manager
+        self._agent = agent  # the socket of the node's agent
+        self._door = door  # where the node is looked at from outside, while it is there
         self._open = asyncio.Event()
         self._open.set()
 
@@ -42,20 +46,33 @@ class Line:
         return not self._open.is_set()
 
     def cut(self) -> None:
-        """Let nothing pass from now on, in either direction."""
+        """Let nothing pass from now on, in either direction; whoever calls finds nobody."""
+        if self._door and not self.is_cut:
+            os.rename(self._door, f"{self._door}.cut")
         self._open.clear()
 
     def heal(self) -> None:
         """Let pass what stood still, and what comes."""
+        if self._door and self.is_cut:
+            os.rename(f"{self._door}.cut", self._door)
         self._open.set()
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection of the node to its end."""
+        await self._carry(self._manager, reader, writer)
+
+    async def admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry a connection from outside to the node's agent; where none listens it is reset."""
+        await self._carry(self._agent, reader, writer)
+
+    async def _carry(
+        self, to: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             if self.is_cut:
                 await self._open.wait()  # it would never have come about: nobody is to hear of it
                 return
-            far = await asyncio.open_unix_connection(sock=dial(self._manager, 0.0))
+            far = await asyncio.open_unix_connection(sock=dial(to, 0.0))
         except OSError:
             return  # closed at once, so that the node tries again
         else:
@@ -83,7 +100,7 @@ class Host:
 
     def __init__(self, state: str, manager: str) -> None:
         self._state = state
-        self._line = Line(manager)
+        self._line = Line(manager, f"{state}/{SOCKET}", f"{state}/line" if manager else "")
         self._relays = bool(manager)
 
     def start(self) -> None:
@@ -97,6 +114,8 @@ class Host:
         if self._relays:
             sock = listen(f"{self._state}/sock", 0o600)
             await asyncio.start_unix_server(self._line.carry, sock=sock)
+            sock = listen(f"{self._state}/line", 0o600)
+            await asyncio.start_unix_server(self._line.admit, sock=sock)
         self.start()
         # Last: who can reach it knows that all the rest is there.
         orders = await asyncio.start_unix_server(

@@ -8,11 +8,13 @@ from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
 from ostler.core.events import AgentGone, ClientGone, Event, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
-from ostler.manager.native import Agents, Blobs
+from ostler.manager.native import HEARTBEAT, Agents, Blobs
+from ostler.manager.probing import Probing
 from ostler.manager.turns import Spoken, Turns
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.ids import Ref
-from ostler.model.record import Write
+from ostler.model.record import Setting, Write
+from ostler.model.sight import Seen
 from ostler.schedule.snapshot import Plan
 from ostler.store.protocol import Store
 from ostler.testing.clock import ProcessLoop, VirtualClock
@@ -20,6 +22,7 @@ from ostler.testing.disk import SimStore
 from ostler.testing.ledger import Broken
 from ostler.testing.net import End
 from ostler.testing.scheduler import Scheduler
+from ostler.testing.sight import Sight
 from ostler.wire import messages
 from ostler.wire.conn import Connection
 
@@ -122,6 +125,7 @@ class SimManager:
         is_alive: Callable[[int, float], bool],
         watch: Watch,
         on_death: Callable[[], None],
+        sight: Sight,
     ) -> None:
         self.pid = pid
         self.store = store
@@ -132,10 +136,12 @@ class SimManager:
         self.epoch = 0
         self.turns: WatchedTurns
         self.agents: Agents
+        self.probing: Probing
         self.blobs: Blobs
         self._is_alive = is_alive
         self._watch = watch
         self._on_death = on_death
+        self._sight = sight
         self._links: list[End] = []
         self._asked: dict[int, tuple[Mouth, int]] = {}
         self._next = 1
@@ -182,11 +188,22 @@ class SimManager:
         self.turns.watch = self._watch
         self.turns.scheduler = Scheduler(COMPARED)
         self.blobs = Blobs(self.store.real.blob)
-        self.agents = Agents(self.turns.put, self.epoch, self.blobs, b"simulated")
+        heartbeat = self._sight.beat or HEARTBEAT
+        self.agents = Agents(
+            self.turns.put, self.epoch, self.blobs, b"simulated", heartbeat, clock=self.loop.time
+        )
+        self.probing = Probing(lambda: self.state, self.turns.put, self.agents, self)
+        self.probing.begin()
         self.turns.lost.add_done_callback(lambda _: self.kill())
         self.loop.later(GREETING, self._first_greetings)
         self.loop.later(LEASE / 3, self._renew)
+        if self._sight.beat:
+            self.loop.later(heartbeat, self._beats)
         self.serving = True
+
+    def _beats(self) -> None:
+        self.agents.beat(self.loop.time())
+        self.loop.later(self._sight.beat, self._beats)
 
     def _renew(self) -> None:
         try:
@@ -200,6 +217,11 @@ class SimManager:
             for name, entry in list(self.state.nodes.items()):
                 if not entry.connected:
                     self.turns.put(AgentGone(name))
+                    self.probing.hurry(name)
+
+    def look(self, name: str, patience: float, then: Callable[[Seen | None], None]) -> None:
+        """Look at a node from outside, over the net, as the daemon's eye does."""
+        self._sight.look(name, patience, lambda seen: self.loop.call(lambda: then(seen)))
 
     # -- agents ------------------------------------------------------------------------------
 
@@ -300,6 +322,8 @@ class SimManager:
 
     def written(self, writes: list[Write]) -> None:
         """Take note of rows that are now durable."""
+        if any(isinstance(write, Setting) for write in writes):
+            self.probing.configured()
 
     def silenced(self, error: OstlerError) -> None:
         """Answer everybody who waits with the cause, and let the agents come back later."""

@@ -151,6 +151,10 @@ class FakeNet:
                 end.other.stop_at(self._clock.now + self._delay[1])
                 self._lose_at(self._clock.now + self._silence(), end.other, "nothing was heard")
 
+    def travel(self) -> float:
+        """Return the seconds that something takes to go from one host to another and back."""
+        return 2 * self._rng.uniform(*self._delay)
+
     def _arrival(self, to: End) -> float:
         return to.arrival(self._clock.now + self._rng.uniform(*self._delay))
 

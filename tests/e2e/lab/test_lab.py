@@ -5,7 +5,9 @@ import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,7 +157,7 @@ def test_a_crash_ends_all_on_the_node_and_is_another_boot(three: InLab) -> None:
     boot = three.nodes()["n03"]["boot_id"]
     three.verb("crash", "n03")
     assert not any(map(process_start, job.pids))
-    three.await_status("n03", "no_agent")
+    three.await_status("n03", "unreachable")
     three.verb("start", "n03")
     row = three.wait_for(job.id, "done")
     assert (row["result"], "started anew" in row["reason"]) == ("lost", True)
@@ -171,16 +173,49 @@ def test_a_node_that_is_cut_or_frozen_is_silent_and_nothing_of_it_is_lost(three:
     assert (members["n01"]["does"], members["n01"]["line"]) == ("runs", "cut")
     assert members["n02"]["does"] == "frozen"
     cut.open()
-    for node in ("n01", "n02"):
-        three.await_status(node, "no_agent")
+    three.await_status("n01", "unreachable")
+    three.await_status("n02", "no_agent")
+    eventually("its record is old", lambda: three.nodes()["n01"]["age_seconds"] > 2)
     assert three.job(cut.id)["state"] == three.job(frozen.id)["state"] == "running"
     frozen.open()
     three.verb("heal", "n01")
     three.verb("thaw", "n02")
     assert (cut.ended(), frozen.ended()) == (("failed", 3), ("failed", 4))
     assert (len(cut.pids), len(frozen.pids)) == (1, 1)
-    for node in ("n01", "n02"):
+    for node, silent in (("n01", "unreachable"), ("n02", "no_agent")):
         three.await_status(node, "running")
+        moves = changes(three, node)
+        assert all(one[1] == two[0] for one, two in pairwise(moves))
+        assert ["running", silent] in moves
+        assert moves[-1][1] == "running"
+
+
+def changes(machine: InLab, node: str) -> list[list[str]]:
+    """Return each change of a node's status as it was and as it became."""
+    rows = machine.json("events", "--limit", "1000")["events"]
+    mine = [row for row in rows if row["kind"] == "node-status" and row["node"] == node]
+    return [row["text"].split(" -> ") for row in mine]
+
+
+def test_what_is_known_of_nodes_is_fresh_in_queries_and_looks_come_as_often_as_is_set(
+    three: InLab,
+) -> None:
+    words = "select name, status, checked_at, last_update from nodes"
+    before = three.json("query", words)["rows"]
+    assert [row[:2] for row in before] == [[f"n0{n}", "running"] for n in (1, 2, 3)]
+    eventually("all were looked at again", lambda: _fresher(before, three.json("query", words)))
+    key = "node-status-poll-interval"
+    assert three.ostler("config", "effective", key).stdout == "1\n"
+    three.ostler("config", "set", key, "0")
+    assert three.ostler("config", "effective", key).stdout == "60 (default)\n"
+    three.ostler("config", "set", "rms-poll-interval", "7")
+    assert three.ostler("config", "effective", key).stdout == "7 (poll-interval)\n"
+    three.ostler("config", "set", key, "1")
+
+
+def _fresher(before: list[list[Any]], found: dict[str, Any]) -> bool:
+    pairs = zip(before, found["rows"], strict=True)
+    return all(new[2] > old[2] and new[3] > old[3] for old, new in pairs)
 
 
 def test_a_load_is_reported_as_told(three: InLab) -> None:

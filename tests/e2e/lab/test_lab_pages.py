@@ -30,7 +30,7 @@ def test_the_tutorial_of_the_lab_can_be_typed_as_it_stands(tmp_path: Path) -> No
     assert "4: lost: this node was started anew; nobody can tell how it ended" in lines
     assert "5: success: it succeeded" in lines
     assert lines[lines.index("attempt 1") + 1] == "attempt 2"
-    assert re.search(r"n05 +no_agent", told)
+    assert re.search(r"n05 +unreachable", told)
     assert "done on n05" in lines
     assert "new disk" in told
     assert lines[-1] == f"down: {tmp_path}/ostler-lab"
@@ -43,6 +43,17 @@ def test_the_python_of_the_labs_page_runs_as_it_stands(tmp_path: Path) -> None:
     typed("python page.py", tmp_path)
     with pytest.raises(Exception, match="crashed"):
         Lab(f"{tmp_path}/lab").member("n02").order("look")
+
+
+def test_the_page_on_watching_nodes_can_be_typed_as_it_stands(tmp_path: Path) -> None:
+    told = typed(
+        f"mkdir {tmp_path}/at; cd {tmp_path}/at\n{commands('docs/howto/watch-nodes.md')}", tmp_path
+    )
+    assert re.search(r"n01 +running.*\nn02 +no_agent.*\nn03 +unreachable", told)
+    assert "\n1\n" in told
+    assert "\n60 (default)\n" in told
+    assert "\n120 (poll-interval)\n" in told
+    assert told.rstrip().endswith(f"down: {tmp_path}/ostler-lab")
 
 
 def test_the_commands_of_the_labs_page_can_be_typed_as_they_stand(tmp_path: Path) -> None:

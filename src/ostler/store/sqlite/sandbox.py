@@ -30,6 +30,9 @@ PRIVATE: dict[str, dict[str, str | None]] = {
     "steps": {"command": "user"},
 }
 _ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
+_FRESH = "fresh_"  # what the manager knows to be fresher; no name that a user would choose
+_BESIDE = {"nodes": f" LEFT JOIN temp.{_FRESH} ON {_FRESH}.node = nodes.name"}
+_FRESHER = {("nodes", "last_update"), ("nodes", "checked_at")}
 _BEHIND = {"steps": ("jobs", "elements")}  # view of the schema -> the tables that it reads
 TABLES = (
     "access_controls",
@@ -100,7 +103,7 @@ def run(path: str, ask: query.Ask) -> query.Answer:
     hidden = f"s{secrets.token_hex(16)}"
     conn = sqlite3.connect("file::memory:", uri=True, isolation_level=None, timeout=2.0)
     try:
-        _prepare(conn, path, hidden, tables, ask.user)
+        _prepare(conn, path, hidden, tables, ask)
         guard = Guard(hidden, tables)
         conn.set_authorizer(guard)
         end = monotonic() + query.DEADLINE
@@ -114,7 +117,7 @@ def run(path: str, ask: query.Ask) -> query.Answer:
 
 
 def _prepare(
-    conn: sqlite3.Connection, path: str, hidden: str, tables: tuple[str, ...], user: str
+    conn: sqlite3.Connection, path: str, hidden: str, tables: tuple[str, ...], ask: query.Ask
 ) -> None:
     """Attach the file under its secret name and put the views before it."""
     try:
@@ -122,11 +125,13 @@ def _prepare(
         conn.execute(f"ATTACH ? AS {hidden}", (uri,))
         conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute("PRAGMA temp_store = MEMORY")  # so that sorting counts as memory, not disk
-        (owner,) = conn.execute("SELECT quote(?)", (user,)).fetchone()
+        (owner,) = conn.execute("SELECT quote(?)", (ask.user,)).fetchone()
+        conn.execute(f"CREATE TEMP TABLE {_FRESH} (node TEXT PRIMARY KEY, last_update, checked_at)")
+        conn.executemany(f"INSERT INTO {_FRESH} VALUES (?, ?, ?)", ask.moments)  # noqa: S608 - names of ours
         for table in tables:
             columns = [row[1] for row in conn.execute(f"PRAGMA {hidden}.table_xinfo({table})")]
             shown = ", ".join(filter(None, (_column(table, c, owner) for c in columns)))
-            source = f"{hidden}.{table}{_ROWS.get(table, '')}"
+            source = f"{hidden}.{table}{_BESIDE.get(table, '')}{_ROWS.get(table, '')}"
             conn.execute(f"CREATE TEMP VIEW {table} AS SELECT {shown} FROM {source}")  # noqa: S608 - names of ours
         for function in _TABLE_FUNCTIONS:  # their first use writes to the empty main schema
             conn.execute(f"SELECT 1 FROM {function}('[]')")  # noqa: S608 - same
@@ -141,6 +146,8 @@ def _prepare(
 
 def _column(table: str, column: str, owner: str) -> str | None:
     """Return how a view shows a column; None: not at all."""
+    if (table, column) in _FRESHER:
+        return f'coalesce({_FRESH}."{column}", {table}."{column}") AS "{column}"'
     if column not in PRIVATE.get(table, {}):
         return f'"{column}"'
     whose = PRIVATE[table][column]
@@ -181,7 +188,7 @@ class Guard:
 
     def _readable(self, table: str, column: str, schema: str | None, source: str | None) -> bool:
         if schema == "temp":
-            return table in self._tables
+            return table in self._tables or (table == _FRESH and source == "nodes")
         if schema == self._hidden:
             # No column: rows are counted, by a plan in which the view itself is dissolved.
             behind = source == table or table in _BEHIND.get(source or "", ())

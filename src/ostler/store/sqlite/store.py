@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.job import Job
-from ostler.model.record import EndedElement, Loaded, Subscriber, Used, Write
+from ostler.model.record import EndedElement, Loaded, Moment, Subscriber, Used, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import Site, site_of
 from ostler.model.site_kinds import KINDS
@@ -114,6 +114,30 @@ class SqliteStore(Reads):
             if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
                 raise _stale(epoch)
             self._writer.execute(SQL["drop_events"], values)
+
+    def put_moments(self, moments: Sequence[Moment], epoch: int) -> None:
+        """Write when nodes were last heard of and looked at, without waiting for the disk.
+
+        Raises as `commit` does. A crash of the host may lose it.
+        """
+        if not moments:
+            return
+        values = [(updated, checked, name) for name, updated, checked in moments]
+        self._place.check()
+        with explained(self.path), self._writing:
+            self._writer.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with transaction(self._writer):
+                    if (
+                        self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone()
+                        is None
+                    ):
+                        raise _stale(epoch)
+                    self._writer.executemany(SQL["put_moment"], values)
+            finally:
+                self._writer.execute(
+                    f"PRAGMA synchronous = {'OFF' if self.path == MEMORY else 'FULL'}"
+                )
 
     def probe(self) -> None:
         """Write something that changes nothing; raise `NotNow` while writing does not work."""

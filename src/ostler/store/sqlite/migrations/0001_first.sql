@@ -237,7 +237,9 @@ CREATE TABLE nodes (
   generic TEXT NOT NULL, -- JSON: {name: count} of other resources
   features TEXT NOT NULL, -- JSON: what a constraint can name
   own_features TEXT, -- JSON: those that it declared itself; NULL: the same
-  declared INTEGER NOT NULL -- 1: its sizes were given, not probed
+  declared INTEGER NOT NULL, -- 1: its sizes were given, not probed
+  last_update REAL, -- when its agent was last heard of; NULL: never
+  checked_at REAL -- when it was last looked at from outside; NULL: never
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE partitions (

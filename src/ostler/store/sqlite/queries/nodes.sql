@@ -14,3 +14,6 @@ ON CONFLICT (name) DO UPDATE SET
   own_features = excluded.own_features, declared = excluded.declared;
 -- name: nodes
 SELECT * FROM nodes ORDER BY name;
+-- name: put_moment
+-- Beside the records of nodes: these two change all the time, and nothing is decided by them.
+UPDATE nodes SET last_update = ?, checked_at = ? WHERE name = ?;

@@ -1,0 +1,53 @@
+"""Nodes as they are seen from outside: the record, its events, and what they mean for new work."""
+
+from msgspec.structs import replace
+
+from ostler.core.events import AgentGone, NodeSeen
+from ostler.core.state import NodeEntry, State
+from ostler.model.states import NodeStatus
+
+
+def on_gone(s: State, now: float, event: AgentGone) -> None:
+    """Note the silence. What runs there is unknown, and nothing of it has ended.
+
+    The status stays as it is until somebody has looked: a connection can end for many reasons.
+    """
+    entry = s.nodes.get(event.node)
+    if entry is None:
+        return
+    entry.connected = False
+    s.marks.nodes.add(event.node)
+    s.marks.allocations.update(entry.allocations)  # they cannot be suspended now
+    s.changed = True
+    if entry.node.unknown_since is None:
+        entry.node = replace(entry.node, unknown_since=now)
+        s.save(entry.node)
+
+
+def on_seen(s: State, now: float, event: NodeSeen) -> None:
+    """Enter what was seen: a change of status is one event and the node's row, written together."""
+    entry = s.nodes.get(event.node)
+    if entry is None or entry.node.gone:
+        return
+    if event.status is not entry.node.status:
+        _move(s, now, entry, event.status)
+    if event.differs:
+        s.note(now, "discrepancy", event.differs, node=event.node)
+    if event.restless != entry.restless:
+        if event.restless and not entry.restless:
+            text = f"lost {event.restless} times of late: nothing new starts there for a while"
+            s.note(now, "node-restless", text, node=event.node)
+        entry.restless = event.restless
+        s.marks.nodes.add(event.node)
+        s.changed = True
+
+
+def _move(s: State, now: float, entry: NodeEntry, status: NodeStatus) -> None:
+    old = entry.node
+    silent = old.unknown_since if old.unknown_since is not None else now
+    known = status is NodeStatus.RUNNING and entry.connected
+    entry.node = replace(old, status=status, since=now, unknown_since=None if known else silent)
+    s.save(entry.node)
+    s.note(now, "node-status", f"{old.status} -> {status}", node=old.name)
+    s.marks.nodes.add(old.name)
+    s.changed = True
