@@ -88,9 +88,8 @@ class NodeEntry:
             return f"it is ending {len(self.strays)} allocations that had been given up"
         if self.fault:
             return f"nothing could be started there: {self.fault}"
-        if self.restless:
-            return f"it was lost {self.restless} times of late; it has to be steady for a while"
-        return ""
+        lost = f"it was lost {self.restless} times of late; it has to be steady for a while"
+        return lost if self.restless else ""
 
 
 class State:

@@ -225,12 +225,12 @@ class Reads:
         known = [attribute(asked.ref)] if asked.ref else list(ATTRIBUTES.values())
         return {"settings": [_setting(state.settings, a) for a in known]}
 
-    def _site(self, asked: Asked) -> Row:
+    def _site(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         """Return all that administrators have set, by table, and which transaction was the last."""
         state = self._machine().state
         return {**site_rows(state), "serial": state.next_transaction - 1}
 
-    def _partitions(self, asked: Asked) -> Row:
+    def _partitions(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return {"partitions": partition_rows(self._machine().state)}
 
 
