@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from ostler.model.resources import NodeFacts
 from ostler.schedule.counted import Rule, Work, replay
 from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explained
 from ostler.schedule.policy import parse_policy
 from ostler.schedule.rules import PartitionRules, Rules
 from ostler.schedule.snapshot import Delta, RunningView, Snapshot, Start, whole
@@ -146,3 +147,18 @@ def live(work: Work, procs: int, policy: str) -> list[int]:
             )
             running[number] = int(now) + work.run[number], view
     return starts
+
+
+@pytest.mark.parametrize("policy", ["reserved-3", "conservative"])
+def test_explanations_foretell_what_is_promised(policy: str) -> None:
+    compared = 0
+    for seed in range(20):
+        engine = Engine()
+        engine.apply(under(policy, whole(random_machine(Random(f"explain {policy} {seed}")))))
+        before = engine.copy()
+        engine.plan(NOW)
+        for number, start in promises(engine).items():
+            found = explained(before.copy(), NOW, number)
+            assert found.expected_start == (None if start == inf else start), f"seed {seed}"
+            compared += 1
+    assert compared > 20

@@ -12,11 +12,16 @@ from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.words import jobs, listed
 
 
-def assumed(rule: Rule, waits_for: Sequence[str], ahead: Sequence[str]) -> str:
+def assumed(
+    rule: Rule, waits_for: Sequence[str], ahead: Sequence[str], *, kept: bool = False
+) -> str:
     """Return what a plan supposes that foretells a start: a clause that begins with `if`.
 
     waits_for: what it waits for, as in `Explanation`. ahead: ids of jobs that come first.
+    kept: the start is promised, and no job that comes later can delay it.
     """
+    if kept:
+        return "if all that runs keeps to its time limit"
     if rule is Rule.LIMIT:
         return "if what its user runs takes its whole time limit"
     if ahead:

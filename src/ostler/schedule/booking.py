@@ -76,9 +76,7 @@ class Booking:
         self._go_on()
 
     def _asks(self, entry: Entry) -> Waits:
-        view = entry.view
-        shape = self._planner.shape(view)
-        return Waits(view.job, entry.left, shape, view.duration, (view.duration, view.shape))
+        return asks(self._planner, entry)
 
     def _go_on(self) -> None:
         key, number = heappop(self._heap)
@@ -106,6 +104,22 @@ def book_of(books: dict[str, Promises], partition: str, policy: Policy) -> Promi
     if book is None or book.reserved != policy.reserved:
         book = books[partition] = Promises(policy.reserved)
     return book
+
+
+def beside(planner: Planner, queue: Queue, partition: str, job: int) -> Timeline:
+    """Return what all promises of the partition leave but those of one job."""
+    timeline = timeline_of(planner.table, planner.now)
+    entries = [queue.entries[n] for n in planner.books[partition].jobs if n in queue.entries]
+    others = [asks(planner, entry) for entry in entries if entry.view.job != job]
+    planner.books[partition].copy().add_to(timeline, planner.table, others)
+    return timeline
+
+
+def asks(planner: Planner, entry: Entry) -> Waits:
+    """Return what an entry asks for."""
+    view = entry.view
+    shape = planner.shape(view)
+    return Waits(view.job, entry.left, shape, view.duration, (view.duration, view.shape))
 
 
 def timeline_of(table: Table, now: float) -> Timeline:

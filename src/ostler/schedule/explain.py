@@ -16,6 +16,7 @@ from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
+from ostler.schedule.booking import beside
 from ostler.schedule.engine import Engine
 from ostler.schedule.forecast import Expected
 from ostler.schedule.funnel import funnel
@@ -27,7 +28,6 @@ from ostler.schedule.remedy import remedies
 from ostler.schedule.reservations import shut_to
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Explanation, Snapshot, Wait, WaitingView, whole
-from ostler.schedule.table import Head
 from ostler.schedule.trial import Trial, starts_of
 from ostler.schedule.words import jobs
 
@@ -75,7 +75,9 @@ def explained(engine: Engine, now: float, job: int) -> Explanation:
         return _explain_resume(engine, now, job)
     view, before = engine.queue.entries[job].view, engine.copy()
     started = starts_of(engine, now, job)
-    planner = Planner(engine.picture, now, dict(engine.heads))
+    planner = Planner(engine.picture, now, dict(engine.heads), engine.books)
+    if view.partition in engine.books:
+        planner.beside[view.partition] = beside(planner, engine.queue, view.partition, job)
     if job in engine.queue.entries:
         seen = _look(engine, planner, view)
         trial = Trial(before, now, job, len(started)) if seen.place <= _TRIED else None
@@ -117,11 +119,13 @@ def _look(engine: Engine, planner: Planner, view: WaitingView) -> _Seen:
 
 def _explain_waiting(seen: _Seen) -> Explanation:
     planner, view, wait = seen.planner, seen.view, seen.wait
-    head = planner.heads.get(view.partition)
     till = planner.now
-    if head is not None and head.job == view.job:
-        del planner.heads[view.partition]  # remedies are not to be measured against itself
-        expected = _promised(planner, head)
+    book = planner.books.get(view.partition)
+    kept = book is not None and book.reserved is None and book.count(view.job) > 0
+    if (promise := _promise(planner, view)) is not None:
+        expected = _foretold(promise)
+        if view.partition in planner.heads:
+            del planner.heads[view.partition]  # remedies are not to be measured against itself
     else:
         expected, till = _expected(seen)
     at = expected.at if expected else None
@@ -132,7 +136,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     if at is None:
         basis = why_unknown(planner, view, wait, waits_for, seen.ahead, till=till)
     else:
-        basis = assumed(wait.rule, waits_for, names)
+        basis = assumed(wait.rule, waits_for, names, kept=kept)
     if seen.first is None:
         text = reason(view, wait, planner.now, waits_for, names)
     else:
@@ -156,18 +160,25 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     )
 
 
-def _promised(planner: Planner, head: Head) -> Expected | None:
-    """Return what is promised to the first that waits for resources."""
-    if head.shadow == inf:
+def _promise(planner: Planner, view: WaitingView) -> Expected | None:
+    """Return the start that is promised to the next element of a job; inf: nobody can tell."""
+    if (book := planner.books.get(view.partition)) is not None:
+        promise = book.next_of(view.job)
+        return None if promise is None else Expected(promise.start, dict(promise.seats))
+    head = planner.heads.get(view.partition)
+    if head is None or head.job != view.job:
         return None
     names = {planner.table.views[row].name: tasks for row, tasks in head.seats}
     return Expected(head.shadow, names)
 
 
+def _foretold(promise: Expected | None) -> Expected | None:
+    return None if promise is None or promise.at == inf else promise
+
+
 def _why_first(planner: Planner, first: WaitingView, wait: Wait) -> str:
     """Return why the first of those waits that ask for the same."""
-    head = planner.heads.get(first.partition)
-    expected = _promised(planner, head) if head is not None and head.job == first.job else None
+    expected = _foretold(_promise(planner, first))
     wait = replace(wait, expected_start=expected.at if expected else None)
     return reason(first, wait, planner.now, blockers(planner, first, wait, expected), [])
 

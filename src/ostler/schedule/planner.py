@@ -7,6 +7,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 """
 
 from bisect import insort
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from math import inf
 
@@ -22,10 +23,12 @@ from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key, Scorer
 from ostler.schedule.profile import Release, assumed, releases, when
+from ostler.schedule.promises import Promises
 from ostler.schedule.reservations import narrowed, shut_to
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, WaitingView, whole
 from ostler.schedule.table import Head, Shape, promised
+from ostler.schedule.timeline import Timeline
 from ostler.schedule.why import Sizes, cannot_fit
 
 _SHUT = frozenset({Rule.RESOURCES, Rule.NODES, Rule.NODE_LEFT})
@@ -35,8 +38,14 @@ policy_of = lru_cache(maxsize=64)(parse_policy)
 class Planner:
     """The state of a pass. It changes its picture as if what it plans were carried out."""
 
-    def __init__(self, picture: Picture, now: float, heads: dict[str, Head] | None = None) -> None:
-        """Let go on what is to. heads: promises of passes before that still hold, by partition."""
+    def __init__(
+        self,
+        picture: Picture,
+        now: float,
+        heads: dict[str, Head] | None = None,
+        books: Mapping[str, Promises] | None = None,
+    ) -> None:
+        """Let go on what is to. heads, books: promises that still hold, by partition."""
         self.picture = picture
         self.now = now
         self.resumes = picture.go_on(now)
@@ -45,6 +54,8 @@ class Planner:
         ]
         self.table = picture.table
         self.heads = {} if heads is None else heads
+        self.books = {} if books is None else books
+        self.beside: dict[str, Timeline] = {}  # partition -> what promises to others leave
         self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
@@ -110,6 +121,9 @@ class Planner:
             seats = self.table.seats(shape)
             if (rule := self.over(shape, entry, seats)) is not None:
                 return rule
+        if (timeline := self.beside.get(shape.partition)) is not None:
+            seats = timeline.at_once(shape, entry.duration)
+            return Rule.BEHIND if seats is None or self.over(shape, entry, seats) else seats
         head = self.heads.get(shape.partition)
         if head is None:
             return self.table.seats(shape) or Rule.RESOURCES
@@ -252,10 +266,10 @@ class Planner:
             case Rule.RESERVED:
                 known, made = (rule, entry.job), self._reserved(entry)
             case Rule.BEHIND:
-                head = self.heads[entry.partition]
-                known = rule, head.job
-                shadow = {} if head.shadow == inf else {"shadow": head.shadow}
-                made = Wait(rule, {"ahead": head.job, **shadow})
+                ahead, start = self._delayed(entry)
+                known = rule, ahead
+                shadow = {} if start == inf else {"shadow": start}
+                made = Wait(rule, {"ahead": ahead, **shadow})
             case _:
                 shape = self.shape(entry)
                 known = shape.known
@@ -264,6 +278,16 @@ class Planner:
                 rooms = self.rooms(entry.partition)
                 made = cannot_fit(self.sizes, rooms, shape.request, entry.partition)
         return self._memo.setdefault(known, made)
+
+    def _delayed(self, entry: WaitingView) -> tuple[int, float]:
+        """Return the job that it would delay if it started now, and the start promised to that."""
+        if (head := self.heads.get(entry.partition)) is not None:
+            return head.job, head.shadow
+        shape, book = self.shape(entry), self.books[entry.partition]
+        names = {self.table.views[row].name for row, _ in self.table.seats(shape) or []}
+        found = book.within(names, self.now + entry.duration) or book.within(names, inf)
+        start, job = found[0] if found else (inf, next(iter(book.jobs), 0))
+        return job, start
 
     def _reserved(self, entry: WaitingView) -> Wait:
         calendar, own = self.picture.calendar, entry.request.reservation

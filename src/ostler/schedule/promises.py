@@ -12,7 +12,7 @@ is there after its planned end, a start that came a moment late. Then the promis
 any more move later, in order of their starts, as little as it takes.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from math import inf, nextafter
 
 from msgspec import Struct
@@ -96,6 +96,10 @@ class Promises:
         other._count, other._now, other._most = self._count, self._now, self._most
         return other
 
+    def forget(self, job: int) -> None:
+        """Take back what was promised to a job."""
+        self._count -= len(self._kept.pop(job, ()))
+
     @property
     def full(self) -> bool:
         """Say whether nobody else is promised a start in this pass."""
@@ -127,6 +131,27 @@ class Promises:
         """Return when the next element should start; None: nothing is promised."""
         kept = self._kept.get(job)
         return kept[0].start if kept else None
+
+    def next_of(self, job: int) -> Promise | None:
+        """Return the promise of its next element; None: nothing is promised."""
+        kept = self._kept.get(job)
+        return kept[0] if kept else None
+
+    def within(self, nodes: Collection[str], until: float) -> list[tuple[float, int]]:
+        """Return starts that are promised before then on any of these nodes, with the jobs."""
+        return sorted(
+            (promise.start, job)
+            for job, kept in self._kept.items()
+            for promise in kept
+            if promise.start < until and any(name in nodes for name, _ in promise.seats)
+        )
+
+    def add_to(self, timeline: Timeline, table: Table, queue: Iterable[Waits]) -> None:
+        """Put what is promised to these entries on a timeline, as it is."""
+        self._timeline, self._table = timeline, table
+        for entry in queue:
+            for promise in self._kept.get(entry.job, ()):
+                timeline.add(entry.shape, entry.duration, promise.start, self._rows(promise))
 
     def serve(self, entry: Waits, may: Callable[[Seats], bool]) -> Iterator[Seats]:
         """Yield where elements of the entry start now; the others get promises if there are any.

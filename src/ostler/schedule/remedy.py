@@ -121,16 +121,32 @@ def _most(fits: Callable[[int], bool], limit: int) -> int:
 
 def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
     """Yield the time limit with which it would not delay what is ahead."""
-    head = planner.heads.get(entry.partition)
-    if head is None or not head.outlasts(planner.now, entry.duration):
+    if (until := _until(planner, entry)) is None:
         return
-    seconds = min(float(int(head.shadow - planner.now)) if head.shadow < inf else inf, _LONG)
+    seconds = min(float(int(until - planner.now)) if until < inf else inf, _LONG)
     if _LONG > seconds > 2 * _MINUTE:  # it will be a little less by the time it is typed
         seconds -= seconds % _MINUTE
     if seconds < 1 or not planner.would_start(replace(entry, duration=seconds)):
         return
     limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
     yield f"a time limit {limit} would let it backfill"
+
+
+def _until(planner: Planner, entry: WaitingView) -> float | None:
+    """Return by when it would have to end to start now; None: that does not keep it waiting."""
+    if (book := planner.books.get(entry.partition)) is not None:
+        others = book.copy()
+        others.forget(entry.job)
+        nodes, end = planner.picture.nodes, planner.now + entry.duration
+        starts = {start for start, _ in others.within(nodes, end) if start > planner.now}
+        for start in sorted(starts, reverse=True)[:_ENDS]:
+            if planner.would_start(replace(entry, duration=float(int(start - planner.now)))):
+                return start
+        return None
+    head = planner.heads.get(entry.partition)
+    if head is None or not head.outlasts(planner.now, entry.duration):
+        return None
+    return head.shadow
 
 
 def _others_end(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
