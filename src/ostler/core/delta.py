@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from ostler.core.entry import Entry
 from ostler.core.halts import can_halt
+from ostler.core.resize import growth
 from ostler.core.slots import may_be_taken_at, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
@@ -188,15 +189,16 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
     job = entry.job
     count = len(entry.waiting) or len(entry.barred) or held(entry)
     handed = 0 if count else _worth_taking(s, now, entry)
-    if not (count or handed):
+    more = growth(s, entry) if job.holds else None
+    if not (count or handed or more):
         return None
-    why = blocked(now, entry)
+    why = None if more else blocked(now, entry)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(
         job.id,
         max(count or handed, 1),
-        job.spec.request,
+        more or job.spec.request,
         job.spec.partition,
         job.user,
         job.priority,

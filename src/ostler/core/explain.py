@@ -8,6 +8,7 @@ from msgspec import to_builtins
 
 from ostler.core.delta import snapshot, waiting_view
 from ostler.core.entry import Entry
+from ostler.core.resize import growth
 from ostler.core.state import State
 from ostler.core.steps import why_waits
 from ostler.core.ties import tie
@@ -223,7 +224,9 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     if alloc.time_limit:
         left = begun + alloc.suspended + alloc.time_limit - now
         limit = f"; its time limit ends it in {max(left, 0):.0f} s at the latest"
-    return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}"}
+    more = growth(s, entry)
+    wants = f"; it waits for {counted(more.nodes, 'more node')}" if more else ""
+    return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}{wants}"}
 
 
 def _why_stands(alloc: Allocation) -> str:

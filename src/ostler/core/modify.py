@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core import steps
+from ostler.core import resize, steps
 from ostler.core.acts import alive
 from ostler.core.claims import check_fits
 from ostler.core.effects import Fail, Reply
@@ -56,7 +56,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         alive(s, entry, "modify")
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
-        spec = _changed(entry, event.changes)
+        spec = _changed(s, entry, event.changes)
         if spec.within:
             steps.check_fits(s, spec)
         else:
@@ -84,6 +84,8 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
     s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
     settle(s, now, entry, saved=before)
+    if before.holds:
+        resize.follow(s, now, entry, event.caller.user)
     s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
 
 
@@ -100,7 +102,7 @@ def _told(now: float, key: str, value: Any) -> str:
     return f"{key}={value}"
 
 
-def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
+def _changed(s: State, entry: Entry, changes: dict[str, Any]) -> JobSpec:
     spec, request = entry.job.spec, entry.job.spec.request
     for key, value in changes.items():
         if key not in _SPEC_KEYS | _REQUEST_KEYS:
@@ -111,7 +113,9 @@ def _changed(entry: Entry, changes: dict[str, Any]) -> JobSpec:
         fits = all(type(k) is str and type(v) is int for k, v in counts)
         if type(value) not in _TYPES.get(key, (int,)) or not fits:
             raise UsageError(f"{key} cannot be {value!r}")
-        if key in _REQUEST_KEYS:
+        if key == "nodes" and entry.slots:
+            request = resize.resized(s, entry, value)
+        elif key in _REQUEST_KEYS:
             if entry.slots:
                 raise NotNow(f"job {_name(entry)} has started; its {key} can no longer change")
             request = replace(request, **{key: value})

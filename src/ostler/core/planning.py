@@ -4,6 +4,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
+from ostler.core import resize
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
@@ -12,12 +13,14 @@ from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
 from ostler.core.over import REQUEUE
 from ostler.core.reserved import check_open
+from ostler.core.resize import growth
 from ostler.core.slots import drain, take_back
 from ostler.core.state import NO_JOB, State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.ids import STEPS_FROM
-from ostler.model.resources import Placement
+from ostler.model.job import Job
+from ostler.model.resources import Placement, Request
 from ostler.model.states import Result, Rule, Suspender
 from ostler.schedule.explain import explain
 from ostler.schedule.rules import Preemption
@@ -125,6 +128,11 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
     entry = s.jobs.get(line.job)
     if entry is None:
         raise Refused(f"there is no job {line.job} that waits")
+    if (more := growth(s, entry)) is not None:
+        check_places(s, entry, line.placements, more)
+        check_open(s, now, entry, line.placements)
+        resize.grow(s, now, entry, line.placements)
+        return
     if entry.next_waiting() is None:
         if take_back(s, now, entry):  # with a node, behind others: once it is back, it waits
             return
@@ -138,9 +146,14 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
     grant(s, now, entry, places, alike=alike)
 
 
-def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
-    """Raise `Refused` unless the places are what the job asked for, and free."""
-    job, request = entry.job, entry.job.spec.request
+def check_places(
+    s: State, entry: Entry, places: tuple[Placement, ...], more: Request | None = None
+) -> None:
+    """Raise `Refused` unless the places are what the job asked for, and free.
+
+    more: what it asks for beside what it holds.
+    """
+    job, request = entry.job, more or entry.job.spec.request
     names = [p.node for p in places]
     if not names or len(set(names)) != len(names):
         raise Refused(f"job {job.id}: a node is named twice, or none is")
@@ -150,7 +163,7 @@ def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
         raise Refused(f"job {job.id} asks for {request.tasks} tasks")
     rank = 0
     for place in sorted(places, key=lambda p: p.first_rank):
-        _check_place(s, entry, place, rank)
+        _check_place(s, job, request, place, rank)
         rank += place.tasks
     check_groups(s, request, places)
     check_licences(s, request)
@@ -161,8 +174,7 @@ def check_places(s: State, entry: Entry, places: tuple[Placement, ...]) -> None:
         raise Refused(f"{job.user} holds {held} CPUs and may hold {most}, not {held + asked}")
 
 
-def _check_place(s: State, entry: Entry, place: Placement, rank: int) -> None:
-    job, request = entry.job, entry.job.spec.request
+def _check_place(s: State, job: Job, request: Request, place: Placement, rank: int) -> None:
     node = s.nodes.get(place.node)
     if node is None:
         raise Refused(f"there is no node {place.node!r}")

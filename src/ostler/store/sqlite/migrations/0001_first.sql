@@ -175,7 +175,7 @@ CREATE TABLE accounting (
   granted_at REAL NOT NULL, -- from when on it held them
   started_at REAL, -- start of its first task; NULL when that is not known
   ended_at REAL NOT NULL, -- when nothing of it was left
-  result TEXT NOT NULL, -- a result as in jobs, or requeued
+  result TEXT NOT NULL, -- a result as in jobs, requeued, or resized: it went on with other nodes
   exit_status INTEGER, -- NULL when nobody could tell
   cpu_user_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
   cpu_system_seconds REAL NOT NULL, -- as the kernel counted it for all its processes
