@@ -16,6 +16,7 @@ from ostler.model.errors import NotNow, OstlerError
 
 _ENDING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 _PASSED_ON = (_signal.SIGTERM, _signal.SIGHUP)  # Ctrl-C reaches the command without us
+_RESIZED = "job-resized"  # kind of event
 _OURS = 125  # the exit status when Ostler ended the allocation
 _NOT_NOW = 5
 _SILENT = 1.0  # seconds until it is told that the request still waits, and why
@@ -179,9 +180,23 @@ class Holder:
                     posix.kill(pid, number)
             elif kill_at is not None and time.monotonic() >= kill_at:
                 posix.kill(pid, _signal.SIGKILL)
+            if kill_at is None and self._is_resized():
+                posix.kill(pid, _signal.SIGWINCH)  # which harms nobody who does not know of it
             for number in self._turn(None if kill_at is None else _GRACE):
                 if number in _PASSED_ON:
                     posix.kill(pid, number)
+
+    def _is_resized(self) -> bool:
+        """Say whether it has other nodes than before, and tell which."""
+        if self._generation != self._link.generation:
+            return False  # what happens over another connection is not followed
+        news = self._link.news(self._news)
+        told = [
+            row.get("text") for row in news if isinstance(row, dict) and row.get("kind") == _RESIZED
+        ]
+        for text in [] if self._quiet else told:
+            complain(f"job {self.job} was resized: {text}")
+        return bool(told)
 
     def _is_over_by_itself(self) -> bool:
         try:
