@@ -189,7 +189,8 @@ class Holder:
     def _is_resized(self) -> bool:
         """Say whether it has other nodes than before, and tell which."""
         if self._generation != self._link.generation:
-            return False  # what happens over another connection is not followed
+            self._generation = self._link.generation
+            self._news = self._link.send("follow", job=self.job)
         news = self._link.news(self._news)
         told = [
             row.get("text") for row in news if isinstance(row, dict) and row.get("kind") == _RESIZED

@@ -75,6 +75,22 @@ def test_a_context_is_one_on_all_its_nodes_and_gone_with_the_job(three: InLab) -
     ]
 
 
+def test_an_allocation_that_is_held_grows_and_shrinks_and_its_command_is_told(three: InLab) -> None:
+    out = three.work / "resized"
+    out.mkdir()
+    run = f"{OSTLER} run -n 3 sh -c 'echo $OSTLER_NODE >>{out}/nodes'"
+    script = f"trap 'touch {out}/told' WINCH; touch {out}/on; until [ -e {out}/told ]; do sleep 0.05; done; {run}"
+    words = [OSTLER, "--state", str(three.state), "alloc", "-N", "1", "sh", "-c", script]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, cwd=three.work) as client:
+        eventually("it is held", (out / "on").exists)
+        ident = three.json("jobs")["jobs"][-1]["id"]
+        assert three.ostler("modify", ident, "--nodes", "3").returncode == 0
+        _, told = client.communicate()
+    assert client.returncode == 0
+    assert sorted((out / "nodes").read_text().split()) == ["n01", "n02", "n03"]
+    assert f"job {ident} was resized: it was given " in told
+
+
 def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
     script = "echo $OSTLER_NODE $OSTLER_RANK"
     done = three.ostler("run", "-n", "5", "--tasks-per-node", "2", "sh", "-c", script)
