@@ -161,12 +161,13 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
     s.changed = True
     record = entry.touched.get(index)
     cause = cause_of(record)[0] if record is not None else ""
-    if record is not None and Result.CANCELLED in (cause, alloc.cause):
+    cancelled = alloc.cause == Result.CANCELLED and not alloc.gave_way_to
+    if record is not None and (cancelled or cause == Result.CANCELLED):
         why = record.reason if cause else alloc.why
         over = replace(record, state=JobState.DONE, result=Result.CANCELLED, reason=why)
         s.save(replace(over, ended_at=now))
         entry.finish(index, Result.CANCELLED, None, record.attempt)
-    elif alloc.cause == Result.CANCELLED:
+    elif cancelled:
         _with_the_rest(entry, index)
     elif record is None or not record.held_by:
         if cause == REQUEUE and record is not None:

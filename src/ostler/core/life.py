@@ -273,22 +273,31 @@ def _fault(s: State, now: float, node: NodeEntry, job: int, why: str) -> None:
     s.wake(node.try_at, job)
 
 
-def release(s: State, alloc: Allocation, cause: str, why: str, grace: int = -1) -> Allocation:
+def release(
+    s: State, alloc: Allocation, cause: str, why: str, grace: int = -1, *, way: int = 0
+) -> Allocation:
     """Order the end of all shares that are left; the CPUs stay taken until nodes say they are.
 
-    grace: seconds from SIGTERM to SIGKILL; -1: as the job asks.
+    grace: seconds from SIGTERM to SIGKILL; -1: as the job asks. way: the job to which it gives way.
     """
     grace = s.jobs[alloc.job].job.spec.grace if grace < 0 else grace
     for node in () if s.jobs[alloc.job].job.holds else sorted(alloc.nodes - alloc.freed):
         s.send(node, EndShare(alloc.id, cause, why, grace))
     return s.put(
-        replace(alloc, state=AllocationState.RELEASING, cause=cause, why=why, resuming=False)
+        replace(
+            alloc,
+            state=AllocationState.RELEASING,
+            cause=cause,
+            why=why,
+            resuming=False,
+            gave_way_to=way,
+        )
     )
 
 
 def end_for_good(s: State, alloc: Allocation, why: str) -> None:
     """Order the end of what somebody cancels: also of what was to be undone or to run again."""
-    if alloc.cause != Result.CANCELLED:
+    if alloc.cause != Result.CANCELLED or alloc.gave_way_to:  # of a slot, only what ran
         release(s, alloc, Result.CANCELLED, why)
 
 

@@ -84,7 +84,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
     s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
     settle(s, now, entry, saved=before)
-    if before.holds:
+    if before.holds and "nodes" in event.changes:
         resize.follow(s, now, entry, event.caller.user)
     s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
 

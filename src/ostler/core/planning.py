@@ -229,11 +229,9 @@ def _preempt(s: State, now: float, line: Preempt) -> None:
         case Preemption.SUSPEND if can_halt(s, entry, alloc):
             freeze(s, now, entry, alloc, Suspender.SCHEDULER, job=line.job)
         case Preemption.CANCEL:
-            s.put(replace(alloc, gave_way_to=line.job))
-            release(s, s.allocations[alloc.id], Result.CANCELLED, why, line.grace)
+            release(s, alloc, Result.CANCELLED, why, line.grace, way=line.job)
         case Preemption.REQUEUE if entry.job.spec.requeue:
-            s.put(replace(alloc, gave_way_to=line.job))
-            release(s, s.allocations[alloc.id], REQUEUE, why, line.grace)
+            release(s, alloc, REQUEUE, why, line.grace, way=line.job)
         case _:
             raise Refused(f"allocation {line.alloc} cannot give way by {line.how}")
     settle(s, now, entry, why=why)

@@ -133,8 +133,16 @@ class Work:
         self._attach(client, asked)
         for _ in range(rng.randint(0, 6)):
             sim.clock.after(rng.uniform(0.0, 90.0), lambda: self._step(client, asked, cpus, 20))
+        for _ in range(rng.choice((0, 0, 1, 3))):
+            sim.clock.after(rng.uniform(0.0, 90.0), lambda: self._resize(client, asked))
         if rng.random() < 0.7:
             sim.clock.after(rng.uniform(1.0, 150.0), lambda: self._let_go(client, asked))
+
+    def _resize(self, client: Client, holder: Asked) -> None:
+        """Ask for another number of nodes; it may be too many, or have steps on too many."""
+        if holder.body is not None:
+            ref, nodes = parse_ref(holder.body["job"]), self.rng.randint(1, 4)
+            client.ask(lambda to: Modified(to, client.caller, ref, {"nodes": nodes}), patient=False)
 
     def _step(self, client: Client, holder: Asked, cpus: int, tries: int) -> None:
         """Run a step as soon as the allocation is there; it may be refused."""
