@@ -158,6 +158,7 @@ def test_a_script_of_slurm_runs_as_its_page_says(state: Path) -> None:
         ("from-grid-engine", "1: success: all 3 elements succeeded\ntask 1\ntask 2\ntask 3\n"),
         ("from-cron-and-nohup", "2: success: all 2 elements succeeded\n2 a.txt\n3 b.txt\n"),
         ("events", "no event: 5\n"),
+        ("handlers", "user/fire about hall: there is smoke\n"),
         ("arrays", "1: failed: 10 of 10000 elements did not succeed: 10 failed\n"),
     ],
 )

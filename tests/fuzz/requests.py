@@ -75,6 +75,8 @@ def known(work: bytes) -> dict[str, Value]:
         "error": st.sampled_from(FILES),
         "input": st.sampled_from([*FILES, b"/dev/zero"]),
         "script": st.just(""),
+        "notify": st.sampled_from(["", "ftp://x", "http://", "http://a b"]),
+        "mail": st.sampled_from([[], ["x"], ["end"] * 9]),
         "request_id": st.text("abc", min_size=1, max_size=3),
         "kind": st.sampled_from(["batch", "run", "x"]),
         "hold": st.booleans(),
@@ -112,7 +114,7 @@ def of_owner(work: bytes) -> Value:
     """Return requests of one who may do everything, and does nothing that would stop the rest."""
     pool = known(work)
     fields = Fields(pool)
-    harmless = ("argv", "cwd", "output", "error", "input", "script")
+    harmless = ("argv", "cwd", "output", "error", "input", "script", "notify", "mail")
     spec = fields.record(JobSpec, **{name: pool[name] for name in harmless})
     safe: dict[type, dict[str, Value]] = {
         # Each of these is a right of the owner's, and could stop what the bystander does.

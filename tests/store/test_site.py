@@ -33,7 +33,7 @@ ROWS: dict[str, Row] = {
     "project": Project("phys", "", 3, "what falls"),
     "user": User("ann", Role.ADMIN.word, ("phys",), 2),
     "reservation": Reservation("r", "n[1-3]", 1.5, 60, ("ann",), ("phys",), (0, 6), 9.5, 3600),
-    "handler": Handler("h", "node-status", "/bin/true %n", "ann", 5, "/bin/false"),
+    "handler": Handler("h", "/bin/true x", "node/status", "n*", "ann", 5, 2, every=True),
 }  # fmt: skip
 KEYS = {"access": ("batch", "user", "ann")}
 

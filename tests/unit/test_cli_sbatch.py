@@ -74,6 +74,9 @@ def values(*lines: str) -> dict[str, object]:
         ("-o out.%j -a 0-1", {"output": "out.%j_%a", "array": "0-1"}),
         ("-e err.%%j", {"error": "err.%%j"}),
         ("-i in.txt", {"input": "in.txt"}),
+        ("--mail-type=END,FAIL", {"mail": "end,fail"}),
+        ("--mail-type=ALL --mail-user=a@b.org", {"mail": "begin,end,fail", "mail_to": "a@b.org"}),
+        ("--mail-user a@b.org --mail-type NONE", {}),
     ],
 )
 def test_an_option_becomes_ours(line: str, expected: dict[str, object]) -> None:
@@ -91,8 +94,7 @@ def test_an_unambiguous_beginning_of_an_option_is_enough() -> None:
 @pytest.mark.parametrize(
     ("line", "warning"),
     [
-        ("--mail-type=END", "line 2: #SBATCH --mail-type=END is not known here"),
-        ("--mail-user me@here", "line 2: #SBATCH --mail-user is not known here"),
+        ("--mail-type=TIME_LIMIT", "line 2: #SBATCH --mail-type=TIME_LIMIT is not known here"),
         ("--exclusive=user", "line 2: #SBATCH --exclusive=user: taken as --exclusive"),
         ("--mcs-label x", "line 2: #SBATCH --mcs-label is not known here"),
         ("--mem=0", "line 2: #SBATCH --mem=0 asks for all memory; left out"),

@@ -31,6 +31,7 @@ _SIGNALS += ("TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PW
 _LAST_SIGNAL = 64  # SIGRTMAX
 _WARN_BEFORE = 60  # seconds, when --signal names none
 _MOST = 1 << 60
+_LONGEST_URL = 4_096  # bytes
 _LEAST_BARE = 1 << 20  # bytes: a smaller number without a unit was meant to have one
 _HIGHEST_STATUS = 255
 _RETRIED = ("failed", "timeout", "memory", "lost")  # results that can be tried again
@@ -250,8 +251,21 @@ def job_values(given: Given) -> Values:
         values["retry_on"] = retried(text)
         if "retries" not in values:
             raise UsageError("--retry-on says when to run again", hint="say how often: --retries N")
+    _notices(given, values)
     _elements(given, values)
     return values
+
+
+def _notices(given: Given, values: Values) -> None:
+    """Set when and where the user is told; the URL may come from a file: it may hold a secret."""
+    if (text := given.text("mail")) is not None:
+        values["mail"] = words(text)
+    if (text := given.text("mail_to")) is not None:
+        values["mail_to"] = text
+    if (text := given.text("notify")) is not None:
+        if text.startswith("@"):
+            text = read_file(text[1:], "the URL of --notify", _LONGEST_URL).decode(errors="replace")
+        values["notify"] = text.strip()
 
 
 def _umask(given: Given) -> int:

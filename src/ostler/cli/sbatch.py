@@ -31,6 +31,8 @@ _LONG = {
     "input": ("i", True),
     "job-name": ("J", True),
     "licenses": ("L", True),
+    "mail-type": ("", True),
+    "mail-user": ("", True),
     "mem": ("", True),
     "mem-per-cpu": ("", True),
     "no-requeue": ("", False),
@@ -60,10 +62,18 @@ _PLAIN = {  # the same thing under another name
     "gpus-per-task": "gpus",
     "input": "input",
     "job-name": "name",
+    "mail-user": "mail_to",
     "nodelist": "nodelist",
     "output": "output",
     "partition": "partition",
     "reservation": "reservation",
+}
+_MOMENTS = {
+    "NONE": (),
+    "BEGIN": ("begin",),
+    "END": ("end",),
+    "FAIL": ("fail",),
+    "ALL": ("begin", "end", "fail"),
 }
 _UNLIMITED = ("UNLIMITED", "INFINITE", "0")
 _DEPENDENCIES = {"afterok": "ok", "afterany": "any", "afternotok": "fail", "aftercorr": "each"}
@@ -90,6 +100,8 @@ def translate(lines: Words) -> tuple[dict[str, Value], list[str]]:
             _one(name, value, found, values, warnings, where[name])
         except ValueError as error:
             raise UsageError(f"line {where[name]}: #SBATCH --{name}={value}: {error}") from None
+    if "mail" not in values:
+        values.pop("mail_to", None)  # as there, nobody is mailed who did not say when
     return values, warnings
 
 
@@ -144,6 +156,9 @@ def _one(  # one branch an option
             warnings.append(f"line {number}: #SBATCH --{name}={value}: taken as --{name}")
     elif name == "constraint":
         values[name] = value.replace(",", "&")
+    elif name == "mail-type":
+        if moments := _moments(value, warnings, number):
+            values["mail"] = moments
     elif name == "licenses":
         values["licences"] = _licences(value)
     elif name == "time":
@@ -224,6 +239,19 @@ def _each_task(gpus: int, found: Found, *, per_node: bool) -> int:
     """Return GPUs for each task; a part counts as a whole."""
     total = gpus * _nodes(found) if per_node else gpus
     return -(-total // _tasks(found))
+
+
+def _moments(value: str, warnings: list[str], number: int) -> str:
+    """Return when Slurm would mail, in our words; what is not known here is told."""
+    found: list[str] = []
+    for part in value.upper().split(","):
+        if part in _MOMENTS:
+            found += [moment for moment in _MOMENTS[part] if moment not in found]
+        else:
+            warnings.append(
+                f"line {number}: #SBATCH --mail-type={part} is not known here; left out"
+            )
+    return ",".join(found)
 
 
 def _licences(value: str) -> str:

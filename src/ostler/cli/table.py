@@ -53,7 +53,7 @@ _HELD = (
     "licences reservation nodelist exclude name project priority "
     "immediate idle "
 )
-_WHEN = "array each after not_before hold output error input "
+_WHEN = "array each after not_before hold output error input mail mail_to notify "
 _LAB = ("NODE", 1, None)
 _ID = ("ID", 1, 1)
 _IDS = ("ID", 1, None)
@@ -235,6 +235,32 @@ COMMANDS: dict[str, Command] = {
             "events ack", "What happened", "post:ack",
             "Say that a subscriber has read all events up to SERIAL.", "", ("NAME SERIAL", 2, 2),
             example="ostler events ack mirror 4711",
+        ),
+        Command(
+            "events handled", "What happened", "handlers:handled",
+            "List what handlers did about events, and how users were told.",
+            "limit unfinished user format", ("[HANDLER]", 0, 1),
+            example="ostler events handled --unfinished",
+        ),
+        Command(
+            "handlers", "What happened", "handlers:main",
+            "List the programs that are run when something happens.", "format",
+            example="ostler handlers",
+        ),
+        Command(
+            "handlers create", "What happened", "handlers:change",
+            "Have a program run when an event comes: command=, event=, object=, user=, timeout=, retries=.",
+            "", ("NAME KEY=VALUE", 2, None),
+            example="ostler handlers create page event=node/status 'command=/usr/local/bin/page ops' timeout=30s",
+        ),
+        Command(
+            "handlers set", "What happened", "handlers:change", "Change a handler.", "",
+            ("NAME KEY=VALUE", 2, None), example="ostler handlers set page retries=2",
+        ),
+        Command(
+            "handlers remove", "What happened", "handlers:change",
+            "Remove a handler; what waits for it is dropped.", "", ("NAME", 1, 1),
+            example="ostler handlers remove page",
         ),
         Command(
             "events forget", "What happened", "post:ack", "End a subscription.", "",

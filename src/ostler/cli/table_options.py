@@ -64,6 +64,9 @@ OPTIONS: dict[str, Option] = {
         Option("array", "--array", "RANGES[%N]", "elements 0-99, at most N at once: 0-99%10; each has its number in OSTLER_ELEMENT"),
         Option("each", "--each", "FILE", "an element for each line, in OSTLER_ITEM; - is stdin"),
         Option("after", "--after", "JOB[:ok|any|fail|each]", "start when that job has ended", many=True),
+        Option("mail", "--mail", "LIST", "be mailed at these moments: begin,end,fail"),
+        Option("mail_to", "--mail-to", "ADDRESS", "where to; your name unless told"),
+        Option("notify", "--notify", "URL", "post JSON there at its begin and end; @FILE: the URL is in that file"),
         Option("not_before", "--not-before", "WHEN", "17:30, 2026-12-24T18:00, +30m"),
         Option("hold", "--hold", "", "do not start before `ostler release`"),
         Option("output", "-o/--output", "FILE", "ostler-%j.out unless told; %j job, %a element, %t task, %n node, %x name, %u user"),
@@ -114,6 +117,7 @@ OPTIONS: dict[str, Option] = {
         Option("timeout", "--timeout", "TIME", "wait so long at most: 90s, 2h"),
         Option("after_serial", "--after", "SERIAL", "one later than this event; unless told: than now"),
         Option("subscribe", "--subscribe", "NAME", "what was not read yet under this name; what is printed counts as read"),
+        Option("unfinished", "--unfinished", "", "only what waits or runs"),
         Option("keep", "--keep", "", "with --subscribe: count nothing as read before `ostler events ack`"),
         # of a lab
         Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),

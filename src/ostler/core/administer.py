@@ -74,6 +74,7 @@ def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
     s.site, s.settings = site, settings
     s.division = site.division()
     s.rules = rules_of(site, settings)
+    s.desk.appoint(site.handlers.values())
     s.fitting.clear()
     s.marks.rules = s.changed = True
 

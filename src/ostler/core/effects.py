@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from ostler.model import errand
 from ostler.model.errors import OstlerError
 from ostler.model.orders import Order
 from ostler.model.record import Write
@@ -56,4 +57,10 @@ class Fail(Struct, frozen=True):
     error: OstlerError
 
 
-Effect = Save | Send | Acknowledge | Welcomed | Reply | Fail
+class Handle(Struct, frozen=True):
+    """Begin an attempt at an errand, once it is durable that it was begun."""
+
+    order: errand.Order
+
+
+Effect = Save | Send | Acknowledge | Welcomed | Reply | Fail | Handle

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ostler.core.effects import Address
 from ostler.model.caller import Caller
+from ostler.model.errand import Ran
 from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import JobSpec, Link
 from ostler.model.orders import Held, ReportRow
@@ -116,6 +117,18 @@ class Subscribed(Struct, frozen=True):
     forget: bool = False
 
 
+class Handled(Struct, frozen=True):
+    """An attempt at an errand has ended."""
+
+    ran: Ran
+
+
+class HandlersLost(Struct, frozen=True):
+    """The process that ran errands is gone, with all that it ran. why: one sentence."""
+
+    why: str
+
+
 class ShutdownAsked(Struct, frozen=True):
     """The owner wants the machine stopped. how: refuse, wait, kill, leave."""
 
@@ -192,6 +205,8 @@ Event = (
     | Administered
     | Posted
     | Subscribed
+    | Handled
+    | HandlersLost
     | ShutdownAsked
     | AgentGreeted
     | AgentReported

@@ -29,6 +29,8 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.next_event, s.next_transaction = loaded.next_event, loaded.next_transaction
     s.site, s.division = loaded.site, loaded.site.division()
     s.rules = rules_of(s.site, s.settings)
+    s.desk.appoint(s.site.handlers.values())
+    s.desk.load(loaded.errands)
     s.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)

@@ -32,6 +32,8 @@ from ostler.core.events import (
     Awaited,
     ClientGone,
     Event,
+    Handled,
+    HandlersLost,
     Modified,
     NodeSeen,
     NodesWorded,
@@ -93,6 +95,8 @@ class Machine:
                 posts.on_subscribed(s, now, event)
             case Administered():
                 administer.on_administered(s, now, event)
+            case Handled() | HandlersLost():
+                s.desk.take(s, now, event)
             case ShutdownAsked():
                 _on_shutdown(s, now, event)
             case AgentGreeted():
@@ -115,6 +119,7 @@ class Machine:
             steps.follow(s, now)
         if s.stopping:
             _answer_stop(s, now)
+        s.desk.begin(s, now)
         done, s.effects = s.effects, []
         return done
 

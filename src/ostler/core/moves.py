@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ostler.core import notices
 from ostler.core.entry import Entry
 from ostler.core.state import State
 from ostler.core.status import ENDED_BY_OSTLER
@@ -58,10 +59,13 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     entry.job = job
     if job != before:
         s.save(job)
+        if before.started_at is None and job.started_at is not None:
+            notices.on_started(s, now, entry)
     if state is not before.state and (job.holds or job.spec.within):
         s.alloc_news.add(within(job.id))
     if state is JobState.DONE:
         s.note(now, "job-ended", job.reason, job=job.id, user=job.user)
+        notices.on_ended(s, now, entry)
         s.retire(entry)
         tell_dependents(s, now, job.id)
         tell_waiters(s, job.id)

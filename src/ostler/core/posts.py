@@ -115,4 +115,5 @@ def _check_serial(s: State, found: Subscriber, serial: int) -> None:
 def droppable(s: State, now: float) -> tuple[float, int] | None:
     """Return (Unix seconds, serial): older events below that serial may go; None: all are kept."""
     lifetime = s.setting("events-lifetime")
-    return (now - lifetime, NEWEST) if lifetime else None
+    below = s.desk.oldest
+    return (now - lifetime, NEWEST if below is None else below) if lifetime else None

@@ -26,6 +26,14 @@ def partition_rows(s: State) -> list[Row]:
     ]
 
 
+def handler_rows(s: State) -> list[Row]:
+    """Return the handlers, each with how many events wait for it."""
+    return [
+        {**to_builtins(row), "waiting": s.desk.waiting(name)}
+        for name, row in s.site.handlers.items()
+    ]
+
+
 def site_rows(s: State) -> dict[str, list[Row]]:
     """Return each table with its rows."""
     found = {

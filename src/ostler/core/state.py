@@ -2,14 +2,13 @@
 
 from collections import OrderedDict, deque
 from heapq import heappop, heappush
-from typing import Any
-
-from msgspec import Struct
 
 from ostler.core.books import Books
+from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.marks import Marks
+from ostler.core.waiter import Waiter
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
@@ -42,16 +41,6 @@ _FROM_ALLOCATION = {
     AllocationState.RELEASING: JobState.FINISHING,
 }
 STORY = 20  # events told of an object when something illegal happens to it
-
-
-class Waiter(Struct):
-    """One client's request to wait; answered once, when nothing of it is unfinished."""
-
-    to: Address
-    refs: tuple[Ref, ...]
-    attach: bool
-    left: set[int]  # jobs that are not over
-    rows: dict[int, list[dict[str, Any]]] = {}  # job -> what to answer, taken as it ends
 
 
 class NodeEntry:
@@ -139,6 +128,7 @@ class State:
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
         self.subscribers: dict[tuple[int, str], Subscriber] = {}  # by uid and name
+        self.desk = Desk()
         self.waiters: dict[Address, Waiter] = {}
         self.waited: dict[int, set[Address]] = {}  # job -> those who wait for it
         self.changed = True
@@ -180,6 +170,8 @@ class State:
         event = Event(number, now, kind, job, element, allocation, node, user, text, about)
         self.next_event += 1
         self.save(event)
+        if self.desk.handlers:
+            self.desk.see(self, now, event)
         for what, ident, there in (
             ("job", job, self.jobs),
             ("allocation", allocation, self.allocations),

@@ -21,6 +21,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import job_name, step_id
 from ostler.model.job import ALLOC, ATTENDED, DISTRIBUTIONS, KINDS, Job, JobSpec
+from ostler.model.notify import check_notify
 from ostler.model.patterns import unknown
 from ostler.model.record import Blob
 from ostler.model.resources import Request
@@ -334,6 +335,7 @@ def check_ranges(spec: JobSpec) -> None:
             "a step uses the licences and the reservation of its allocation",
             hint="ask for them with `ostler alloc`",
         )
+    check_notify(spec.mail, spec.mail_to, spec.notify)
     _check_streams(spec)
     if spec.distribution not in DISTRIBUTIONS:
         known = " or ".join(DISTRIBUTIONS)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from ostler.core.effects import Address, Reply
-from ostler.core.state import State, Waiter
+from ostler.core.state import State
 from ostler.core.view import element_row, job_row
+from ostler.core.waiter import Waiter
 from ostler.model.ids import Ref
 from ostler.model.states import JobState
 

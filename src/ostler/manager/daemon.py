@@ -21,6 +21,7 @@ from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
 from ostler.manager.eye import Eye
+from ostler.manager.errands import Errands
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.query import run_query
@@ -118,6 +119,7 @@ class Manager:
         server.close()
         server.turns.close()
         await server.turns.planning.close()
+        await server.errands.close()
         if not lost.done():
             with contextlib.suppress(OstlerError):
                 store.drop_role(epoch)
@@ -130,6 +132,7 @@ class Manager:
         server.clock = time.time
         writer = Writer(asyncio.get_running_loop())
         server.turns = turns = Turns(store, server, writer, epoch, time.time, Recorder(self.state))
+        server.errands = Errands(turns.put, self.state, system=self.system)
         blobs = Blobs(store.blob)
         secret = read_secret(self.state)
         server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)

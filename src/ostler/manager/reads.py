@@ -11,7 +11,7 @@ from ostler.core.explain import Prepared, prepare
 from ostler.core.load import recall
 from ostler.core.machine import Machine
 from ostler.core.roles import may, may_see_all
-from ostler.core.site_view import partition_rows, site_rows
+from ostler.core.site_view import handler_rows, partition_rows, site_rows
 from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
@@ -66,6 +66,8 @@ class Reads:
             "settings": self._settings,
             "site": self._site,
             "partitions": self._partitions,
+            "handlers": self._handlers,
+            "handled": self._handled,
         }
 
     def answer(self, caller: Caller, message: messages.Read, now: float) -> Row | Prepared:
@@ -229,6 +231,19 @@ class Reads:
         """Return all that administrators have set, by table, and which transaction was the last."""
         state = self._machine().state
         return {**site_rows(state), "serial": state.next_transaction - 1}
+
+    def _handlers(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        return {"handlers": handler_rows(self._machine().state)}
+
+    def _handled(self, asked: Asked) -> Row:
+        options = asked.options
+        rows = self._store.handled(
+            user=options.user,
+            handler=asked.ref or None,
+            unfinished="waiting" in options.states,
+            limit=options.limit or EVENTS_SHOWN,
+        )
+        return {"handled": [named(row) for row in rows]}
 
     def _partitions(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return {"partitions": partition_rows(self._machine().state)}

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
+from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
 from ostler.core.events import (
     Acted,
     Administered,
@@ -24,6 +24,7 @@ from ostler.core.explain import Prepared
 from ostler.core.roles import may_see_all
 from ostler.core.whatif import prepare_dry
 from ostler.manager.contexts import Contexts
+from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
@@ -66,6 +67,7 @@ class Server:
         self.agents: Agents
         self.contexts: Contexts
         self.probing: Probing
+        self.errands: Errands
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[[str, Caller, bool], Coroutine[Any, Any, dict[str, Any]]]
@@ -324,6 +326,8 @@ class Server:
         for effect in effects:
             if isinstance(effect, Reply | Fail):
                 for_clients.append(effect)
+            elif isinstance(effect, Handle):
+                self.errands.give(effect.order)
             else:
                 for_agents.append(effect)
         self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer
@@ -363,6 +367,7 @@ class Server:
             if found is not None:
                 found[0].say(failure(found[1], error))
         self.agents.drop_all(str(error))
+        self.errands.drop()
 
     def close(self) -> None:
         """Close every connection."""

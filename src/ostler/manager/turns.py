@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from ostler.core.effects import Acknowledge, Fail, Reply, Save, Send, Welcomed
+from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Save, Send, Welcomed
 from ostler.core.events import Event, Planned, PlannerLost, Tick
 from ostler.core.machine import Machine
 from ostler.manager.decisions import Recorder
@@ -23,7 +23,7 @@ from ostler.store.protocol import Store
 
 log = logging.getLogger("ostler.manager")
 
-Spoken = Acknowledge | Fail | Reply | Send | Welcomed
+Spoken = Acknowledge | Fail | Handle | Reply | Send | Welcomed
 PROBE = 0.5  # seconds between tries to write again after a failed commit
 PROBE_MOST = 4.0  # the same when a probe finds room and the next commit none, again and again
 DEFECT = NotNow("a defect was met and logged", hint="try again")

@@ -85,6 +85,9 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     stdin: str = "first"  # which tasks of a `run` read its input: one of `limits.STDIN`
     kind: str = "batch"  # batch; run, alloc: ends when its client is gone
     detach: bool = False  # a `run` that goes on without its client
+    mail: tuple[str, ...] = ()  # when its user is mailed: moments of `notify`
+    mail_to: str = ""  # an address; empty: its user's
+    notify: str = ""  # URL to which its begin and end are posted
     within: JobId = 0  # the allocation's job of which it is a step; 0: it is a job of its own
     immediate: bool = False  # rejected unless the planning pass of its submission starts it
     idle: int = (
@@ -100,7 +103,14 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     def weight(self) -> int:
         """Return about how many bytes of memory its parts of any length take."""
         request = self.request
-        words = (*self.argv, *self.retry_on, *request.nodelist, *request.exclude, *request.licences)
+        words = (
+            *self.argv,
+            self.notify,
+            *self.retry_on,
+            *request.nodelist,
+            *request.exclude,
+            *request.licences,
+        )
         return (
             sum(len(word) + 64 for word in words)
             + 256 * (len(self.array) + len(self.after))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from ostler.model.allocation import Allocation
+from ostler.model.errand import ErrandKey, ErrandState, Notice, Outcome
 from ostler.model.job import Element, Job, Usage
 from ostler.model.node import Node
 from ostler.model.site import SHIPPED, Key, Row, Site
@@ -27,6 +28,34 @@ class Event(Struct, frozen=True, gc=False):
     user: str | None = None
     text: str = ""  # one sentence
     object: str | None = None  # what it is about, where that is neither a job nor a node
+
+
+class Errand(Struct, frozen=True):
+    """What one handler does about one event, or about several alike."""
+
+    first: int  # serial of the first event that it is about
+    handler: str  # its name, or one of `CHANNELS`
+    event: Event  # the newest that it is about
+    events: int = 1  # how many they are
+    state: ErrandState = ErrandState.WAITING
+    attempt: int = 0  # so far
+    due_at: float = 0.0  # Unix seconds before which no attempt begins
+    began_at: float | None = None  # of the last attempt
+    ended_at: float | None = None
+    result: Outcome | None = None  # of the last attempt
+    exit_status: int | None = None  # of its program, or 128 + signal
+    reason: str = ""  # one sentence
+    notice: Notice | None = None
+
+    @property
+    def key(self) -> ErrandKey:
+        """Return what tells it from others."""
+        return self.first, self.handler
+
+    @property
+    def lane(self) -> str:
+        """Return whose turn it takes: of one lane one errand at a time is under way."""
+        return self.handler if self.notice is None else f"{self.handler} {self.notice.target}"
 
 
 class Accounting(Struct, frozen=True, gc=False):
@@ -111,6 +140,7 @@ Write = (
     | Subscriber
     | SiteRow
     | Transaction
+    | Errand
 )
 
 
@@ -159,3 +189,4 @@ class Loaded(Struct):
     subscribers: list[Subscriber] = []
     site: Site = SHIPPED
     next_transaction: int = 1
+    errands: list[Errand] = []  # not done

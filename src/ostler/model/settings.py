@@ -1,5 +1,6 @@
 """The attributes that an administrator can set, with their defaults."""
 
+import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
@@ -9,9 +10,11 @@ from msgspec import Struct
 from ostler.model.errors import Missing, UsageError
 from ostler.model.licences import format_licences, parse_licences
 from ostler.model.limits import MAX_TEXT
+from ostler.model.notify import REACHES, check_notify
 from ostler.model.units import parse_duration
 
 _DAY = 86_400  # seconds
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*", re.ASCII)
 
 
 class Attribute(Struct, frozen=True):
@@ -36,6 +39,24 @@ def _text(key: str, default: str, parse: Callable[[str], str], text: str) -> Att
 def _weight(factor: str, default: int, meaning: str) -> Attribute:
     most = f"points that a waiting job gets at most for {meaning}"
     return Attribute(f"weight-{factor}", default, 0, 1_000_000, most)
+
+
+def _host(text: str) -> str:
+    host, _, port = text.partition(":")
+    if not _HOST.fullmatch(host) or (port and not port.isdigit()):
+        raise UsageError(f"smtp-host cannot be {text[:100]!r}", expected="HOST or HOST:PORT")
+    return text
+
+
+def _sender(text: str) -> str:
+    check_notify(("end",), text, "")
+    return text
+
+
+def _reach(text: str) -> str:
+    if text not in REACHES:
+        raise UsageError(f"webhook-reach cannot be {text[:40]!r}", expected=", ".join(REACHES))
+    return text
 
 
 @lru_cache(maxsize=8)
@@ -107,6 +128,26 @@ ATTRIBUTES: dict[str, Attribute] = {
             0,
             1_000_000,
             "requests of `run` and `alloc` that may wait in the queue of a partition; 0: any number",
+        ),
+        _text(
+            "mail-command",
+            "/usr/sbin/sendmail -t -i",
+            lambda text: text,
+            "program that sends the mail it reads; not asked where smtp-host is set",
+        ),
+        _text(
+            "smtp-host",
+            "",
+            _host,
+            "HOST or HOST:PORT that takes mail by SMTP; empty: mail-command sends it",
+        ),
+        _text("mail-from", "", _sender, "address from which users are mailed; empty: user@host"),
+        _text(
+            "webhook-reach",
+            "",
+            _reach,
+            "where webhooks may go: any, private (no loopback and link-local), public; empty: "
+            "private on a system machine, else any",
         ),
         _text(
             "scheduler-policy",

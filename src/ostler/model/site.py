@@ -153,11 +153,13 @@ class Handler(Struct, frozen=True):
     """A program that is run when something happens."""
 
     name: str
-    event: str  # kind of event: node-status, job-ended, ...
-    command: str  # with arguments from the event
-    user: str = ""  # as whom; empty: the owner of the machine
+    command: str  # words as a shell has them, but no shell reads them
+    event: str = ""  # CLASS or CLASS/TYPE; empty: any
+    object: str = ""  # what the event is about; * and ? mean any signs; empty: anything
+    user: str = ""  # as whom; empty: the owner of a personal machine, else nobody
     timeout: int = 60  # seconds
-    escalation: str = ""  # command for when it fails or is late
+    retries: int = 0  # further attempts when one has failed
+    every: bool = False  # a run for each event, even when many alike wait
 
 
 Row = Partition | Configuration | Access | Project | User | Reservation | Handler

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ostler.model.bounded import Name
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
+from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import (
@@ -220,6 +221,11 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         for each in user.projects:
             if each not in site.projects:
                 yield ("user", (name,)), _no("user", name, "project", each)
+    for name, handler in site.handlers.items():
+        try:
+            check_handler(handler)
+        except UsageError as error:
+            yield ("handler", (name,)), error
     for name, reservation in site.reservations.items():
         for each in reservation.projects:
             if each not in site.projects:

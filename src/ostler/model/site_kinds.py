@@ -149,11 +149,13 @@ KINDS: dict[str, Kind] = {
         Kind(
             "handler", "event_handlers", Handler, {"name": NAME},
             {
-                "event": NAME,
                 "command": LINE,
+                "event": TEXT,
+                "object": TEXT,
                 "user": TEXT,
                 "timeout": DURATION,
-                "escalation": TEXT,
+                "retries": whole(0, 100),
+                "every": FLAG,
             },
         ),
     )

@@ -99,6 +99,11 @@ class Store(Protocol):
     ) -> list[Row]:
         """Return events from a serial on, in order: the first, or the newest."""
 
+    def handled(
+        self, *, user: str | None, handler: str | None, unfinished: bool, limit: int = ...
+    ) -> list[Row]:
+        """Return the newest errands, with their events; user: those that tell this user."""
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
 

@@ -4,13 +4,14 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from ostler.core.effects import Acknowledge, Fail, Reply, Send, Welcomed
-from ostler.core.events import AgentGone, ClientGone, Event, Submitted
+from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
+from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.turns import Spoken, Turns
+from ostler.model.errand import Order, Outcome, Ran
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.ids import Ref
 from ostler.model.record import Setting, Write
@@ -316,9 +317,16 @@ class SimManager:
                 mouth, number = self._asked.pop(effect.to, (None, 0))
                 if mouth is not None:
                     mouth.send(Answer(number, effect))
+            elif isinstance(effect, Handle):
+                self._handle(effect.order)
             else:
                 for_agents.append(effect)
         self.agents.speak(for_agents)
+
+    def _handle(self, order: Order) -> None:
+        """Do an errand: here all go well at once."""
+        ran = Ran(order.first, order.handler, order.attempt, Outcome.SUCCESS)
+        self.loop.call_soon(lambda: None if self.turns.down else self.turns.put(Handled(ran)))
 
     def written(self, writes: list[Write]) -> None:
         """Take note of rows that are now durable."""

@@ -10,6 +10,7 @@ from ostler.model.node import Node
 from ostler.model.record import (
     Accounting,
     Blob,
+    Errand,
     Event,
     Setting,
     SiteRow,
@@ -35,6 +36,7 @@ class Batch:
         allocations = kept[Allocation].values()
         settings = kept[Setting].values()
         readers = kept[Subscriber].values()
+        errands = kept[Errand].values()
         # Parents before children: SQLite checks a reference with each row.
         self._statements: list[tuple[str, Sequence[Values]]] = [
             ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
@@ -44,6 +46,7 @@ class Batch:
             ("put_share", [row for a in allocations for row in rows.share_values(a)]),
             ("add_accounting", [rows.accounting_values(a) for a in kept[Accounting].values()]),
             ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
+            ("put_errand", [rows.errand_values(e) for e in errands]),
             ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
             ("drop_attribute", [(s.key,) for s in settings if s.value is None]),
             (
@@ -83,4 +86,5 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Transaction: id,
     Blob: lambda w: w.digest,
     Subscriber: lambda w: (w.uid, w.name),
+    Errand: lambda w: w.key,
 }

@@ -122,6 +122,13 @@ class Reads:
         """
         return self._events(since_serial, job, element, node, limit, newest=newest, wide=False)
 
+    def handled(
+        self, *, user: str | None, handler: str | None, unfinished: bool, limit: int = LIMIT
+    ) -> list[Row]:
+        """Return the newest errands, with their events; user: those that tell this user."""
+        values = {"user": user, "handler": handler, "open": int(unfinished), "limit": limit}
+        return self._rows("errands", **values)[::-1]
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
         return int(self._values("oldest_event")[0][0])

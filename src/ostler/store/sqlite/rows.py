@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 
 from ostler.model.allocation import Allocation
+from ostler.model.errand import ErrandState, Notice, Outcome
 from ostler.model.job import Element, Job, JobSpec, TaskExit, Usage, format_after
 from ostler.model.licences import format_licences
 from ostler.model.node import Node
 from ostler.model.ranges import format_ranges, parse_ranges
-from ostler.model.record import Accounting, Event
+from ostler.model.record import Accounting, Errand, Event
 from ostler.model.resources import NodeFacts, Placement
 from ostler.model.states import (
     AllocationState,
@@ -27,6 +28,7 @@ Row = dict[str, Any]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_spec = msgspec.msgpack.Decoder(JobSpec).decode
+_decode_notice = msgspec.msgpack.Decoder(Notice).decode
 _decode_tasks = msgspec.json.Decoder(tuple[TaskExit, ...]).decode
 _decode_numbers = msgspec.json.Decoder(tuple[int, ...]).decode
 _decode_names = msgspec.json.Decoder(tuple[str, ...]).decode
@@ -289,6 +291,36 @@ def event_values(e: Event) -> Values:
     return (
         *(e.serial, e.at, e.kind, e.job, e.element, e.allocation, e.node, e.user, e.text),
         e.object,
+    )
+
+
+def errand_values(e: Errand) -> Values:
+    """Return the row of an errand."""
+    return (
+        *(e.first, e.handler, e.event.serial, e.events, e.state, e.attempt),
+        *(e.due_at, e.began_at, e.ended_at, e.result, e.exit_status, e.reason),
+        e.notice and e.notice.user,
+        e.notice and _encode(e.notice),
+    )
+
+
+def errand_of(row: Values) -> Errand:
+    """Return the errand of a row of `load_errands`."""
+    first, handler, events, state, attempt, due, began, ended, result, status, reason = row[:11]
+    return Errand(
+        first,
+        handler,
+        Event(*row[12:]),
+        events,
+        ErrandState(state),
+        attempt,
+        due,
+        began,
+        ended,
+        None if result is None else Outcome(result),
+        status,
+        reason,
+        None if row[11] is None else _decode_notice(row[11]),
     )
 
 

@@ -28,6 +28,7 @@ PRIVATE: dict[str, dict[str, str | None]] = {
     "jobs": {"command": "user", "request_id": "user", "spec": None},
     "blobs": {"data": None},
     "steps": {"command": "user"},
+    "handled": {"notice": None},
 }
 _ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
 _FRESH = "fresh_"  # what the manager knows to be fresher; no name that a user would choose
@@ -44,6 +45,7 @@ TABLES = (
     "elements",
     "event_handlers",
     "events",
+    "handled",
     "jobs",
     "nodes",
     "partitions",

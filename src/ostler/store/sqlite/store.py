@@ -114,6 +114,7 @@ class SqliteStore(Reads):
             if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
                 raise _stale(epoch)
             self._writer.execute(SQL["drop_events"], values)
+            self._writer.execute(SQL["drop_handled"])
 
     def put_moments(self, moments: Sequence[Moment], epoch: int) -> None:
         """Write when nodes were last heard of and looked at, without waiting for the disk.
@@ -252,6 +253,7 @@ class SqliteStore(Reads):
             next_event=self._number("next_event"),
             successes=self._successes(jobs),
             used=self._used(settings),
+            errands=[rows.errand_of(row) for row in self._writer.execute(SQL["load_errands"])],
             subscribers=[Subscriber(*row) for row in self._writer.execute(SQL["subscribers"])],
             site=self._site(),
             next_transaction=self._number("next_transaction"),

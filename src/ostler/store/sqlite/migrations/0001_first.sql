@@ -206,6 +206,27 @@ CREATE TABLE events (
 CREATE INDEX events_of_job ON events (job) WHERE job IS NOT NULL;
 CREATE INDEX events_of_node ON events (node) WHERE node IS NOT NULL;
 
+CREATE TABLE handled (
+  -- What is done about events: one row for each event and each handler, or user who is told.
+  first INTEGER NOT NULL, -- serial of the event, or of the first of several that are handled as one
+  handler TEXT NOT NULL, -- its name; or mail, webhook: a user is told
+  event INTEGER NOT NULL, -- serial of the event that the handler is told of: the newest of them
+  events INTEGER NOT NULL, -- how many they are
+  state TEXT NOT NULL, -- waiting, running or done
+  attempt INTEGER NOT NULL, -- attempts so far
+  due_at REAL NOT NULL, -- no attempt begins before that
+  began_at REAL, -- when the last one began; NULL: none has
+  ended_at REAL, -- when it was done; NULL: it is not
+  result TEXT, -- of the last attempt: success, failed, late, hopeless or dropped; NULL: none has ended
+  exit_status INTEGER, -- of the handler's program, or 128 + signal; NULL: not known, or no program
+  reason TEXT NOT NULL, -- one sentence; may be empty
+  user TEXT, -- who is told; NULL: a handler's program is run
+  notice BLOB, -- private: what a user is told and where, as MessagePack; NULL: none is
+  PRIMARY KEY (first, handler)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX handled_open ON handled (first) WHERE state <> 'done';
+
 CREATE TABLE subscribers (
   -- How far each subscriber of `ostler events --subscribe` has read the events.
   uid INTEGER NOT NULL, -- whose subscriber it is
@@ -326,11 +347,13 @@ CREATE TABLE reservations (
 CREATE TABLE event_handlers (
   -- Programs that are run when something happens.
   name TEXT PRIMARY KEY, -- chosen by an administrator
-  event TEXT NOT NULL, -- a kind, as in events
-  command TEXT NOT NULL, -- with arguments from the event
-  user TEXT NOT NULL, -- as whom it runs; empty: the owner of the machine
-  timeout INTEGER NOT NULL, -- seconds
-  escalation TEXT NOT NULL -- command for when it fails or is late; empty: none
+  command TEXT NOT NULL, -- words of a program; five more from the event come behind them
+  event TEXT NOT NULL, -- CLASS or CLASS/TYPE of the events; empty: any
+  object TEXT NOT NULL, -- what they are about, with * and ?; empty: anything
+  user TEXT NOT NULL, -- as whom it runs; empty: the owner of a personal machine, else nobody
+  timeout INTEGER NOT NULL, -- seconds after which it is killed
+  retries INTEGER NOT NULL, -- further attempts when one has failed
+  every INTEGER NOT NULL -- 1: a run for each event, even when many alike wait
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transactions (

@@ -1,5 +1,5 @@
 -- name: put_handler
-INSERT OR REPLACE INTO event_handlers VALUES (?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO event_handlers VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 -- name: drop_handler
 DELETE FROM event_handlers WHERE name = ?;
 -- name: event_handlers

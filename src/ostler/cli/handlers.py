@@ -1,0 +1,72 @@
+"""`ostler handlers` and `ostler events handled`: what is done about events."""
+
+from ostler.cli.ask import link_to, number
+from ostler.cli.options import Given
+from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.site import Change, administer, values_of
+
+_HANDLERS: list[Column] = [
+    ("name", "NAME"),
+    ("event", "EVENT"),
+    ("object", "ABOUT"),
+    ("user", "USER"),
+    ("timeout", "TIMEOUT"),
+    ("retries", "RETRIES"),
+    ("waiting", "WAITING"),
+    ("command", "COMMAND"),
+]
+_HANDLED: list[Column] = [
+    ("event", "EVENT"),
+    ("kind", "KIND"),
+    ("events", "EVENTS"),
+    ("handler", "HANDLER"),
+    ("state", "STATE"),
+    ("attempt", "ATTEMPT"),
+    ("began_at", "BEGAN"),
+    ("result", "RESULT"),
+    ("exit_status", "STATUS"),
+    ("reason", "REASON"),
+]
+_MOST = 100_000
+
+
+def main(given: Given) -> int:
+    """List the handlers, and how many events wait for each."""
+    return _show(given, "handlers", _HANDLERS, "", {})
+
+
+def handled(given: Given) -> int:
+    """List what was done about events, by whom, when, and how it ended."""
+    options: dict[str, object] = {}
+    if (text := given.text("limit")) is not None:
+        options["limit"] = number("--limit", text, _MOST)
+    if given.flag("unfinished"):
+        options["states"] = ["waiting"]
+    if (user := given.text("user")) is not None:
+        options["user"] = user
+    return _show(given, "handled", _HANDLED, given.words[0] if given.words else "", options)
+
+
+def _show(
+    given: Given, what: str, columns: list[Column], ref: str, options: dict[str, object]
+) -> int:
+    link = link_to(given)
+    document = link.call("read", what=what, ref=ref, options=options)
+    link.close()
+    rows: list[Row] = rows_of(document, what)
+    quiet = given.flag("quiet")
+    if given.flag("json"):
+        say(json_text(document))
+    elif (keys := given.text("format")) is not None:
+        say(chosen(rows, keys, heading=not quiet))
+    elif rows or not quiet:
+        say(table(rows, columns, heading=not quiet) if rows else f"no {what}")
+    return 0
+
+
+def change(given: Given) -> int:
+    """Create, change or remove a handler."""
+    name, *words = given.words
+    verb = given.command.name.partition(" ")[2]
+    one: Change = {"verb": verb, "kind": "handler", "key": [name]}
+    return administer(given, [one | ({} if verb == "remove" else {"values": values_of(words)})])

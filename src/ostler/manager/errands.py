@@ -1,0 +1,128 @@
+"""The process beside the manager that runs handlers and tells users, as the manager sees it.
+
+Frames over two pipes: orders in, ends of attempts out. It is started with the first order, ends
+when its stdin does, and takes all that it runs along.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ostler.core.events import Event, Handled, HandlersLost
+from ostler.model.errand import Order, Ran
+from ostler.model.errors import OstlerError
+
+log = logging.getLogger("ostler.manager")
+
+MOST = 1 << 20  # bytes of one frame
+
+encode = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_ran = msgspec.msgpack.Decoder(Ran).decode
+
+
+def framed(message: Order | Ran) -> bytes:
+    """Return a message with its length before it."""
+    data = encode(message)
+    return len(data).to_bytes(4, "big") + data
+
+
+class Errands:
+    """Orders in, and what became of them to the core."""
+
+    def __init__(self, put: Callable[[Event], None], state: Path, *, system: bool) -> None:
+        """Begin. put: hands an event to the core. system: users of the machine are not its own."""
+        self._put = put
+        self._command = [
+            *(sys.executable, "-I", "-m", "ostler.manager.errand_worker"),
+            *(str(state.absolute()), "system" if system else "personal"),
+        ]
+        self._process: asyncio.subprocess.Process | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+        self._orders: list[Order] = []  # given while the process is being started
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process, if there is one."""
+        return None if self._process is None else self._process.pid
+
+    def give(self, order: Order) -> None:
+        """Have an attempt begun."""
+        if self._process is not None:
+            self._write(self._process, order)
+            return
+        self._orders.append(order)
+        if self._serving is None:
+            self._serving = asyncio.get_running_loop().create_task(self._serve())
+
+    def _write(self, process: asyncio.subprocess.Process, order: Order) -> None:
+        if process.stdin is not None and not process.stdin.is_closing():
+            process.stdin.write(framed(order))
+
+    async def _serve(self) -> None:
+        """Start the process, and take what it says until it ends."""
+        process: asyncio.subprocess.Process | None = None
+        why = "the process that ran it ended"
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={},
+                cwd="/",
+            )
+            log.info("a process runs handlers", extra={"pid": process.pid})
+            self._process = process
+            orders, self._orders = self._orders, []
+            for order in orders:
+                self._write(process, order)
+            await self._listen(process)
+        except (OSError, ValueError, EOFError) as error:  # the last: it ended, which was told
+            if not isinstance(error, EOFError):
+                why = f"the process that ran it failed: {error}"
+        finally:
+            if process is not None and process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        self._process, self._serving = None, None
+        self._orders.clear()
+        log.error("no process runs handlers", extra={"why": why})
+        self._tell(HandlersLost(why))
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None:
+            msg = "it has no output"
+            raise ValueError(msg)
+        while True:
+            size = int.from_bytes(await process.stdout.readexactly(4), "big")
+            if size > MOST:
+                msg = f"a message of {size} bytes is too long"
+                raise ValueError(msg)
+            self._tell(Handled(decode_ran(await process.stdout.readexactly(size))))
+
+    def _tell(self, event: Event) -> None:
+        with contextlib.suppress(OstlerError):  # then all is read anew, and begun anew
+            self._put(event)
+
+    def drop(self) -> None:
+        """End the process with all that it runs: the core has forgotten of it."""
+        self._orders.clear()
+        self._process = None
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.cancel()
+            self._ending.add(serving)
+            serving.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """End the process, and wait until it has."""
+        self.drop()
+        while self._ending:
+            await asyncio.gather(*self._ending, return_exceptions=True)

@@ -1,0 +1,123 @@
+"""Errands as processes: what a program may take, where a webhook may go, as whom it is done."""
+
+import os
+import pwd
+import smtplib
+from pathlib import Path
+
+import pytest
+
+from ostler.manager import mail, webhook
+from ostler.manager.program import _descendants, run
+from ostler.manager.run_as import Identity, Place, environment, identity
+from ostler.model.errand import Hook, Mail, Outcome, Program
+from ostler.model.errors import Refused
+
+OWN = Identity("me", os.geteuid(), os.getegid(), "/", None)
+PERSONAL = Place("/state", system=False)
+SYSTEM = Place("/state", system=True)
+
+
+def in_fork(work: Program, lifeline: int) -> tuple[str, int]:
+    """Run a program as the worker does; return the result, and how many processes are left of it."""
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            found = run(work, OWN, environment(OWN, PERSONAL), lifeline)
+            os.write(theirs, f"{found.result} {len(_descendants(os.getpid()))}".encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    told = os.read(ours, 100).decode().split()
+    os.close(ours)
+    os.waitpid(child, 0)
+    return told[0], int(told[1])
+
+
+def test_a_program_ends_with_whoever_wants_it_and_with_all_it_has_started(tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    os.mkfifo(begun)
+    lifeline, ours = os.pipe()
+    script = f"setsid sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & echo > {begun}; wait"
+    if (child := os.fork()) == 0:
+        begun.read_text()  # the program has begun when somebody writes there
+        os._exit(0)
+    os.close(ours)  # only the child holds it now, until it ends
+    assert in_fork(Program(("/bin/sh", "-c", script), "", 60.0), lifeline) == ("failed", 0)
+    os.waitpid(child, 0)
+    os.close(lifeline)
+
+
+def test_a_program_reads_the_event_and_has_no_environment_of_ours(tmp_path: Path) -> None:
+    lifeline, ours = os.pipe()
+    work = Program(("/bin/sh", "-c", f"(cat; env) > {tmp_path}/out"), '{"event":1}\n', 60.0)
+    assert in_fork(work, lifeline) == ("success", 0)
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert lines[0] == '{"event":1}'
+    names = {line.partition("=")[0] for line in lines[1:]}
+    assert names <= {*environment(OWN, PERSONAL), "PWD", "SHLVL", "_"}
+    for fd in (lifeline, ours):
+        os.close(fd)
+
+
+def test_a_handler_of_a_personal_machine_is_its_owner_and_of_a_system_machine_nobody() -> None:
+    assert identity("", PERSONAL).uid == os.geteuid()
+    with pytest.raises(Refused, match="there is no user 'no such'"):
+        identity("no such", SYSTEM)
+    if os.geteuid() == 0:
+        assert identity("", SYSTEM).uid == pwd.getpwnam("nobody").pw_uid
+    else:
+        with pytest.raises(Refused, match="only root can run a handler as root"):
+            identity("root", PERSONAL)
+
+
+@pytest.mark.parametrize(
+    ("address", "private", "public"),
+    [
+        ("127.0.0.1", False, False),
+        ("::1", False, False),
+        ("::ffff:127.0.0.1", False, False),
+        ("0.0.0.0", False, False),
+        ("169.254.169.254", False, False),
+        ("fe80::1%eth0", False, False),
+        ("224.0.0.1", False, False),
+        ("10.0.0.1", True, False),
+        ("192.168.1.1", True, False),
+        ("fd00::1", True, False),
+        ("1.1.1.1", True, True),
+        ("2606:4700::1111", True, True),
+    ],
+)
+def test_a_webhook_has_the_addresses_that_it_may(address: str, private: bool, public: bool) -> None:  # noqa: FBT001
+    found = [webhook.allowed(address, reach) for reach in ("any", "private", "public")]
+    assert found == [True, private, public]
+
+
+def test_a_webhook_to_where_it_may_not_go_is_hopeless_and_its_url_is_not_told() -> None:
+    found = webhook.post(Hook(0, 0, "http://127.0.0.1:1/secret", "{}", "i", ""), "private")
+    assert found.result is Outcome.HOPELESS
+    assert "secret" not in found.reason
+
+
+@pytest.mark.parametrize(("code", "result"), [(550, Outcome.HOPELESS), (451, Outcome.FAILED)])
+def test_a_mail_that_is_refused_is_tried_again_if_that_may_help(
+    code: int, result: Outcome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing:
+        def __init__(self, *_: object, **__: object) -> None:
+            raise smtplib.SMTPResponseException(code, b"no")
+
+    monkeypatch.setattr(smtplib, "SMTP", Refusing)
+    work = Mail(0, 0, "ann", "s", "b\n", "i", "", "mx.example:25", "")
+    found = mail.send(work, "ostler@here")
+    assert (found.result, found.reason) == (result, f"mx.example:25 refused the mail with {code}")
+
+
+def test_a_mail_through_a_program_is_what_the_program_reads(tmp_path: Path) -> None:
+    out = tmp_path / "mail"
+    command = f"/bin/sh -c 'cat > {out}'"
+    work = Mail(0, 0, "ann", "two\nlines", "body\n", "i", "", "", command)
+    assert mail.send(work, "ostler@here").result is Outcome.SUCCESS
+    assert "Subject: two lines\n" in out.read_text()
+    assert mail.send(Mail(0, 0, "a", "s", "b", "i", "", "", ""), "o@h").result is Outcome.HOPELESS
