@@ -261,3 +261,26 @@ def test_a_relay_serves_its_user_and_root_alone(system: Host) -> None:
     assert read() == f"0: {NOBODY.pw_uid}\n"  # once more, as nobody has acknowledged it
     ask(system, NOBODY, "act", verb="cancel", refs=[ident])
     assert ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]["result"] == "cancelled"
+
+
+def test_handlers_are_nobody_and_users_are_told_by_a_process_of_their_own(system: Host) -> None:
+    seen, mail = system.work / "handler", system.work / "mail"
+    system.ostler("config", "set", "mail-command", f"/bin/sh -c 'id -u > {mail}'")
+    command = f"command=/bin/sh -c 'id -un > {seen}'"
+    system.ostler("handlers", "create", "ended", command, "event=job/ended")
+    url = "http://127.0.0.1:1/s3cret"
+    ident = submit(system, NOBODY, b"/bin/true", output=b"/dev/null", mail=["end"], notify=url)
+
+    def handled() -> dict[str, Any]:
+        rows = system.json("events", "handled")["handled"]
+        return {r["handler"]: r["reason"] for r in rows if r["job"] == ident and r["ended_at"]}
+
+    eventually("all is done", lambda: {"ended", "mail", "webhook"} <= set(handled()))
+    system.ostler("handlers", "remove", "ended")
+    assert (seen.read_text(), mail.read_text()) == ("nobody\n", f"{NOBODY.pw_uid}\n")
+    why = "no address of 127.0.0.1 may be had (webhook-reach is private)"
+    assert handled()["webhook"] == why
+    events = ask(system, NOBODY, "read", what="history", ref=ident)["events"]
+    assert f"no webhook tells of it: {why}" in [row["text"] for row in events]
+    with pytest.raises(OstlerError, match="may not post events of class 'node'"):
+        ask(system, NOBODY, "post", kind="node/status", text="gone")

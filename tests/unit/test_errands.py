@@ -110,7 +110,7 @@ def test_a_mail_that_is_refused_is_tried_again_if_that_may_help(
 
     monkeypatch.setattr(smtplib, "SMTP", Refusing)
     work = Mail(0, 0, "ann", "s", "b\n", "i", "", "mx.example:25", "")
-    found = mail.send(work, "ostler@here")
+    found = mail.send(work, "ostler@here", b"")
     assert (found.result, found.reason) == (result, f"mx.example:25 refused the mail with {code}")
 
 
@@ -118,6 +118,8 @@ def test_a_mail_through_a_program_is_what_the_program_reads(tmp_path: Path) -> N
     out = tmp_path / "mail"
     command = f"/bin/sh -c 'cat > {out}'"
     work = Mail(0, 0, "ann", "two\nlines", "body\n", "i", "", "", command)
-    assert mail.send(work, "ostler@here").result is Outcome.SUCCESS
+    message = mail.compose(work, "ostler@here")
+    assert mail.send(work, "ostler@here", message).result is Outcome.SUCCESS
     assert "Subject: two lines\n" in out.read_text()
-    assert mail.send(Mail(0, 0, "a", "s", "b", "i", "", "", ""), "o@h").result is Outcome.HOPELESS
+    none = Mail(0, 0, "ann", "s", "b\n", "i", "", "", "")
+    assert mail.send(none, "ostler@here", message).result is Outcome.HOPELESS

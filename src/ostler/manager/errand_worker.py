@@ -17,7 +17,8 @@ from typing import NoReturn
 import msgspec
 
 from ostler.manager import errands
-from ostler.manager.attempt import DEADLINE, attempt_at
+from ostler.manager.attempt import attempt_at
+from ostler.manager.found import DEADLINE
 from ostler.manager.run_as import Place
 from ostler.model.errand import Order, Outcome, Program, Ran
 from ostler.wire.frames import Splitter
@@ -120,12 +121,12 @@ class Worker:
         self._selector.unregister(pipe)
         os.close(pipe)
         del self._attempts[pipe]
-        os.waitpid(attempt.pid, 0)
+        _, status = os.waitpid(attempt.pid, 0)
         order = attempt.order
         try:
             ran = errands.decode_ran(bytes(attempt.heard))
         except msgspec.MsgspecError:  # it was killed, or met a defect, which is in the log
-            late = attempt.killed or not isinstance(order.work, Program)
+            late = attempt.killed or status == signal.SIGALRM
             result = Outcome.LATE if late else Outcome.FAILED
             why = "it took too long" if late else "the process that ran it was lost"
             ran = Ran(order.first, order.handler, order.attempt, result, None, why)

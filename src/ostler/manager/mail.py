@@ -6,31 +6,36 @@ import subprocess
 from email.message import EmailMessage
 from email.utils import formatdate
 
-from ostler.manager.attempt import DEADLINE, Found
+from ostler.manager.found import DEADLINE, Found
 from ostler.model.errand import Mail, Outcome
 
 _PERMANENT = 500  # SMTP's answers from here on will be the same next time
 _SECONDS = DEADLINE // 2  # for one step
 
 
-def send(work: Mail, sender: str) -> Found:
-    """Send it; raise OSError. sender: from whom, unless an administrator has said so."""
+def compose(work: Mail, sender: str) -> bytes:
+    """Return the message. sender: from whom."""
     message = EmailMessage()
-    message["From"] = work.sender or sender
+    message["From"] = sender
     message["To"] = work.to
     message["Subject"] = " ".join(work.subject.split())
     message["Date"] = formatdate(localtime=True)
     message["Message-ID"] = f"<{work.ident}.{sender}>"  # a repeat can be known as one
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(work.body)
-    return _by_smtp(work, message) if work.host else _by_program(work, message)
+    return message.as_bytes()
 
 
-def _by_smtp(work: Mail, message: EmailMessage) -> Found:
+def send(work: Mail, sender: str, message: bytes) -> Found:
+    """Send it; raise OSError."""
+    return _by_smtp(work, sender, message) if work.host else _by_program(work, message)
+
+
+def _by_smtp(work: Mail, sender: str, message: bytes) -> Found:
     host, _, port = work.host.partition(":")
     try:
         with smtplib.SMTP(host, int(port or 25), timeout=_SECONDS) as server:
-            server.send_message(message)
+            server.sendmail(sender, [work.to], message)
     except smtplib.SMTPRecipientsRefused as error:
         code = min((code for code, _ in error.recipients.values()), default=0)
         return _refused(work, code)
@@ -46,7 +51,7 @@ def _refused(work: Mail, code: int) -> Found:
     return Found(result, None, f"{work.host} refused the mail with {code}")
 
 
-def _by_program(work: Mail, message: EmailMessage) -> Found:
+def _by_program(work: Mail, message: bytes) -> Found:
     command = shlex.split(work.command)
     if not command:
         hint = "set mail-command or smtp-host"
@@ -54,7 +59,7 @@ def _by_program(work: Mail, message: EmailMessage) -> Found:
     try:
         done = subprocess.run(
             command,
-            input=message.as_bytes(),
+            input=message,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=_SECONDS,

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from ostler.manager.attempt import Found, reap
+from ostler.manager.found import Found
 from ostler.manager.run_as import Identity
 from ostler.model.errand import Outcome, Program
 
@@ -146,7 +146,17 @@ def _end_all() -> None:
         if time.monotonic() > until:
             return
         time.sleep(_NAP)
-        reap()
+        _reap()
+
+
+def _reap() -> None:
+    """Take the statuses of all children that have ended."""
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                return
+        except ChildProcessError:
+            return
 
 
 def _descendants(root: int) -> list[int]:

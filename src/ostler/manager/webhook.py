@@ -7,7 +7,7 @@ from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from ostler.manager.attempt import DEADLINE, Found
+from ostler.manager.found import DEADLINE, Found
 from ostler.model.errand import Hook, Outcome
 
 _SECONDS = DEADLINE // 4  # for one step
