@@ -3,7 +3,7 @@
 import pytest
 
 from ostler.model.errors import StaleEpoch
-from ostler.model.record import Subscriber
+from ostler.model.record import Posting, Subscriber
 from tests.store.builders import Held, an_event
 
 
@@ -27,6 +27,16 @@ def test_nothing_is_dropped_in_the_name_of_an_old_epoch(held: Held) -> None:
     with pytest.raises(StaleEpoch):
         held.store.drop_events(held.epoch - 1, 1e9, 1 << 62, 100)
     assert serials(held) == [1, 2]
+
+
+def test_a_request_to_post_is_known_as_long_as_its_event(held: Held) -> None:
+    held.commit(an_event(1), Posting(1000, "r", 1), an_event(2))
+    found = held.store.find_post("r", 1000)
+    assert found is not None
+    assert found["serial"] == 1
+    assert held.store.find_post("r", 1001) is None
+    held.store.drop_events(held.epoch, 1e9, 1 << 62, 100)
+    assert held.store.find_post("r", 1000) is None
 
 
 def test_subscribers_come_back_until_they_are_forgotten(held: Held) -> None:

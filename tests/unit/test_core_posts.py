@@ -78,6 +78,12 @@ def test_a_user_posts_of_class_user_only(box: Box) -> None:
         box.ask(Posted, ANN, "node/status", "n1", "gone")
 
 
+def test_a_repeated_request_is_the_same_event(box: Box) -> None:
+    rows = [box.ask(Posted, ANN, "user/a", "", "one", "r1")["events"][0] for _ in range(2)]
+    other = box.ask(Posted, BOB, "user/a", "", "one", "r1")["events"][0]
+    assert rows[0]["serial"] == rows[1]["serial"] == other["serial"] - 1
+
+
 @pytest.mark.parametrize("text", ["two\nlines", "x" * 1001, "\x1b[31m"])
 def test_a_post_is_one_line_of_text(box: Box, text: str) -> None:
     with pytest.raises(UsageError):
@@ -114,7 +120,7 @@ def test_a_subscriber_is_its_users_own_and_can_be_forgotten(box: Box) -> None:
     with pytest.raises(Missing):
         box.ask(Subscribed, BOB, "mirror", 1)
     read_to(box, forget=True)
-    assert not box.machine.state.subscribers
+    assert not box.machine.state.postbox.subscribers
     with pytest.raises(Missing):
         read_to(box, forget=True)
 

@@ -7,6 +7,7 @@ from ostler.cli.events import line
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.client.link import Link
+from ostler.client.spec import new_request_id
 from ostler.model.errors import NotNow
 
 _PAGE = 1_000  # events read, printed and acknowledged together
@@ -17,7 +18,8 @@ def main(given: Given) -> int:
     """Post one event and print its serial."""
     kind, *about, text = given.words
     link = link_to(given)
-    document = link.call("post", kind=kind, object=about[0] if about else "", text=text)
+    asked = {"kind": kind, "object": about[0] if about else "", "text": text}
+    document = link.call("post", request_id=new_request_id(), **asked)
     link.close()
     if given.flag("json"):
         say(json_text(document))

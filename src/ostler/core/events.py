@@ -105,6 +105,7 @@ class Posted(Struct, frozen=True):
     kind: str
     object: str
     text: str
+    request_id: str = ""
 
 
 class Subscribed(Struct, frozen=True):

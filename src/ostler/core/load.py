@@ -31,7 +31,7 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.rules = rules_of(s.site, s.settings)
     s.desk.appoint(s.site.handlers.values())
     s.desk.load(loaded.errands)
-    s.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
+    s.postbox.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)
     for job in loaded.jobs:

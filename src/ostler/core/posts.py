@@ -10,7 +10,7 @@ from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.happening import USER, parse_kind, split_kind
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.limits import MAX_NAME, MAX_SENTENCE, MAX_SUBSCRIBERS
-from ostler.model.record import Subscriber
+from ostler.model.record import Posting, Subscriber
 
 NEWEST = 1 << 62  # no serial is higher
 
@@ -18,6 +18,10 @@ NEWEST = 1 << 62  # no serial is higher
 def on_posted(s: State, now: float, event: Posted) -> None:
     """Write the event down, if whoever posts it may."""
     caller = event.caller
+    key = (caller.uid, event.request_id)
+    if event.request_id and key in s.postbox.posted:
+        s.effects.append(Reply(event.to, {"events": [s.postbox.posted[key]]}))
+        return
     try:
         kind = parse_kind(event.kind)
         of_class = split_kind(kind)[0]
@@ -41,6 +45,9 @@ def on_posted(s: State, now: float, event: Posted) -> None:
     else:
         s.note(now, kind, text, about=about or None, user=caller.user)
     row = {"serial": serial, "at": now, "kind": kind, "user": caller.user, "text": text}
+    if event.request_id:
+        s.save(Posting(caller.uid, event.request_id, serial))
+        s.postbox.remember(*key, row)
     s.effects.append(Reply(event.to, {"events": [row]}))
 
 
@@ -65,7 +72,7 @@ def on_subscribed(s: State, now: float, event: Subscribed) -> None:
     """Begin a subscription, acknowledge what was read, or forget it; answer how it stands."""
     key = (event.caller.uid, event.name)
     try:
-        found = s.subscribers.get(key) or _begin(s, now, event)
+        found = s.postbox.subscribers.get(key) or _begin(s, now, event)
         if event.forget:
             found = Subscriber(found.uid, found.name, found.user, None, now)
         elif event.serial is not None:
@@ -75,11 +82,11 @@ def on_subscribed(s: State, now: float, event: Subscribed) -> None:
         s.effects.append(Fail(event.to, error))
         return
     if found.serial is None:
-        s.subscribers.pop(key, None)
-    if found != s.subscribers.get(key):
+        s.postbox.subscribers.pop(key, None)
+    if found != s.postbox.subscribers.get(key):
         s.save(found)
         if found.serial is not None:
-            s.subscribers[key] = found
+            s.postbox.subscribers[key] = found
     s.effects.append(Reply(event.to, {"subscribers": [asdict(found)]}))
 
 
@@ -96,7 +103,7 @@ def _begin(s: State, now: float, event: Subscribed) -> Subscriber:
             f"a subscriber cannot be named {name[:80]!r}",
             expected=f"1 to {MAX_NAME} printable characters",
         )
-    if sum(uid == caller.uid for uid, _ in s.subscribers) >= MAX_SUBSCRIBERS:
+    if sum(uid == caller.uid for uid, _ in s.postbox.subscribers) >= MAX_SUBSCRIBERS:
         raise Refused(
             f"{caller.user} has {MAX_SUBSCRIBERS} subscribers",
             hint="forget one: ostler events forget NAME",

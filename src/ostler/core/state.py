@@ -8,6 +8,7 @@ from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.marks import Marks
+from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
@@ -16,7 +17,7 @@ from ostler.model.job import Job
 from ostler.model.limits import MAX_REFS
 from ostler.model.node import Node
 from ostler.model.orders import Order
-from ostler.model.record import Event, Subscriber, Write
+from ostler.model.record import Event, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import SHIPPED
 from ostler.model.states import (
@@ -127,7 +128,7 @@ class State:
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
-        self.subscribers: dict[tuple[int, str], Subscriber] = {}  # by uid and name
+        self.postbox = Postbox()
         self.desk = Desk()
         self.waiters: dict[Address, Waiter] = {}
         self.waited: dict[int, set[Address]] = {}  # job -> those who wait for it

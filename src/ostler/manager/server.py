@@ -16,7 +16,6 @@ from ostler.core.events import (
     Event,
     Modified,
     NodesWorded,
-    Posted,
     ShutdownAsked,
     Subscribed,
 )
@@ -25,7 +24,7 @@ from ostler.core.roles import may_see_all
 from ostler.core.whatif import prepare_dry
 from ostler.manager.contexts import Contexts
 from ostler.manager.errands import Errands
-from ostler.manager.following import begin_to_follow, tell_followers
+from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
@@ -221,8 +220,8 @@ class Server:
             case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
                 known = None if features is None else tuple(features)
                 return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000], known)
-            case messages.Post(kind=kind, object=about, text=text):
-                return Posted(to, caller, kind, about, text)
+            case messages.Post():
+                return posted(self._store, client, message, to)
             case messages.Subscribe(name=name, serial=serial, forget=forget):
                 return Subscribed(to, caller, name, serial, forget)
             case messages.Administer(changes=changes, dry=dry, serial=serial):

@@ -118,6 +118,14 @@ class Blob(Struct, frozen=True):
     data: bytes
 
 
+class Posting(Struct, frozen=True):
+    """Which event a request of a user was, so that a repeated one is the same."""
+
+    uid: int
+    request_id: str  # chosen by the client
+    serial: int
+
+
 class Subscriber(Struct, frozen=True):
     """How far somebody has read the events. serial None: nobody reads under that name any more."""
 
@@ -141,6 +149,7 @@ Write = (
     | SiteRow
     | Transaction
     | Errand
+    | Posting
 )
 
 

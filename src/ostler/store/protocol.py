@@ -104,6 +104,9 @@ class Store(Protocol):
     ) -> list[Row]:
         """Return the newest errands, with their events; user: those that tell this user."""
 
+    def find_post(self, request_id: str, uid: int) -> Row | None:
+        """Return the event that a client has posted under this request id."""
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
 

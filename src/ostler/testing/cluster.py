@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from ostler.core.events import Administered, Event, Modified, NodesWorded
 from ostler.core.state import State
 from ostler.model.caller import Caller
+from ostler.model.errand import Order
 from ostler.model.errors import OstlerError
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.orders import EndShare
@@ -71,6 +72,7 @@ class SimCluster(Seen):
         self.sight = Sight(self.clock, self.net, beat)
         self.hosts = self.sight.hosts
         self.commit_seconds = 0.004
+        self.errand: Callable[[Order], float] = lambda _: 0.1  # of managers that are started
         self.restarts = True  # managers that die are started again
         facts = NodeFacts(tuple(range(cpus)), memory, tuple(range(gpus)))
         self.start_manager()
@@ -150,6 +152,7 @@ class SimCluster(Seen):
             self.sight,
         )
         manager.overheard = self._overheard
+        manager.errand = self.errand
         self.managers.append(manager)
         return manager
 

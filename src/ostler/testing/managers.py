@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
-from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
+from ostler.core.events import AgentGone, ClientGone, Event, Handled, Posted, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
@@ -134,6 +134,7 @@ class SimManager:
         self.serving = False
         self.fuse: int | None = None  # it dies after so many more messages
         self.overheard: Callable[[str, bytes], None] = lambda _node, _frame: None  # said too late
+        self.errand: Callable[[Order], float] = lambda _: 0.1  # seconds that it takes
         self.epoch = 0
         self.turns: WatchedTurns
         self.agents: Agents
@@ -276,6 +277,11 @@ class SimManager:
                 return
             for digest, data in event.blobs.items():
                 self.blobs.put(digest, data)
+        if isinstance(event, Posted):
+            row = self.store.real.find_post(event.request_id, event.caller.uid)
+            if row is not None:
+                mouth.send(Answer(ask.number, Reply(address, {"events": [row]})))
+                return
         self._asked[address] = (mouth, ask.number)
         self.turns.put(event)
 
@@ -324,9 +330,15 @@ class SimManager:
         self.agents.speak(for_agents)
 
     def _handle(self, order: Order) -> None:
-        """Do an errand: here all go well at once."""
+        """Do an errand: all go well here, after a while."""
         ran = Ran(order.first, order.handler, order.attempt, Outcome.SUCCESS)
-        self.loop.call_soon(lambda: None if self.turns.down else self.turns.put(Handled(ran)))
+        end = Handled(ran)
+
+        def tell() -> None:
+            if self.turns.down is None:
+                self.turns.put(end)
+
+        self.loop.later(self.errand(order), tell)
 
     def written(self, writes: list[Write]) -> None:
         """Take note of rows that are now durable."""

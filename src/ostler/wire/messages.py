@@ -135,12 +135,16 @@ class Follow(Struct, tag="follow", omit_defaults=True):
 
 
 class Post(Struct, tag="post", omit_defaults=True):
-    """Report something as an event. Reply: {events: [row]}. kind: CLASS/TYPE; user: everybody may."""
+    """Report something as an event. Reply: {events: [row]}. kind: CLASS/TYPE; user: everybody may.
+
+    The same request_id: the same event.
+    """
 
     id: int
     kind: str
     text: str
     object: str = ""
+    request_id: Name = ""  # empty: a repeated request is another event
 
 
 class Subscribe(Struct, tag="subscribe", omit_defaults=True):

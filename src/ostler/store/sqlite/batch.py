@@ -12,6 +12,7 @@ from ostler.model.record import (
     Blob,
     Errand,
     Event,
+    Posting,
     Setting,
     SiteRow,
     Subscriber,
@@ -46,6 +47,7 @@ class Batch:
             ("put_share", [row for a in allocations for row in rows.share_values(a)]),
             ("add_accounting", [rows.accounting_values(a) for a in kept[Accounting].values()]),
             ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
+            ("add_posting", [(p.uid, p.request_id, p.serial) for p in kept[Posting].values()]),
             ("put_errand", [rows.errand_values(e) for e in errands]),
             ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
             ("drop_attribute", [(s.key,) for s in settings if s.value is None]),
@@ -87,4 +89,5 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Blob: lambda w: w.digest,
     Subscriber: lambda w: (w.uid, w.name),
     Errand: lambda w: w.key,
+    Posting: id,
 }

@@ -129,6 +129,11 @@ class Reads:
         values = {"user": user, "handler": handler, "open": int(unfinished), "limit": limit}
         return self._rows("errands", **values)[::-1]
 
+    def find_post(self, request_id: str, uid: int) -> Row | None:
+        """Return the event that a client has posted under this request id; None if there is none."""
+        found = self._values("find_posting", request_id=request_id, uid=uid)
+        return self.events(since_serial=found[0][0], limit=1)[0] if found else None
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
         return int(self._values("oldest_event")[0][0])

@@ -57,7 +57,7 @@ TABLES = (
     "transactions",
     "users",
 )
-ADMIN_TABLES = ("blobs",)
+ADMIN_TABLES = ("blobs", "postings")
 
 _FUNCTIONS = frozenset(
     """

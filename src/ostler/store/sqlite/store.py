@@ -115,6 +115,7 @@ class SqliteStore(Reads):
                 raise _stale(epoch)
             self._writer.execute(SQL["drop_events"], values)
             self._writer.execute(SQL["drop_handled"])
+            self._writer.execute(SQL["drop_postings"])
 
     def put_moments(self, moments: Sequence[Moment], epoch: int) -> None:
         """Write when nodes were last heard of and looked at, without waiting for the disk.

@@ -227,6 +227,14 @@ CREATE TABLE handled (
 
 CREATE INDEX handled_open ON handled (first) WHERE state <> 'done';
 
+CREATE TABLE postings (
+  -- Which event a request of `ostler events post` was, so that a repeated request is the same event.
+  uid INTEGER NOT NULL, -- who posted it
+  request_id TEXT NOT NULL, -- chosen by the client
+  serial INTEGER NOT NULL, -- of the event
+  PRIMARY KEY (uid, request_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE subscribers (
   -- How far each subscriber of `ostler events --subscribe` has read the events.
   uid INTEGER NOT NULL, -- whose subscriber it is

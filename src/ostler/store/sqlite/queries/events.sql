@@ -39,3 +39,10 @@ SELECT coalesce(min(serial), 0) FROM events;
 DELETE FROM events WHERE serial IN (
   SELECT serial FROM (SELECT serial, at FROM events ORDER BY serial LIMIT :limit)
    WHERE at < :before AND serial < :below AND serial < (SELECT max(serial) FROM events));
+-- name: add_posting
+INSERT OR IGNORE INTO postings (uid, request_id, serial) VALUES (?, ?, ?);
+-- name: find_posting
+SELECT serial FROM postings WHERE uid = :uid AND request_id = :request_id;
+-- name: drop_postings
+-- Of events that are gone.
+DELETE FROM postings WHERE serial < (SELECT coalesce(min(serial), 0) FROM events);
