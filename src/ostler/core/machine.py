@@ -89,10 +89,8 @@ class Machine:
                 _on_client_gone(s, now, event)
             case NodesWorded():
                 nodes.on_worded(s, now, event)
-            case Posted():
-                posts.on_posted(s, now, event)
-            case Subscribed():
-                posts.on_subscribed(s, now, event)
+            case Posted() | Subscribed():
+                posts.take(s, now, event)
             case Administered():
                 administer.on_administered(s, now, event)
             case Handled() | HandlersLost():

@@ -15,7 +15,15 @@ from ostler.model.record import Posting, Subscriber
 NEWEST = 1 << 62  # no serial is higher
 
 
-def on_posted(s: State, now: float, event: Posted) -> None:
+def take(s: State, now: float, event: Posted | Subscribed) -> None:
+    """Take what people say to the postbox."""
+    if isinstance(event, Posted):
+        _on_posted(s, now, event)
+    else:
+        _on_subscribed(s, now, event)
+
+
+def _on_posted(s: State, now: float, event: Posted) -> None:
     """Write the event down, if whoever posts it may."""
     caller = event.caller
     key = (caller.uid, event.request_id)
@@ -68,7 +76,7 @@ def _job(s: State, text: str) -> Ref | None:
     return ref if ref.job in s.jobs or ref.job in s.ended else None
 
 
-def on_subscribed(s: State, now: float, event: Subscribed) -> None:
+def _on_subscribed(s: State, now: float, event: Subscribed) -> None:
     """Begin a subscription, acknowledge what was read, or forget it; answer how it stands."""
     key = (event.caller.uid, event.name)
     try:

@@ -20,8 +20,8 @@ from ostler.core.view import node_row
 from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
-from ostler.manager.eye import Eye
 from ostler.manager.errands import Errands
+from ostler.manager.eye import Eye
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.query import run_query

@@ -3,6 +3,7 @@
 import shlex
 import smtplib
 import subprocess
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate
 
@@ -14,7 +15,7 @@ _SECONDS = DEADLINE // 2  # for one step
 
 
 def compose(work: Mail, sender: str) -> bytes:
-    """Return the message. sender: from whom."""
+    """Return the message, with the ends of lines that its carrier wants. sender: from whom."""
     message = EmailMessage()
     message["From"] = sender
     message["To"] = work.to
@@ -23,7 +24,7 @@ def compose(work: Mail, sender: str) -> bytes:
     message["Message-ID"] = f"<{work.ident}.{sender}>"  # a repeat can be known as one
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(work.body)
-    return message.as_bytes()
+    return message.as_bytes(policy=policy.SMTP if work.host else policy.default)
 
 
 def send(work: Mail, sender: str, message: bytes) -> Found:
