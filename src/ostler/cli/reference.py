@@ -55,10 +55,14 @@ _PARTITION = (
     "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
 )
 _CHANGE = "verb kind name before after text"
-_EVENT = "serial at kind job element allocation node user text"
+_EVENT = "serial at kind job element allocation node user text object"
 _EXPLAINED = (
     "id state rule reason expected_start expected_nodes assumption blockers ahead place "
     "priority_parts filters numbers to_start_now starts_now elements"
+)
+_HANDLED = (
+    "first handler event events state attempt due_at began_at ended_at result exit_status reason "
+    "user kind text job element node object"
 )
 _ACCOUNTING = (
     "allocation job element attempt user project partition nodes cpus memory gpus granted_at "
@@ -92,6 +96,10 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),
+    "events post": ("events", "serial at kind user text"),
+    "events handled": ("handled", _HANDLED),
+    "handlers": ("handlers", "name command event object user timeout retries every waiting"),
+    "handlers create": ("changes", _CHANGE),
     "history": ("events", _EVENT),
     "acct": ("accounting", _ACCOUNTING),
     "query": ("", "columns rows"),
@@ -121,7 +129,8 @@ task runs yet, the first one cancels it.
 a comment. `#OSTLER` takes the options of `submit`. Of `#SBATCH` these are read: `--account`,
 `--array`, `--begin`, `--chdir`, `--constraint`, `--cpus-per-task`, `--dependency` (afterok, afterany,
 afternotok, aftercorr), `--error`, `--exclude`, `--exclusive`, `--export`, `--gpus`, `--gpus-per-node`,
-`--gpus-per-task`, `--gres`, `--hold`, `--input`, `--job-name`, `--licenses`, `--mem`, `--mem-per-cpu`,
+`--gpus-per-task`, `--gres`, `--hold`, `--input`, `--job-name`, `--licenses`, `--mail-type`, `--mail-user`,
+`--mem`, `--mem-per-cpu`,
 `--nodelist`, `--nodes`, `--ntasks`, `--ntasks-per-node`, `--output`, `--partition`, `--requeue`,
 `--reservation`, `--signal`, `--spread-job`, `--time`, with their short forms and in Slurm's units; others are told on stderr and left out. Memory and GPUs that
 Slurm counts by node or job are divided among the tasks. In file names `%A`, `%a`, `%j`, `%N`, `%t`,

@@ -55,6 +55,9 @@ class JobOptions(TypedDict, total=False):
     retry_on: Sequence[str]
     signal: tuple[int, float]  # signal number, seconds before the limit
     grace: float  # seconds between SIGTERM and SIGKILL
+    mail: Sequence[str]  # when its user is mailed: begin, end, fail
+    mail_to: str  # where to
+    notify: str  # URL to which its begin and end are posted
 
 
 _PATHS = frozenset({"cwd", "output", "error", "input"})
@@ -105,7 +108,7 @@ def _value(name: str, value: Any) -> dict[str, object]:
             return {"after": [_dependency(item) for item in listed(value)]}
         case "signal":
             return {"warn_signal": int(value[0]), "warn_before": int(value[1])}
-        case "nodelist" | "exclude" | "retry_on":
+        case "nodelist" | "exclude" | "retry_on" | "mail":
             if isinstance(value, str):
                 raise ValueError("it takes a list")
             return {name: [str(item) for item in value]}
