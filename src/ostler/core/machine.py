@@ -5,7 +5,8 @@ one transaction before it carries out the others; if it cannot, it throws the ma
 loads it anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ostler.core import (
     acts,
@@ -74,45 +75,7 @@ class Machine:
             roles.check_event(s, event)
         except OstlerError as error:
             return [Fail(event.to, error)]  # type: ignore[union-attr] # one that has a caller
-        match event:
-            case Submitted():
-                submit.on_submitted(s, now, event)
-            case SubmittedAll():
-                workflow.on_submitted_all(s, now, event)
-            case Acted():
-                acts.on_acted(s, now, event)
-            case Modified():
-                modify.on_modified(s, now, event)
-            case Awaited():
-                _on_awaited(s, event)
-            case ClientGone():
-                _on_client_gone(s, now, event)
-            case NodesWorded():
-                nodes.on_worded(s, now, event)
-            case Posted() | Subscribed():
-                posts.take(s, now, event)
-            case Administered():
-                administer.on_administered(s, now, event)
-            case Handled() | HandlersLost():
-                s.desk.take(s, now, event)
-            case ShutdownAsked():
-                _on_shutdown(s, now, event)
-            case AgentGreeted():
-                nodes.on_greeted(s, now, event)
-            case AgentReported():
-                nodes.on_reported(s, now, event)
-            case AgentGone():
-                seen.on_gone(s, now, event)
-            case NodeSeen():
-                seen.on_seen(s, now, event)
-            case NotOrdered():
-                nodes.on_not_ordered(s, now, event)
-            case Planned():
-                planning.on_planned(s, now, event.plan, event.by)
-            case PlannerLost():
-                planning.on_lost(s, now, event.why)
-            case Tick():
-                _on_tick(s, now)
+        _HANDLERS[type(event)](s, now, event)
         if s.alloc_news:
             steps.follow(s, now)
         if s.stopping:
@@ -240,3 +203,29 @@ def _on_tick(s: State, now: float) -> None:
             for alloc in sorted(entry.slots):
                 end_for_good(s, s.allocations[alloc], why)
             end_waiting(s, now, entry, Result.CANCELLED, why)
+
+
+# What each event does; every kind of event has one.
+_HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
+    Submitted: submit.on_submitted,
+    SubmittedAll: workflow.on_submitted_all,
+    Acted: acts.on_acted,
+    Modified: modify.on_modified,
+    Awaited: lambda s, _, event: _on_awaited(s, event),
+    ClientGone: _on_client_gone,
+    NodesWorded: nodes.on_worded,
+    Posted: posts.take,
+    Subscribed: posts.take,
+    Administered: administer.on_administered,
+    Handled: lambda s, now, event: s.desk.take(s, now, event),
+    HandlersLost: lambda s, now, event: s.desk.take(s, now, event),
+    ShutdownAsked: _on_shutdown,
+    AgentGreeted: nodes.on_greeted,
+    AgentReported: nodes.on_reported,
+    AgentGone: seen.on_gone,
+    NodeSeen: seen.on_seen,
+    NotOrdered: nodes.on_not_ordered,
+    Planned: lambda s, now, event: planning.on_planned(s, now, event.plan, event.by),
+    PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),
+    Tick: lambda s, now, _: _on_tick(s, now),
+}
