@@ -14,12 +14,13 @@ import msgspec
 
 from ostler.agent import policy, probe
 from ostler.agent.contexts import Contexts
-from ostler.agent.hand import Hand, remove_spool
+from ostler.agent.hand import Hand
 from ostler.agent.journal import Journal
 from ostler.agent.left import LeftDescriptors
 from ostler.agent.linux import become_subreaper, set_name
 from ostler.agent.local import Local
 from ostler.agent.manager_link import ManagerLink
+from ostler.agent.office import remove_spool
 from ostler.agent.proc import boot_id
 from ostler.agent.reaper import Reaper
 from ostler.agent.recover import Recovery
@@ -71,7 +72,7 @@ _LOCK_SECONDS = 10.0  # in which an agent before us must have ended
 
 
 class Agent:
-    """One agent over one state folder. See `hand.Office` for what it is to its hands."""
+    """One agent over one state folder. See `office.Office` for what it is to its hands."""
 
     def __init__(self, state: str) -> None:
         self.state = state

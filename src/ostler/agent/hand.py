@@ -3,20 +3,18 @@
 import asyncio
 import logging
 import time
-from typing import Protocol
 
-from ostler.agent import inquest, remains, spool
-from ostler.agent.contexts import Contexts
+from msgspec import structs
+
+from ostler.agent import inquest, remains
 from ostler.agent.elements import Elements
-from ostler.agent.journal import Handed, Journal
-from ostler.agent.left import LeftDescriptors
-from ostler.agent.reaper import Reaper
+from ostler.agent.journal import Handed
+from ostler.agent.office import Office, inquire, remove_spool
+from ostler.agent.programs import Around
 from ostler.agent.relay_request import relay_request
 from ostler.agent.remnant import Remnant, apply
-from ostler.agent.spool import read_spool
-from ostler.agent.starters import Starter, Starters
+from ostler.agent.starters import Starter
 from ostler.core.agent_words import (
-    Event,
     ShareEnded,
     ShareProgress,
     ShareStarted,
@@ -30,25 +28,6 @@ log = logging.getLogger("ostler.agent")
 
 CLIENT_SECONDS = 10.0  # in which the client of `run` must have left its descriptors
 _TRIES = 3  # starters that may die before the share has run
-
-
-class Office(Protocol):
-    """What all hands share."""
-
-    journal: Journal
-    contexts: Contexts
-    starters: Starters
-    left: LeftDescriptors
-    reaper: Reaper
-    declared: bool
-    boot_id: str
-    hands: "dict[AllocationId, Hand]"
-
-    def feed(self, event: Event) -> None:
-        """Tell the core."""
-
-    def greet_anew(self, why: str) -> None:
-        """Have the manager say again what it wants of each share."""
 
 
 class Hand:
@@ -72,6 +51,8 @@ class Hand:
         self._tries = 0
         self._begun = False
         self.over = False
+        programs = None if launch is None else launch.programs
+        self.around = Around(office, launch, programs) if launch and programs else None
 
     # -- handing out -----------------------------------------------------------------------
 
@@ -79,6 +60,9 @@ class Hand:
         """Find a starter for it, and before that its client's descriptors if it wants any."""
         launch = self.launch
         if self.over or launch is None:
+            return
+        if self.around is not None and not self.around.is_ready:
+            self.around.prepare(self._prepared)
             return
         if launch.stdio and not self._stdio:
             left = self._office.left.take(launch.stdio, launch.uid)
@@ -94,6 +78,15 @@ class Hand:
             self._office.starters.want(self._take)
         else:
             self._office.starters.relay(relay_request(launch), self._relay_is_there)
+
+    def _prepared(self, why: str) -> None:
+        """Go on after the prolog."""
+        if why:
+            self.finish(structs.replace(self._never(NODE_FAULT, why), drain=why))
+        elif self._end is not None:
+            self.finish(self._never(self._end[0], self._end[1]))
+        else:
+            self.make()
 
     def _relay_is_there(self, why: str) -> None:
         if self.over:
@@ -169,7 +162,7 @@ class Hand:
         if self._remnant is not None or self._starter is not None:
             order = {"type": "end", "cause": first[0], "why": first[1], "grace": grace}
             self.tell({**order, "alloc": self.alloc})
-        elif self._inquiry is None:
+        elif self._inquiry is None and not (self.around is not None and self.around.is_busy):
             self.finish(self._never(first[0], first[1]))
 
     def withdraw(self, elements: Spans, cause: str, why: str, grace: float) -> None:
@@ -318,11 +311,15 @@ class Hand:
         """
         if self.over:
             return
+        if self.around is not None and not self.around.is_clear:
+            self.around.clear(lambda why: self.finish(_draining(row, why), ends))
+            return
         self.over = True
         self._queue.clear()
         self._stop_waiting()
         self._close_stdio()
-        self._office.contexts.drop(self.alloc)
+        if self.launch is None or self.launch.key:
+            self._office.contexts.drop(self.alloc)
         last = self._elements.last_word(self.alloc, ends)
         try:
             self._office.journal.finish(row, last)
@@ -361,25 +358,10 @@ class Hand:
             self._inquiry.cancel()
         if self._remnant is not None:
             self._remnant.close()
+        if self.around is not None:
+            self.around.close()
 
 
-async def inquire(
-    office: Office, path: str, alloc: AllocationId, above: tuple[int, int]
-) -> inquest.Verdict:
-    """Return what became of a share. above: the supervisor that was above its dead starter.
-
-    All its children are accounted for if this agent was above it, or that supervisor lives.
-    """
-    covered = office.starters.is_ours(path) or (
-        above != (0, 0) and above == office.reaper.supervisor()
-    )
-    return await inquest.inquire(path, alloc, office.reaper, covered=covered)
-
-
-def remove_spool(path: str) -> None:
-    """Remove a dead starter's control groups, script and spool, as far as they are there."""
-    try:
-        remains.clean(read_spool(path))
-        spool.remove(path)
-    except OSError:
-        return
+def _draining(row: Ended, why: str) -> Ended:
+    """Return the end of a share with the node's wish for no more work, if the epilog failed."""
+    return structs.replace(row, drain=row.drain or why) if why else row

@@ -43,6 +43,14 @@ class Handed(Struct, tag="handed"):
     above: tuple[int, int] = (0, 0)  # pid and start time of the supervisor above it, if any
 
 
+class Ran(Struct, tag="ran"):
+    """A program of the machine was started for the share: its prolog or epilog."""
+
+    alloc: AllocationId
+    pid: int
+    start_time: int
+
+
 class Finished(Struct, tag="finished"):
     """The share has ended."""
 
@@ -56,7 +64,7 @@ class Dropped(Struct, tag="dropped"):
     alloc: AllocationId
 
 
-Record = Boot | Accepted | Handed | Finished | Dropped
+Record = Boot | Accepted | Handed | Ran | Finished | Dropped
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Record).decode
 
@@ -64,13 +72,14 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 class Entry:
     """What the journal says of one share."""
 
-    __slots__ = ("accepted_at", "boot_id", "ended", "handed", "launch", "progress")
+    __slots__ = ("accepted_at", "boot_id", "ended", "handed", "launch", "progress", "ran")
 
     def __init__(self, launch: Launch, accepted_at: float, boot_id: str) -> None:
         self.launch = launch
         self.accepted_at = accepted_at
         self.boot_id = boot_id
         self.handed: Handed | None = None  # None: no starter has ever heard of it
+        self.ran: Ran | None = None  # the last program of the machine that began for it
         self.ended: Ended | None = None
         self.progress: Progress | None = None  # to be told before its end
 
@@ -109,6 +118,12 @@ class Journal:
         self._append(record)
         if record.alloc in self.entries:
             self.entries[record.alloc].handed = record
+
+    def run(self, record: Ran) -> None:
+        """Record which program of the machine runs for a share now."""
+        self._append(record)
+        if record.alloc in self.entries:
+            self.entries[record.alloc].ran = record
 
     def finish(self, row: Ended, progress: Progress | None = None) -> None:
         """Record how it ended, before anybody is told; `progress` is to be told before that."""
@@ -171,8 +186,7 @@ class Journal:
                 boot_id = entry.boot_id
                 records.append(Boot(boot_id))
             records.append(Accepted(entry.launch, entry.accepted_at))
-            if entry.handed is not None:
-                records.append(entry.handed)
+            records += [record for record in (entry.handed, entry.ran) if record is not None]
             if entry.ended is not None:
                 records.append(Finished(entry.ended, entry.progress))
         records.append(Boot(self._boot_id))
@@ -210,6 +224,9 @@ class Journal:
             case Handed(alloc):
                 if alloc in self.entries:
                     self.entries[alloc].handed = record
+            case Ran(alloc):
+                if alloc in self.entries:
+                    self.entries[alloc].ran = record
             case Finished():
                 self._finished(record)
             case Dropped(alloc):

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Struct
 
 from ostler.agent import proc
-from ostler.agent.hand import Hand, Office
+from ostler.agent.hand import Hand
+from ostler.agent.office import Office
 from ostler.agent.spool import SpoolState, read_spool
 from ostler.agent.starter_protocol import ENDED, SOCKET
 from ostler.agent.starters import Starter

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable, Coroutine
 
 from ostler.agent import inquest, proc, remains
 from ostler.agent.elements import doubted, ends_of, lost_turn
-from ostler.agent.hand import Hand, Office, inquire, remove_spool
+from ostler.agent.hand import Hand
 from ostler.agent.journal import Entry
+from ostler.agent.office import Office, inquire, remove_spool
+from ostler.agent.programs import end_left
 from ostler.agent.spool import SpoolState, read_spool
 from ostler.agent.starter_protocol import SPOOL
 from ostler.core.agent_words import (
@@ -22,6 +25,7 @@ log = logging.getLogger("ostler.agent")
 
 _NOT_STARTERS = ("agent", "supervisor")
 
+_UNPREPARED = "its agent ended while its prolog ran"
 _ANEW = "this node was started anew; nobody can tell how it ended"
 
 NewHand = Callable[[AllocationId, Launch | None], Hand]
@@ -74,6 +78,8 @@ class Recovery:
 
     def _take_up(self, alloc: AllocationId, entry: Entry) -> None:
         handed = entry.handed
+        if entry.ran is not None and entry.boot_id == self._office.boot_id:
+            end_left(entry.ran)
         if handed is None:
             if entry.ended is not None:
                 self._recovered(alloc, entry, Phase.ENDED, entry.ended)
@@ -126,6 +132,8 @@ class Recovery:
     ) -> Hand:
         hand = self._new_hand(alloc, entry.launch)
         hand.over = ended is not None
+        if hand.around is not None and entry.boot_id == self._office.boot_id:
+            hand.around.touched = entry.handed is not None or entry.ran is not None
         at = None if ended is None else ended.started_at
         found = Recovered(entry.launch, alloc, phase, at, ended, progress=entry.progress)
         self._office.feed(found)
@@ -147,6 +155,10 @@ class Recovery:
         It may have been told elsewhere meanwhile, as we were silent; "not held" says that it did
         not run. A context alone does no harm and is made anew.
         """
+        if entry.launch.start and entry.ran is not None:
+            hand = self._recovered(alloc, entry, Phase.ACCEPTED)
+            hand.finish(Ended(alloc, time.time(), None, "", _UNPREPARED))
+            return
         if entry.launch.start:
             self._office.journal.drop(alloc)
             return

@@ -74,8 +74,8 @@ class Starter:
         """Give it a share to run, with its client's descriptors if it has any."""
         if self.link is None:
             return
-        if order.key:  # in the context's file; a spool is no place for it
-            order = structs.replace(order, key="")
+        if order.key or order.programs is not None:  # a spool is no place for the key
+            order = structs.replace(order, key="", programs=None)
         if self.limits:  # what it has anyhow need not be taken in, looked at and put on the tasks
             others = dict(order.rlimits.items() - self.limits.items())
             order = structs.replace(order, rlimits=others)

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from ostler.core.chunks import slot_over
 from ostler.core.claims import count_licences, per_task
+from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
@@ -20,6 +21,7 @@ from ostler.model.orders import (
     EndShare,
     Launch,
     Made,
+    Programs,
     Started,
     StartTasks,
 )
@@ -137,8 +139,17 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         streams=spec.streams,
         stdin=spec.stdin,
         detach=spec.detach,
+        programs=_programs(s, spec),
     )
     s.send(node, order, (spec.env, spec.script, spec.items))
+
+
+def _programs(s: State, spec: JobSpec) -> Programs | None:
+    """Return what an administrator has run around each allocation."""
+    prolog, epilog = s.text("prolog"), s.text("epilog")
+    if not (prolog or epilog):
+        return None
+    return Programs(prolog, epilog, s.setting("prolog-timeout"), spec.partition)
 
 
 def _ranks(spec: JobSpec, alloc: Allocation, place: Placement) -> tuple[int, ...]:
@@ -235,6 +246,8 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
         _fault(s, now, s.nodes[node], alloc.job, row.why)
     if _could_not(alloc, row):
         _note(s, now, "context-failed", alloc, f"{node}: {row.why}", node)
+    if row.drain:
+        drain(s, now, s.nodes[node], row.drain)
     starts = [at for at in (alloc.started_at, row.started_at) if at is not None]
     alloc = replace(
         alloc,

@@ -23,6 +23,15 @@ class Chunk(Struct, frozen=True, omit_defaults=True):
     last: bool = True  # the share ends by itself when nothing is left; else it waits for more
 
 
+class Programs(Struct, frozen=True, omit_defaults=True):
+    """What the machine runs on a node before and after all tasks of an allocation."""
+
+    prolog: str = ""  # path; empty: nothing
+    epilog: str = ""
+    seconds: int = 60  # that each of them may take
+    partition: str = ""  # of the job, for them to know
+
+
 class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     """Make the context of an allocation on this node, and start its tasks if `start` is set.
 
@@ -68,6 +77,7 @@ class Launch(Struct, frozen=True, tag="launch", omit_defaults=True):
     streams: Streams | None = None  # held by a relay on this node
     stdin: str = "first"  # as in `JobSpec`
     detach: bool = False  # as in `JobSpec`
+    programs: Programs | None = None  # None: there are none
     key: str = ""  # secret of the context, the same on all its nodes; empty: it has none
     lease: int = 0  # seconds without word from a manager after which the starter ends it; 0: none
 
@@ -210,6 +220,7 @@ class Ended(Struct, frozen=True, tag="ended", omit_defaults=True):
     why: str = ""  # one sentence; always set with a cause
     tasks: tuple[TaskExit, ...] = ()
     usage: Usage = Usage()
+    drain: str = ""  # why this node should be given no more work, one sentence; empty: it may
 
 
 ReportRow = Made | Started | Progress | Ended

@@ -59,6 +59,12 @@ def _reach(text: str) -> str:
     return text
 
 
+def _path(key: str, text: str) -> str:
+    if not text.startswith("/") or not text.isprintable():
+        raise UsageError(f"{key} cannot be {text[:100]!r}", expected="the full path of a program")
+    return text
+
+
 @lru_cache(maxsize=8)
 def licences(text: str) -> dict[str, int]:
     """Return the counts of the attribute `licences`; not to be changed. Raises `UsageError`."""
@@ -120,6 +126,26 @@ ATTRIBUTES: dict[str, Attribute] = {
             0,
             10_000 * _DAY,
             "seconds after which an event is removed; 0: never",
+            duration=True,
+        ),
+        _text(
+            "prolog",
+            "",
+            lambda text: _path("prolog", text),
+            "path of a program that nodes run before anything of an allocation starts there",
+        ),
+        _text(
+            "epilog",
+            "",
+            lambda text: _path("epilog", text),
+            "path of a program that nodes run after all of an allocation has ended there",
+        ),
+        Attribute(
+            "prolog-timeout",
+            60,
+            1,
+            _DAY,
+            "seconds that a prolog or epilog may take",
             duration=True,
         ),
         Attribute(
