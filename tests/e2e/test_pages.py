@@ -82,6 +82,15 @@ def test_the_page_on_tasks_can_be_typed_as_it_stands(state: Path) -> None:
     assert written[:4] == ["0", "1", "2", "3"]
 
 
+def test_the_page_on_prologs_can_be_typed_as_it_stands(state: Path) -> None:
+    told = type_all(commands("docs/howto/prolog.md"), state)
+    assert told.index("work\n") < told.index("line='prolog of job 1")
+    assert "line='epilog of job 1" in told
+    assert "exited with status 3: disk is gone" in told
+    assert "context-failed" in told
+    assert "2: success" in told
+
+
 def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
     script = commands("docs/howto/workflows.md")
     told = type_all(f"ostler up -q --cpus 2\n{script}\nls part-* || true\nostler down -q", state)

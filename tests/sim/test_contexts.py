@@ -31,7 +31,7 @@ def leaks(sim: SimCluster) -> list[str]:
         f"CPUs of {n}: {e.books.cpus}" for n, e in sim.core.nodes.items() if len(e.books.cpus) < 4
     ]
     for name, host in sim.hosts.items():
-        kept = sorted(host.contexts | host.journal.keys() | host.starters.keys())
+        kept = sorted(host.contexts | host.dirty | host.journal.keys() | host.starters.keys())
         found += [f"{name} keeps {kept}"] if kept else []
     return found
 
@@ -187,3 +187,64 @@ def _check_order(sim: SimCluster, job: int, size: int) -> None:
         assert size == 1 or run.began >= began[run.launch.alloc][0]
     kinds = [row["kind"] for row in rows if row["kind"] in (*STORY[3:], "job-pending")]
     assert all(b == "allocation-ready" for b, a in pairwise(kinds) if a == "job-running")
+
+
+@pytest.fixture
+def prepared() -> SimCluster:
+    """Return a machine of four nodes that run a prolog and an epilog."""
+    sim = SimCluster(1, nodes=4)
+    sim.configure("prolog", "/site/prolog")
+    sim.configure("epilog", "/site/epilog")
+    return sim
+
+
+def test_a_prolog_that_fails_drains_its_node_and_the_job_runs_elsewhere(
+    prepared: SimCluster,
+) -> None:
+    sim = prepared
+    sim.hosts["n01"].fail_programs = 1
+    job = sim.submit(nodes=2, tasks=2, cpus=4, seconds=5)
+    later = sim.submit(nodes=3, tasks=3, cpus=4, seconds=5)
+    sim.run_until(lambda: sim.state(job) == "success")
+    assert {run.node for run in sim.ledger.runs[job, 0]} <= {"n02", "n03", "n04"}
+    node = sim.core.nodes["n01"].node
+    assert (node.word, node.word_reason) == (
+        "draining",
+        "prolog /site/prolog exited with status 1: no scratch",
+    )
+    sim.run_until(lambda: clean(sim))
+    assert sim.state(later) == "success"
+    assert sim.ledger.runs[job, 0][0].began < sim.ledger.runs[later, 0][0].began
+
+
+def test_an_epilog_that_fails_drains_its_node_and_the_job_keeps_its_result(
+    prepared: SimCluster,
+) -> None:
+    sim = prepared
+    job = sim.submit(nodes=4, tasks=4, seconds=5, exit_code=3)
+    sim.run_until(lambda: len(sim.runs(job)) == 4)
+    sim.hosts["n03"].fail_programs = 1
+    sim.run_until(lambda: sim.state(job) == "failed")
+    words = {name: str(entry.node.word) for name, entry in sim.core.nodes.items()}
+    assert words == {"n01": "in", "n02": "in", "n03": "draining", "n04": "in"}
+    sim.run_until(lambda: clean(sim))
+
+
+def test_slots_of_an_array_are_prepared_once_and_a_failure_costs_no_element(
+    prepared: SimCluster,
+) -> None:
+    sim = prepared
+    sim.hosts["n02"].fail_programs = 1
+    job = sim.submit(array=((0, 99),), seconds=1)
+    sim.run_until(lambda: sim.state(job) == "success")
+    assert sim.core.nodes["n02"].node.word == "draining"
+    sim.run_until(lambda: clean(sim))
+
+
+def test_what_is_cancelled_during_its_prolog_is_cleared_away(prepared: SimCluster) -> None:
+    sim = prepared
+    job = sim.submit(seconds=5)
+    sim.run_until(lambda: any(host.dirty for host in sim.hosts.values()))
+    sim.act("cancel", job)
+    sim.run_until(lambda: clean(sim))
+    assert (sim.state(job), (job, 0) in sim.ledger.runs) == ("cancelled", False)

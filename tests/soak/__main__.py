@@ -54,9 +54,9 @@ def _run(*command: str, **env: object) -> tuple[int, str]:
 def histories(seed: int, _: float) -> tuple[int, str]:
     """Random histories of simulated machines; `make soak SEED=n HISTORIES=1` replays one."""
     count = HISTORIES * (os.cpu_count() or 1)
-    tests = "tests/sim/test_histories.py"
+    tests = ("tests/sim/test_histories.py", "tests/sim/test_crashes.py")
     env = {"OSTLER_SEED": seed * count, "OSTLER_HISTORIES": count}
-    return _run(*PYTEST, "-n", "auto", tests, **env)
+    return _run(*PYTEST, "-n", "auto", *tests, **env)
 
 
 def rules(seed: int, _: float) -> tuple[int, str]:

@@ -12,6 +12,7 @@ from ostler.model.orders import NODE_FAULT, Ended, Held, Launch
 from ostler.model.sight import Alive
 from ostler.testing.clock import Process, Timer
 from ostler.testing.net import End
+from ostler.testing.programs import SimPrograms
 from ostler.testing.slot import Slot
 from ostler.testing.starter import Starter
 from ostler.wire import messages
@@ -52,6 +53,7 @@ class SimAgent:
         self.process = Process(host.clock)
         self.core = AgentCore(host.epoch)
         self.link: End | None = None
+        self._programs = SimPrograms(self)
         self.met: set[int] = set()  # shares whose starters talk to this agent
         self._waiting: dict[int, list[Move]] = {}  # orders for the others
         self._window: Timer | None = None
@@ -86,7 +88,10 @@ class SimAgent:
     def _never_ran(self, launch: Launch) -> None:
         """No starter has it: "not held here" is the proof, and the manager orders it again."""
         self.host.starters.pop(launch.alloc, None)
-        if launch.start:
+        if launch.start and launch.alloc in self.host.dirty:
+            self.do(rules.Recovered(launch, launch.alloc, Phase.ACCEPTED))
+            self.do(self._end(launch, "", "its agent ended while its prolog ran"))
+        elif launch.start:
             del self.host.journal[launch.alloc]
         else:
             self.do(rules.Recovered(launch, launch.alloc, Phase.ACCEPTED, alive=False))
@@ -184,6 +189,8 @@ class SimAgent:
         if not self.process.alive:
             return
         if isinstance(event, rules.ShareEnded):
+            if self._programs.clears(event):
+                return
             self.host.contexts.discard(event.row.alloc)
         for effect in self.core.handle(self.host.clock.now, event):
             self._carry_out(effect)
@@ -225,18 +232,41 @@ class SimAgent:
         host = self.host
         if host.no_contexts:
             why = f"{host.name} cannot write its context: no space is left"
-            row = Ended(launch.alloc, host.clock.now, None, NODE_FAULT, why)
-            self.do(rules.ShareEnded(row))
+            self.do(self._end(launch, NODE_FAULT, why))
             return
         host.contexts.add(launch.alloc)
-        host.hand_out(launch)
+        if launch.programs is None:
+            self._hand_out(launch)
+        else:
+            self._programs.prepare(launch, lambda why: self._prepared(launch, why))
+
+    def _hand_out(self, launch: Launch) -> None:
+        self.host.hand_out(launch)
         self.met.add(launch.alloc)
+
+    def _prepared(self, launch: Launch, why: str) -> None:
+        """Go on after the prolog, with what was ordered meanwhile."""
+        waiting = self._waiting.pop(launch.alloc, [])
+        ends = [effect for effect in waiting if isinstance(effect, rules.FinishShare)]
+        if why:
+            self.do(self._end(launch, NODE_FAULT, why, drain=why))
+        elif ends:
+            self.do(self._end(launch, ends[0].cause, ends[0].why))
+        else:
+            self._hand_out(launch)
+            for effect in waiting:
+                self._order(effect)
+
+    def _end(self, launch: Launch, cause: str, why: str, drain: str = "") -> rules.ShareEnded:
+        """Return the end of a share of which nothing has run."""
+        now = self.host.clock.now
+        return rules.ShareEnded(Ended(launch.alloc, now, None, cause, why, drain=drain))
 
     def _order(self, effect: Move) -> None:
         starter = self.host.starters.get(effect.alloc)
         if effect.alloc in self.met and starter is not None:
             _move(starter, effect)
-        elif starter is not None:
+        elif starter is not None or effect.alloc in self._programs.preparing:
             self._waiting.setdefault(effect.alloc, []).append(effect)
 
     def _hello(self, epoch: int, holds: tuple[Held, ...]) -> messages.AgentHello:

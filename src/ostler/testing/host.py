@@ -38,6 +38,7 @@ class Host(Site):
         self.epoch = 0  # on disk
         self.journal: dict[int, Kept] = {}  # on disk
         self.contexts: set[int] = set()  # on disk: allocations whose context has a file here
+        self.dirty: set[int] = set()  # allocations whose prolog began, and no epilog ended since
         self.starters: dict[int, Starter] = {}  # with their spools, on disk: some are dead
         self.agent: SimAgent | None = None
         self.incarnations = 0
@@ -75,6 +76,7 @@ class Host(Site):
         if not self.up:
             return
         self.up = False
+        self.dirty.clear()
         for starter in self.starters.values():
             starter.vanish()
         self.ledger.crash(self.name, self.clock.now)

@@ -52,6 +52,7 @@ class Site:
         self.rng = rng
         self.ledger = ledger
         self.fail_contexts = 0  # so many contexts cannot be made here
+        self.fail_programs = 0  # so many prologs or epilogs fail here
         self.no_contexts = False  # nothing of a context can be written here
         self.fail_starts = 0  # so many elements cannot be started here, whatever they ask for
 
