@@ -49,6 +49,9 @@ class History:
             cpus=rng.choice((1, 2, 4, 4, 8)),
             gpus=rng.choice((0, 0, 1, 2)),
         )
+        if seed % 4 == 3:  # nodes prepare and clear: more time in which somebody can die
+            for key in ("prolog", "epilog"):
+                self.sim.configure(key, f"/site/{key}")
         self.began = self.sim.now
         self.names = sorted(self.sim.hosts)
         self.work = Work(self.sim, rng)
@@ -171,6 +174,8 @@ class History:
             host = self.sim.hosts[name]
             if held := sorted(host.journal.keys() | host.starters.keys()):
                 yield f"{name} still keeps allocations {held}, which have ended"
+            if host.dirty:
+                yield f"{name} has not cleared away the allocations {sorted(host.dirty)}"
             if host.contexts:
                 yield f"{name} still has the contexts {sorted(host.contexts)}"
         rows = self.sim.store.real.accounting(limit=1_000_000)
