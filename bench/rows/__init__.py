@@ -12,6 +12,7 @@ from bench.rows import (
     elements,
     futures,
     latency,
+    probing,
     replay,
     submissions,
     upkeep,
@@ -43,5 +44,6 @@ ROWS = (
     Row("clients", "submissions by the number of clients", submissions.many_clients),
     Row("memory", "resident size against waiting jobs", upkeep.memory),
     Row("idle", "what it costs to be there", upkeep.idle),
+    Row("probing", "looks at 5,000 nodes from outside", probing.probing),
     Row("during", "commands while a great array runs", during.measure),
 )
