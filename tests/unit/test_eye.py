@@ -4,7 +4,9 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
@@ -23,31 +25,31 @@ Answer = Callable[[bytes], bytes | None]  # None: it closes
 
 def seen_at(folder: Path, answer: Answer | None, *, road: str = "lines/n1") -> Seen | None:
     """Return what a look at n1 finds where this answers; answer None: it takes and says nothing."""
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        splitter, told = Splitter(), b""
-        while answer is not None and not told and (data := await reader.read(4096)):
-            for payload in splitter.feed(data):
-                told = answer(payload) or b"-"
-                writer.write(b"" if told == b"-" else told)
-        writers.append(writer)
-        if answer is not None:
-            writer.close()
-
-    async def story() -> Seen | None:
-        server = await asyncio.start_unix_server(serve, sock=listen(str(folder / road), 0o600))
-        try:
-            return await look(folder, SHORT if answer is None else LONG)
-        finally:
-            server.close()
-            for _ in range(100):  # whatever is on its way is a few turns of the loop away
-                await asyncio.sleep(0)
-                while writers:
-                    writers.pop().close()
-
     os.makedirs(folder / LINES, exist_ok=True)
-    return asyncio.run(story())
+    sock = listen(str(folder / road), 0o600)
+    sock.setblocking(True)
+    thread = Thread(target=_serve, args=(sock, answer))
+    thread.start()
+    try:
+        return asyncio.run(look(folder, SHORT if answer is None else LONG))
+    finally:
+        sock.shutdown(socket.SHUT_RDWR)  # wakes the thread, which ends
+        thread.join()
+        sock.close()
+
+
+def _serve(sock: socket.socket, answer: Answer | None) -> None:
+    with ExitStack() as taken:
+        while True:
+            try:
+                link, _ = sock.accept()
+            except OSError:
+                return
+            taken.enter_context(link)
+            if answer is not None:
+                for payload in Splitter().feed(link.recv(4096)):
+                    link.sendall(answer(payload) or b"")
+                link.close()
 
 
 async def look(folder: Path, patience: float = LONG) -> Seen | None:
