@@ -15,7 +15,9 @@ from ostler.model.allocation import Allocation
 from ostler.model.constraint import parse
 from ostler.model.ids import is_step
 from ostler.model.job import ALLOC, Element, Job
+from ostler.model.node import Node
 from ostler.model.record import Accounting, Write
+from ostler.model.record import Event as Row
 from ostler.model.settings import licences
 from ostler.model.states import LEGAL_ALLOCATION, LEGAL_JOB, AllocationState, JobState, Result
 from ostler.testing.disk import SimStore
@@ -35,11 +37,15 @@ class Judge:
         self._state: State | None = None
         self._last: dict[tuple[str, int], StrEnum] = {}
         self._gave: dict[int, set[int]] = {}  # allocation -> elements that it had when last seen
+        self._seen: dict[str, str] = {}  # node -> status by its last event
 
     def watch(self, s: State, writes: list[Write], event: Event) -> None:
         """Check what one event has changed."""
         self.events += 1
+        same = s is self._state
         found = [*self._moved(s, writes), *self._changed(s, writes)]
+        if same:
+            found += self._on_record(writes)
         if isinstance(event, Planned) and not s.changed:
             found += rules.unexplained(s)
         if self.events % EVERY == 0:
@@ -53,6 +59,7 @@ class Judge:
             self._last = {("job", n): e.job.state for n, e in s.jobs.items()}
             self._last |= {("allocation", n): a.state for n, a in s.allocations.items()}
             self._gave = {n: _elements(a) for n, a in s.allocations.items()}
+            self._seen = {name: str(entry.node.status) for name, entry in s.nodes.items()}
             return
         for write in writes:
             if not isinstance(write, Job | Allocation):
@@ -63,6 +70,21 @@ class Judge:
             self._last[noun, write.id] = write.state
             if old is not write.state and write.state not in table[old]:
                 yield f"{noun} {write.id} moved from {old} to {write.state}"
+
+    def _on_record(self, writes: list[Write]) -> Iterator[str]:
+        """Hold the status of each node that is written against what its events say, and back."""
+        rows = [write for write in writes if isinstance(write, Node)]
+        for write in writes:
+            if isinstance(write, Row) and write.kind == "node-status" and write.node is not None:
+                before, _, after = write.text.partition(" -> ")
+                if before != self._seen.get(write.node, before):
+                    yield f"{write.node} was {self._seen[write.node]}, and its event says {before}"
+                self._seen[write.node] = after
+                if after not in [row.status for row in rows if row.name == write.node]:
+                    yield f"{write.node} is {after} by its event, and its row is not written"
+        for row in rows:
+            if self._seen.setdefault(row.name, row.status) != row.status:
+                yield f"{row.name} is {row.status} by its row, and {self._seen[row.name]} by its events"
 
     def _changed(self, s: State, writes: list[Write]) -> Iterator[str]:
         nodes: set[str] = set()
