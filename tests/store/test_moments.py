@@ -41,6 +41,20 @@ def test_a_query_sees_moments_as_they_are_now(tmp_path: Path) -> None:
     held.store.close()
 
 
+def test_the_daemons_are_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    held = Held(path)
+    held.commit(a_node("n1"), a_node("n2"), a_node("n3", gone=True))
+    held.store.put_moments([Moment("n1", 5.0, 6.0, 77, 4.0)], held.epoch)
+    found = sandbox.run(str(path), query.Ask("SELECT * FROM servers", "bob"))
+    assert found.columns == ["daemon", "host", "pid", "started_at", "status"]
+    manager, *agents = found.rows
+    assert manager[0::4] == ("manager", "running")
+    assert manager[3] > 1e9
+    assert agents == [("agent", "n1", 77, 4.0, "no_agent"), ("agent", "n2", None, None, "no_agent")]
+    held.store.close()
+
+
 @pytest.mark.parametrize("sql", ["DELETE FROM events", "UPDATE events SET text = 'nothing was'"])
 def test_what_is_on_record_cannot_be_changed_by_anybody(tmp_path: Path, sql: str) -> None:
     """R-RMS-8: refused, which is exit status 3."""

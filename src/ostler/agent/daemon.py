@@ -83,6 +83,7 @@ class Agent:
         self.hands: dict[AllocationId, Hand] = {}
         self._node = probe.node_name(self.machine)
         self._incarnation = uuid.uuid4().hex
+        self._started_at = time.time()
         self._loop = asyncio.get_running_loop()
         self._window: asyncio.Handle | None = None
         self._reported_at = 0.0  # by the loop's clock
@@ -128,15 +129,14 @@ class Agent:
 
     def _alive(self) -> Alive:
         """Return what it says of itself to whoever looks from outside."""
-        pid = os.getpid()
         return Alive(
             self._node,
             self.boot_id,
             self._incarnation,
             self.core.epoch,
             self.core.connected,
-            pid,
-            process_start(pid),
+            os.getpid(),
+            self._started_at,
         )
 
     def _replaced(self, why: str) -> None:

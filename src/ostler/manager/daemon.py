@@ -122,6 +122,7 @@ class Manager:
         await server.errands.close()
         if not lost.done():
             with contextlib.suppress(OstlerError):
+                store.put_moments(server.agents.fresh.take(), epoch)
                 store.drop_role(epoch)
         store.close()
         return 75 if lost.done() else 0

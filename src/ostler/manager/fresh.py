@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ostler.model.record import Moment
+from ostler.model.sight import Alive
 
 
 class Fresh:
@@ -20,6 +21,7 @@ class Fresh:
         self._updated: dict[str, float] = {}
         self._heard: dict[str, float] = {}  # the same by the loop's clock, which nobody sets
         self._checked: dict[str, float] = {}
+        self._agents: dict[str, tuple[int, float]] = {}  # process and start of who answered
         self._dirty: set[str] = set()
 
     def begin(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -36,8 +38,10 @@ class Fresh:
         self._updated[name] = self._clock()
         self._dirty.add(name)
 
-    def checked(self, name: str) -> None:
-        """Note that the node was looked at, whatever was found."""
+    def checked(self, name: str, alive: Alive | None) -> None:
+        """Note that the node was looked at, and what answered there, if anything did."""
+        if alive is not None:
+            self._agents[name] = alive.pid, alive.started_at
         self._checked[name] = self._clock()
         self._dirty.add(name)
 
@@ -69,4 +73,5 @@ class Fresh:
         return taken
 
     def _moment(self, name: str) -> Moment:
-        return Moment(name, self._updated.get(name), self._checked.get(name))
+        agent = self._agents.get(name, (None, None))
+        return Moment(name, self._updated.get(name), self._checked.get(name), *agent)

@@ -112,7 +112,7 @@ class Probing:
             self.watch.drop(name)
             return
         if seen is not None:
-            self._fresh.checked(name)
+            self._fresh.checked(name, seen.alive)
         found = self.watch.answered(name, self._loop.time(), seen, self._known(name, entry))
         if found is not None and _is_news(found, entry):
             with suppress(OstlerError):  # while nothing can be written: the next look tells it

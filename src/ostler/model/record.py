@@ -154,11 +154,13 @@ Write = (
 
 
 class Moment(NamedTuple):
-    """When a node was last heard of, and last looked at; Unix seconds, None: never."""
+    """When a node was last heard of, and last looked at, and its agent; None: never, none seen."""
 
     node: str
-    last_update: float | None
+    last_update: float | None  # Unix seconds
     checked_at: float | None
+    agent_pid: int | None = None  # as it said when it last answered
+    agent_started_at: float | None = None
 
 
 class EndedElement(NamedTuple):

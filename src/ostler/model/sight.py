@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from ostler.model.bounded import Count, Name
+from ostler.model.bounded import Amount, Count, Name
 
 
 class Probe(Struct, tag="probe"):
@@ -18,7 +18,7 @@ class Alive(Struct, tag="alive", omit_defaults=True):
     epoch: Count  # the highest it has obeyed
     connected: bool = False  # a manager has taken it in, as far as it knows
     pid: int = 0
-    start_time: int = 0  # of its process, in clock ticks since the boot
+    started_at: Amount = 0.0  # Unix seconds
 
 
 class Seen(Struct, frozen=True):

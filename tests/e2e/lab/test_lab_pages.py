@@ -50,6 +50,7 @@ def test_the_page_on_watching_nodes_can_be_typed_as_it_stands(tmp_path: Path) ->
         f"mkdir {tmp_path}/at; cd {tmp_path}/at\n{commands('docs/howto/watch-nodes.md')}", tmp_path
     )
     assert re.search(r"n01 +running.*\nn02 +no_agent.*\nn03 +unreachable", told)
+    assert re.search(r"\nmanager .* running\nagent +n01 +\d+ .* running\nagent +n02 ", told)
     assert "\n1\n" in told
     assert "\n60 (default)\n" in told
     assert "\n120 (poll-interval)\n" in told

@@ -17,6 +17,7 @@ from typing import Any
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import STEPS_FROM
 from ostler.model.limits import MAX_QUERY
+from ostler.model.record import Moment
 from ostler.store import query
 from ostler.store.sqlite.faults import explain
 
@@ -33,8 +34,11 @@ PRIVATE: dict[str, dict[str, str | None]] = {
 _ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
 _FRESH = "fresh_"  # what the manager knows to be fresher; no name that a user would choose
 _BESIDE = {"nodes": f" LEFT JOIN temp.{_FRESH} ON {_FRESH}.node = nodes.name"}
-_FRESHER = {("nodes", "last_update"), ("nodes", "checked_at")}
-_BEHIND = {"steps": ("jobs", "elements")}  # view of the schema -> the tables that it reads
+_FRESHER = Moment._fields[1:]  # columns of nodes
+_BEHIND = {
+    "steps": ("jobs", "elements"),
+    "servers": ("roles", "nodes"),
+}  # view of the schema -> the tables that it reads
 TABLES = (
     "access_controls",
     "accounting",
@@ -52,6 +56,7 @@ TABLES = (
     "projects",
     "reservations",
     "roles",
+    "servers",
     "steps",
     "subscribers",
     "transactions",
@@ -128,8 +133,8 @@ def _prepare(
         conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute("PRAGMA temp_store = MEMORY")  # so that sorting counts as memory, not disk
         (owner,) = conn.execute("SELECT quote(?)", (ask.user,)).fetchone()
-        conn.execute(f"CREATE TEMP TABLE {_FRESH} (node TEXT PRIMARY KEY, last_update, checked_at)")
-        conn.executemany(f"INSERT INTO {_FRESH} VALUES (?, ?, ?)", ask.moments)  # noqa: S608 - names of ours
+        conn.execute(f"CREATE TEMP TABLE {_FRESH} (node TEXT PRIMARY KEY, {', '.join(_FRESHER)})")
+        conn.executemany(f"INSERT INTO {_FRESH} VALUES (?, ?, ?, ?, ?)", ask.moments)  # noqa: S608 - names of ours
         for table in tables:
             columns = [row[1] for row in conn.execute(f"PRAGMA {hidden}.table_xinfo({table})")]
             shown = ", ".join(filter(None, (_column(table, c, owner) for c in columns)))
@@ -148,7 +153,7 @@ def _prepare(
 
 def _column(table: str, column: str, owner: str) -> str | None:
     """Return how a view shows a column; None: not at all."""
-    if (table, column) in _FRESHER:
+    if table == "nodes" and column in _FRESHER:
         return f'coalesce({_FRESH}."{column}", {table}."{column}") AS "{column}"'
     if column not in PRIVATE.get(table, {}):
         return f'"{column}"'

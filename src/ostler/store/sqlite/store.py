@@ -124,7 +124,7 @@ class SqliteStore(Reads):
         """
         if not moments:
             return
-        values = [(updated, checked, name) for name, updated, checked in moments]
+        values = [(*moment[1:], moment.node) for moment in moments]
         self._place.check()
         with explained(self.path), self._writing:
             self._writer.execute("PRAGMA synchronous = NORMAL")

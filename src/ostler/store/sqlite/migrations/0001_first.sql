@@ -268,7 +268,9 @@ CREATE TABLE nodes (
   own_features TEXT, -- JSON: those that it declared itself; NULL: the same
   declared INTEGER NOT NULL, -- 1: its sizes were given, not probed
   last_update REAL, -- when its agent was last heard of; NULL: never
-  checked_at REAL -- when it was last looked at from outside; NULL: never
+  checked_at REAL, -- when it was last looked at from outside; NULL: never
+  agent_pid INTEGER, -- process of the agent that answered last; NULL: none has
+  agent_started_at REAL -- when that process started; NULL: none has answered
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE partitions (
@@ -404,5 +406,18 @@ CREATE TABLE roles (
   boot_id TEXT NOT NULL, -- boot of the host in which the process runs
   epoch INTEGER NOT NULL, -- from one sequence for all roles; rises at each change of holder
   lease_until REAL NOT NULL, -- seconds of the holder's CLOCK_BOOTTIME; over after that
-  lease_boot_id TEXT NOT NULL -- boot whose clock that is; a lease of another boot is over
+  lease_boot_id TEXT NOT NULL, -- boot whose clock that is; a lease of another boot is over
+  taken_at REAL NOT NULL -- when the holder took it
 ) STRICT, WITHOUT ROWID;
+
+CREATE VIEW servers AS SELECT
+  -- The daemons: the manager that has the machine role, and the agent of each node as it was last
+  -- seen from outside, which is written down once a poll.
+  'manager' AS daemon, -- text: manager or agent
+  holder AS host, -- text: where it runs: host and process of a manager, the node of an agent
+  pid AS pid, -- integer: its process; of an agent NULL before it has answered
+  taken_at AS started_at, -- real: when it started; of a manager, when it took the role
+  'running' AS status -- text: running; of an agent, the status of its node
+FROM roles WHERE role = 'machine' AND holder <> ''
+UNION ALL
+SELECT 'agent', name, agent_pid, agent_started_at, status FROM nodes WHERE NOT gone;

@@ -15,5 +15,8 @@ ON CONFLICT (name) DO UPDATE SET
 -- name: nodes
 SELECT * FROM nodes ORDER BY name;
 -- name: put_moment
--- Beside the records of nodes: these two change all the time, and nothing is decided by them.
-UPDATE nodes SET last_update = ?, checked_at = ? WHERE name = ?;
+-- Beside the records of nodes: these change all the time, and nothing is decided by them.
+UPDATE nodes SET
+  last_update = coalesce(?, last_update), checked_at = coalesce(?, checked_at),
+  agent_pid = coalesce(?, agent_pid), agent_started_at = coalesce(?, agent_started_at)
+WHERE name = ?;
