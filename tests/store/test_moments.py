@@ -52,6 +52,9 @@ def test_the_daemons_are_a_table(tmp_path: Path) -> None:
     assert manager[0::4] == ("manager", "running")
     assert manager[3] > 1e9
     assert agents == [("agent", "n1", 77, 4.0, "no_agent"), ("agent", "n2", None, None, "no_agent")]
+    now = [Moment("n1", None, 8.0, 78, 7.0), Moment("n2", None, 8.0)]
+    found = sandbox.run(str(path), query.Ask("SELECT pid FROM servers", "bob", moments=now))
+    assert found.rows[1:] == [(78,), (None,)]
     held.store.close()
 
 

@@ -229,8 +229,13 @@ class Manager:
 
     async def _write_moments(self, store: SqliteStore, server: Server, epoch: int) -> None:
         """Write down once a poll how fresh what is known of the nodes is."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
         while True:
-            await asyncio.sleep(server.probing.interval)
+            await asyncio.sleep(self.heartbeat)  # for the interval can be changed meanwhile
+            if loop.time() - last < server.probing.interval - self.heartbeat / 2:
+                continue
+            last = loop.time()
             moments = server.agents.fresh.take()
             with contextlib.suppress(OstlerError):  # others tell of it, and more follow
                 await server.turns.in_writer(partial(store.put_moments, moments, epoch))

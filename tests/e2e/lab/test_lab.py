@@ -2,9 +2,11 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -220,6 +222,7 @@ def test_what_is_known_of_nodes_is_fresh_in_queries_and_looks_come_as_often_as_i
     before = three.json("query", words)["rows"]
     assert [row[:2] for row in before] == [[f"n0{n}", "running"] for n in (1, 2, 3)]
     eventually("all were looked at again", lambda: _fresher(before, three.json("query", words)))
+    eventually("it is written down, too", lambda: all(row[2] > 0 for row in _stored(three)))
     key = "node-status-poll-interval"
     assert three.ostler("config", "effective", key).stdout == "1\n"
     three.ostler("config", "set", key, "0")
@@ -227,6 +230,13 @@ def test_what_is_known_of_nodes_is_fresh_in_queries_and_looks_come_as_often_as_i
     three.ostler("config", "set", "rms-poll-interval", "7")
     assert three.ostler("config", "effective", key).stdout == "7 (poll-interval)\n"
     three.ostler("config", "set", key, "1")
+
+
+def _stored(machine: InLab) -> list[tuple[Any, ...]]:
+    """Return what the file itself has, to which nothing is added that is only in memory."""
+    with closing(sqlite3.connect(f"file:{machine.state}/ostler.db?mode=ro", uri=True)) as conn:
+        words = "SELECT coalesce(checked_at, 0), coalesce(last_update, 0), coalesce(agent_pid, 0)"
+        return conn.execute(f"{words} FROM nodes").fetchall()
 
 
 def _fresher(before: list[list[Any]], found: dict[str, Any]) -> bool:

@@ -33,8 +33,14 @@ PRIVATE: dict[str, dict[str, str | None]] = {
 }
 _ROWS = {"jobs": f" WHERE id < {STEPS_FROM}"}  # steps have a view of their own
 _FRESH = "fresh_"  # what the manager knows to be fresher; no name that a user would choose
-_BESIDE = {"nodes": f" LEFT JOIN temp.{_FRESH} ON {_FRESH}.node = nodes.name"}
-_FRESHER = Moment._fields[1:]  # columns of nodes
+_BESIDE = {
+    "nodes": f" LEFT JOIN temp.{_FRESH} ON {_FRESH}.node = nodes.name",
+    "servers": f" LEFT JOIN temp.{_FRESH} ON {_FRESH}.node = host AND daemon = 'agent'",
+}
+_FRESHER = {("nodes", name): name for name in Moment._fields[1:]} | {
+    ("servers", "pid"): "agent_pid",
+    ("servers", "started_at"): "agent_started_at",
+}
 _BEHIND = {
     "steps": ("jobs", "elements"),
     "servers": ("roles", "nodes"),
@@ -133,7 +139,9 @@ def _prepare(
         conn.execute("PRAGMA trusted_schema = OFF")
         conn.execute("PRAGMA temp_store = MEMORY")  # so that sorting counts as memory, not disk
         (owner,) = conn.execute("SELECT quote(?)", (ask.user,)).fetchone()
-        conn.execute(f"CREATE TEMP TABLE {_FRESH} (node TEXT PRIMARY KEY, {', '.join(_FRESHER)})")
+        conn.execute(
+            f"CREATE TEMP TABLE {_FRESH} (node TEXT PRIMARY KEY, {', '.join(Moment._fields[1:])})"
+        )
         conn.executemany(f"INSERT INTO {_FRESH} VALUES (?, ?, ?, ?, ?)", ask.moments)  # noqa: S608 - names of ours
         for table in tables:
             columns = [row[1] for row in conn.execute(f"PRAGMA {hidden}.table_xinfo({table})")]
@@ -153,8 +161,8 @@ def _prepare(
 
 def _column(table: str, column: str, owner: str) -> str | None:
     """Return how a view shows a column; None: not at all."""
-    if table == "nodes" and column in _FRESHER:
-        return f'coalesce({_FRESH}."{column}", {table}."{column}") AS "{column}"'
+    if fresher := _FRESHER.get((table, column)):
+        return f'coalesce({_FRESH}."{fresher}", {table}."{column}") AS "{column}"'
     if column not in PRIVATE.get(table, {}):
         return f'"{column}"'
     whose = PRIVATE[table][column]
@@ -195,7 +203,7 @@ class Guard:
 
     def _readable(self, table: str, column: str, schema: str | None, source: str | None) -> bool:
         if schema == "temp":
-            return table in self._tables or (table == _FRESH and source == "nodes")
+            return table in self._tables or (table == _FRESH and source in _BESIDE)
         if schema == self._hidden:
             # No column: rows are counted, by a plan in which the view itself is dissolved.
             behind = source == table or table in _BEHIND.get(source or "", ())

@@ -412,7 +412,7 @@ CREATE TABLE roles (
 
 CREATE VIEW servers AS SELECT
   -- The daemons: the manager that has the machine role, and the agent of each node as it was last
-  -- seen from outside, which is written down once a poll.
+  -- seen from outside.
   'manager' AS daemon, -- text: manager or agent
   holder AS host, -- text: where it runs: host and process of a manager, the node of an agent
   pid AS pid, -- integer: its process; of an agent NULL before it has answered
