@@ -3,36 +3,47 @@
 import os
 import pwd
 import smtplib
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ostler.manager import mail, webhook
-from ostler.manager.program import _descendants, run
-from ostler.manager.run_as import Identity, Place, environment, identity
+from ostler.manager.run_as import Place, environment, identity
 from ostler.model.errand import Hook, Mail, Outcome, Program
 from ostler.model.errors import Refused
 
-OWN = Identity("me", os.geteuid(), os.getegid(), "/", None)
 PERSONAL = Place("/state", system=False)
 SYSTEM = Place("/state", system=True)
 
 
-def in_fork(work: Program, lifeline: int) -> tuple[str, int]:
-    """Run a program as the worker does; return the result, and how many processes are left of it."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            found = run(work, OWN, environment(OWN, PERSONAL), lifeline)
-            os.write(theirs, f"{found.result} {len(_descendants(os.getpid()))}".encode())
-        finally:
-            os._exit(0)
-    os.close(theirs)
-    told = os.read(ours, 100).decode().split()
-    os.close(ours)
-    os.waitpid(child, 0)
-    return told[0], int(told[1])
+# What the process that runs errands does, in a process of its own: reads an order, tells its end.
+ATTEMPT = """
+import os, sys, msgspec
+from ostler.manager.program import _descendants, run
+from ostler.manager.run_as import Identity
+from ostler.model.errand import Program
+work = msgspec.json.decode(sys.stdin.buffer.read(), type=Program)
+own = Identity("me", os.geteuid(), os.getegid(), "/", None)
+found = run(work, own, {"PATH": "/usr/bin:/bin"}, int(sys.argv[1]))
+print(found.result, len(_descendants(os.getpid())))
+"""
+
+
+def attempt(work: Program, lifeline: int) -> tuple[str, int]:
+    """Run a program; return the result, and how many processes are left of it."""
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPT, str(lifeline)],
+        input=msgspec.json.encode(work),
+        stdout=subprocess.PIPE,
+        pass_fds=(lifeline,),
+        timeout=60,
+        check=True,
+    )
+    result, left = done.stdout.split()
+    return result.decode(), int(left)
 
 
 def test_a_program_ends_with_whoever_wants_it_and_with_all_it_has_started(tmp_path: Path) -> None:
@@ -40,29 +51,28 @@ def test_a_program_ends_with_whoever_wants_it_and_with_all_it_has_started(tmp_pa
     os.mkfifo(begun)
     lifeline, ours = os.pipe()
     script = f"setsid sleep 1000 & setsid sh -c 'sleep 1000 & sleep 1000' & echo > {begun}; wait"
-    if (child := os.fork()) == 0:
-        begun.read_text()  # the program has begun when somebody writes there
-        os._exit(0)
-    os.close(ours)  # only the child holds it now, until it ends
-    assert in_fork(Program(("/bin/sh", "-c", script), "", 60.0), lifeline) == ("failed", 0)
-    os.waitpid(child, 0)
+    with subprocess.Popen(["/bin/cat", begun], stdout=subprocess.DEVNULL, pass_fds=(ours,)):
+        os.close(ours)  # only that process has it now, until the program has begun
+        assert attempt(Program(("/bin/sh", "-c", script), "", 600.0), lifeline) == ("failed", 0)
     os.close(lifeline)
 
 
 def test_a_program_reads_the_event_and_has_no_environment_of_ours(tmp_path: Path) -> None:
     lifeline, ours = os.pipe()
     work = Program(("/bin/sh", "-c", f"(cat; env) > {tmp_path}/out"), '{"event":1}\n', 60.0)
-    assert in_fork(work, lifeline) == ("success", 0)
+    assert attempt(work, lifeline) == ("success", 0)
     lines = (tmp_path / "out").read_text().splitlines()
     assert lines[0] == '{"event":1}'
     names = {line.partition("=")[0] for line in lines[1:]}
-    assert names <= {*environment(OWN, PERSONAL), "PWD", "SHLVL", "_"}
+    assert names <= {"PATH", "PWD", "SHLVL", "_"}
     for fd in (lifeline, ours):
         os.close(fd)
 
 
 def test_a_handler_of_a_personal_machine_is_its_owner_and_of_a_system_machine_nobody() -> None:
-    assert identity("", PERSONAL).uid == os.geteuid()
+    own = identity("", PERSONAL)
+    assert (own.uid, own.groups) == (os.geteuid(), None)
+    assert environment(own, PERSONAL)["OSTLER_STATE"] == "/state"
     with pytest.raises(Refused, match="there is no user 'no such'"):
         identity("no such", SYSTEM)
     if os.geteuid() == 0:
