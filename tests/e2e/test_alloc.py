@@ -71,6 +71,10 @@ def test_two_steps_run_at_once_and_others_after_them_each_with_its_row(host: Hos
     assert steps == [(f"{job}.{n}", status) for n, status in enumerate((0, 0, 0, 4))]
     accounted = host.json("acct", "--job", job)["accounting"]
     assert sorted(r["job"] for r in accounted) == [job, *(f"{job}.{n}" for n in range(4))]
+    whole, *parts = sorted(accounted, key=lambda r: r["job"])  # all that its steps used
+    for key in ("cpu_user_seconds", "cpu_system_seconds", "read_bytes", "written_bytes"):
+        assert whole[key] == pytest.approx(sum(part[key] for part in parts))
+    assert whole["max_rss"] == max(part["max_rss"] for part in parts)
     sql = f"select step, exit_status, max_rss > 0 from steps where job = {job} and step > 1"
     assert host.json("query", sql)["rows"] == [
         [2, 0, 1],

@@ -47,6 +47,7 @@ COMMANDS = {
     "handlers": "handlers --json",
     "history": "history ENDED --json",
     "acct": "acct --json",
+    "usage": "usage --json",
     "query": "query --json",
     "doctor": "doctor --json",
 }

@@ -168,6 +168,7 @@ def test_a_script_of_slurm_runs_as_its_page_says(state: Path) -> None:
         ("from-cron-and-nohup", "2: success: all 2 elements succeeded\n2 a.txt\n3 b.txt\n"),
         ("events", "no event: 5\n"),
         ("handlers", "user/fire about hall: there is smoke\n"),
+        ("accounting", "node,count(*)\n"),
         ("arrays", "1: failed: 10 of 10000 elements did not succeed: 10 failed\n"),
     ],
 )

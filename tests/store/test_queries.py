@@ -23,6 +23,7 @@ def plan(sql: str) -> list[str]:
     migrate(conn, MEMORY, migrations())
     named = re.findall(r":(\w+)", sql)
     values = dict.fromkeys(named, 1) if named else (None,) * sql.count("?")
+    sql = sql.replace("live.", "main.")  # what an archive is copied from has its schema
     rows = conn.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
     conn.close()
     return [row[3] for row in rows]

@@ -790,3 +790,62 @@ def test_a_supposition_is_told_beside_what_is(tmp_path: Path) -> None:
         "  place in queue  3, score 51.5 = priority 50 + age 1.5",
         "  nodes           12 usable",
     ]
+
+
+ATTEMPT = {
+    "job": "12", "element": 0, "user": "ann", "project": "", "nodes": "n1", "cpus": 2,
+    "started_at": 1e9, "ended_at": 1e9 + 90, "cpu_user_seconds": 1.5, "result": "success",
+}  # fmt: skip
+USED = {"period": "", "user": "ann", "jobs": 3, "held_cpu_seconds": 7200.0, "held_gpu_seconds": 0.0}
+
+
+def test_acct_says_when_there_is_more_than_it_shows(tmp_path: Path) -> None:
+    with answering(tmp_path, acct={"accounting": [ATTEMPT], "more": True}) as made:
+        done = ostler(tmp_path, "acct", "--period", "2001-09", "--project", "p", "-p", "main")
+        assert "1m 30s" in done.out
+        assert "these are the last 1; there are more: --limit 0" in done.err
+        assert ostler(tmp_path, "acct", "--json").document == {"accounting": [ATTEMPT]}
+    [asked, _] = [r.options for r in made.requests if isinstance(r, messages.Read)]
+    assert (asked.project, asked.partition, asked.user, asked.all) == ("p", "main", None, False)
+    assert asked.since is not None
+    assert asked.until is not None
+    assert asked.until - asked.since == pytest.approx(30 * 86_400, abs=3_600)
+
+
+def test_acct_usage_and_query_print_csv(tmp_path: Path) -> None:
+    row = {"columns": ["a", "b"], "rows": [[1, 'x, "y"'], [2.5, None]]}
+    answers: dict[str, Answer] = {"query": row, "usage": {"usage": [USED]}}
+    with answering(tmp_path, **answers, acct={"accounting": [ATTEMPT]}):
+        assert ostler(tmp_path, "query", "select", "--csv").out == 'a,b\r\n1,"x, ""y"""\r\n2.5,\n'
+        some = ostler(tmp_path, "acct", "--csv", "--format", "job,ended_at")
+        assert some.out == "job,ended_at\r\n12,1000000090.0\n"
+        assert ostler(tmp_path, "acct", "--csv", "--format", "jbo").status == 2
+        assert ostler(tmp_path, "usage", "--csv").out.startswith("period,user,jobs,")
+    with answering(tmp_path, acct={"accounting": []}):
+        nothing = ostler(tmp_path, "acct", "--csv").out
+        assert (nothing.count("\n"), nothing[:11]) == (1, "allocation,")
+
+
+def test_usage_asks_for_each_month_and_shows_hours(tmp_path: Path) -> None:
+    with answering(tmp_path, usage={"usage": [USED | {"period": "2001-09"}]}) as made:
+        done = ostler(tmp_path, "usage", "--all", "--by", "user,month", "--period", "2001")
+        assert done.err == ""
+        assert "2h" in done.out
+        assert "GPU" not in done.out
+    [request] = made.requests
+    assert isinstance(request, messages.Read)
+    assert (request.options.by, request.options.all) == (["user"], True)
+    assert [name for name, *_ in request.options.spans] == [f"2001-{m:02}" for m in range(1, 13)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--by user,group", "--by day,month", "--period never", "--period today --since 2h",
+     "--since 1h --until 2h"],
+)  # fmt: skip
+def test_what_usage_cannot_count_is_refused_before_anybody_is_asked(
+    tmp_path: Path, words: str
+) -> None:
+    with answering(tmp_path) as made:
+        assert ostler(tmp_path, "usage", *words.split()).status == 2
+    assert made.requests == []

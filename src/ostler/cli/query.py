@@ -3,6 +3,7 @@
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, say, table
+from ostler.cli.spreadsheet import csv_text
 from ostler.model.errors import UsageError
 from ostler.model.limits import MAX_QUERY
 
@@ -13,10 +14,13 @@ def main(given: Given) -> int:
     if len(sql) > MAX_QUERY:
         raise UsageError(f"the statement has {len(sql)} characters", expected=f"most: {MAX_QUERY}")
     link = link_to(given)
-    document = link.call("query", sql=sql)
+    document = link.call("query", sql=sql, archive=given.text("archive") or "")
     link.close()
     if given.flag("json"):
         say(json_text(document))
+        return 0
+    if given.flag("csv"):
+        say(csv_text(document["columns"], document["rows"]))
         return 0
     names = [str(name) for name in document["columns"]]
     rows = [{f"{i}": value for i, value in enumerate(row)} for row in document["rows"]]

@@ -1,5 +1,6 @@
 """The reference of the command line, made from the table: python -m ostler.cli.reference."""
 
+from ostler.cli.accounts import ACCOUNTING, USAGE
 from ostler.cli.click_road import usage
 from ostler.cli.table import COMMANDS, GROUPS, Command
 from ostler.model.errors import KINDS, OstlerError
@@ -64,11 +65,6 @@ _HANDLED = (
     "first handler event events state attempt due_at began_at ended_at result exit_status reason "
     "user kind text job element node object"
 )
-_ACCOUNTING = (
-    "allocation job element attempt user project partition nodes cpus memory gpus granted_at "
-    "started_at ended_at result exit_status cpu_user_seconds cpu_system_seconds max_rss "
-    "read_bytes written_bytes suspended_seconds"
-)
 _REPLAY = (
     "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
     "seconds jobs_per_second compiled load offered_load dropped size_classes length_classes"
@@ -101,7 +97,8 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "handlers": ("handlers", "name command event object user timeout retries every waiting"),
     "handlers create": ("changes", _CHANGE),
     "history": ("events", _EVENT),
-    "acct": ("accounting", _ACCOUNTING),
+    "acct": ("accounting", ACCOUNTING),
+    "usage": ("usage", USAGE),
     "query": ("", "columns rows"),
     "sim": ("runs", _REPLAY),
     "doctor": ("findings", "what ok found advice"),

@@ -272,11 +272,18 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "acct", "What happened", "acct:main", "List what ended jobs used.",
-            "user since everybody job limit format", example="ostler acct --since 08:00",
+            "user everybody of_project of_partition period since until job limit format csv",
+            example="ostler acct --period today",
+        ),
+        Command(
+            "usage", "What happened", "acct:usage",
+            "Sum up how much was held and used; this month unless told.",
+            "by user everybody of_project of_partition period since until format csv",
+            example="ostler usage --all --by project,month --period year --csv",
         ),
         Command(
             "query", "What happened", "query:main",
-            "Read the database with one SQL statement.", "", ("SQL", 1, 1),
+            "Read the database with one SQL statement.", "csv archive", ("SQL", 1, 1),
             example='ostler query "select result, count(*) from jobs group by 1"',
         ),
         Command(

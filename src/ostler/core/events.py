@@ -191,6 +191,13 @@ class PlannerLost(Struct, frozen=True):
     why: str
 
 
+class Archived(Struct, frozen=True):
+    """Copies of ended jobs, and of their steps, are durable. before: of their ends, Unix seconds."""
+
+    jobs: tuple[int, ...]
+    before: float
+
+
 class Tick(Struct, frozen=True):
     """A deadline may have come."""
 
@@ -216,5 +223,6 @@ Event = (
     | NotOrdered
     | Planned
     | PlannerLost
+    | Archived
     | Tick
 )

@@ -323,11 +323,21 @@ def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
         alloc = replace(alloc, chunk=(), running=-1)
     else:
         why = element_over(s, now, entry, alloc, row.at)
+        if is_step(alloc.job):
+            _count_step(s, alloc)
     s.put(replace(alloc, state=AllocationState.RELEASED))
     del entry.slots[alloc.id]
     settle(s, now, entry, why=why, saved=before)
     if alloc.job in s.dependents and alloc.job in s.jobs:
         tell_dependents(s, now, alloc.job)
+
+
+def _count_step(s: State, step: Allocation) -> None:
+    """Add what a step used to what its allocation did, which has no tasks of its own."""
+    holder = s.jobs.get(within(step.job))
+    for number in holder.slots if holder else ():
+        alloc = s.allocations[number]
+        s.put(replace(alloc, usage=alloc.usage + replace(step.usage, suspended=0.0)))
 
 
 def free(s: State, now: float, entry: Entry, alloc: Allocation) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ostler.core import (
     acts,
     administer,
+    archive,
     delta,
     modify,
     nodes,
@@ -30,6 +31,7 @@ from ostler.core.events import (
     AgentGone,
     AgentGreeted,
     AgentReported,
+    Archived,
     Awaited,
     ClientGone,
     Event,
@@ -227,5 +229,6 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     NotOrdered: nodes.on_not_ordered,
     Planned: lambda s, now, event: planning.on_planned(s, now, event.plan, event.by),
     PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),
+    Archived: archive.on_archived,
     Tick: lambda s, now, _: _on_tick(s, now),
 }

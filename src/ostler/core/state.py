@@ -195,6 +195,9 @@ class State:
     def entry(self, ref: Ref) -> Entry:
         """Return the job, unfinished or recently ended; raise `Missing`."""
         found = self.jobs.get(ref.job) or self.recent.get(ref.job)
+        if found is None and 0 < ref.job < self.next_job and ref.job not in self.ended:
+            was = f"job {ref.job} was moved to an archive"
+            raise Missing(was, hint="see `ostler query --archive`")
         if found is None:
             what = "step" if is_step(ref.job) else "job"
             raise Missing(f"no {what} {job_name(ref.job)}", hint="see `ostler jobs --all`")
@@ -362,6 +365,14 @@ class State:
             old = self.recent[next(iter(self.recent))].job
             self._forget_recent(old.id)
             self.requests.pop((old.uid, old.request_id), None)
+
+    def forget(self, number: int) -> None:
+        """Know nothing more of an ended job: it is in an archive."""
+        del self.ended[number]
+        recent = self.recent.get(number)
+        if recent is not None:
+            self._forget_recent(number)
+            self.requests.pop((recent.job.uid, recent.job.request_id), None)
 
     def _forget_recent(self, number: int) -> None:
         old = self.recent.pop(number, None)

@@ -298,6 +298,7 @@ def _over(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
         reason=alloc.why,
         started_at=alloc.started_at,
         ended_at=now,
+        usage=alloc.usage,
         tasks=alloc.tasks,
     )
     if alloc.started:

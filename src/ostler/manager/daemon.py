@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from ostler.core.events import AgentGone
 from ostler.core.posts import droppable
 from ostler.core.view import node_row
+from ostler.manager.archiving import Archivist
 from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
@@ -33,6 +34,7 @@ from ostler.manager.turns import Turns
 from ostler.manager.writer import Writer
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.states import NodeStatus
+from ostler.store.sqlite.archive import FOLDER
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire.descriptors import raise_limit
 from ostler.wire.logs import log_to_stderr
@@ -62,6 +64,7 @@ class Manager:
         self.heartbeat = float(self.told.get("heartbeat", HEARTBEAT))  # seconds
         self.lease = float(self.told.get("lease", LEASE))  # seconds
         self.database = str(state / "ostler.db")
+        self._archives = str(state / FOLDER)
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self.stopped = asyncio.Event()
 
@@ -107,6 +110,9 @@ class Manager:
             loop.create_task(self._keep(store, server.turns, epoch)),
             loop.create_task(self._first_greetings(server)),
             loop.create_task(self._write_moments(store, server, epoch)),
+            loop.create_task(
+                Archivist(store, server.turns, self._archives, epoch, time.time).run()
+            ),
         ]
         lost = server.turns.lost
         lost.add_done_callback(lambda _: self.stopped.set())
@@ -145,10 +151,8 @@ class Manager:
             store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents
         )
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
-        database = Path(self.database)
-        moments = server.agents.fresh.moments
-        server.query = lambda sql, user, admin: run_query(
-            database, sql, user, moments(), admin=admin
+        server.query = partial(
+            run_query, Path(self.database), Path(self._archives), server.agents.fresh.moments
         )
         return server
 

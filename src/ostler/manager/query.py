@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
 from ostler.model.record import Moment
 from ostler.store import query
+from ostler.store.sqlite.archive import path_of
 
 PATIENCE = query.KILLED_AFTER + 2.0  # seconds, should the process not even begin
 AT_ONCE = 4  # processes; more questions wait for their turn
@@ -20,13 +21,25 @@ _room_of: defaultdict[int, asyncio.Semaphore] = defaultdict(lambda: asyncio.Sema
 
 
 async def run_query(
-    database: Path, sql: str, caller: Caller, moments: Sequence[Moment] = (), *, admin: bool
+    database: Path,
+    archives: Path,
+    moments: Callable[[], Sequence[Moment]],
+    sql: str,
+    caller: Caller,
+    *,
+    admin: bool,
+    values: Mapping[str, Any] | None = None,
+    archive: str = "",
 ) -> dict[str, Any]:
     """Return {columns, rows}; raise the error that the process tells.
 
-    moments: what is fresher than the database.
+    moments: what is fresher than the database. values: of the statement's :names. archive: a name
+    among the archives, to read that instead.
     """
-    question = query.ask(sql, caller.user, admin=admin, moments=moments)
+    fresh = () if archive else moments()
+    if archive:
+        database = path_of(archives, archive)
+    question = query.ask(sql, caller.user, admin=admin, moments=fresh, values=values)
     async with _room_of[caller.uid], _room:
         process = await asyncio.create_subprocess_exec(
             *query.command(str(database)),

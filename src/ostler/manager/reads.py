@@ -20,6 +20,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
 from ostler.model.settings import ATTRIBUTES, Attribute, attribute, in_force
+from ostler.store import usage
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
@@ -27,7 +28,16 @@ Row = dict[str, Any]
 ELEMENTS_SHOWN = 1_000
 STEPS_SHOWN = 1_000
 EVENTS_SHOWN = 100
-SHOWN = 10_000  # jobs or attempts
+SHOWN = 10_000  # jobs or attempts, at most
+ATTEMPTS_SHOWN = 1_000  # unless told otherwise
+
+
+class Counted(NamedTuple):
+    """A statement for the process that answers queries, and what makes a document of its answer."""
+
+    sql: str
+    values: dict[str, Any]
+    finish: Callable[[Row], Row]
 
 
 class Asked(NamedTuple):
@@ -37,6 +47,9 @@ class Asked(NamedTuple):
     ref: str
     options: messages.ReadOptions
     now: float  # Unix seconds
+
+
+Found = Row | Prepared | Counted
 
 
 class Reads:
@@ -53,7 +66,7 @@ class Reads:
         self._agents = agents
         self._machine = machine
         self._status = status
-        self._documents: dict[str, Callable[[Asked], Row | Prepared]] = {
+        self._documents: dict[str, Callable[[Asked], Found]] = {
             "status": self._read_status,
             "jobs": self._jobs,
             "job": self._job,
@@ -63,6 +76,7 @@ class Reads:
             "history": self._history,
             "events": self._events,
             "acct": self._acct,
+            "usage": self._usage,
             "settings": self._settings,
             "site": self._site,
             "partitions": self._partitions,
@@ -70,8 +84,8 @@ class Reads:
             "handled": self._handled,
         }
 
-    def answer(self, caller: Caller, message: messages.Read, now: float) -> Row | Prepared:
-        """Return the document, or what to ask the scheduler for it; raise `UsageError` or `Missing`.
+    def answer(self, caller: Caller, message: messages.Read, now: float) -> Found:
+        """Return the document, or what to ask of whom for it; raise `UsageError` or `Missing`.
 
         now: Unix seconds.
         """
@@ -212,15 +226,28 @@ class Reads:
 
     def _acct(self, asked: Asked) -> Row:
         options = asked.options
-        own = not (options.all or asked.ref)
+        limit = min(options.limit or ATTEMPTS_SHOWN, SHOWN)
         rows = self._store.accounting(
-            user=options.user or (asked.caller.user if own else None),
+            user=_whose(asked, own=not asked.ref),
+            project=options.project,
+            partition=options.partition,
             since=options.since,
             until=options.until,
             job=parse_ref(asked.ref).job if asked.ref else None,
-            limit=options.limit or SHOWN,
+            limit=limit + 1,
         )
-        return {"accounting": [named(row) for row in rows]}
+        return {"accounting": [named(row) for row in rows[-limit:]], "more": len(rows) > limit}
+
+    def _usage(self, asked: Asked) -> Counted:
+        options = asked.options
+        statement, values = usage.usage(
+            options.spans or [("", 0.0, asked.now)],
+            options.by,
+            user=_whose(asked),
+            project=options.project,
+            partition=options.partition,
+        )
+        return Counted(statement, values, lambda found: {"usage": usage.rows_of(found)})
 
     def _settings(self, asked: Asked) -> Row:
         state = self._machine().state
@@ -258,6 +285,12 @@ def _setting(settings: Mapping[str, str], known: Attribute) -> Row:
         "set_with": of or None,
         "help": known.help,
     }
+
+
+def _whose(asked: Asked, *, own: bool = True) -> str | None:
+    """Return whose rows are meant: the asker's own unless told otherwise; None: everybody's."""
+    options = asked.options
+    return options.user or (asked.caller.user if own and not options.all else None)
 
 
 def _counts(entry: Entry, wanted: Ref) -> Row:

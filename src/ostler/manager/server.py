@@ -27,7 +27,7 @@ from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
-from ostler.manager.reads import Reads
+from ostler.manager.reads import Counted, Reads
 from ostler.manager.session import WAITING, Client, failure
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
@@ -69,7 +69,7 @@ class Server:
         self.errands: Errands
         self.reads: Reads
         self.submissions: Submissions
-        self.query: Callable[[str, Caller, bool], Coroutine[Any, Any, dict[str, Any]]]
+        self.query: Callable[..., Coroutine[Any, Any, dict[str, Any]]]
         self.clock: Callable[[], float]
 
     # -- connections -----------------------------------------------------------------------
@@ -286,7 +286,12 @@ class Server:
                 return await self.contexts.read(self.turns.machine.state)
             now = self.clock()
             found = self.reads.answer(client.caller, message, now)
-            return await self._ask(now, found) if isinstance(found, Prepared) else found
+            if isinstance(found, Prepared):
+                return await self._ask(now, found)
+        if isinstance(found, Counted):
+            answer = await self.query(found.sql, client.caller, admin=False, values=found.values)
+            return found.finish(answer)
+        return found
 
     async def _dry(self, client: Client, message: messages.Submit) -> dict[str, Any]:
         await self.turns.barrier()
@@ -307,7 +312,8 @@ class Server:
     async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
         await self.turns.barrier()
         admin = may_see_all(self.turns.machine.state, client.caller)
-        return await self.query(message.sql, client.caller, admin)
+        sql, archive = message.sql, message.archive
+        return await self.query(sql, client.caller, admin=admin, archive=archive)
 
     async def _follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
         await self.turns.barrier()

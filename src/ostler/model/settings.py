@@ -121,6 +121,23 @@ ATTRIBUTES: dict[str, Attribute] = {
             duration=True,
         ),
         Attribute(
+            "jobs-lifetime",
+            0,
+            0,
+            1 << 30,
+            "seconds after which an ended job moves to STATE/archive, where `query --archive` "
+            "finds it; 0: never",
+            duration=True,
+        ),
+        Attribute(
+            "accounting-lifetime",
+            0,
+            0,
+            1 << 30,
+            "the same for rows of accounting, from which acct, usage and shares are counted",
+            duration=True,
+        ),
+        Attribute(
             "events-lifetime",
             90 * _DAY,
             0,

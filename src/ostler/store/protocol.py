@@ -8,6 +8,7 @@ from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Write
 
 Row = dict[str, Any]
+Account = tuple[int, int, int, int]  # allocation, job, element, attempt: a row of accounting
 
 
 class Store(Protocol):
@@ -25,6 +26,18 @@ class Store(Protocol):
 
     def drop_events(self, epoch: int, before: float, below: int, limit: int) -> None:
         """Remove the oldest events, some at a time."""
+
+    def copy_jobs(self, folder: str, before: float, limit: int) -> list[JobId]:
+        """Copy jobs that have ended into the archives of a folder; return them and their steps."""
+
+    def copy_accounts(self, folder: str, before: float, limit: int) -> list[Account]:
+        """Copy accounting into the archives of a folder; return what was copied."""
+
+    def drop_jobs(self, epoch: int, jobs: Sequence[JobId], limit: int) -> bool:
+        """Remove jobs that were copied, some rows at a time; say whether all is gone."""
+
+    def drop_accounts(self, epoch: int, accounts: Sequence[Account]) -> None:
+        """Remove accounting that was copied."""
 
     def probe(self) -> None:
         """Return if writing works, after a commit that failed."""
@@ -120,6 +133,8 @@ class Store(Protocol):
         self,
         *,
         user: str | None = None,
+        project: str | None = None,
+        partition: str | None = None,
         since: float | None = None,
         until: float | None = None,
         job: JobId | None = None,

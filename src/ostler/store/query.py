@@ -6,7 +6,7 @@ the latest `KILLED_AFTER` seconds after it began to work.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ class Ask(Struct):
     user: str
     admin: bool = False
     moments: list[Moment] = []  # what is fresher than the database
+    values: dict[str, Any] = {}  # of the statement's :names
 
 
 class Answer(Struct, omit_defaults=True):
@@ -51,13 +52,20 @@ def command(path: str) -> list[str]:
     return [sys.executable, "-I", "-m", "ostler.store.query_worker", path]
 
 
-def ask(sql: str, user: str, *, admin: bool, moments: Sequence[Moment] = ()) -> bytes:
+def ask(
+    sql: str,
+    user: str,
+    *,
+    admin: bool,
+    moments: Sequence[Moment] = (),
+    values: Mapping[str, Any] | None = None,
+) -> bytes:
     """Return what goes to its stdin; raise `UsageError` for a statement that is too long."""
     if len(sql) > MAX_QUERY:
         raise UsageError(
             f"the statement has {len(sql)} characters", expected=f"at most {MAX_QUERY}"
         )
-    return _encode(Ask(sql, user, admin, list(moments)))
+    return _encode(Ask(sql, user, admin, list(moments), dict(values or {})))
 
 
 def read_ask(data: bytes) -> Ask:

@@ -100,13 +100,18 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
     brief: bool = False  # a job without its elements; of named elements the counts alone
     limit: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     suppose: Supposed | None = None  # explain: as it would be; without a ref: of a new job
+    project: str | None = None
+    partition: str | None = None
+    by: list[str] = []  # usage: user, project, partition; one row for each
+    # usage: (name, from, to) of each stretch of time, in Unix seconds; with rows of its own
+    spans: Annotated[list[tuple[str, float, float]], Meta(max_length=1_100)] = []
 
 
 class Read(Struct, tag="read", omit_defaults=True):
     """Look at something. Reply: the document of `--json` for it.
 
-    what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, settings, site,
-    partitions
+    what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, usage, settings,
+    site, partitions
     """
 
     id: int
@@ -120,6 +125,7 @@ class Query(Struct, tag="query", omit_defaults=True):
 
     id: int
     sql: str
+    archive: str = ""  # read that instead of the database, as in 2026-11
 
 
 class Follow(Struct, tag="follow", omit_defaults=True):

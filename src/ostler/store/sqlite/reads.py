@@ -172,13 +172,16 @@ class Reads:
         self,
         *,
         user: str | None = None,
+        project: str | None = None,
+        partition: str | None = None,
         since: float | None = None,
         until: float | None = None,
         job: JobId | None = None,
         limit: int = LIMIT,
     ) -> list[Row]:
         """Return the newest attempts that ended in [since, until) Unix seconds, by their end."""
-        values: Row = {"user": user, "since": since, "until": until, "limit": limit}
+        values: Row = {"user": user, "project": project, "partition": partition}
+        values |= {"since": since, "until": until, "limit": limit}
         if job is not None:
             span = _steps_of(job) if not is_step(job) else {"low": job, "high": job}
             return self._rows("accounting_of_job", job=job, **span, **values)[::-1]

@@ -122,7 +122,7 @@ def run(path: str, ask: query.Ask) -> query.Answer:
         end = monotonic() + query.DEADLINE
         conn.set_progress_handler(lambda: monotonic() > end, STEPS)
         try:
-            return _answer(conn, ask.sql)
+            return _answer(conn, ask)
         except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError) as error:
             raise _explain(error, guard, tables, path) from error
     finally:
@@ -217,8 +217,8 @@ class Guard:
         return Refused(f"{table} may not be read in a query", expected=_list(self._tables))
 
 
-def _answer(conn: sqlite3.Connection, sql: str) -> query.Answer:
-    cursor = conn.execute(sql)
+def _answer(conn: sqlite3.Connection, ask: query.Ask) -> query.Answer:
+    cursor = conn.execute(ask.sql, ask.values)
     if cursor.description is None:
         raise UsageError("there is no statement", hint="write one that begins with SELECT")
     rows: list[tuple[Any, ...]] = []

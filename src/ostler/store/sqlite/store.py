@@ -5,17 +5,21 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
+from pathlib import Path
 from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
+from ostler.model.ids import JobId
 from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Moment, Subscriber, Used, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import Site, site_of
 from ostler.model.site_kinds import KINDS
-from ostler.store.sqlite import roles, rows
+from ostler.store.protocol import Account
+from ostler.store.sqlite import archive, roles, rows
 from ostler.store.sqlite.batch import Batch
 from ostler.store.sqlite.connection import (
     MEMORY,
@@ -99,10 +103,16 @@ class SqliteStore(Reads):
         with explained(self.path):
             batch = Batch(writes)
             self._place.check()
-            with self._writing, transaction(self._writer):
-                if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
-                    raise _stale(epoch)
+            with self._as_holder(epoch):
                 batch.write(self._writer)
+
+    @contextmanager
+    def _as_holder(self, epoch: int) -> Iterator[None]:
+        """Begin a transaction of the role's holder; raise `StaleEpoch` if it is that no more."""
+        with self._writing, transaction(self._writer):
+            if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
+                raise _stale(epoch)
+            yield
 
     def drop_events(self, epoch: int, before: float, below: int, limit: int) -> None:
         """Remove the oldest events, at most `limit` of them, but never the newest.
@@ -110,9 +120,7 @@ class SqliteStore(Reads):
         before: Unix seconds. below: a serial. Raises `StaleEpoch` and `NotNow` as `commit` does.
         """
         values = {"before": before, "below": below, "limit": limit}
-        with explained(self.path), self._writing, transaction(self._writer):
-            if self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone() is None:
-                raise _stale(epoch)
+        with explained(self.path), self._as_holder(epoch):
             self._writer.execute(SQL["drop_events"], values)
             self._writer.execute(SQL["drop_handled"])
             self._writer.execute(SQL["drop_postings"])
@@ -126,20 +134,36 @@ class SqliteStore(Reads):
             return
         values = [(*moment[1:], moment.node) for moment in moments]
         self._place.check()
-        with explained(self.path), self._writing:
+        with explained(self.path), self._writing:  # reentrant
             self._writer.execute("PRAGMA synchronous = NORMAL")
             try:
-                with transaction(self._writer):
-                    if (
-                        self._writer.execute(SQL["check_epoch"], {"epoch": epoch}).fetchone()
-                        is None
-                    ):
-                        raise _stale(epoch)
+                with self._as_holder(epoch):
                     self._writer.executemany(SQL["put_moment"], values)
             finally:
                 self._writer.execute(
                     f"PRAGMA synchronous = {'OFF' if self.path == MEMORY else 'FULL'}"
                 )
+
+    def copy_jobs(self, folder: str, before: float, limit: int) -> list[JobId]:
+        """Copy ended jobs into the archives of a folder; return them and their steps.
+
+        From any thread, with connections of its own. before: of their end, in Unix seconds.
+        """
+        return archive.copy_jobs(self.path, Path(folder), before, limit)
+
+    def copy_accounts(self, folder: str, before: float, limit: int) -> list[Account]:
+        """Copy the accounting of attempts that ended before; return which. See `copy_jobs`."""
+        return archive.copy_accounts(self.path, Path(folder), before, limit)
+
+    def drop_jobs(self, epoch: int, jobs: Sequence[JobId], limit: int) -> bool:
+        """Remove archived jobs, at most `limit` rows of a table; say whether all is gone."""
+        with explained(self.path), self._as_holder(epoch):
+            return archive.drop_jobs(self._writer, jobs, limit)
+
+    def drop_accounts(self, epoch: int, accounts: Sequence[Account]) -> None:
+        """Remove archived accounting."""
+        with explained(self.path), self._as_holder(epoch):
+            archive.drop_accounts(self._writer, accounts)
 
     def probe(self) -> None:
         """Write something that changes nothing; raise `NotNow` while writing does not work."""

@@ -9,6 +9,8 @@ INSERT INTO accounting (
 SELECT * FROM accounting
  WHERE (job = :job OR job BETWEEN :low AND :high)
    AND (:user IS NULL OR user = :user)
+   AND (:project IS NULL OR project = :project)
+   AND (:partition IS NULL OR partition = :partition)
    AND (:since IS NULL OR ended_at >= :since)
    AND (:until IS NULL OR ended_at < :until)
  ORDER BY ended_at DESC, allocation DESC LIMIT :limit;
@@ -16,6 +18,8 @@ SELECT * FROM accounting
 SELECT * FROM accounting INDEXED BY accounting_by_end
  WHERE ended_at >= coalesce(:since, -1e300) AND ended_at < coalesce(:until, 1e300)
    AND (:user IS NULL OR user = :user)
+   AND (:project IS NULL OR project = :project)
+   AND (:partition IS NULL OR partition = :partition)
  ORDER BY ended_at DESC, allocation DESC LIMIT :limit;
 -- name: load_used
 -- What each user has used in each project, by the hours in which it began and ended.
