@@ -20,10 +20,18 @@ def on_archived(s: State, now: float, event: Archived) -> None:
     kept = {within(n) for n in event.jobs if n not in s.ended or _needed(s, n, event.before)}
     gone = [n for n in event.jobs if n in s.ended and within(n) not in kept]
     for number in gone:
-        s.forget(number)
+        _forget(s, number)
     if gone:
         jobs = sum(not is_step(number) for number in gone)
         s.note(now, "jobs-archived", f"{counted(jobs, 'job')} that ended long ago, {_names(gone)}")
+
+
+def _forget(s: State, number: int) -> None:
+    del s.ended[number]
+    recent = s.recent.get(number)
+    if recent is not None:
+        s.forget_recent(number)
+        s.requests.pop((recent.job.uid, recent.job.request_id), None)
 
 
 def _needed(s: State, number: int, before: float) -> bool:

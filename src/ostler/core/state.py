@@ -347,7 +347,7 @@ class State:
         """Take a job that had ended in again; whoever named it and still waits, waits for it."""
         number = entry.job.id
         self.ended.pop(number, None)
-        self._forget_recent(number)
+        self.forget_recent(number)
         self.add(entry)
         for dependent in self.dependents.get(number, ()):
             waiting = self.jobs[dependent]
@@ -356,25 +356,18 @@ class State:
 
     def remember(self, entry: Entry) -> None:
         """Keep an ended job whole for a while."""
-        self._forget_recent(entry.job.id)
+        self.forget_recent(entry.job.id)
         self.recent[entry.job.id] = entry
         self._recent_weight += entry.weight
         while len(self.recent) > RECENT or (
             self._recent_weight > RECENT_BYTES and len(self.recent) > 1
         ):
             old = self.recent[next(iter(self.recent))].job
-            self._forget_recent(old.id)
+            self.forget_recent(old.id)
             self.requests.pop((old.uid, old.request_id), None)
 
-    def forget(self, number: int) -> None:
-        """Know nothing more of an ended job: it is in an archive."""
-        del self.ended[number]
-        recent = self.recent.get(number)
-        if recent is not None:
-            self._forget_recent(number)
-            self.requests.pop((recent.job.uid, recent.job.request_id), None)
-
-    def _forget_recent(self, number: int) -> None:
+    def forget_recent(self, number: int) -> None:
+        """Keep an ended job whole no longer."""
         old = self.recent.pop(number, None)
         if old is not None:
             self._recent_weight -= old.weight
