@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import pwd
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -28,7 +27,7 @@ from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Counted, Reads
-from ostler.manager.session import WAITING, Client, failure
+from ostler.manager.session import WAITING, Client, failure, user_name
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
 from ostler.model import limits
@@ -91,7 +90,7 @@ class Server:
             link.close("too many connections of this user")
             return
         self._of_user[uid] += 1
-        client = Client(link, Caller(uid, link.peer.gid, _user_name(uid), owner))
+        client = Client(link, Caller(uid, link.peer.gid, user_name(uid), owner))
         self._clients.add(client)
         task = asyncio.get_running_loop().create_task(self._serve(client))
         self._work.add(task)
@@ -392,10 +391,3 @@ def _decode(payload: bytes) -> messages.Request | messages.FromAgent:
     except messages.NO_MESSAGE as error:
         raise UsageError(f"the message makes no sense: {error}") from None
     return message
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

@@ -1,6 +1,7 @@
 """One connection to the manager: who it is, and how much of what it asked is unanswered."""
 
 import asyncio
+import pwd
 from typing import NamedTuple
 
 from ostler.model.caller import Caller
@@ -70,3 +71,11 @@ class Client:
 def failure(number: int, error: OstlerError) -> messages.Failure:
     """Return the message that tells an error in answer to a request."""
     return messages.Failure(number, error.code, error.message, error.expected, error.hint)
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user; the number where there is none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
