@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from ostler.cli.complete import complete
-from ostler.cli.table import COMMANDS, GENERAL
+from ostler.cli.table import COMMANDS
+from ostler.cli.table_options import GENERAL
 from ostler.wire import messages
 from tests.unit.scripted import SILENCE, Answer, Manager, Request, manager, ostler
 from tests.unit.test_cli_commands import ROW
@@ -64,7 +65,7 @@ def offered(state: Path, line: str) -> list[str]:
         ("--state ", ["<folders>"]),
         ("lab k", ["kill"]),
         ("nodes d", ["drain"]),
-        ("config ", ["set", "unset", "effective"]),
+        ("config ", ["apply", "show", "set", "unset", "effective"]),
         ("nonsense ", []),
         ("jobs --wa", ["--watch"]),
         ("jobs --state ", ["held", "pending", "starting", "running", "suspended", "finishing", "done", "success", "failed", "cancelled", "timeout", "memory", "lost", "rejected", "dependency"]),

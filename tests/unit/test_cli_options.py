@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from ostler.cli.click_road import parse
 from ostler.cli.options import Declined, Given, choose, read, settle
-from ostler.cli.table import COMMANDS, Command
+from ostler.cli.table import COMMANDS
+from ostler.cli.table_options import Command
 from ostler.model.errors import UsageError
 
 PLAIN_WORDS = st.sampled_from(["true", "12", "a b", "", "-", "ä", "\udcff", "x=y", "n[1-3]"])

@@ -137,7 +137,8 @@ def any_limits(chance: Random) -> list[Limit]:
         kinds = {"running": 4, "cpus": 9, "cpu_minutes": 90}
         what = {kind: chance.randint(0, most) for kind, most in kinds.items()}
         what = {kind: most for kind, most in what.items() if chance.random() < 0.5}
-        row = Limit(holder, chance.choice(name), chance.choice(["", "main", "p"]), **what)
+        plain = Limit(holder, chance.choice(name), chance.choice(["", "main", "p"]))
+        row = replace(plain, **what)
         rows[row.holder, row.name, row.partition] = row
     return list(rows.values())
 

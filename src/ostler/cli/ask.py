@@ -224,7 +224,15 @@ def job_values(given: Given) -> Values:
     for name in ("tasks", "cpus", "nodes", "gpus", "priority", "retries", "tasks_per_node"):
         if (text := given.text(name)) is not None:
             values[name] = number(f"--{name.replace('_', '-')}", text)
-    for name in ("partition", "project", "name", "distribution", "constraint", "reservation"):
+    for name in (
+        "partition",
+        "project",
+        "work",
+        "name",
+        "distribution",
+        "constraint",
+        "reservation",
+    ):
         if (text := given.text(name)) is not None:
             values[name] = text
     for name in ("output", "error", "input"):

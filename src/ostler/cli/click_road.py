@@ -9,8 +9,8 @@ from ostler import __version__
 from ostler.cli.elsewhere import command_for, option_for
 from ostler.cli.options import Given, Value
 from ostler.cli.output import say
-from ostler.cli.table import ALONE, COMMANDS, GROUPS, Command
-from ostler.cli.table_options import Option
+from ostler.cli.table import ALONE, COMMANDS, GROUPS
+from ostler.cli.table_options import Command, Option
 from ostler.model.errors import UsageError
 
 _NAMES = max(len(name) for name in COMMANDS if not name.startswith("lab "))

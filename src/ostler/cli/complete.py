@@ -8,8 +8,8 @@ import time
 
 from ostler.cli.options import Value
 from ostler.cli.output import cell, rows_of
-from ostler.cli.table import ALONE, COMMANDS, GENERAL, Command
-from ostler.cli.table_options import OPTIONS, Option
+from ostler.cli.table import ALONE, COMMANDS
+from ostler.cli.table_options import GENERAL, OPTIONS, Command, Option
 from ostler.client import place
 from ostler.client.link import Link
 from ostler.model.errors import OstlerError

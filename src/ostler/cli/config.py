@@ -1,6 +1,7 @@
-"""`ostler config`: the machine's attributes."""
+"""`ostler config`: the machine's attributes, and files of all that administrators have set."""
 
 from ostler.cli.ask import link_to
+from ostler.cli.main import slow_road
 from ostler.cli.options import Given
 from ostler.cli.output import Row, cell, json_text, rows_of, say, table
 from ostler.cli.site import administer
@@ -41,3 +42,19 @@ def change(given: Given) -> int:
     key, *rest = given.words
     values = {"value": rest[0] if rest else None}
     return administer(given, [{"verb": "set", "kind": "attribute", "key": [key], "values": values}])
+
+
+def apply(given: Given) -> int:
+    """Make the machine what a file says."""
+    slow_road()  # what a file says is looked at with installed packages
+    from ostler.cli import config_file
+
+    return config_file.apply(given)
+
+
+def show(given: Given) -> int:
+    """Print what is set as such a file."""
+    slow_road()
+    from ostler.cli import config_file
+
+    return config_file.show(given)

@@ -102,7 +102,7 @@ def line(row: Row, *, as_json: bool) -> None:
 def history(given: Given) -> int:
     """Say how one job came to be as it is."""
     link = link_to(given)
-    document = link.call("read", what="history", ref=given.words[0])
+    document = link.call("read", what="history", ref=" ".join(given.words))
     link.close()
     _print(given, document)
     return 0

@@ -10,8 +10,7 @@ from ostler.cli.options import Given, Value
 from ostler.cli.output import Column, json_text, rows_of, say, table
 from ostler.cli.script import with_options
 from ostler.cli.submit import read_script
-from ostler.cli.table import GENERAL, Command
-from ostler.cli.table_options import Option
+from ostler.cli.table_options import GENERAL, Command, Option
 from ostler.client.link import Link
 from ostler.client.spec import new_request_id
 from ostler.client.workflow import After, after_of, make_parts

@@ -46,6 +46,7 @@ def up(given: Given) -> int:
         cpus=number("--cpus", given.text("lab_cpus") or "4"),
         memory=size("--memory", given.text("lab_memory") or "8G"),
         features=_features(given),
+        users=tuple(words(given.text("lab_users") or "ann,bob")),
     )
     lab.up(sizes)
     if given.flag("json"):

@@ -28,6 +28,10 @@ def _main(argv: list[str]) -> int:
         command, before, rest = choose(argv)
     except Declined:
         command, before, rest = None, {}, argv
+    if isinstance(user := before.pop("as", None), str):
+        import posix
+
+        posix.environ[b"OSTLER_AS"] = user.encode()
     if command is None:
         slow_road()
         from ostler.cli.click_road import overview

@@ -4,8 +4,8 @@ It reads what is right and leaves help, and what is wrong, to the road with clic
 `Given` for the same words, which a test holds.
 """
 
-from ostler.cli.table import ALONE, COMMANDS, Command
-from ostler.cli.table_options import Option
+from ostler.cli.table import ALONE, COMMANDS
+from ostler.cli.table_options import Command, Option
 
 Value = str | bool | list[str]
 
@@ -60,6 +60,9 @@ def choose(argv: list[str]) -> tuple[Command | None, dict[str, Value], list[str]
             at += 1
         elif word.startswith("--state="):
             before["state"] = word[8:]
+        elif word == "--as" and at < len(argv):
+            before["as"] = argv[at]
+            at += 1
         elif word in ("--json", "-q", "--quiet"):
             before["json" if word == "--json" else "quiet"] = True
         else:

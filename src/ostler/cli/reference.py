@@ -2,7 +2,8 @@
 
 from ostler.cli.accounts import ACCOUNTING, USAGE
 from ostler.cli.click_road import usage
-from ostler.cli.table import COMMANDS, GROUPS, Command
+from ostler.cli.table import COMMANDS, GROUPS
+from ostler.cli.table_options import Command
 from ostler.model.errors import KINDS, OstlerError
 
 _HEAD = """\

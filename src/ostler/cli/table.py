@@ -3,54 +3,19 @@
 Imports nothing more than the options: everyday commands load it.
 """
 
-from ostler.cli.table_options import OPTIONS
-
-
-class Command:
-    """One command, maybe of two words.
-
-    words: (metavar, at least, at most or None) of the positional arguments; rest: everything from
-    the first positional argument on belongs to the job. main: MODULE:FUNCTION below `ostler.cli`.
-    """
-
-    __slots__ = ("example", "group", "main", "name", "options", "rest", "summary", "words")
-
-    def __init__(
-        self,
-        name: str,
-        group: str,
-        main: str,
-        summary: str,
-        options: str = "",
-        words: tuple[str, int, int | None] = ("", 0, 0),
-        *,
-        example: str,
-        rest: bool = False,
-    ) -> None:
-        self.name = name
-        self.group = group
-        self.main = main
-        self.summary = summary
-        names = options.split()
-        # `jobs --state` means states of jobs; a folder is told by its / (see `options.settle`).
-        names += [o for o in GENERAL if o != "state" or "in_state" not in names]
-        self.options = [OPTIONS[o] for o in names]
-        self.words = words
-        self.example = example
-        self.rest = rest
-
+from ostler.cli.table_options import Command
+from ostler.cli.table_site import SITE
 
 GROUPS = ("Jobs", "The machine", "What happened", "Here", "A lab")
-GENERAL = ["state", "json", "quiet"]
 
 _REQUEST = (
     "partition tasks cpus memory time nodes gpus generic constraint exclusive spread licences "
-    "reservation nodelist exclude name project priority "
+    "reservation nodelist exclude name project work priority "
     "chdir env umask requeue retries retry_on signal tasks_per_node distribution kill_on_bad_exit "
 )
 _HELD = (
     "partition tasks cpus memory time nodes tasks_per_node gpus generic constraint exclusive spread "
-    "licences reservation nodelist exclude name project priority "
+    "licences reservation nodelist exclude name project work priority "
     "immediate idle "
 )
 _WHEN = "array each after not_before hold output error input mail mail_to notify "
@@ -180,40 +145,7 @@ COMMANDS: dict[str, Command] = {
             "contexts", "The machine", "contexts:main",
             "Ask every node which contexts it holds.", "", example="ostler contexts",
         ),
-        Command(
-            "partitions", "The machine", "site:partitions",
-            "List the partitions with their nodes.", "format", example="ostler partitions",
-        ),
-        Command(
-            "partitions create", "The machine", "site:partition",
-            "Make a partition, of NODES that no other names (* is all the rest).", "",
-            ("NAME [NODES] [KEY=VALUE…]", 1, None),
-            example="ostler partitions create batch 'n[01-04]' time-limit=1d",
-        ),
-        Command(
-            "partitions set", "The machine", "site:partition",
-            "Change a partition: its NODES (none takes them away), or what else it has.", "",
-            ("NAME [NODES] [KEY=VALUE…]", 2, None),
-            example="ostler partitions set batch tier=2 policy=fcfs",
-        ),
-        Command(
-            "partitions remove", "The machine", "site:partition",
-            "Remove a partition without jobs, its access rules, and its nodes from it.", "",
-            ("NAME", 1, 1), example="ostler partitions remove batch",
-        ),
-        Command(
-            "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
-            ("KEY VALUE", 2, 2), example="ostler config set max-cpus-per-user 8",
-        ),
-        Command(
-            "config unset", "The machine", "config:change", "Take an attribute's default again.",
-            "", ("KEY", 1, 1), example="ostler config unset max-cpus-per-user",
-        ),
-        Command(
-            "config effective", "The machine", "config:main",
-            "List all attributes with their values, or print what holds for one.", "",
-            ("[KEY]", 0, 1), example="ostler config effective poll-interval",
-        ),
+        *SITE,
         Command(
             "events", "What happened", "events:main", "List what happened, oldest first.",
             "follow since job limit object says subscribe keep", ("[CLASS/TYPE]", 0, 1),
@@ -268,7 +200,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "history", "What happened", "events:history",
-            "Say how one job came to be as it is.", "", _ID, example="ostler history 12",
+            "Say how a job came to be as it is; or a node, a partition, an attribute, ...: [KIND] NAME.",
+            "", ("ID | [KIND] NAME", 1, 5), example="ostler history partition batch",
         ),
         Command(
             "acct", "What happened", "acct:main", "List what ended jobs used.",
@@ -307,7 +240,7 @@ COMMANDS: dict[str, Command] = {
         Command(
             "lab up", "A lab", "lab:up",
             "Start a lab: many nodes and a manager as processes of yours, to learn and to break.",
-            "lab_nodes lab_cpus lab_memory lab_features managers", example="ostler lab up -n 10",
+            "lab_nodes lab_cpus lab_memory lab_features lab_users managers", example="ostler lab up -n 10",
         ),
         Command(
             "lab down", "A lab", "lab:down",

@@ -29,7 +29,7 @@ OPTIONS: dict[str, Option] = {
     o.name: o
     for o in (
         # what a job asks for
-        Option("partition", "-p/--partition", "NAME", "where to run; `main` unless told"),
+        Option("partition", "-p/--partition", "NAME", "where to run; the default one unless told"),
         Option("tasks", "-n/--tasks", "N", "tasks side by side; `run` and `submit` start CMD for each"),
         Option("cpus", "-c/--cpus", "N", "CPUs of each task"),
         Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),
@@ -51,6 +51,7 @@ OPTIONS: dict[str, Option] = {
         Option("name", "-J/--name", "NAME", "name of the job; the command's unless told"),
         Option("renamed", "-J/--name", "NAME", "name of the job"),
         Option("project", "--project", "NAME", "whom to account it to"),
+        Option("work", "--kind", "shell", "somebody types at it, as --pty says too: partitions may keep such work out"),
         Option("priority", "--priority", "N", "0 to 100, higher goes first; 50 unless told"),
         Option("boost", "--boost", "N", "0 to 100, for administrators: moves it up the queue"),
         Option("chdir", "-D/--chdir", "DIR", "working directory; this one unless told"),
@@ -126,10 +127,23 @@ OPTIONS: dict[str, Option] = {
         Option("subscribe", "--subscribe", "NAME", "what was not read yet under this name; what is printed counts as read"),
         Option("unfinished", "--unfinished", "", "only what waits or runs"),
         Option("keep", "--keep", "", "with --subscribe: count nothing as read before `ostler events ack`"),
+        # of administrators
+        Option("only_dry", "--dry-run", "", "only print what would change"),
+        Option("access_user", "--user", "NAME", "about this user"),
+        Option("access_group", "--group", "NAME", "about members of this group of the system"),
+        Option("access_project", "--project", "NAME", "about work of this project"),
+        Option("access_kinds", "--kind", "LIST", "kinds of work that may run: parallel, serial, shell"),
+        Option("access_max_cpus", "--max-cpus", "N", "CPUs in use at a time; none: not said"),
+        Option("access_max_memory", "--max-mem", "SIZE", "memory for each CPU"),
+        Option("access_priority", "--priority", "N", "the highest that may be asked for"),
+        Option("access_time_limit", "-t/--time", "TIME", "the longest that may be asked for"),
+        Option("access_running", "--running", "N", "jobs that run at a time"),
+        Option("access_waiting", "--waiting", "N", "jobs that wait at a time"),
         # of a lab
         Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),
         Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),
         Option("lab_memory", "--memory", "SIZE", "memory of each node; 8G unless told"),
+        Option("lab_users", "--users", "NAMES", "test identities, for `ostler --as NAME`; ann,bob unless told"),
         Option("lab_features", "--features", "NODES=LIST", "features of some nodes: 'n[01-03]=a100,ib'", many=True),
         Option("managers", "-m/--managers", "N", "how many managers; only 1 so far"),
         # of replays
@@ -147,3 +161,39 @@ OPTIONS: dict[str, Option] = {
         Option("quiet", "-q/--quiet", "", "say less; tables without a heading"),
     )
 }  # fmt: skip
+
+GENERAL = ["state", "json", "quiet"]
+
+
+class Command:
+    """One command, maybe of two words.
+
+    words: (metavar, at least, at most or None) of the positional arguments; rest: everything from
+    the first positional argument on belongs to the job. main: MODULE:FUNCTION below `ostler.cli`.
+    """
+
+    __slots__ = ("example", "group", "main", "name", "options", "rest", "summary", "words")
+
+    def __init__(
+        self,
+        name: str,
+        group: str,
+        main: str,
+        summary: str,
+        options: str = "",
+        words: tuple[str, int, int | None] = ("", 0, 0),
+        *,
+        example: str,
+        rest: bool = False,
+    ) -> None:
+        self.name = name
+        self.group = group
+        self.main = main
+        self.summary = summary
+        names = options.split()
+        # `jobs --state` means states of jobs; a folder is told by its / (see `options.settle`).
+        names += [o for o in GENERAL if o != "state" or "in_state" not in names]
+        self.options = [OPTIONS[o] for o in names]
+        self.words = words
+        self.example = example
+        self.rest = rest

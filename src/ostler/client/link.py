@@ -167,7 +167,7 @@ class Dialling:
             self._began += pause
             return pause
         try:
-            return connect(f"{self._state}/sock")
+            return _introduced(connect(f"{self._state}/sock"))
         except OSError as error:
             if isinstance(error, PermissionError):
                 raise self._unreachable(error, kept=True) from None
@@ -209,6 +209,14 @@ class Dialling:
             f"no machine is up at {self._state}",
             hint="start one with `ostler up`, or name another with --state DIR",
         )
+
+
+def _introduced(sock: "_socket.socket") -> "_socket.socket":
+    """Say first who one is, where that is to be one of a lab's test identities."""
+    user = place.identity()
+    if user:
+        sock.send(frame(light.pack({"type": "introduce", "id": 0, "user": user})))
+    return sock
 
 
 class Link:

@@ -45,6 +45,11 @@ def find_state(
     return own
 
 
+def identity() -> str:
+    """Return the test identity of a lab that this process is to be; empty: none."""
+    return decode(posix.environ.get(b"OSTLER_AS", b""))
+
+
 def absolute(name: str) -> str:
     """Return the path from the root, without `//` and `.` but with links and `..` untouched."""
     if not name.startswith("/"):

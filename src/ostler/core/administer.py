@@ -14,6 +14,7 @@ from ostler.model.record import Setting, SiteRow, Transaction
 from ostler.model.site import Site
 from ostler.model.site_changes import REMOVE, Changed, Draft, check_serial, describe
 from ostler.model.site_kinds import ATTRIBUTE, told
+from ostler.schedule.limits import Limits
 from ostler.schedule.words import counted
 
 _json = Encoder(order="deterministic").encode
@@ -72,9 +73,10 @@ def _check_unused(s: State, each: Changed) -> None:
 def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
     """Let this be what administrators have set; a scheduler is told."""
     s.site, s.settings = site, settings
-    s.division = site.division()
+    s.division, s.closed = site.division(), site.closed
     s.rules = rules_of(site, settings)
     s.desk.appoint(site.handlers.values())
+    s.limits = Limits(s.rules)
     s.fitting.clear()
     s.marks.rules = s.changed = True
 

@@ -49,6 +49,7 @@ class Entry:
         "touched",
         "unmet",
         "waiting",
+        "waits_as",
         "wakes_at",
         "weight",
     )
@@ -56,6 +57,7 @@ class Entry:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.weight = job.spec.weight
+        self.waits_as: tuple[str, str, str] | None = None  # where it counts as one that waits
         self.waiting = RangeSet(list(job.spans()))  # could be granted, as far as they go
         # Of arrays that go element by element: for each job that it waits for, the elements that
         # have not succeeded there; and those of its own that would wait if it were not for these.

@@ -16,6 +16,7 @@ from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
 from ostler.model.resources import NodeFacts
 from ostler.model.states import JobState, Result
+from ostler.schedule.limits import Limits
 from ostler.schedule.shares import Ledger, rate
 
 
@@ -27,11 +28,12 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.ended = dict(loaded.ended)
     s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
     s.next_event, s.next_transaction = loaded.next_event, loaded.next_transaction
-    s.site, s.division = loaded.site, loaded.site.division()
+    s.site, s.division, s.closed = loaded.site, loaded.site.division(), loaded.site.closed
     s.rules = rules_of(s.site, s.settings)
     s.desk.appoint(s.site.handlers.values())
     s.desk.load(loaded.errands)
     s.postbox.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
+    s.limits = Limits(s.rules)
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)
     for job in loaded.jobs:

@@ -5,15 +5,16 @@ from typing import Any
 from msgspec.structs import replace
 
 from ostler.core import resize, steps
+from ostler.core.access import check_access, check_limits, most_priority
 from ostler.core.acts import alive
 from ostler.core.claims import check_fits
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Modified
 from ostler.core.moves import settle
-from ostler.core.roles import check_job
+from ostler.core.roles import check_job, may
 from ostler.core.state import State
-from ostler.core.submit import USUAL_PRIORITY, check_priority, respec
+from ostler.core.submit import check_priority, respec
 from ostler.core.view import job_row
 from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
 from ostler.model.ids import element_name, within
@@ -38,6 +39,7 @@ _SPEC_KEYS = frozenset(
 _REQUEST_KEYS = frozenset(
     {"tasks", "cpus", "memory", "gpus", "nodes", "constraint", "licences", "reservation"}
 )
+_LIMITED = frozenset({"project", "time_limit", "tasks", "cpus", "memory", "nodes"})
 _TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,),
     "project": (str,),
@@ -57,12 +59,15 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
         spec = _changed(s, entry, event.changes)
+        if _LIMITED.intersection(event.changes) and not may(s, event.caller, "exceed"):
+            check_access(s, event.caller, spec)
+            check_limits(s, event.caller, spec, jobs=0)
         if spec.within:
             steps.check_fits(s, spec)
         else:
             check_fits(s, spec, entry.job.user)
-        most, boost = max(entry.job.priority, USUAL_PRIORITY), entry.job.spec.boost
-        check_priority(s, spec, event.caller, most, boost)
+        most = max(entry.job.priority, most_priority(s, event.caller, spec))
+        check_priority(s, spec, event.caller, most, entry.job.spec.boost)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return
@@ -86,6 +91,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     settle(s, now, entry, saved=before)
     if before.holds and "nodes" in event.changes:
         resize.follow(s, now, entry, event.caller.user)
+    s.waiting.look(entry)
     s.effects.append(Reply(event.to, {"job": job_row(s, entry)}))
 
 

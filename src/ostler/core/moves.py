@@ -61,6 +61,8 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
         s.save(job)
         if before.started_at is None and job.started_at is not None:
             notices.on_started(s, now, entry)
+    if job.state is not before.state:
+        s.waiting.look(entry)
     if state is not before.state and (job.holds or job.spec.within):
         s.alloc_news.add(within(job.id))
     if state is JobState.DONE:

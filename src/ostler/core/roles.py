@@ -37,9 +37,11 @@ NEEDS: dict[str, Need] = {
     "see": _jobs("see the commands and files of", ADMIN),
     "attach": _jobs("attach to", ADMIN),
     **{verb: _jobs(verb) for verb in ("cancel", "end", "hold", "release", "suspend", "resume")},
-    **{verb: _jobs(verb) for verb in ("requeue", "signal", "modify")},
+    **{verb: _jobs(verb) for verb in ("requeue", "signal", "modify", "detach")},
     "raise": _all(OPERATOR, "give priority beyond what is usual"),
     "boost": _all(OPERATOR, "give a job a boost"),
+    "any project": _all(OPERATOR, "account work to any project"),
+    "exceed": _all(OPERATOR, "let a job exceed its owner's limits"),
     "drain": _all(OPERATOR, "drain nodes"),
     "undrain": _all(OPERATOR, "undrain nodes"),
     "fence": _all(OPERATOR, "fence nodes"),
@@ -84,7 +86,8 @@ def may_see_all(s: State, caller: Caller) -> bool:
 
 def _least(caller: Caller, verb: str, job: Job | None) -> Role:
     need = NEEDS[verb]
-    return need.own if job is None or job.uid == caller.uid else need.others
+    mine = job is None or (job.uid == caller.uid and job.user == caller.user)
+    return need.own if mine else need.others
 
 
 def check(s: State, caller: Caller, verb: str) -> None:

@@ -65,7 +65,7 @@ def _limits(site: Site) -> Iterator[Limit]:
         counted = row.running, row.waiting, row.max_cpus
         if row.holder in _HOLDERS and counted != (None, None, None):
             partition = "" if row.partition == ANYWHERE else row.partition
-            yield Limit(_HOLDERS[row.holder], row.name, partition, *counted)
+            yield Limit(_HOLDERS[row.holder], row.name, partition, *counted, ranked=True)
 
 
 def _reservation(row: Reservation) -> rules.Reservation:

@@ -3,12 +3,39 @@
 from typing import Any
 
 from msgspec import to_builtins
+from msgspec.json import decode
 
 from ostler.core.state import State
 from ostler.model.nodeset import fold
+from ostler.model.site_changes import Changed, describe
 from ostler.model.site_kinds import KINDS
 
 Row = dict[str, Any]
+
+
+def object_of(text: str, s: State) -> tuple[str | None, str] | None:
+    """Return the kind and name of what a text names that is no job; None: a job is meant.
+
+    A name alone may be that of a node, or of any row; of what there is not, jobs have the say.
+    """
+    kind, blank, name = text.partition(" ")
+    if blank:
+        return kind, name
+    if text in s.nodes:
+        return "node", text
+    return None if text[:1].isdigit() else (None, text)
+
+
+def change_row(row: Row) -> Row:
+    """Return a transaction as an event, with what it changed in words."""
+    before, after = (None if row[at] is None else decode(row[at]) for at in ("before", "after"))
+    words = describe(Changed(row["kind"], (row["name"],), before, after))
+    done = {"create": "created", "set": "changed", "remove": "removed"}[row["verb"]]
+    text = f"{row['user']} {done} {row['kind']} {row['name']}" + (f": {words}" if words else "")
+    none = dict.fromkeys(("job", "element", "allocation", "node"))
+    kind = f"{row['kind']}-{done}"
+    told = {"serial": row["serial"], "at": row["at"], "kind": kind, "user": row["user"]}
+    return {**told, **none, "object": row["name"], "before": before, "after": after, "text": text}
 
 
 def partition_rows(s: State) -> list[Row]:

@@ -10,6 +10,7 @@ from ostler.core.entry import Entry
 from ostler.core.marks import Marks
 from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
+from ostler.core.waiting import WaitingJobs
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
@@ -27,6 +28,7 @@ from ostler.model.states import (
     NodeStatus,
     NodeWord,
 )
+from ostler.schedule.limits import Limits
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.rules import Rules, ShareRules
 from ostler.schedule.shares import Ledger, rate
@@ -88,8 +90,8 @@ class State:
     def __init__(self) -> None:
         self.epoch = 0
         self.site = SHIPPED
-        self.division = SHIPPED.division()  # which node is in which partition
-        self.rules = Rules()  # of the scheduler, as the site and the settings have them
+        self.division, self.closed = SHIPPED.division(), SHIPPED.closed
+        self.rules, self.limits = Rules(), Limits(Rules())  # as site and settings have them
         self.nodes: dict[str, NodeEntry] = {}
         self.jobs: dict[int, Entry] = {}  # unfinished
         self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
@@ -97,12 +99,8 @@ class State:
         self.allocations: dict[int, Allocation] = {}  # not released
         self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
         self.steps: dict[int, set[int]] = {}  # job of an `alloc` -> its unfinished steps
-        self.next_step: dict[
-            int, int
-        ] = {}  # unfinished job of an `alloc` -> number of its next one
-        self.alloc_news: set[int] = (
-            set()
-        )  # such jobs to which, or to whose steps, something happened
+        self.next_step: dict[int, int] = {}  # unfinished job of an `alloc` -> number of its next
+        self.alloc_news: set[int] = set()  # such jobs about which, or whose steps, there is news
         self.immediate: set[int] = set()  # jobs that the next planning pass starts, or rejects
         self.attended: set[int] = set()  # unfinished jobs whose clients wait for them
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
@@ -117,14 +115,14 @@ class State:
         self.standings: tuple[Standing, ...] = ()
         self.ranked_until = 0.0  # Unix seconds for which `standings` are good
         self.user_jobs: dict[str, int] = {}
+        self.waiting = WaitingJobs()
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
         # Partitions and shapes of requests that fit there, as long as no node changes.
         self.fitting: set[tuple[object, ...]] = set()
         self.next_job = 1
         self.next_allocation = 1
-        self.next_event = 1
-        self.next_transaction = 1
+        self.next_event = self.next_transaction = 1
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
@@ -307,6 +305,7 @@ class State:
         for number in named:
             self.dependents.setdefault(number, set()).add(job.id)
         self.jobs[job.id] = entry
+        self.waiting.look(entry)
         self.requests[job.uid, job.request_id] = job.id
         self.user_jobs[job.user] = self.user_jobs.get(job.user, 0) + 1
         self.user_weight[job.user] = self.user_weight.get(job.user, 0) + entry.weight
@@ -324,6 +323,7 @@ class State:
         """Move a job that ended out of the way."""
         job = entry.job
         del self.jobs[job.id]
+        self.waiting.look(entry, over=True)
         self.user_jobs[job.user] -= 1
         self.user_weight[job.user] -= entry.weight
         self.ended[job.id] = job.result or ""

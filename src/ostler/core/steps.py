@@ -47,7 +47,7 @@ def placed(s: State, event: Submitted) -> Submitted:
     if holder is None or not holder.job.holds or event.dry:
         return replace(event, spec=replace(spec, within=0))
     job = holder.job
-    if job.uid != event.caller.uid:
+    if (job.uid, job.user) != (event.caller.uid, event.caller.user):
         raise Refused(
             f"allocation {job.id} belongs to {job.user}; {event.caller.user} may not run steps in it",
             hint="unset OSTLER_JOB to run a job of your own",

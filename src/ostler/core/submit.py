@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from ostler.core import roles, steps
+from ostler.core.access import check_access, check_limits, most_priority
+from ostler.core.access import settled as access_settled
 from ostler.core.claims import check_fits, settled
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
@@ -25,11 +27,10 @@ from ostler.model.notify import check_notify
 from ostler.model.patterns import unknown
 from ostler.model.record import Blob
 from ostler.model.resources import Request
+from ostler.model.site import Work
 from ostler.model.states import JobState
 from ostler.model.units import format_size
 from ostler.schedule.words import counted, task_of
-
-USUAL_PRIORITY = 50
 
 
 def on_submitted(s: State, now: float, event: Submitted) -> None:
@@ -101,6 +102,7 @@ def make_job(
 ) -> Job:
     """Return the job of a specification. later: how many others get their ids before it."""
     held = spec.hold and caller.user
+    spec = access_settled(s, caller, spec)
     spec = replace(spec, request=settled(spec.request))
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
@@ -154,20 +156,19 @@ def check_open(s: State) -> None:
 def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside: Beside) -> None:
     """Raise the error that refuses this submission, if there is one."""
     spec = job.spec
-    _check_sizes(spec, blobs)
     check_words(spec)
+    check_access(s, caller, spec)
+    _check_sizes(spec, blobs)
     check_request(spec.request)
     check_ranges(spec)
-    if spec.partition not in s.site.partitions:
-        known = ", ".join(s.site.partitions)
-        raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {known}")
     for dep in spec.after:
         if not (dep.job in s.jobs or dep.job in s.ended or dep.job in beside.specs):
             raise Missing(f"there is no job {dep.job} to wait for", hint="see `ostler jobs --all`")
     check_ties(s, job, beside.specs)
     if broken := broken_dependency(s, job):
         raise Refused(f"it could never start: {broken}")
-    check_priority(s, spec, caller)
+    check_priority(s, spec, caller, most_priority(s, caller, spec))
+    check_limits(s, caller, spec, jobs=beside.count + 1)
     shape = (spec.partition, spec.request.shape)
     if spec.within:
         steps.check_fits(s, spec)
@@ -197,7 +198,7 @@ def _check_room(s: State, user: str, weight: int, beside: Beside) -> None:
 
 
 def check_priority(
-    s: State, spec: JobSpec, caller: Caller, most: int = USUAL_PRIORITY, boost: int = 0
+    s: State, spec: JobSpec, caller: Caller, most: int = limits.USUAL_PRIORITY, boost: int = 0
 ) -> None:
     """Raise `Refused` if somebody wants to go before the others who may not.
 
@@ -324,6 +325,8 @@ def check_ranges(spec: JobSpec) -> None:
         raise UsageError(f"{min(unknown)!r} is no limit of processes", expected=known)
     if not all(-1 <= value < 1 << 63 for value in spec.rlimits.values()):
         raise UsageError("a limit of processes is out of range", expected="-1 or more")
+    if spec.work not in ("", *Work):
+        raise UsageError(f"--kind cannot be {spec.work!r}", expected=", ".join(Work))
     if spec.kind not in ("batch", *ATTENDED):
         raise UsageError(f"{spec.kind!r} is no kind of job", expected="batch, run or alloc")
     if spec.kind == ALLOC and (spec.array or spec.requeue or spec.retries):

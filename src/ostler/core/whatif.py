@@ -51,6 +51,7 @@ def prepare_if(
     else:
         spec = _supposed(JobSpec(argv=(b"true",)), suppose)
         entry = Entry(make_job(s, now, caller, spec, ""))
+        spec = entry.job.spec
     if spec.partition not in s.site.partitions:
         partitions = ", ".join(s.site.partitions)
         raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {partitions}")

@@ -140,6 +140,7 @@ class Manager:
         writer = Writer(asyncio.get_running_loop())
         server.turns = turns = Turns(store, server, writer, epoch, time.time, Recorder(self.state))
         server.errands = Errands(turns.put, self.state, system=self.system)
+        server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
         secret = read_secret(self.state)
         server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)

@@ -61,6 +61,7 @@ class Server:
         self._most = most_connections(SHARE, MOST_OF_ONE_USER)
         self._looking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
         self._work: set[asyncio.Task[None]] = set()
+        self.identities: tuple[str, ...] = ()  # of a lab
         self.turns: Turns
         self.agents: Agents
         self.contexts: Contexts
@@ -90,7 +91,7 @@ class Server:
             link.close("too many connections of this user")
             return
         self._of_user[uid] += 1
-        client = Client(link, Caller(uid, link.peer.gid, user_name(uid), owner))
+        client = Client(link, Caller(uid, link.peer.gid, user_name(uid), owner=owner))
         self._clients.add(client)
         task = asyncio.get_running_loop().create_task(self._serve(client))
         self._work.add(task)
@@ -160,6 +161,8 @@ class Server:
                         expected=f"most: {limits.MAX_QUERY}",
                     )
                 self._later(client, message.id, self._query(client, message))
+            case messages.Introduce():
+                self._introduce(client, message.user)
             case messages.Submit(dry=True):
                 self._later(client, message.id, self._dry(client, message))
             case messages.Follow():
@@ -172,6 +175,16 @@ class Server:
             raise Refused("only the owner of the machine may run an agent for it")
         client.node = hello.node
         self.agents.greet(client.link, hello)
+
+    def _introduce(self, client: Client, user: str) -> None:
+        """Let the owner of a lab be one of its test identities, who is nothing but a user."""
+        if not client.caller.owner or user not in self.identities:
+            known = ", ".join(self.identities) or "none, for it is no lab"
+            raise Refused(
+                f"nobody can be {user[:100]!r} on this machine",
+                expected=f"test identities: {known}",
+            )
+        client.caller = Caller(client.caller.uid, client.caller.gid, user)
 
     # -- requests that change something ----------------------------------------------------
 
@@ -213,7 +226,7 @@ class Server:
                 told = reason[:1000]
                 return Acted(to, caller, verb, parsed, number, failed, told, message.status)
             case messages.Modify(ref=ref, changes=changes):
-                return Modified(to, caller, self._refs([ref])[0], changes)
+                return Modified(to, self.submissions.member(caller), self._refs([ref])[0], changes)
             case messages.Wait(refs=refs, attach=attach):
                 return Awaited(to, caller, self._refs(refs), attach)
             case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):

@@ -1,6 +1,12 @@
 """Submissions from the wire to events; one that was answered before is answered from the database."""
 
+import grp
 import hashlib
+import os
+from contextlib import suppress
+from time import monotonic
+
+from msgspec.structs import replace
 
 from ostler.core.events import Submitted, SubmittedAll
 from ostler.core.workflow import part_id
@@ -14,9 +20,11 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Refused, UsageError
 from ostler.model.ids import Ref, job_name
 from ostler.model.job import JobSpec
+from ostler.model.site import SHIPPED
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
+_GROUPS_GOOD = 60.0  # seconds for which it is remembered who is in which group
 _PART = 10  # characters that the request id of one of several jobs has more
 
 
@@ -31,12 +39,28 @@ class Submissions:
         self._blobs = blobs
         self._reads = reads
         self._system = system
+        self._site, self._by_group = SHIPPED, False  # as it was last seen
+        self._groups: dict[int, tuple[float, tuple[str, ...]]] = {}  # uid -> until when good, names
         # Who asks for the first time, as nearly all do, need not be looked for in the database.
         self._asked = Sketch(store.requests(), turns.machine.state.next_job)
 
+    def member(self, caller: Caller) -> Caller:
+        """Return the caller with the names of their groups, where rules are about some."""
+        site = self._turns.machine.state.site
+        if site is not self._site:
+            self._site, self._by_group = site, site.by_group
+        if not self._by_group:
+            return caller
+        now = monotonic()
+        until, names = self._groups.get(caller.uid, (0.0, ()))
+        if now >= until:
+            names = _group_names(caller)
+            self._groups[caller.uid] = (now + _GROUPS_GOOD, names)
+        return replace(caller, groups=names)
+
     def one(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
         """Return the event, or None if the answer was known; raise what refuses it."""
-        caller = client.caller
+        caller = self.member(client.caller)
         self._check(caller, message.request_id, limits.MAX_NAME)
         if not message.dry and (found := self._forgotten(caller, message.request_id)) is not None:
             client.say(messages.Reply(message.id, {"job": job_name(found)}))
@@ -48,7 +72,7 @@ class Submissions:
 
     def several(self, client: Client, message: messages.SubmitAll, to: int) -> SubmittedAll | None:
         """Return the event, or None if the answer was known; raise what refuses it."""
-        caller = client.caller
+        caller = self.member(client.caller)
         self._check(caller, message.request_id, limits.MAX_NAME - _PART)
         names = [part_id(message.request_id, at) for at in range(len(message.jobs))]
         known = self._turns.machine.state.requests
@@ -117,3 +141,16 @@ class Submissions:
         for digest, data in blobs.items():
             self._blobs.put(digest, data)
         return blobs
+
+
+def _group_names(caller: Caller) -> tuple[str, ...]:
+    """Return the groups that the system knows the user to be in."""
+    try:
+        numbers = os.getgrouplist(caller.user, caller.gid)
+    except (KeyError, OSError):
+        numbers = [caller.gid]
+    found = []
+    for number in numbers:
+        with suppress(KeyError):
+            found.append(grp.getgrgid(number).gr_name)
+    return tuple(found)

@@ -9,4 +9,5 @@ class Caller(Struct, frozen=True):
     uid: int
     gid: int
     user: str
+    groups: tuple[str, ...] = ()  # by name; only where the site has rows for groups
     owner: bool = False  # of the machine, or root: both may do anything

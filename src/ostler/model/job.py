@@ -56,7 +56,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     umask: int = 0o022
     name: str = ""
     project: str = ""
-    partition: str = "main"
+    partition: str = ""  # empty: the one that is the default
     priority: int = 50  # 0 to 100
     boost: int = 0  # 0 to 100, by an administrator
     request: Request = Request()
@@ -83,6 +83,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     stdio: str = ""  # token of a waiting client's descriptors; empty: files, or a relay
     streams: Streams | None = None  # held by a relay on each node; None: files, or `stdio`
     stdin: str = "first"  # which tasks of a `run` read its input: one of `limits.STDIN`
+    work: str = ""  # shell: somebody types at it; empty: as its tasks say
     kind: str = "batch"  # batch; run, alloc: ends when its client is gone
     detach: bool = False  # a `run` that goes on without its client
     mail: tuple[str, ...] = ()  # when its user is mailed: moments of `notify`

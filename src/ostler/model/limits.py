@@ -27,6 +27,7 @@ MAX_NESTED = 20  # parentheses and ! in one another there
 MAX_GROUPS = 16  # counted groups of nodes there
 MAX_CHANGES = 10_000  # rows of the site in one request
 MAX_TEXT = 4_096  # characters of an attribute that is text
+USUAL_PRIORITY = 50  # of a job that says none
 MAX_RETRIES = 1_000
 MAX_REFS = 2_000  # jobs named in one request
 MAX_REF = 100_000  # characters of one such name, which may list elements

@@ -183,6 +183,16 @@ class Site(Struct, frozen=True):
         return {key if isinstance(key, tuple) else (key,): row for key, row in held.items()}
 
     @property
+    def by_group(self) -> bool:
+        """Say whether any rule is about a group of the system."""
+        return any(row.holder is Holder.GROUP for row in self.access.values())
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Return the partitions into which some are let, so that all others are kept out."""
+        return frozenset(row.partition for row in self.access.values() if row.allow)
+
+    @property
     def active(self) -> Configuration:
         """Return the configuration that is in force."""
         return next(c for c in self.configurations.values() if c.active)

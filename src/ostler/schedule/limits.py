@@ -2,13 +2,15 @@
 
 Of the limits that count the same (all of the machine, or one partition) the one with a holder's
 name goes before the one for each holder. A user's own stands in for the one for each project, not
-for the one of the project that it is in. All that are found hold together.
+for the one of the project that it is in. All that are found hold together. Ranked ones, which
+administrators set, stand in for each other, see `rules.Limit`.
 """
 
 from collections.abc import Iterable
 from math import ceil, inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.rules import Holder, Limit, Rules
@@ -17,6 +19,7 @@ from ostler.schedule.snapshot import Wait
 Bucket = tuple[Holder, str, str]  # whose, and in which partition; empty: on the whole machine
 Key = tuple[tuple[Bucket, Limit], ...]  # what limits a job; empty: nothing
 MINUTE = 60
+_COLUMNS = ("running", "waiting", "cpus", "cpu_minutes")
 
 
 class Claim(Struct, frozen=True):
@@ -81,7 +84,8 @@ class Limits:
     """The limits of the machine, looked up."""
 
     def __init__(self, rules: Rules) -> None:
-        self._rows = {(row.holder, row.name, row.partition): row for row in rules.limits}
+        self._rows = {_of(row): row for row in rules.limits if not row.ranked}
+        self._ranked = {_of(row): row for row in rules.limits if row.ranked}
         if rules.max_cpus_per_user:
             each = (Holder.USER, "", "")
             row = self._rows.get(each, Limit(Holder.USER))
@@ -89,7 +93,8 @@ class Limits:
             self._rows[each] = Limit(
                 row.holder, "", "", row.running, row.waiting, min(most), row.cpu_minutes
             )
-        self._kinds = {(row.holder, row.partition) for row in self._rows.values()}
+        known = (*self._rows.values(), *self._ranked.values())
+        self._kinds = {(row.holder, row.partition) for row in known}
         self._keys: dict[tuple[str, str, str], Key] = {}
 
     def key(self, user: str, project: str, partition: str) -> Key:
@@ -97,7 +102,7 @@ class Limits:
         who = user, project, partition
         found = self._keys.get(who)
         if found is None:
-            found = self._keys[who] = tuple(self._find(*who)) if self._rows else ()
+            found = self._keys[who] = tuple(self._find(*who)) if self._kinds else ()
         return found
 
     def buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
@@ -124,6 +129,27 @@ class Limits:
             row = self._rows.get((Holder.PARTITION, "", scope))
             if row is not None:
                 yield (Holder.PARTITION, "", scope), row
+            yield from self._find_ranked(user, project, scope) if self._ranked else ()
+
+    def _find_ranked(self, user: str, project: str, scope: str) -> Iterable[tuple[Bucket, Limit]]:
+        said: set[str] = set()
+        for holder, name, row_name in (
+            (Holder.USER, user, user),
+            (Holder.PROJECT, project, project),
+            (Holder.USER, user, ""),
+        ):
+            row = self._ranked.get((holder, row_name, scope)) if name else None
+            if row is None:
+                continue
+            row = replace(row, **dict.fromkeys(said))
+            mine = {column for column in _COLUMNS if getattr(row, column) is not None}
+            said |= mine
+            if mine:
+                yield (holder, name, scope), row
+
+
+def _of(row: Limit) -> Bucket:
+    return row.holder, row.name, row.partition
 
 
 class _Count(Struct):

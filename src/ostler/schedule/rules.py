@@ -67,6 +67,9 @@ class Limit(Struct, frozen=True, omit_defaults=True):
     waiting: int | None = None  # jobs
     cpus: int | None = None  # in use; suspended allocations have none
     cpu_minutes: int | None = None  # that running allocations may still use up to their limits
+    # Of ranked ones in one place the user's comes first, then the project's, then the one for each
+    # user; each of them counts for what those before it leave open.
+    ranked: bool = False
 
 
 class Reservation(Struct, frozen=True, omit_defaults=True):

@@ -1,7 +1,7 @@
 """A lab: many agents and a manager as local processes of one user, to learn, test and break things.
 
     LAB/                0700
-      lab.json          {"nodes", "cpus", "memory", "features"}
+      lab.json          {"nodes", "cpus", "memory", "features", "users"}
       manager/          a state folder with a manager; OSTLER_STATE of whoever uses the lab
         agents/n01      link to n01's agent.sock, for `run`; n01.streams: to its relays
         lines/n01       link to n01's line, at which the manager looks at it from outside
@@ -39,6 +39,7 @@ class Sizes(Struct, frozen=True):
     cpus: int = 4
     memory: int = 8 << 30
     features: dict[str, list[str]] = {}
+    users: tuple[str, ...] = ("ann", "bob")  # test identities, whose tasks run as the lab's owner
 
 
 class Lab:
@@ -77,7 +78,8 @@ class Lab:
                 f"this lab has no {name!r}", expected=f"{nodes[0]} to {nodes[-1]}, or manager"
             )
         if name == MANAGER:
-            told = {"daemons": [MANAGER], "heartbeat": HEARTBEAT, "lease": LEASE}
+            told: dict[str, object] = {"daemons": [MANAGER], "identities": self.sizes.users}
+            told |= {"heartbeat": HEARTBEAT, "lease": LEASE}
             return Member(name, self.state, told)
         sizes = self.sizes
         told = {"daemons": ["agent"], "node": name, "cpus": sizes.cpus, "memory": sizes.memory}

@@ -191,6 +191,13 @@ class Administer(Struct, tag="administer", omit_defaults=True):
     serial: int | None = None
 
 
+class Introduce(Struct, tag="introduce", omit_defaults=True):
+    """First on a connection to a lab: be this one of its test identities. No reply but a refusal."""
+
+    id: int
+    user: str
+
+
 class Shutdown(Struct, tag="shutdown", omit_defaults=True):
     """Prepare to stop. how: refuse, wait, kill, leave. Reply when nothing stands in the way."""
 
@@ -306,6 +313,7 @@ Request = (
     | Subscribe
     | NodeWordSet
     | Administer
+    | Introduce
     | Shutdown
 )
 FromAgent = AgentHello | Heartbeat | Report | ContextsHeld

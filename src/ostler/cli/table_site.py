@@ -1,0 +1,119 @@
+"""The commands of administrators, for `table`: what the machine is divided into, and who may use it.
+
+Imports nothing more than the options: everyday commands load it.
+"""
+
+from ostler.cli.table_options import Command
+
+_WHO = "access_user access_group access_project "
+_RULE = (
+    f"{_WHO}access_kinds access_max_cpus access_max_memory access_priority access_time_limit "
+    "access_running access_waiting"
+)
+
+SITE: tuple[Command, ...] = (
+    Command(
+        "partitions", "The machine", "site:partitions",
+        "List the partitions with their nodes.", "format", example="ostler partitions",
+    ),
+    Command(
+        "partitions create", "The machine", "site:partition",
+        "Make a partition, of NODES that no other names (* is all the rest).", "",
+        ("NAME [NODES] [KEY=VALUE…]", 1, None),
+        example="ostler partitions create batch 'n[01-04]' time-limit=1d",
+    ),
+    Command(
+        "partitions set", "The machine", "site:partition",
+        "Change a partition: its NODES (none takes them away), or what else it has.", "",
+        ("NAME [NODES] [KEY=VALUE…]", 2, None),
+        example="ostler partitions set batch tier=2 policy=fcfs",
+    ),
+    Command(
+        "partitions remove", "The machine", "site:partition",
+        "Remove a partition without jobs, its access rules, and its nodes from it.", "",
+        ("NAME", 1, 1), example="ostler partitions remove batch",
+    ),
+    Command(
+        "access", "The machine", "access:main",
+        "List the rules on who may do what in which partition.", "format",
+        example="ostler access",
+    ),
+    Command(
+        "access allow", "The machine", "access:change",
+        "Let somebody use a partition, which is closed to all others then; for all: kinds of work.",
+        _RULE, ("PARTITION", 1, 1), example="ostler access allow batch --user ann",
+    ),
+    Command(
+        "access deny", "The machine", "access:change",
+        "Keep somebody out of a partition.", _WHO, ("PARTITION", 1, 1),
+        example="ostler access deny batch --project thesis",
+    ),
+    Command(
+        "access set", "The machine", "access:change",
+        "Limit what somebody may have in a partition; * is all of them, none takes a limit away.",
+        _RULE, ("PARTITION", 1, 1),
+        example="ostler access set batch --user ann --max-cpus 8 --max-mem 4G --priority 60",
+    ),
+    Command(
+        "access remove", "The machine", "access:change",
+        "Remove the rule about somebody in a partition.", _WHO, ("PARTITION", 1, 1),
+        example="ostler access remove batch --user ann",
+    ),
+    Command(
+        "users", "The machine", "access:main",
+        "List the users of whom more is known than their name.", "format",
+        example="ostler users",
+    ),
+    Command(
+        "users set", "The machine", "access:row",
+        "Give a user a role (user, operator, admin), projects and shares in them.", "",
+        ("NAME KEY=VALUE…", 2, None), example="ostler users set ann role=operator projects=phys",
+    ),
+    Command(
+        "users remove", "The machine", "access:row",
+        "Let a user be like any other.", "", ("NAME", 1, 1), example="ostler users remove ann",
+    ),
+    Command(
+        "projects", "The machine", "access:main",
+        "List the projects.", "format", example="ostler projects",
+    ),
+    Command(
+        "projects create", "The machine", "access:row",
+        "Make a project; work is accounted to known ones only from the first on.", "",
+        ("NAME [KEY=VALUE…]", 1, None),
+        example="ostler projects create phys shares=3 description='what falls'",
+    ),
+    Command(
+        "projects set", "The machine", "access:row",
+        "Change a project: parent, shares, description.", "", ("NAME KEY=VALUE…", 2, None),
+        example="ostler projects set phys shares=5",
+    ),
+    Command(
+        "projects remove", "The machine", "access:row",
+        "Remove a project that no user and no other project names.", "", ("NAME", 1, 1),
+        example="ostler projects remove phys",
+    ),
+    Command(
+        "config apply", "The machine", "config:apply",
+        "Make the machine what a TOML file says; print what differs. All of it, or nothing.",
+        "only_dry", ("FILE", 1, 1), example="ostler config apply site.toml --dry-run",
+    ),
+    Command(
+        "config show", "The machine", "config:show",
+        "Print what administrators have set, as a file for `config apply`.", "",
+        example="ostler config show > site.toml",
+    ),
+    Command(
+        "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
+        ("KEY VALUE", 2, 2), example="ostler config set max-cpus-per-user 8",
+    ),
+    Command(
+        "config unset", "The machine", "config:change", "Take an attribute's default again.",
+        "", ("KEY", 1, 1), example="ostler config unset max-cpus-per-user",
+    ),
+    Command(
+        "config effective", "The machine", "config:main",
+        "List all attributes with their values, or print what holds for one.", "",
+        ("[KEY]", 0, 1), example="ostler config effective poll-interval",
+    ),
+)  # fmt: skip
