@@ -133,8 +133,8 @@ class Wanted:
                 here = [*header, *_keys(text.partition("=")[0])]
             else:
                 continue
-            depth = len(here)
-            if here == path[:depth] and depth > best_depth:
+            depth = min(len(here), len(path))  # also of a table inside the one that is meant
+            if here[:depth] == path[:depth] and depth > best_depth:
                 best, best_depth = number, depth
         return best
 
