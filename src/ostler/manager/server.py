@@ -27,7 +27,7 @@ from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Counted, Reads
-from ostler.manager.session import WAITING, Client, failure, user_name
+from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
 from ostler.model import limits
@@ -162,7 +162,7 @@ class Server:
                     )
                 self._later(client, message.id, self._query(client, message))
             case messages.Introduce():
-                self._introduce(client, message.user)
+                client.caller = introduced(client.caller, message.user, self.identities)
             case messages.Submit(dry=True):
                 self._later(client, message.id, self._dry(client, message))
             case messages.Follow():
@@ -175,16 +175,6 @@ class Server:
             raise Refused("only the owner of the machine may run an agent for it")
         client.node = hello.node
         self.agents.greet(client.link, hello)
-
-    def _introduce(self, client: Client, user: str) -> None:
-        """Let the owner of a lab be one of its test identities, who is nothing but a user."""
-        if not client.caller.owner or user not in self.identities:
-            known = ", ".join(self.identities) or "none, for it is no lab"
-            raise Refused(
-                f"nobody can be {user[:100]!r} on this machine",
-                expected=f"test identities: {known}",
-            )
-        client.caller = Caller(client.caller.uid, client.caller.gid, user)
 
     # -- requests that change something ----------------------------------------------------
 

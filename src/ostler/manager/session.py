@@ -79,3 +79,13 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def introduced(caller: Caller, user: str, identities: tuple[str, ...]) -> Caller:
+    """Return the test identity that the owner of a lab wants to be: nothing but a user."""
+    if not caller.owner or user not in identities:
+        known = ", ".join(identities) or "none, for it is no lab"
+        raise Refused(
+            f"nobody can be {user[:100]!r} on this machine", expected=f"test identities: {known}"
+        )
+    return Caller(caller.uid, caller.gid, user)
