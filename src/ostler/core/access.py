@@ -187,7 +187,8 @@ def check_limits(s: State, caller: Caller, spec: JobSpec, *, jobs: int = 1) -> N
             expected=f"{_in(spec)}: {format_duration(longest)} at most",
         )
     for bucket, limit in s.limits.key(caller.user, spec.project, spec.partition):
-        _check_counted(s, bucket, limit, cpus, jobs)
+        if limit.ranked:  # else it is an attribute, which `claims` looks at
+            _check_counted(s, bucket, limit, cpus, jobs)
 
 
 def _check_counted(s: State, bucket: Bucket, limit: Limit, cpus: int, jobs: int) -> None:
