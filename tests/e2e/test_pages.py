@@ -278,6 +278,14 @@ def test_streams_go_where_their_page_says(state: Path) -> None:
     assert lines[6:] == ["begun", "done"]
 
 
+def test_the_page_for_administrators_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/administer.md")
+    told = type_all(f"ostler up -q --cpus 4\n{script}\nostler down -q", state)
+    difference = "+ partition night: time_limit 4h, policy conservative\n"
+    assert f"{difference}{difference}nothing differs\n" in told
+    assert "root created access batch user ann: allow true" in told
+
+
 def test_the_page_on_who_goes_first_can_be_typed_as_it_stands(state: Path) -> None:
     script = commands("docs/howto/order.md")
     told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from ostler.client.link import Link
 from ostler.client.spec import make_spec, new_request_id
 from ostler.model.errors import OstlerError
-from ostler.model.site_changes import attribute
+from ostler.model.site_changes import Change, attribute
 from ostler.wire.address import dial
 from ostler.wire.frames import Splitter, frame
 from ostler.wire.pack import pack, unpack
@@ -284,3 +284,47 @@ def test_handlers_are_nobody_and_users_are_told_by_a_process_of_their_own(system
     assert f"no webhook tells of it: {why}" in [row["text"] for row in events]
     with pytest.raises(OstlerError, match="may not post events of class 'node'"):
         ask(system, NOBODY, "post", kind="node/status", text="gone")
+
+
+def test_each_verb_needs_its_role_by_the_uid_that_asks(system: Host) -> None:
+    """R-RMS-12 and the table of roles, through real uids: `daemon` first a user, then an operator."""
+    ident = submit(system, NOBODY, b"/bin/true", hold=True, output=b"/dev/null")
+
+    def acted(verb: str) -> str:
+        return str(ask(system, OTHER, "act", verb=verb, refs=[ident], signal=1)["jobs"][0])
+
+    def administer(user: pwd.struct_passwd, *changes: Change) -> None:
+        told = [asdict(change) for change in changes]
+        if user.pw_uid:
+            ask(system, user, "administer", changes=told)
+        else:
+            root = Link(str(system.state))
+            root.call("administer", changes=told)
+            root.close()
+
+    role = Change("set", "user", ("daemon",), {"role": "operator"})
+    closed = Change("set", "access", ("main", "user", "daemon"), {"allow": True})
+    for verb in ("cancel", "end", "hold", "release", "suspend", "resume", "requeue", "signal"):
+        assert "belongs to nobody; daemon may not" in acted(verb)
+    with pytest.raises(OstlerError, match="may not modify it"):
+        ask(system, OTHER, "modify", ref=ident, changes={"priority": 1})
+    with pytest.raises(OstlerError, match="daemon may not change users; an administrator may"):
+        administer(OTHER, role)
+    administer(pwd.getpwuid(0), role, closed)
+    try:
+        with pytest.raises(OstlerError, match="refused: nobody may not use partition main"):
+            submit(system, NOBODY, b"/bin/true")
+        members = Change("set", "access", ("main", "group", "nogroup"), {"allow": True})
+        administer(pwd.getpwuid(0), members)
+        submit(system, NOBODY, b"/bin/true", output=b"/dev/null")
+        administer(pwd.getpwuid(0), Change("remove", "access", members.key))
+        with pytest.raises(OstlerError, match="daemon may not change users"):
+            administer(OTHER, role)
+        ask(system, OTHER, "modify", ref=ident, changes={"priority": 60})
+        assert "'ok': True" in acted("cancel")
+    finally:
+        administer(
+            pwd.getpwuid(0),
+            Change("remove", "user", role.key),
+            Change("remove", "access", closed.key),
+        )

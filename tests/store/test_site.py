@@ -53,7 +53,7 @@ def test_a_row_is_written_loaded_and_removed(held: Held, kind: str) -> None:
     key = KEYS.get(kind, (getattr(row, "name", ""),))
     writes: list[Write] = [
         SiteRow(kind, key, row),
-        Transaction(1, 1.0, "root", "create", kind, " ".join(key), None, "{}"),
+        Transaction(1, 1.0, "root", "create", kind, " ".join(key), None, "{}", 1),
     ]
     held.store.commit(writes, held.epoch)
     loaded = held.store.load()

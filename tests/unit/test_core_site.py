@@ -66,11 +66,11 @@ def test_a_change_is_written_with_who_before_and_after() -> None:
     box = Box()
     box.change(create("partition", "batch", time_limit="1d"), attribute("max-age", "2d"))
     box.change(put("partition", "batch", **{"time-limit": "2h", "tier": "3"}))
-    told = [(t.serial, t.user, t.verb, t.kind, t.name) for t in transactions(box)]
+    told = [(t.serial, t.request, t.user, t.verb, t.kind, t.name) for t in transactions(box)]
     assert told == [
-        (1, "root", "create", "partition", "batch"),
-        (2, "root", "create", "attribute", "max-age"),
-        (3, "root", "set", "partition", "batch"),
+        (1, 1, "root", "create", "partition", "batch"),
+        (2, 1, "root", "create", "attribute", "max-age"),
+        (3, 3, "root", "set", "partition", "batch"),
     ]
     last = transactions(box)[-1]
     before, after = loads(last.before or ""), loads(last.after or "")

@@ -34,8 +34,9 @@ def on_administered(s: State, now: float, event: Administered) -> None:
         s.effects.append(Fail(event.to, error))
         return
     if changed and not event.dry:
+        first = s.next_transaction
         for each in changed:
-            _save(s, now, event.caller.user, each)
+            _save(s, now, event.caller.user, each, first)
         take_site(s, draft.site, draft.settings)
         for each in changed:
             _tell(s, now, event.caller.user, each)
@@ -94,8 +95,11 @@ def move_nodes(s: State, now: float) -> None:
         s.note(now, "node-partition", text, node=name)
 
 
-def _save(s: State, now: float, user: str, each: Changed) -> None:
-    """Write the row and, beside it, who changed it, before and after."""
+def _save(s: State, now: float, user: str, each: Changed, first: int) -> None:
+    """Write the row and, beside it, who changed it, before and after.
+
+    first: serial of the first row of the request.
+    """
     if each.kind == ATTRIBUTE:
         value = None if each.after is None else str(each.after["value"])
         s.save(Setting(each.key[0], value, user, now))
@@ -107,7 +111,7 @@ def _save(s: State, now: float, user: str, each: Changed) -> None:
     serial = s.next_transaction
     s.next_transaction += 1
     name = " ".join(word for word in each.key if word)
-    s.save(Transaction(serial, now, user, each.verb, each.kind, name, before, after))
+    s.save(Transaction(serial, now, user, each.verb, each.kind, name, before, after, first))
 
 
 def _tell(s: State, now: float, user: str, each: Changed) -> None:

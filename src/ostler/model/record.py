@@ -108,6 +108,7 @@ class Transaction(Struct, frozen=True):
     name: str
     before: str | None
     after: str | None
+    request: int  # serial of the first row that was changed by the same request
 
 
 class Blob(Struct, frozen=True):

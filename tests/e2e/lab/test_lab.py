@@ -93,6 +93,30 @@ def test_an_allocation_that_is_held_grows_and_shrinks_and_its_command_is_told(th
     assert f"job {ident} was resized: it was given " in told
 
 
+def test_users_of_a_lab_are_held_to_the_rules(three: InLab) -> None:
+    """R-RMS-12, 13, 17: in a partition of its own."""
+    words = ("submit", "-q", "-o", "/dev/null", "-p", "own", "--", "true")
+    three.ostler("partitions", "create", "own", "n03")
+    three.ostler("access", "allow", "own", "--user", "ann", "--max-cpus", "2")
+    ident = three.ostler("--as", "ann", *words).stdout.strip()
+    three.ostler("wait", ident)
+    for who, more, status, why in (
+        ("bob", (), 3, "bob may not use partition own (open to bob: main)"),
+        ("ann", ("-n", "3"), 3, "user ann in partition own may hold 2; ask for 2 or fewer"),
+        ("eve", (), 3, "nobody can be 'eve' on this machine (test identities: ann, bob)"),
+    ):
+        done = three.ostler("--as", who, "submit", *more, *words[1:], check=False)
+        assert (done.returncode, why in done.stderr) == (status, True), done.stderr
+    denied = three.ostler("--as", "ann", "config", "set", "max-age", "1d", check=False)
+    assert denied.returncode == 3
+    assert '"user": "ann"' in three.ostler("jobs", "--user", "ann", "--all", "--json").stdout
+    three.ostler("access", "allow", "own", "--kind", "parallel")
+    shell = three.ostler("run", "-p", "own", "--kind", "shell", "--", "true", check=False)
+    assert shell.returncode == 3
+    three.ostler("run", "-p", "own", "-n", "4", "--", "true")
+    three.ostler("partitions", "remove", "own")
+
+
 def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
     script = "echo $OSTLER_NODE $OSTLER_RANK"
     done = three.ostler("run", "-n", "5", "--tasks-per-node", "2", "sh", "-c", script)

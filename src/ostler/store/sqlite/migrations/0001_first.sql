@@ -375,7 +375,8 @@ CREATE TABLE transactions (
   kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler or attribute
   name TEXT NOT NULL, -- which row; of access: partition, class, name
   before TEXT, -- JSON: what it had; NULL: there was none
-  after TEXT -- JSON: what it has; NULL: it is gone
+  after TEXT, -- JSON: what it has; NULL: it is gone
+  request INTEGER NOT NULL -- serial of the first row that was changed by the same request
 ) STRICT;
 
 CREATE INDEX transactions_of_object ON transactions (name, kind);

@@ -1,6 +1,6 @@
 -- name: add_transaction
-INSERT INTO transactions (serial, at, user, verb, kind, name, before, after)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+INSERT INTO transactions (serial, at, user, verb, kind, name, before, after, request)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: next_transaction
 SELECT coalesce(max(serial), 0) + 1 FROM transactions;
 -- name: transactions_of_object
