@@ -38,7 +38,7 @@ FULL = site_of(
         Project("phys", shares=3, description='what "falls"'),
         User("ann", "operator", ("phys",)),
         Reservation("r", "n[1-3]", 1.5, 60, ("ann",), days=(0, 6)),
-        Handler("h", "node-status", "/bin/true 'a b'"),
+        Handler("h", event="node/status", command="/bin/true 'a b'"),
     ]
 )
 SETTINGS = {"max-age": "172800", "licences": "cad:3"}
