@@ -292,3 +292,18 @@ def test_the_page_on_who_goes_first_can_be_typed_as_it_stands(state: Path) -> No
     assert "job 2 asks for the same and is ahead of it" in told
     assert "job 3 asks for the same and is ahead of it" in told.partition("3: boost 10\n")[2]
     assert "created partition night: policy fcfs\n" in told
+
+
+def test_the_page_on_maintenance_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/maintenance.md")
+    told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)
+    assert "2: success: it succeeded\n" in told
+    assert "nodes that would do are reserved (disks), or will be before it ends" in told
+    assert "days once -> sat,sun" in told or "changed reservation disks" in told
+    assert "3: success: it succeeded\n" in told
+
+
+def test_the_page_on_giving_way_and_turns_can_be_typed_as_it_stands(state: Path) -> None:
+    script = commands("docs/howto/share-in-turns.md")
+    told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)
+    assert "it gave way to job 2 and goes on by itself" in told

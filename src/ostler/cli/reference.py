@@ -46,6 +46,9 @@ _JOB = (
     "tasks cpus memory gpus nodes constraint exclusive licences reservation time_limit_seconds array array_cap elements after held_by "
     "not_before submitted_at started_at ended_at requeues"
 )
+_RESERVATION = (
+    "name nodes start duration users projects days until utc_offset is_open begins_at ends_at"
+)
 _NODE = (
     "name partition status word word_by word_at word_reason since unknown_since gone restless "
     "unusable boot_id cpus "
@@ -90,6 +93,8 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "nodes drain": ("nodes", _NODE),
     "partitions": ("partitions", _PARTITION),
     "partitions create": ("changes", _CHANGE),
+    "reservations": ("reservations", _RESERVATION),
+    "reservations create": ("changes", _CHANGE),
     "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),

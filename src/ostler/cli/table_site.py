@@ -34,6 +34,27 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler partitions remove batch",
     ),
     Command(
+        "reservations", "The machine", "reservations:listing",
+        "List the reservations, each with the time that is or comes next.", "format",
+        example="ostler reservations",
+    ),
+    Command(
+        "reservations create", "The machine", "reservations:change",
+        "Keep NODES (partition:NAME: all it has) for users and projects; for none: maintenance.",
+        "", ("NAME NODES duration=TIME [KEY=VALUE…]", 2, None),
+        example="ostler reservations create disks 'n[01-04]' start=22:00 duration=4h days=sat",
+    ),
+    Command(
+        "reservations set", "The machine", "reservations:change",
+        "Change a reservation: its NODES, or what else it has.", "",
+        ("NAME [NODES] [KEY=VALUE…]", 2, None),
+        example="ostler reservations set disks duration=6h users=ann,bob",
+    ),
+    Command(
+        "reservations remove", "The machine", "reservations:change",
+        "Remove a reservation.", "", ("NAME", 1, 1), example="ostler reservations remove disks",
+    ),
+    Command(
         "access", "The machine", "access:main",
         "List the rules on who may do what in which partition.", "format",
         example="ostler access",

@@ -75,7 +75,7 @@ def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
     """Let this be what administrators have set; a scheduler is told."""
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
-    s.rules = rules_of(site, settings)
+    s.rules = rules_of(site, settings, s.rules.utc_offset)
     s.desk.appoint(site.handlers.values())
     s.limits = Limits(s.rules)
     s.fitting.clear()

@@ -20,7 +20,7 @@ from ostler.schedule.limits import Limits
 from ostler.schedule.shares import Ledger, rate
 
 
-def load(loaded: Loaded, epoch: int, now: float) -> State:
+def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0) -> State:
     """Return the state that the rows describe; no agent is connected yet."""
     s = State()
     s.epoch = epoch
@@ -29,7 +29,7 @@ def load(loaded: Loaded, epoch: int, now: float) -> State:
     s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
     s.next_event, s.next_transaction = loaded.next_event, loaded.next_transaction
     s.site, s.division, s.closed = loaded.site, loaded.site.division(), loaded.site.closed
-    s.rules = rules_of(s.site, s.settings)
+    s.rules = rules_of(s.site, s.settings, utc_offset)
     s.desk.appoint(s.site.handlers.values())
     s.desk.load(loaded.errands)
     s.postbox.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}

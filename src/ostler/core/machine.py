@@ -8,6 +8,8 @@ loads it anew.
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostler.core import (
     acts,
     administer,
@@ -67,8 +69,9 @@ STOP_SECONDS = 60.0  # in which whoever was told that all has stopped ends the m
 class Machine:
     """The truth about nodes, jobs and allocations, and the rules by which it changes."""
 
-    def __init__(self, loaded: Loaded, *, epoch: int, now: float) -> None:
-        self.state = load(loaded, epoch, now)
+    def __init__(self, loaded: Loaded, *, epoch: int, now: float, utc_offset: int = 0) -> None:
+        """Take the state from the database. utc_offset: of the manager's host, seconds east."""
+        self.state = load(loaded, epoch, now, utc_offset)
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Apply one event and return what is to be done. now: Unix seconds."""
@@ -177,7 +180,10 @@ def _answer_stop(s: State, now: float) -> None:
     s.stop_waiters.clear()
 
 
-def _on_tick(s: State, now: float) -> None:
+def _on_tick(s: State, now: float, event: Tick) -> None:
+    if event.utc_offset not in (None, s.rules.utc_offset):  # summer time has begun, or ended
+        s.rules = replace(s.rules, utc_offset=event.utc_offset or 0)
+        s.marks.rules = s.changed = True
     if s.stopping and not s.stop_waiters and now >= s.stop_answered_at + STOP_SECONDS:
         s.stopping = ""
         s.changed = True
@@ -230,5 +236,5 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     Planned: lambda s, now, event: planning.on_planned(s, now, event.plan, event.by),
     PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),
     Archived: archive.on_archived,
-    Tick: lambda s, now, _: _on_tick(s, now),
+    Tick: _on_tick,
 }

@@ -24,8 +24,11 @@ from ostler.schedule.rules import (
 _HOLDERS = {Class.USER: Holder.USER, Class.PROJECT: Holder.PROJECT, Class.DEFAULT: Holder.USER}
 
 
-def rules_of(site: Site, changed: Mapping[str, str]) -> Rules:
-    """Return the rules in force. changed: attributes that are not as shipped. Raises `UsageError`."""
+def rules_of(site: Site, changed: Mapping[str, str], utc_offset: int = 0) -> Rules:
+    """Return the rules in force. Raises `UsageError`.
+
+    changed: attributes that are not as shipped. utc_offset: of this host now, in seconds east.
+    """
     settings = {key: str(known.default) for key, known in ATTRIBUTES.items()} | dict(changed)
     default = PartitionRules(parse_policy(settings["scheduler-policy"]).name)
     each = {name: _partition(default, row) for name, row in site.partitions.items()}
@@ -42,6 +45,7 @@ def rules_of(site: Site, changed: Mapping[str, str]) -> Rules:
             tuple(_members(site)),
             half_life=float(settings["share-half-life"]),
         ),
+        utc_offset=utc_offset,
     )
 
 

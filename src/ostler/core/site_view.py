@@ -9,6 +9,7 @@ from ostler.core.state import State
 from ostler.model.nodeset import fold
 from ostler.model.site_changes import Changed, describe
 from ostler.model.site_kinds import KINDS
+from ostler.schedule.reservations import windows
 
 Row = dict[str, Any]
 
@@ -59,6 +60,17 @@ def handler_rows(s: State) -> list[Row]:
         {**to_builtins(row), "waiting": s.desk.waiting(name)}
         for name, row in s.site.handlers.items()
     ]
+
+
+def reservation_rows(s: State, now: float) -> list[Row]:
+    """Return the reservations, each with its time that is or comes next; None: it has none left."""
+    found = []
+    for name, row in s.site.reservations.items():
+        rules = next(each for each in s.rules.reservations if each.name == name)
+        begin, end = next(windows(rules, s.rules.utc_offset, now), (None, None))
+        times = {"is_open": begin is not None and begin <= now, "begins_at": begin, "ends_at": end}
+        found.append(to_builtins(row) | times)
+    return found
 
 
 def site_rows(s: State) -> dict[str, list[Row]]:

@@ -107,8 +107,7 @@ class State:
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
         self.rules = Rules()
-        self._calendar_of = self.rules
-        self._calendar: Calendar | None = None
+        self._calendar: tuple[Rules, Calendar | None] = self.rules, None  # of which rules
         self.user_cpus: dict[str, int] = {}
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
         self.ledger = Ledger(ShareRules())
@@ -216,10 +215,10 @@ class State:
     @property
     def calendar(self) -> Calendar | None:
         """Return when nodes are reserved; None: none ever is."""
-        if self._calendar_of is not self.rules:
-            self._calendar_of = self.rules
-            self._calendar = Calendar(self.rules) if self.rules.reservations else None
-        return self._calendar
+        if self._calendar[0] is not self.rules:
+            made = Calendar(self.rules) if self.rules.reservations else None
+            self._calendar = self.rules, made
+        return self._calendar[1]
 
     # -- allocations -----------------------------------------------------------------------
 

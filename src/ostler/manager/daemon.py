@@ -138,7 +138,8 @@ class Manager:
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
         writer = Writer(asyncio.get_running_loop())
-        server.turns = turns = Turns(store, server, writer, epoch, time.time, Recorder(self.state))
+        recorder = Recorder(self.state)
+        server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone)
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
@@ -291,6 +292,11 @@ def _warn_once(what: str, error: OstlerError, said: str) -> str:
 
 def _busy(turns: Turns) -> bool:
     return turns.machine.wants_plan
+
+
+def _zone(at: float) -> int:
+    """Return this host's offset from UTC at a time, in seconds east."""
+    return time.localtime(at).tm_gmtoff
 
 
 def _obeyed(state: Path) -> int:

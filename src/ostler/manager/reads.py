@@ -16,6 +16,7 @@ from ostler.core.site_view import (
     handler_rows,
     object_of,
     partition_rows,
+    reservation_rows,
     site_rows,
 )
 from ostler.core.state import NodeEntry
@@ -88,6 +89,7 @@ class Reads:
             "partitions": self._partitions,
             "handlers": self._handlers,
             "handled": self._handled,
+            "reservations": self._reservations,
         }
 
     def answer(self, caller: Caller, message: messages.Read, now: float) -> Found:
@@ -295,6 +297,9 @@ class Reads:
 
     def _partitions(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return {"partitions": partition_rows(self._machine().state)}
+
+    def _reservations(self, asked: Asked) -> Row:
+        return {"reservations": reservation_rows(self._machine().state, asked.now)}
 
 
 def _setting(settings: Mapping[str, str], known: Attribute) -> Row:

@@ -63,7 +63,10 @@ class Turns:
         epoch: int,
         clock: Callable[[], float],
         recorder: Recorder | None = None,
+        zone: Callable[[float], int] = lambda _: 0,
     ) -> None:
+        """Load the machine. zone: the offset from UTC at a time, in seconds east."""
+        self._zone = zone
         self._store = store
         self._speaker = speaker
         self._epoch = epoch
@@ -81,7 +84,7 @@ class Turns:
         self._logged = ""  # the trouble that the log tells already
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
-        self.machine = Machine(store.load(), epoch=epoch, now=clock())
+        self.machine = Machine(store.load(), epoch=epoch, now=clock(), utc_offset=zone(clock()))
         self.planning = Planning(self, clock, recorder=recorder)
 
     def put(self, event: Event) -> None:
@@ -237,7 +240,8 @@ class Turns:
             self.down = error
             self._recovery = self._loop.call_later(PROBE, self._recover)
             return
-        self.machine = Machine(loaded, epoch=self._epoch, now=self._clock())
+        now = self._clock()
+        self.machine = Machine(loaded, epoch=self._epoch, now=now, utc_offset=self._zone(now))
         self.down = None
         self._pause = min(2 * self._pause, PROBE_MOST)  # until a commit succeeds
         self._schedule()
@@ -253,7 +257,7 @@ class Turns:
 
     def _tick(self) -> None:
         if self.down is None:
-            self.put(Tick())
+            self.put(Tick(self._zone(self._clock())))
 
     async def in_writer(self, work: Callable[[], None]) -> None:
         """Run something in the writer thread, between commits."""

@@ -227,6 +227,9 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         except UsageError as error:
             yield ("handler", (name,)), error
     for name, reservation in site.reservations.items():
+        if not reservation.duration:
+            hint = "say how long each time of it is: duration=2h"
+            yield ("reservation", (name,)), Refused(f"reservation {name} lasts no time", hint=hint)
         for each in reservation.projects:
             if each not in site.projects:
                 yield ("reservation", (name,)), _no("reservation", name, "project", each)

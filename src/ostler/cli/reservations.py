@@ -1,0 +1,108 @@
+"""`ostler reservations`: nodes kept for somebody, or for maintenance, for a time."""
+
+import time
+
+from ostler.cli.ask import link_to
+from ostler.cli.options import Given
+from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.site import Change, administer, values_of
+from ostler.cli.when import parse_moment
+from ostler.client.link import Link
+from ostler.model.errors import Missing, UsageError
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EACH = {"daily": _DAYS, "workdays": _DAYS[:5], "weekend": _DAYS[5:], "once": ()}
+_OF = "partition:"  # before the name of a partition whose nodes are meant
+_LISTED: list[Column] = [
+    ("name", "NAME"),
+    ("nodes", "NODES"),
+    ("whose", "FOR"),
+    ("open", "OPEN"),
+    ("begins_at", "NEXT"),
+    ("ends_at", "UNTIL"),
+    ("days", "DAYS"),
+]
+
+
+def listing(given: Given) -> int:
+    """List the reservations, each with its time that is or comes next."""
+    link = link_to(given)
+    document = link.call("read", what="reservations")
+    link.close()
+    rows: list[Row] = rows_of(document, "reservations")
+    quiet = given.flag("quiet")
+    if given.flag("json"):
+        say(json_text(document))
+    elif (keys := given.text("format")) is not None:
+        say(chosen(rows, keys, heading=not quiet))
+    elif rows:
+        say(table([_shown(row) for row in rows], _LISTED, heading=not quiet))
+    elif not quiet:
+        say("no reservations")
+    return 0
+
+
+def _shown(row: Row) -> Row:
+    users, projects, days = (_list(row.get(key)) for key in ("users", "projects", "days"))
+    whose = ", ".join([*users, *(f"project {each}" for each in projects)])
+    return row | {
+        "whose": whose or "maintenance",
+        "open": "now" if row.get("is_open") else "",
+        "days": ",".join(_DAYS[int(day)] for day in days) or "once",
+    }
+
+
+def _list(value: object) -> list[str]:
+    return [str(each) for each in value] if isinstance(value, list | tuple) else []
+
+
+def change(given: Given) -> int:
+    """Create, change or remove a reservation."""
+    verb = given.command.name.partition(" ")[2]
+    name, *rest = given.words
+    one: Change = {"verb": verb, "kind": "reservation", "key": [name]}
+    if verb != "remove":
+        nodes = rest.pop(0) if rest and "=" not in rest[0] else None
+        values = values_of(rest)
+        if verb == "create" and nodes is None:
+            raise UsageError("it has no nodes", expected="NAME NODES duration=2h")
+        if verb == "create":
+            values.setdefault("start", "now")
+        if nodes is not None:
+            values["nodes"] = nodes
+        one["values"] = _typed(given, values)
+    return administer(given, [one])
+
+
+def _typed(given: Given, values: dict[str, object]) -> dict[str, object]:
+    """Return the values as the manager takes them: moments in seconds, days as numbers."""
+    nodes = values.get("nodes")
+    if isinstance(nodes, str) and nodes.startswith(_OF):
+        link = link_to(given)
+        values["nodes"] = _nodes_of(link, nodes.removeprefix(_OF))
+        link.close()
+    for key in ("start", "until"):
+        if (text := values.get(key)) not in (None, "none"):
+            values[key] = parse_moment(key, str(text))
+    if isinstance(start := values.get("start"), float):
+        values["utc_offset"] = time.localtime(start).tm_gmtoff
+    if (days := values.get("days")) is not None:
+        values["days"] = _days(str(days))
+    return values
+
+
+def _nodes_of(link: Link, name: str) -> str:
+    rows = rows_of(link.call("read", what="partitions"), "partitions")
+    found = next((row for row in rows if row.get("name") == name), None)
+    if found is None:
+        known = ", ".join(str(row.get("name")) for row in rows)
+        raise Missing(f"there is no partition {name!r}", expected=f"known: {known}")
+    return str(found.get("nodes") or "")
+
+
+def _days(text: str) -> list[int]:
+    words = [day for word in text.split(",") for day in _EACH.get(word.strip(), (word.strip(),))]
+    if not all(word in _DAYS for word in words):
+        known = ", ".join((*_DAYS, *_EACH))
+        raise UsageError(f"days cannot be {text!r}", expected=f"{known}; with commas")
+    return sorted({_DAYS.index(word) for word in words})
