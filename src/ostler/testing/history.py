@@ -76,6 +76,8 @@ class History:
             self._some_time(self._fault)
         if rng.random() < 0.2:
             self._some_time(self.work.limit)
+        if rng.random() < 0.3:
+            self.work.rule()
         looks = rng.randint(2, 8)
         for _ in range(looks):
             sim.run_for(self.length / looks)

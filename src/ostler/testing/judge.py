@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from ostler.model.constraint import parse
 from ostler.model.ids import is_step
 from ostler.model.job import ALLOC, Element, Job
 from ostler.model.node import Node
+from ostler.model.nodeset import unfold
 from ostler.model.record import Accounting, Write
 from ostler.model.record import Event as Row
 from ostler.model.settings import licences
@@ -103,6 +105,7 @@ class Judge:
                         yield from _over_cap(entry)
                     if new and entry is not None and not entry.job.spec.within:
                         yield from _unasked(s, entry, write)
+                        yield from _into_a_window(s, entry, write)
                 yield from self._given(s, write)
                 if write.state is not AllocationState.RELEASED and write.id in s.allocations:
                     yield from rules.allocation_violations(s, s.allocations[write.id])
@@ -222,6 +225,16 @@ def _unasked(s: State, entry: Entry, alloc: Allocation) -> Iterator[str]:
     for licence, count in s.licences_held.items():
         if request.licences.get(licence) and count > licences(s.text("licences")).get(licence, 0):
             yield f"{name} is given one more of licence {licence}, and {count} are held"
+
+
+def _into_a_window(s: State, entry: Entry, alloc: Allocation) -> Iterator[str]:
+    """Hold a start against single reservations of its nodes, by their definition."""
+    begin, limit = alloc.granted_at, entry.job.spec.time_limit or inf
+    for row in s.site.reservations.values():
+        if entry.job.user in row.users or not alloc.nodes & {*unfold(row.nodes)}:
+            continue
+        if begin < row.start + row.duration and begin + limit > row.start + 1.0:
+            yield f"job {entry.job.id} starts on {sorted(alloc.nodes)}, reserved as {row.name}"
 
 
 def differences(memory: State, stored: State) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import Any
 from ostler.core.events import Awaited, Modified
 from ostler.model.ids import Ref, is_step, parse_ref
 from ostler.model.job import ALLOC, Dependency
+from ostler.model.site_changes import CREATE, SET, Change
 from ostler.testing.clients import Asked, Client
 from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
 from ostler.testing.tasks import make_spec
@@ -214,6 +215,28 @@ class Work:
         if "array_cap" in changes:
             self.sim.ledger.cap_asked(job, changes["array_cap"])
         client.ask(lambda to: Modified(to, client.caller, ref, changes), (ref,), patient=False)
+
+    def rule(self) -> None:
+        """Let work give way and take turns from now on, and keep nodes for a while."""
+        rng, sim = self.rng, self.sim
+        values = {
+            "preemption": rng.choice(("off", "suspend", "requeue", "cancel")),
+            "priority_gap": rng.choice((1, 5, 20)),
+            "least_run": rng.choice((0, 0, 10)),
+            "preempt_grace": rng.choice((None, 0, 2)),
+            "time_slice": rng.choice((0, 2, 10)),
+        }
+        changes = [Change(SET, "partition", ("main",), values)]
+        for number in range(rng.choice((0, 0, 1, 2))):
+            nodes = rng.sample(sorted(sim.hosts), min(len(sim.hosts), rng.randint(1, 3)))
+            kept = {
+                "nodes": ",".join(nodes),
+                "start": sim.now + rng.uniform(-20.0, 150.0),
+                "duration": rng.randint(5, 80),
+                "users": rng.choice(((), (), (ANN.user,), (BOB.user,))),
+            }
+            changes.append(Change(CREATE, "reservation", (f"kept-{number}",), kept))
+        sim.put(*changes)
 
     def limit(self) -> None:
         """Limit the CPUs of a user for a while."""
