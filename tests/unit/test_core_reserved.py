@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from ostler.core.events import Acted, Planned
+from ostler.core.events import Acted, Planned, Tick
 from ostler.core.explain import explain
+from ostler.core.site_view import reservation_rows
 from ostler.model.caller import Caller
 from ostler.model.ids import Ref
 from ostler.model.orders import Ended
 from ostler.model.record import Event
 from ostler.model.resources import Placement, Request
+from ostler.model.site_changes import Change
 from ostler.schedule.rules import Reservation, Rules
 from ostler.schedule.snapshot import Plan, Start
 from tests.unit.core_kit import ANN, BOB, Box, OstlerError, orders, saved
@@ -155,3 +157,24 @@ def test_an_array_hands_out_no_more_elements_than_end_before_the_window() -> Non
     assert box.machine.state.jobs[job].slots[alloc.id].draining
     box.report("n1", Ended(alloc.id, box.now, box.now))
     assert box.rule(job) == "reserved"
+
+
+def test_a_recurring_window_keeps_the_wall_clock_when_that_is_changed() -> None:
+    box = reserved()
+    summer, winter = 7_200, 3_600
+    box.do(Tick(summer))
+    kept = {"nodes": "n1", "start": 72_000.0, "duration": "1h", "days": [0, 1, 2, 3, 4, 5, 6]}
+    box.change(Change("create", "reservation", ("disks",), kept | {"utc_offset": summer}))
+    (row,) = reservation_rows(box.machine.state, 0.0)
+    assert (row["begins_at"], row["ends_at"], row["is_open"]) == (72_000.0, 75_600.0, False)
+    box.do(Tick(winter))
+    (row,) = reservation_rows(box.machine.state, 73_600.0)
+    assert (row["begins_at"], row["is_open"]) == (75_600.0, False)
+    (row,) = reservation_rows(box.machine.state, 75_600.0)
+    assert row["is_open"]
+
+
+def test_a_reservation_without_a_duration_is_refused() -> None:
+    box = reserved()
+    with pytest.raises(OstlerError, match="reservation disks lasts no time"):
+        box.change(Change("create", "reservation", ("disks",), {"nodes": "n1"}))

@@ -99,8 +99,8 @@ class State:
         self.allocations: dict[int, Allocation] = {}  # not released
         self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
         self.steps: dict[int, set[int]] = {}  # job of an `alloc` -> its unfinished steps
-        self.next_step: dict[int, int] = {}  # unfinished job of an `alloc` -> number of its next
-        self.alloc_news: set[int] = set()  # such jobs about which, or whose steps, there is news
+        self.next_step: dict[int, int] = {}  # unfinished job of an `alloc` -> its next step
+        self.alloc_news: set[int] = set()  # such jobs with news, of them or of their steps
         self.immediate: set[int] = set()  # jobs that the next planning pass starts, or rejects
         self.attended: set[int] = set()  # unfinished jobs whose clients wait for them
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
