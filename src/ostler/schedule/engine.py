@@ -14,7 +14,7 @@ from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
-from ostler.schedule.giving import give
+from ostler.schedule.giving import Due, give
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
@@ -56,7 +56,7 @@ class Engine:
         self._number = 0
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends = inf  # the first planned end after the last pass
-        self._give_at = inf  # when time alone lets somebody give way, or ends a slice
+        self._due = Due()
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
         self._many = many
@@ -136,7 +136,7 @@ class Engine:
         if dirty:
             self._pass(planner, dirty)
             self._ends = picture.table.next_end(now)
-        turned, self._give_at = give(self, planner)
+        turned, self._due = give(self, planner, dirty, self._due)
         picture.settled()
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
         waits = self._tell(planner.resumes.pending)
@@ -153,7 +153,7 @@ class Engine:
             at = min(at, self.picture.calendar.change(now))
         if self.queue.entries and self.picture.minutes:
             at = min(at, full_minute(now + 1))
-        at = min([at, self._give_at, *(book.wake for book in self.books.values())])
+        at = min([at, self._due.at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
     def lines(self, now: float) -> list[Line]:
@@ -176,7 +176,7 @@ class Engine:
             or self.queue.touched
             or self._again
             or self._ends <= now
-            or self._give_at <= now
+            or self._due.at <= now
             or picture.ways
             or any(book.is_due(now) for book in self.books.values())
         )

@@ -3,6 +3,7 @@
 from math import inf
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ostler.schedule.planner import Planner
@@ -16,26 +17,42 @@ if TYPE_CHECKING:
     from ostler.schedule.engine import Engine
 
 
-def give(engine: "Engine", planner: Planner) -> tuple[tuple[str, ...], float]:
+class Due(Struct, frozen=True):
+    """When time alone changes who gives way or has a turn; inf: it does not."""
+
+    press: float = inf  # something has run long enough to be preempted
+    turn: float = inf  # a slice ends
+
+    @property
+    def at(self) -> float:
+        """Return the first of these times."""
+        return min(self.press, self.turn)
+
+
+def give(
+    engine: "Engine", planner: Planner, dirty: set[str], due: Due
+) -> tuple[tuple[str, ...], Due]:
     """Complete a plan; return the partitions in which a slice ended, and when to look again.
 
-    The time is that at which time alone changes something; inf: it does not. Costs nothing but a
-    look at the rules where they have neither preemption nor slices and nothing stands by.
+    dirty: partitions that were looked at; in others nobody else gives way than before, unless it is
+    due. Costs nothing but a look at the rules where they have neither preemption nor slices and
+    nothing stands by.
     """
-    picture, rules = planner.picture, planner.picture.rules
+    picture, rules, now = planner.picture, planner.picture.rules, planner.now
     claimed: set[int] = set()
     turned: tuple[str, ...] = ()
-    at = inf
+    press = turn = inf
     if rules.preempting and engine.heads:
-        for partition in sorted(engine.heads):
+        everywhere = picture.ways or due.press <= now
+        pressing = sorted(engine.heads.keys() if everywhere else engine.heads.keys() & dirty)
+        for partition in pressing:
             claimed |= _press(engine, planner, partition)
-        at = least_run_over(planner)
+        press = least_run_over(planner) if pressing else due.press
     if rules.slicing:
-        turned, end = turns(engine, planner)
-        at = min(at, end)
+        turned, turn = turns(engine, planner)
     if picture.resumes.all:
-        planner.lines += [Resume(n) for n in go_on_at_last(picture, claimed, planner.now)]
-    return turned, at
+        planner.lines += [Resume(n) for n in go_on_at_last(picture, claimed, now)]
+    return turned, Due(press, turn)
 
 
 def _press(engine: "Engine", planner: Planner, partition: str) -> set[int]:

@@ -32,7 +32,11 @@ def turns(engine: "Engine", planner: Planner) -> tuple[tuple[str, ...], float]:
     """
     picture, now = planner.picture, planner.now
     done, at = [], inf
-    for partition in sorted({view.partition for view in picture.nodes.values()}):
+    parts = {name for name, classes in engine.queue.partitions.items() if classes}
+    for found in picture.resumes.pending:
+        if found.view.yields and (view := picture.running.get(found.view.alloc)) is not None:
+            parts |= picture.partitions(view)
+    for partition in sorted(parts):
         seconds = picture.rules.of(partition).time_slice
         if not seconds or not _is_shared(engine, planner, partition):
             continue
