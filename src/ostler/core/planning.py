@@ -135,6 +135,7 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
         return
     if entry.next_waiting() is None:
         if take_back(s, now, entry):  # with a node, behind others: once it is back, it waits
+            s.changed = s.changed or bool(held(entry))  # the next plan tells why those wait
             return
         raise Refused(f"job {line.job} has no element that waits")
     why = blocked(now, entry)
