@@ -187,17 +187,18 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
     Elements that wait in a slot behind others count once no others wait, and if it takes long.
     """
     job = entry.job
-    count = len(entry.waiting) or len(entry.barred) or held(entry)
+    count = len(entry.waiting) or len(entry.barred)
     handed = 0 if count else _worth_taking(s, now, entry)
     more = growth(s, entry) if job.holds else None
-    if not (count or handed or more):
+    alone = 0 if count or handed or more else held(entry)
+    if not (count or handed or more or alone):
         return None
-    why = None if more else blocked(now, entry)
+    why = _hold(entry) if alone else None if more else blocked(now, entry)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(
         job.id,
-        max(count or handed, 1),
+        max(count or handed or alone, 1),
         more or job.spec.request,
         job.spec.partition,
         job.user,
@@ -225,7 +226,7 @@ def _changes_at(s: State, now: float, entry: Entry) -> float | None:
         times.append(job.spec.not_before)
     if entry.retry_at > now:
         times.append(entry.retry_at)
-    if entry.queued and not (entry.waiting or entry.barred or held(entry)):
+    if entry.queued and not (entry.waiting or entry.barred):
         found = (may_be_taken_at(entry, s.allocations[number]) for number in entry.slots)
         times += [at for at in found if at > now]
     return min((at for at in times if at < inf), default=None)
@@ -240,8 +241,7 @@ def blocked(now: float, entry: Entry) -> Wait | None:
     """Return why none of the job's elements may start, as far as the core alone knows it."""
     job = entry.job
     if job.held_by or not (entry.waiting or entry.queued or entry.barred):
-        by = job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
-        return Wait(Rule.HOLD, {"held_by": by})
+        return _hold(entry)
     if entry.unmet:
         return Wait(Rule.DEPENDENCY, {"jobs": ",".join(map(str, sorted(entry.unmet)))})
     if not (entry.waiting or entry.queued):
@@ -256,3 +256,8 @@ def blocked(now: float, entry: Entry) -> Wait | None:
     if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
         return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
     return None
+
+
+def _hold(entry: Entry) -> Wait:
+    by = entry.job.held_by or next((e.held_by for e in entry.touched.values() if e.held_by), "")
+    return Wait(Rule.HOLD, {"held_by": by})
