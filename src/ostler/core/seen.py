@@ -34,9 +34,6 @@ def on_seen(s: State, now: float, event: NodeSeen) -> None:
     if event.differs:
         s.note(now, "discrepancy", event.differs, node=event.node)
     if event.restless != entry.restless:
-        if event.restless and not entry.restless:
-            text = f"lost {event.restless} times of late: nothing new starts there for a while"
-            s.note(now, "node-restless", text, node=event.node)
         entry.restless = event.restless
         s.marks.nodes.add(event.node)
         s.changed = True
