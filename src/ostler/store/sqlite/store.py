@@ -120,6 +120,9 @@ class SqliteStore(Reads):
         before: Unix seconds. below: a serial. Raises `StaleEpoch` and `NotNow` as `commit` does.
         """
         values = {"before": before, "below": below, "limit": limit}
+        with explained(self.path), self._writing:
+            if self._writer.execute(SQL["has_old_event"], values).fetchone() is None:
+                return  # as nearly always: nothing is looked at but the oldest
         with explained(self.path), self._as_holder(epoch):
             self._writer.execute(SQL["drop_events"], values)
             self._writer.execute(SQL["drop_handled"])

@@ -235,6 +235,8 @@ CREATE TABLE postings (
   PRIMARY KEY (uid, request_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX postings_of_event ON postings (serial);
+
 CREATE TABLE subscribers (
   -- How far each subscriber of `ostler events --subscribe` has read the events.
   uid INTEGER NOT NULL, -- whose subscriber it is

@@ -34,6 +34,9 @@ SELECT * FROM events INDEXED BY events_of_node
  ORDER BY serial DESC LIMIT :limit;
 -- name: oldest_event
 SELECT coalesce(min(serial), 0) FROM events;
+-- name: has_old_event
+SELECT 1 FROM (SELECT serial, at FROM events ORDER BY serial LIMIT 1)
+ WHERE at < :before AND serial < :below;
 -- name: drop_events
 -- The oldest, some at a time. The newest stays whatever its age: its serial must not come again.
 DELETE FROM events WHERE serial IN (
