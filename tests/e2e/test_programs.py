@@ -13,6 +13,7 @@ pytestmark = pytest.mark.e2e
 PROGRAM = """#!/bin/sh
 echo $OSTLER_PROGRAM $$ >> {0}/calls
 test $OSTLER_PROGRAM = epilog && exit
+yes it says much | head -n 300000
 echo it waits
 until [ -e {0}/go ]; do sleep 0.02; done
 """
@@ -49,6 +50,9 @@ def test_a_prolog_is_ended_with_its_agent_or_when_it_is_late(own_host: Host) -> 
     assert node["word_reason"] == f"prolog {program} did not end within 1 s: it waits"
     assert own_host.wait_for(late, "pending")["rule"] in ("nodes", "new", "retry")
     assert not Path(f"/proc/{third}").exists()
+    log = (own_host.state / "log" / "agent.log").read_text()
+    assert log.count("prolog says more, which is left out") == 3
+    assert log.count("line='it says much'") <= 3 * 100
 
 
 def pid_of(folder: Path, call: int, what: str) -> int:

@@ -239,6 +239,18 @@ def test_what_cannot_be_granted_at_once_is_rejected_in_the_turn_that_asked() -> 
     assert box.state(now) == "running"
 
 
+def test_a_step_that_is_to_start_now_or_never_does_not_wait_for_others() -> None:
+    box = Held()
+    box.step(cpus=2)
+    spec = JobSpec(argv=(b"true",), kind="run", within=box.job, request=Request(), immediate=True)
+    late = box.ask(Submitted, ANN, "now or never", spec, {})["job"]
+    assert box.how(late) == "rejected"
+    reason = box.machine.state.recent[parse_ref(late).job].job.reason
+    assert reason.startswith("it cannot be granted at once: ")
+    assert "0 of the 2 CPUs of allocation 1 are free" in reason
+    assert box.sound()
+
+
 def test_only_its_owner_runs_steps_in_an_allocation() -> None:
     box = Held()
     with pytest.raises(Refused, match="belongs to ann"):

@@ -169,10 +169,14 @@ class Run:
         if not data:
             self._loop.remove_reader(self._output)
             return False
-        *lines, rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._say(line)
-        self._rest = rest[:_LINE]
+        text = self._rest + data
+        if self._lines <= _LINES:
+            *lines, self._rest = text.split(b"\n")
+            for line in lines[: _LINES + 1]:
+                self._say(line)
+        if self._lines > _LINES:
+            self._rest = text  # of the rest only the last line is wanted
+        self._rest = self._rest[-_LINE:]
         return True
 
     def _say(self, line: bytes) -> None:
@@ -205,7 +209,8 @@ class Run:
         for _ in range(_LINES):  # what it said last; others may hold its output open
             if not self._read():
                 break
-        self._say(self._rest)
+        for line in self._rest.split(b"\n"):
+            self._say(line)
         self.close()
         if self._late:
             why = f"did not end within {self._seconds} s"

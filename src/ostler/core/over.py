@@ -161,7 +161,7 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
         pause = 2.0**failures if failures > 1 else 0.0
         entry.retry_at = max(entry.retry_at, now + pause)
         s.wake(entry.retry_at, entry.job.id)
-    if entry.job.spec.immediate:
+    if entry.job.spec.immediate and not entry.job.spec.within:
         s.immediate.add(entry.job.id)
     if alloc.slot and not alloc.started and alloc.cause in ("", UNDONE):
         _note_slot(s, now, alloc, reason)
