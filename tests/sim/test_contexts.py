@@ -248,3 +248,23 @@ def test_what_is_cancelled_during_its_prolog_is_cleared_away(prepared: SimCluste
     sim.act("cancel", job)
     sim.run_until(lambda: clean(sim))
     assert (sim.state(job), (job, 0) in sim.ledger.runs) == ("cancelled", False)
+
+
+@pytest.mark.parametrize("how", ["freeze", "crash", "cut"])
+def test_a_node_that_falls_silent_before_all_hold_the_context_keeps_nobody(how: str) -> None:
+    sim = SimCluster(1, nodes=3)
+    sim.freeze("n02")  # it takes the order, and says no word
+    job = sim.submit(nodes=2, tasks=2, cpus=4, seconds=20, nodelist=("n02", "n03"))
+    other = sim.submit(nodes=2, tasks=2, cpus=4, seconds=20)
+    sim.run_until(lambda: sim.hosts["n03"].contexts != set())
+    if how != "freeze":
+        sim.thaw("n02")
+        {"crash": sim.crash, "cut": sim.cut}[how]("n02")
+    sim.run_until(lambda: sim.events("context-failed") != [], seconds=60)
+    sim.run_until(lambda: sim.runs(other) == ["n01", "n03"], seconds=60)
+    assert sim.events("context-failed") == [
+        "n02: it fell silent before every node held the context"
+    ]
+    {"freeze": sim.thaw, "crash": sim.boot, "cut": sim.heal}[how]("n02")
+    sim.run_until(lambda: clean(sim))
+    assert sim.states([job, other]) == ["success", "success"]

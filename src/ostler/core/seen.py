@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from ostler.core.events import AgentGone, NodeSeen
 from ostler.core.state import NodeEntry, State
+from ostler.core.unmade import give_up
 from ostler.model.states import NodeStatus
 
 
@@ -22,6 +23,7 @@ def on_gone(s: State, now: float, event: AgentGone) -> None:
     if entry.node.unknown_since is None:
         entry.node = replace(entry.node, unknown_since=now)
         s.save(entry.node)
+    give_up(s, now, entry)
 
 
 def on_seen(s: State, now: float, event: NodeSeen) -> None:
@@ -31,6 +33,8 @@ def on_seen(s: State, now: float, event: NodeSeen) -> None:
         return
     if event.status is not entry.node.status:
         _move(s, now, entry, event.status)
+        if event.status is not NodeStatus.RUNNING:
+            give_up(s, now, entry)
     if event.differs:
         s.note(now, "discrepancy", event.differs, node=event.node)
     if event.restless != entry.restless:
