@@ -22,6 +22,8 @@ class Sizes(Struct, frozen=True):
     clients: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
     submissions_clients: int = 1_600  # over all clients together
     cycle_nodes: tuple[int, ...] = (1_250, 2_500, 5_000, 10_000)
+    large_nodes: int = 1_000
+    large_jobs: int = 100_000  # that wait
     idle_seconds: float = 10.0
     futures: int = 10_000  # ours and the standard library's pool
     futures_dask: int = 2_000
@@ -37,4 +39,6 @@ SHORT = Sizes(
     runs=30,
     futures=2_000,
     futures_dask=500,
+    large_nodes=100,
+    large_jobs=10_000,
 )

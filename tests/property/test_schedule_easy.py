@@ -10,7 +10,6 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.engine import plan
-from ostler.schedule.outlook import outlook
 from ostler.schedule.snapshot import (
     NodeView,
     RunningView,
@@ -18,6 +17,7 @@ from ostler.schedule.snapshot import (
     Start,
     WaitingView,
 )
+from tests.outlook import outlook
 from tests.schedule_kit import job, machine, node, running
 
 # In few machines does a backfilled job touch what the head needs, and a look is cheap.

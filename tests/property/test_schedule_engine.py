@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
+from ostler.schedule.rules import PartitionRules
 from ostler.schedule.snapshot import (
     Delta,
     Line,
@@ -236,6 +237,37 @@ def test_what_is_tried_on_a_copy_changes_nothing(seed: int) -> None:
     other.apply(whole(shot))
     tried = engine.copy().plan(NOW)
     assert tried == engine.copy().plan(NOW) == engine.plan(NOW) == other.copy().plan(NOW)
+
+
+@SEEDS
+@given(
+    seed=st.integers(0, 1 << 48),
+    starts=st.integers(1, 3),
+    policy=st.sampled_from(["fcfs", "easy", "easy-sjbf", "reserved-3", "conservative"]),
+)
+def test_plans_that_stop_early_are_in_sum_the_plan_that_does_not(
+    seed: int, starts: int, policy: str
+) -> None:
+    shot = random_machine(Random(seed))
+    shot = replace(shot, rules=replace(shot.rules, default=PartitionRules(policy=policy)))
+    whole_pass, in_parts = (
+        Engine(many=1 + seed % 64, starts=most, tells=most) for most in (inf, starts)
+    )
+    whole_pass.apply(whole(shot))
+    in_parts.apply(whole(shot))
+    assert in_sum(in_parts) == in_sum(whole_pass)
+
+
+def in_sum(engine: Engine) -> tuple[list[Line], dict[int, Rule], frozenset[int]]:
+    """Return all that is planned until there is no more."""
+    lines: list[Line] = []
+    rules: dict[int, Rule] = {}
+    while True:
+        plan = engine.plan(NOW)
+        lines += plan.lines
+        rules |= {job: wait.rule for job, wait in plan.waits.items()}
+        if not plan.lines and plan.wake != NOW:
+            return lines, rules, plan.yields
 
 
 @SEEDS

@@ -12,7 +12,6 @@ from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
 from ostler.schedule.engine import plan
 from ostler.schedule.explain import explain
-from ostler.schedule.outlook import outlook
 from ostler.schedule.snapshot import (
     NodeView,
     Resume,
@@ -23,6 +22,7 @@ from ostler.schedule.snapshot import (
     Wait,
     WaitingView,
 )
+from tests.outlook import outlook
 from tests.schedule_kit import machine, node, resume
 
 USERS = st.sampled_from(["ann", "bob"])

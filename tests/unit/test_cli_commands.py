@@ -304,12 +304,24 @@ def test_dry_run_says_what_would_be_asked(tmp_path: Path) -> None:
     assert document == {"would": ROW | {"rule": "resources"}}
 
 
+def test_a_table_of_jobs_says_that_there_are_more_and_programs_get_all(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW], "more": 7}) as made:
+        done = ostler(tmp_path, "jobs")
+        quiet = ostler(tmp_path, "jobs", "--quiet", "--format", "id")
+        ostler(tmp_path, "jobs", "--limit", "0")
+        ostler(tmp_path, "jobs", "--limit", "5", "--json")
+    assert "7 older ones are not shown" in done.err
+    assert (quiet.out, quiet.err) == ("12\n", "")
+    limits = [r.options.limit for r in made.requests if isinstance(r, messages.Read)]
+    assert limits == [200, None, None, 5]
+
+
 def test_jobs_asks_for_what_was_typed(tmp_path: Path) -> None:
     with answering(tmp_path, jobs={"jobs": [ROW]}) as made:
         ostler(tmp_path, "jobs")
         ostler(tmp_path, "jobs", "--all", "--user", "bob", "--state", "done,lost", "--since", "1h")
     plain, asked = (r.options for r in made.requests if isinstance(r, messages.Read))
-    assert plain == messages.ReadOptions()
+    assert plain == messages.ReadOptions(limit=200)  # of a table; programs get all
     assert asked.since is not None
     assert time.time() - 3700 < asked.since < time.time() - 3500
     assert (asked.all, asked.user, asked.states) == (True, "bob", ["done", "lost"])

@@ -172,10 +172,11 @@ def test_the_work_of_a_submission_grows_with_its_size_and_no_faster(
     """One look at the nodes for each shape, whatever the number of jobs."""
     looked = []
 
-    def fits(*_: object) -> None:
+    def holds(*_: object) -> bool:
         looked.append(1)
+        return True
 
-    monkeypatch.setattr("ostler.core.claims.can_ever", fits)
+    monkeypatch.setattr("ostler.core.fitting.Fitting.holds", holds)
     box = Box()
     box.drain("n1")
     specs = [spec(f"j{at}", request=Request(cpus=1 + at % 2)) for at in range(500)]

@@ -18,8 +18,8 @@ from ostler.model.job import JobSpec
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.question import Question
-from ostler.schedule.snapshot import Plan, whole
+from ostler.schedule.question import Answered, Found, Outcomes, Question, Several
+from ostler.schedule.snapshot import Explanation, Plan, WaitingView, whole
 from ostler.testing.play import NOTHING
 from tests.unit.core_kit import ANN, facts
 
@@ -65,6 +65,11 @@ class Turning:
 def send(process: Process, number: int) -> None:
     assert process.pid is not None
     os.kill(process.pid, number)
+
+
+def one(found: Found) -> Explanation:
+    assert isinstance(found, Answered)
+    return found.after
 
 
 def play(work: Coroutine[Any, Any, None]) -> None:
@@ -173,7 +178,7 @@ def test_a_question_is_answered_from_what_is_true_by_now() -> None:
         process.propose()
         await turning.plan()
         turning.submit()
-        found = (await process.ask(NOW, Question(2))).after
+        found = one(await process.ask(NOW, Question(2)))
         assert found.rule is Rule.RESOURCES
         assert found.blockers == ["1"]
         with pytest.raises(Missing):
@@ -196,13 +201,36 @@ def test_questions_do_not_keep_a_plan_waiting_and_end_with_the_process() -> None
         await asyncio.sleep(0)
         process.propose()
         await turning.plan()
-        assert [found.after.rule for found in await asyncio.gather(*asked)] == [Rule.RESOURCES] * 5
+        assert [one(found).rule for found in await asyncio.gather(*asked)] == [Rule.RESOURCES] * 5
         late = asyncio.ensure_future(process.ask(NOW, Question(2)))
         await asyncio.sleep(0)
         process.close()
         with pytest.raises(NotNow):
             await late
         await process.ended()
+
+    play(work())
+
+
+def test_what_would_become_of_several_is_told_by_who_plans_as_by_a_machine_that_plans_itself() -> (
+    None
+):
+    async def work() -> None:
+        turning = Turning(nodes=1)
+        views = tuple(
+            WaitingView(number, 2, Request(cpus=cpus), "main", "ann", 50, NOW, 60.0)
+            for number, cpus in ((101, 1), (102, 4), (103, 1))
+        )
+        told = []
+        for nodes in (1, 2):
+            planning = Planning(turning, lambda: NOW, nodes=nodes)
+            if planning.propose(turning.machine, NOW) is None:
+                await turning.plan()
+            found = await planning.ask(turning.machine, NOW, Several(views))
+            assert isinstance(found, Outcomes)
+            told.append([(one.job, one.starts_now, one.expected_start) for one in found.found])
+            await planning.close()
+        assert told[0] == told[1] == [(101, 2, NOW), (102, 0, NOW + 60.0), (103, 2, NOW)]
 
     play(work())
 
@@ -216,15 +244,15 @@ def test_small_machines_plan_themselves_and_large_ones_do_not() -> None:
         plan = planning.propose(turning.machine, NOW)
         assert plan is not None
         assert len(plan.lines) == 2
-        here = await planning.ask(turning.machine, NOW, Question(3))
-        assert here.after.rule is Rule.RESOURCES
+        here = one(await planning.ask(turning.machine, NOW, Question(3)))
+        assert here.rule is Rule.RESOURCES
         turning.do(Planned(plan))
         turning.do(AgentGreeted("n9", facts(4), "boot", ()))
         turning.submit()
         assert planning.propose(turning.machine, NOW) is None
         assert len((await turning.plan()).lines) == 1
-        there = await planning.ask(turning.machine, NOW, Question(4))
-        assert there.after.rule is Rule.RESOURCES
+        there = one(await planning.ask(turning.machine, NOW, Question(4)))
+        assert there.rule is Rule.RESOURCES
         await planning.close()
 
     play(work())

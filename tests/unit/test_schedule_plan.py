@@ -9,7 +9,6 @@ from ostler.model.resources import NodeFacts, Placement
 from ostler.model.states import Rule
 from ostler.schedule import engine
 from ostler.schedule.engine import Engine
-from ostler.schedule.outlook import DEPTH, outlook
 from ostler.schedule.snapshot import (
     Plan,
     Resume,
@@ -20,6 +19,7 @@ from ostler.schedule.snapshot import (
     WaitingView,
     whole,
 )
+from tests.outlook import DEPTH, outlook
 from tests.schedule_kit import G, job, machine, node, resume, running
 
 
@@ -356,7 +356,7 @@ def test_a_hundred_thousand_jobs_of_two_hundred_shapes_cost_one_look_each() -> N
     for number in range(1, 100_001):
         cpus, limit, memory = shapes[number % 200]
         waiting.append(job(number, cpus, limit, memory=memory))
-    made = Engine()
+    made = Engine(tells=inf)
     made.apply(whole(machine([node()], waiting)))
     found = made.plan(0.0)
     assert made.looks <= 200 + len(found.lines)

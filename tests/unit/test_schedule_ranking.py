@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.outlook import outlook
 from ostler.schedule.rules import DAY, PartitionRules, Rules, Weights
 from ostler.schedule.snapshot import (
     Delta,
@@ -21,6 +20,7 @@ from ostler.schedule.snapshot import (
     WaitingView,
     whole,
 )
+from tests.outlook import outlook
 from tests.schedule_kit import job, machine, node, running
 
 NOW = 1_000_020.0  # a full minute

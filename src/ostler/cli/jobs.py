@@ -2,13 +2,14 @@
 
 import time
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import link_to, number
 from ostler.cli.options import Given
 from ostler.cli.output import (
     Column,
     Row,
     cell,
     chosen,
+    complain,
     cut,
     fields,
     json_text,
@@ -20,6 +21,8 @@ from ostler.cli.output import (
 from ostler.client.link import Link
 from ostler.model.errors import UsageError
 
+ROWS = 200  # of the table, unless another number is asked for
+_MANY = 10_000  # jobs that a manager lists at once
 COLUMNS: list[Column] = [
     ("id", "ID"),
     ("name", "NAME"),
@@ -65,6 +68,10 @@ STATES += ("success", "failed", "cancelled", "timeout", "memory", "lost", "rejec
 def main(given: Given) -> int:
     """List jobs: one's own unfinished ones unless told otherwise."""
     options = _options(given)
+    bare = given.flag("quiet") or given.flag("tree") or "format" in given.values
+    whole = bare or given.flag("json") or "limit" in given.values
+    if not whole:
+        options["limit"] = ROWS
     link = link_to(given)
     if given.flag("watch"):
         return _watch(given, link, options)
@@ -77,6 +84,8 @@ def main(given: Given) -> int:
     text = json_text(document) if given.flag("json") else _text(given, rows_of(document, "jobs"))
     if text:
         say(text)
+    if not whole and (more := document.get("more")):
+        complain(f"{more} older ones are not shown; `ostler jobs --limit 0` lists them", bare=True)
     return 0
 
 
@@ -137,6 +146,8 @@ def _options(given: Given) -> dict[str, object]:
     options: dict[str, object] = {name: True for name in ("all", "steps") if given.flag(name)}
     if (user := given.text("user")) is not None:
         options["user"] = user
+    if (text := given.text("limit")) is not None and (most := number("--limit", text, _MANY)):
+        options["limit"] = most
     if (text := given.text("in_state")) is not None:
         options["states"] = states = [part for part in text.split(",") if part]
         for state in states:

@@ -55,7 +55,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user in_state since all steps tree format watch", example="ostler jobs --all --since 2h",
+            "user in_state since all steps tree format watch limit",
+            example="ostler jobs --all --since 2h",
         ),
         Command(
             "job", "Jobs", "jobs:one", "Show all that is known of one job.", "", _ID,

@@ -15,8 +15,6 @@ from ostler.schedule.choose import choose
 from ostler.schedule.fit import allowed
 from ostler.schedule.words import counted
 
-_SHAPES = 10_000  # of requests of which it is remembered that they fit, at most
-
 
 def settled(request: Request) -> Request:
     """Return the request with its constraint in the one form, and with the nodes that it counts.
@@ -89,10 +87,9 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
         return
     own = nodes_of(s, spec.request.reservation)
     nodes = [e.node for e in s.nodes.values() if own is None or e.node.name in own]
-    if refusal := can_ever(spec.request, spec.partition, nodes):
+    holds = own is None and s.fitting.holds(spec.request, spec.partition, nodes)
+    if not holds and (refusal := can_ever(spec.request, spec.partition, nodes)):
         raise Refused(refusal)
-    if len(s.fitting) >= _SHAPES:
-        s.fitting.clear()
     s.fitting.add(shape)
 
 

@@ -1,6 +1,5 @@
 """`ostler explain`: why it waits, what is ahead, what would let it start; or how it is and ended."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,11 +17,16 @@ from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule, Suspender
-from ostler.schedule.engine import plan
-from ostler.schedule.outlook import outlook
 from ostler.schedule.priority import Scorer, by_standing
-from ostler.schedule.question import Answered, Question, answer_from
-from ostler.schedule.snapshot import Explanation, Start, WaitingView
+from ostler.schedule.question import (
+    Answered,
+    Asked,
+    Outcomes,
+    Question,
+    Several,
+    answer_from,
+)
+from ostler.schedule.snapshot import Explanation, WaitingView
 from ostler.schedule.words import counted, jobs
 
 Row = dict[str, Any]
@@ -31,8 +35,8 @@ Row = dict[str, Any]
 class Prepared(NamedTuple):
     """A question to the scheduler, and what makes a document of its answer."""
 
-    question: Question
-    finish: Callable[[Answered], Row]
+    question: Asked
+    finish: Callable[[Any], Row]  # of what the question is answered with
 
 
 def explain(s: State, now: float, ref: Ref) -> Row:
@@ -288,8 +292,8 @@ def preview(s: State, now: float, job: Job) -> Row | Prepared:
     return Prepared(Question(job.id, view, new=True), finish)
 
 
-def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
-    """Return what `submit --file --dry-run` shows: rows without ids, from one planning pass.
+def preview_all(s: State, now: float, jobs: list[Job]) -> Prepared:
+    """Return what to ask for what `submit --file --dry-run` shows: rows without ids.
 
     Jobs of the same submission are named in `after` instead of having ids.
     """
@@ -301,22 +305,24 @@ def preview_all(s: State, now: float, jobs: list[Job]) -> list[Row]:
     for entry in entries:
         tie(s, entry)
     try:
-        shot = snapshot(s, now)
-        would, waits = plan(shot, now), outlook(shot, now)
-        starts = Counter(line.job for line in would.lines if isinstance(line, Start))
-        rows = []
-        for entry in entries:
-            job = entry.job
-            row: Row = {"name": names[job.id], "after": format_after(job.spec.after, names) or None}
-            row |= {k: v for k, v in job_row(s, entry).items() if k not in ("id", *row)}
-            if wait := would.waits.get(job.id):
-                expected = waits[job.id].expected_start
-                row |= {"rule": str(wait.rule), "expected_start": expected}
-            if starts[job.id]:
-                row |= {"rule": "", "expected_start": now}
-            rows.append(row | {"starts_now": starts[job.id]})
+        rows = {entry.job.id: _preview_row(s, entry, names) for entry in entries}
+        views = [waiting_view(s, now, entry) for entry in entries]
     finally:
         for entry in entries:
             del s.jobs[entry.job.id]
         s.effects.clear()
-    return rows
+
+    def finish(found: Outcomes) -> Row:
+        for one in found.found:
+            expected = {"rule": one.rule, "expected_start": one.expected_start}
+            rows[one.job] |= {**expected, "starts_now": one.starts_now}
+        return {"would": list(rows.values())}
+
+    return Prepared(Several(tuple(view for view in views if view is not None)), finish)
+
+
+def _preview_row(s: State, entry: Entry, names: dict[int, str]) -> Row:
+    after = format_after(entry.job.spec.after, names) or None
+    row: Row = {"name": names[entry.job.id], "after": after}
+    row |= {key: value for key, value in job_row(s, entry).items() if key not in ("id", *row)}
+    return row | {"starts_now": 0}

@@ -1,12 +1,13 @@
 """What the core holds in memory, and the few ways in which everything else changes it."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from heapq import heappop, heappush
 
 from ostler.core.books import Books
 from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
+from ostler.core.fitting import Fitting
 from ostler.core.marks import Marks
 from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
@@ -113,12 +114,11 @@ class State:
         self.ledger = Ledger(ShareRules())
         self.standings: tuple[Standing, ...] = ()
         self.ranked_until = 0.0  # Unix seconds for which `standings` are good
-        self.user_jobs: dict[str, int] = {}
         self.waiting = WaitingJobs()
+        self.jobs_of: defaultdict[str, set[int]] = defaultdict(set)  # unfinished ones by user
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
-        # Partitions and shapes of requests that fit there, as long as no node changes.
-        self.fitting: set[tuple[object, ...]] = set()
+        self.fitting = Fitting()
         self.next_job = 1
         self.next_allocation = 1
         self.next_event = self.next_transaction = 1
@@ -306,7 +306,7 @@ class State:
         self.jobs[job.id] = entry
         self.waiting.look(entry)
         self.requests[job.uid, job.request_id] = job.id
-        self.user_jobs[job.user] = self.user_jobs.get(job.user, 0) + 1
+        self.jobs_of[job.user].add(job.id)
         self.user_weight[job.user] = self.user_weight.get(job.user, 0) + entry.weight
         if job.spec.within:
             self.steps.setdefault(job.spec.within, set()).add(job.id)
@@ -323,7 +323,7 @@ class State:
         job = entry.job
         del self.jobs[job.id]
         self.waiting.look(entry, over=True)
-        self.user_jobs[job.user] -= 1
+        self.jobs_of[job.user].discard(job.id)
         self.user_weight[job.user] -= entry.weight
         self.ended[job.id] = job.result or ""
         self.immediate.discard(job.id)

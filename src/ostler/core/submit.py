@@ -190,7 +190,7 @@ def _check_room(s: State, user: str, weight: int, beside: Beside) -> None:
             expected=f"most: {format_size(limits.MAX_WAITING_BYTES)}",
             hint="wait for some to end, or put what is long into files",
         )
-    if s.user_jobs.get(user, 0) + beside.count > limits.MAX_WAITING:
+    if len(s.jobs_of.get(user, ())) + beside.count > limits.MAX_WAITING:
         raise Refused(
             f"{user} would have over {limits.MAX_WAITING} unfinished jobs, the most allowed",
             hint="wait for some to end, or submit an array",

@@ -1,6 +1,6 @@
 """What must hold of the core's state at any time: one sentence for each thing that does not."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from ostler.core.books import Books
@@ -169,9 +169,9 @@ def _steps(s: State) -> Iterator[str]:
 
 def _users(s: State) -> Iterator[str]:
     cpus: Counter[str] = Counter()
-    jobs: Counter[str] = Counter()
+    jobs: defaultdict[str, set[int]] = defaultdict(set)
     for entry in s.jobs.values():
-        jobs[entry.job.user] += 1
+        jobs[entry.job.user].add(entry.job.id)
         for number in entry.slots:
             alloc = s.allocations.get(number)
             if alloc is not None and alloc.suspended_at is None and not entry.job.spec.within:
@@ -189,8 +189,9 @@ def _users(s: State) -> Iterator[str]:
             licences[name] += 0 if entry.job.spec.within else count * len(entry.slots)
     if s.licences_held != dict(+licences):
         yield f"jobs hold the licences {dict(+licences)}, and are said to hold {s.licences_held}"
-    if (queued := {u: n for u, n in s.user_jobs.items() if n}) != dict(jobs):
-        yield f"users have {dict(jobs)} unfinished jobs, and are said to have {queued}"
+    for user in sorted(jobs.keys() | s.jobs_of.keys()):
+        if (known := s.jobs_of.get(user, set())) != jobs[user]:
+            yield f"{user} has the unfinished jobs {jobs[user]}, and is said to have {known}"
 
 
 def _waiters(s: State) -> Iterator[str]:

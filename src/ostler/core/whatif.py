@@ -30,7 +30,11 @@ _SAME = 1.0  # seconds: a difference that is none
 
 def prepare_dry(s: State, now: float, event: Submitted) -> Row | Prepared:
     """Return what `submit --dry-run` shows, or what to ask for it; raise what would refuse it."""
-    return preview(s, now, checked(s, now, event))
+    found = preview(s, now, checked(s, now, event))
+    if not isinstance(found, Prepared):
+        return {"would": found}
+    finish = found.finish
+    return Prepared(found.question, lambda answered: {"would": finish(answered)})
 
 
 def prepare_if(

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import SubmittedAll
-from ostler.core.explain import preview_all
+from ostler.core.explain import Prepared, preview_all, settled
 from ostler.core.state import State
 from ostler.core.submit import Beside, admit, check, check_open, keep_blobs, make_job
 from ostler.model import limits
@@ -37,11 +37,17 @@ def on_submitted_all(s: State, now: float, event: SubmittedAll) -> None:
         s.effects.append(Fail(event.to, error))
         return
     if event.dry:
-        s.effects.append(Reply(event.to, {"would": preview_all(s, now, jobs)}))
+        s.effects.append(Reply(event.to, settled(s, now, preview_all(s, now, jobs))))
         return
     keep_blobs(s, event.caller, event.blobs)
     admit(s, now, [Entry(job) for job in jobs])
     s.effects.append(Reply(event.to, _answer([job.id for job in jobs], event.specs)))
+
+
+def prepare_dry_all(s: State, now: float, event: SubmittedAll) -> Prepared:
+    """Return what to ask for what a dry submission of several shows; raise what would refuse it."""
+    check_open(s)
+    return preview_all(s, now, _checked(s, now, event))
 
 
 def _known(s: State, event: SubmittedAll) -> list[int]:

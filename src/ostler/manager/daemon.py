@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 from ostler.core.events import AgentGone
 from ostler.core.posts import droppable
 from ostler.core.view import node_row
+from ostler.manager import heap
 from ostler.manager.archiving import Archivist
 from ostler.manager.contexts import Contexts
 from ostler.manager.decisions import Recorder
@@ -48,6 +48,8 @@ ROLES = ("machine", "partition:main")
 LEASE = 15.0  # seconds, unless machine.json says otherwise
 CHECKPOINT_EVERY = 2_000  # commits
 DROPPED = 4_000  # old events in one transaction, at each renewal of the lease
+FEW = 1_000  # unfinished jobs below which all that is in memory is looked at in a moment
+LOOK_EVERY = 600.0  # seconds, at the most often
 PATIENCE = 2.0  # seconds in which the agent may start a new supervisor before we do
 GREETING = 3  # heartbeats after which a node that did not greet counts as silent
 
@@ -193,13 +195,15 @@ class Manager:
     async def _beat(self, server: Server) -> None:
         while True:
             await asyncio.sleep(self.heartbeat)
-            server.agents.beat(time.time())
+            for _ in server.agents.beat(time.time()):
+                await asyncio.sleep(0)
 
     async def _keep(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
         """Renew the lease, and move the log into the database now and then."""
         seen = 0
         said = ""
         loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
             await asyncio.sleep(self.lease / 3)
             try:
@@ -225,6 +229,9 @@ class Manager:
                     await loop.run_in_executor(None, store.checkpoint)
                 except NotNow as error:
                     said = _warn_once("cannot move the log into the database", error, said)
+                if len(turns.machine.state.jobs) < FEW and loop.time() > looked + LOOK_EVERY:
+                    heap.look_at_all()
+                    looked = loop.time()
 
     async def _drop_events(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
         """Remove events whose time is over, some at a time, so that no commit waits long."""
@@ -259,6 +266,9 @@ class Manager:
                     with contextlib.suppress(OstlerError):  # logged, and all is read anew
                         turns.put(AgentGone(name))
                         server.probing.hurry(name)
+                    await asyncio.sleep(0)  # others' turn
+                    if turns.machine is not machine:
+                        break
 
     def _status(self, server: Server, epoch: int) -> dict[str, Any]:
         nodes = server.turns.machine.state.nodes
@@ -328,7 +338,6 @@ def main(state: Path) -> int:
     log_to_stderr()
     raise_limit()
     take_short_slices()
-    gc.freeze()  # what is loaded by now stays, and need not be looked at again
-    gc.set_threshold(20_000, 10, 100)  # records of a batch go by themselves, not by the collector
+    heap.look_once()
     sys.setswitchinterval(0.0005)  # else a commit waits up to 5 ms for the busy loop
     return asyncio.run(Manager(state).run())

@@ -23,6 +23,7 @@ log = logging.getLogger("ostler.manager")
 HEARTBEAT = 3.0  # seconds
 ORDERS = 64  # in one frame, at most
 ORDERS_BYTES = 1 << 20  # of their large parts, above which the next begin a frame of their own
+BEATS = 100  # heartbeats sent in one turn of the loop
 MISSED = 3  # heartbeats without which an agent counts as silent
 
 
@@ -168,10 +169,17 @@ class Agents:
         self.pids.clear()
         self.loads.clear()
 
-    def beat(self, at: float) -> None:
-        """Send a heartbeat to every agent, and drop those that missed too many."""
+    def beat(self, at: float) -> Iterator[None]:
+        """Send a heartbeat to every agent, and drop those that missed too many.
+
+        Now and then it yields, for others' turns.
+        """
         data = messages.encode(messages.Heartbeat(at))
-        for node, link in list(self._links.items()):
+        for count, (node, link) in enumerate(list(self._links.items()), 1):
+            if count % BEATS == 0:
+                yield
+            if self._links.get(node) is not link:
+                continue
             if self._loop.time() - self.fresh.heard_since(node) > MISSED * self._heartbeat:
                 link.close(f"nothing was heard of it for {MISSED * self._heartbeat:.0f} s")
             else:

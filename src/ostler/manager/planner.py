@@ -12,7 +12,7 @@ from msgspec import Struct
 from ostler.model.errors import NotNow, OstlerError, UsageError
 from ostler.model.problem import Problem
 from ostler.schedule.decisions import Told
-from ostler.schedule.question import Answered, Question
+from ostler.schedule.question import Asked, Found
 from ostler.schedule.snapshot import Plan
 
 MOST = 64 << 20  # bytes of one frame; a delta has far less
@@ -31,7 +31,7 @@ class Ask(Struct, tag="ask"):
 
     id: int
     now: float  # Unix seconds
-    question: Question
+    question: Asked
 
 
 class Planned(Struct, tag="planned"):
@@ -44,7 +44,7 @@ class Answer(Struct, tag="answer"):
     """What was asked, or why there is no answer."""
 
     id: int
-    found: Answered | None = None
+    found: Found | None = None
     error: Problem | None = None
 
 
@@ -78,7 +78,7 @@ def failure(number: int, error: OstlerError) -> Answer:
     return Answer(number, None, Problem.of(error))
 
 
-def result(answer: Answer) -> Answered:
+def result(answer: Answer) -> Found:
     """Return what was found, or raise the error that the answer carries."""
     if answer.error is not None:
         raise answer.error.error()

@@ -14,15 +14,16 @@ import sys
 from collections import deque
 from typing import NoReturn
 
-from ostler.manager import planner
+from ostler.manager import heap, planner
 from ostler.model.errors import OstlerError
 from ostler.schedule.decisions import Told
 from ostler.schedule.engine import Engine
 from ostler.schedule.explain import engine_of
-from ostler.schedule.question import answer
+from ostler.schedule.question import reply
 from ostler.schedule.views import Views
 from ostler.wire.frames import Splitter
 from ostler.wire.logs import log_to_stderr
+from ostler.wire.slices import take_usual_slices
 
 AT_ONCE = 2  # explanations
 _READ = 1 << 20  # bytes
@@ -55,6 +56,7 @@ class Worker:
                 else:
                     for payload in self._splitter.feed(data):
                         self._take(planner.decode_request(payload))
+                        heap.look()
             while self._asked and len(self._forks) < AT_ONCE:
                 self._begin(self._asked.popleft())
 
@@ -92,12 +94,12 @@ class Worker:
                 # What was planned and is not told of yet, the engine takes to have started.
                 fresh = self._engine.picture.assumed
                 engine = engine_of(self._views.snapshot()) if fresh else self._engine
-                found = answer(engine, asked.now, asked.question)
-                reply = planner.Answer(asked.id, found)
+                found = reply(engine, asked.now, asked.question)
+                said = planner.Answer(asked.id, found)
             except OstlerError as error:
-                reply = planner.failure(asked.id, error)
+                said = planner.failure(asked.id, error)
             self._out = out
-            self._say(reply)
+            self._say(said)
             status = 0
         except Exception:
             log.exception("an explanation failed")
@@ -124,6 +126,8 @@ class Worker:
 def main() -> None:
     """Serve stdin and stdout."""
     log_to_stderr()
+    take_usual_slices()  # the manager is served first
+    heap.look_between()
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the manager ends by it, then we

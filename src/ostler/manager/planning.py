@@ -15,7 +15,8 @@ from ostler.manager.decisions import Recorder
 from ostler.model.errors import NotNow, OstlerError
 from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
 from ostler.schedule.engine import Engine
-from ostler.schedule.question import Answered, Question, answer_from
+from ostler.schedule.question import Asked as Question
+from ostler.schedule.question import Found, answer_from
 from ostler.schedule.snapshot import Plan
 
 log = logging.getLogger("ostler.manager")
@@ -78,10 +79,10 @@ class Planning:
             state.marks.everything = True
         return self._own.propose(machine, now)
 
-    async def ask(self, machine: Machine, now: float, question: Question) -> Answered:
+    async def ask(self, machine: Machine, now: float, question: Question) -> Found:
         """Return the answer to a question about the queue, worked out where the loop is not.
 
-        Raises what `schedule.question.answer` does, and `NotNow` if there is no answer in time.
+        Raises what `schedule.question.reply` does, and `NotNow` if there is no answer in time.
         """
         if self._process.knows:
             return await self._process.ask(now, question)
@@ -142,7 +143,7 @@ class Process:
         self._tasks: set[asyncio.Task[None]] = set()
         self._planning: Machine | None = None  # for which a plan is under way
         self._deadline: asyncio.TimerHandle | None = None
-        self._questions: dict[int, asyncio.Future[Answered]] = {}
+        self._questions: dict[int, asyncio.Future[Found]] = {}
         self._next = 1
         self._pause = PAUSE
         self._waits = False  # until another one may be started
@@ -262,10 +263,10 @@ class Process:
         self._waits = False
         self._turning.plan_again()
 
-    async def ask(self, now: float, question: Question) -> Answered:
+    async def ask(self, now: float, question: Question) -> Found:
         """Return the answer; raise `NotNow` if the process does not tell in time."""
         number, self._next = self._next, self._next + 1
-        reply: asyncio.Future[Answered] = self._loop.create_future()
+        reply: asyncio.Future[Found] = self._loop.create_future()
         self._questions[number] = reply
         try:
             async with asyncio.timeout(planner.ANSWER_SECONDS + 1):

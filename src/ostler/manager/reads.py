@@ -22,6 +22,7 @@ from ostler.core.site_view import (
 from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
+from ostler.manager.documents import Counted, Listing
 from ostler.manager.native import Agents
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -39,14 +40,6 @@ SHOWN = 10_000  # jobs or attempts, at most
 ATTEMPTS_SHOWN = 1_000  # unless told otherwise
 
 
-class Counted(NamedTuple):
-    """A statement for the process that answers queries, and what makes a document of its answer."""
-
-    sql: str
-    values: dict[str, Any]
-    finish: Callable[[Row], Row]
-
-
 class Asked(NamedTuple):
     """One read, with who asks and when."""
 
@@ -56,7 +49,7 @@ class Asked(NamedTuple):
     now: float  # Unix seconds
 
 
-Found = Row | Prepared | Counted
+Found = Row | Prepared | Counted | Listing
 
 
 class Reads:
@@ -125,26 +118,26 @@ class Reads:
     def _read_status(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return self._status() | {"jobs": counts(self._machine().state)}
 
-    def _jobs(self, asked: Asked) -> Row:
+    def _jobs(self, asked: Asked) -> Listing:
         state, options = self._machine().state, asked.options
         user = options.user or (None if options.all else asked.caller.user)
         wanted, since = set(options.states), options.since
         limit = options.limit or SHOWN
-        rows: dict[int, Row] = {}
+        found: dict[int, Row | Entry] = {}
         if options.all or since is not None or wanted:
-            found = self._store.jobs(
+            rows = self._store.jobs(
                 user=user, states=wanted or None, since=since, steps=options.steps, limit=limit
             )
-            rows = {int(row["id"]): _public(row) for row in found}
-        for number, entry in state.jobs.items():
-            own = user is None or entry.job.user == user
-            if own and (options.steps or number < STEPS_FROM):
-                rows[number] = job_row(state, entry)
-        for row in rows.values():
-            self._veil(row, asked.caller)
-        order = sorted(rows, key=lambda number: (within(number), number))  # steps behind their job
-        shown = [row for row in map(rows.__getitem__, order) if not wanted or _matches(row, wanted)]
-        return {"jobs": shown[-limit:]}
+            found = {int(row["id"]): _public(row) for row in rows}
+        for number in state.jobs if user is None else state.jobs_of.get(user, ()):
+            if options.steps or number < STEPS_FROM:
+                found[number] = state.jobs[number]
+        if wanted:
+            found = {number: one for number, one in found.items() if _matches(one, wanted)}
+        steps = (lambda number: (within(number), number)) if options.steps else None
+        order = sorted(found, key=steps)  # steps behind their job
+        shown = [found[number] for number in order[-limit:]]
+        return Listing(self._veil, asked.caller, state, shown, len(order) - len(shown))
 
     def _job(self, asked: Asked) -> Row:
         wanted = parse_ref(asked.ref)
@@ -355,5 +348,7 @@ def named(row: Row) -> Row:
     return row if row["job"] is None else row | {"job": job_name(row["job"])}
 
 
-def _matches(row: Row, wanted: set[str]) -> bool:
-    return row["state"] in wanted or row["result"] in wanted
+def _matches(found: Row | Entry, wanted: set[str]) -> bool:
+    if isinstance(found, Entry):
+        return str(found.job.state) in wanted  # it has no result yet
+    return found["state"] in wanted or found["result"] in wanted

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
@@ -20,13 +21,13 @@ from ostler.core.events import (
 )
 from ostler.core.explain import Prepared
 from ostler.core.roles import may_see_all
-from ostler.core.whatif import prepare_dry
 from ostler.manager.contexts import Contexts
+from ostler.manager.documents import Counted, Listing
 from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
-from ostler.manager.reads import Counted, Reads
+from ostler.manager.reads import Reads
 from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
@@ -163,7 +164,7 @@ class Server:
                 self._later(client, message.id, self._query(client, message))
             case messages.Introduce():
                 client.caller = introduced(client.caller, message.user, self.identities)
-            case messages.Submit(dry=True):
+            case messages.Submit(dry=True) | messages.SubmitAll(dry=True):
                 self._later(client, message.id, self._dry(client, message))
             case messages.Follow():
                 self._later(client, message.id, self._follow(client, message))
@@ -288,6 +289,8 @@ class Server:
                 return await self.contexts.read(self.turns.machine.state)
             now = self.clock()
             found = self.reads.answer(client.caller, message, now)
+            if isinstance(found, Listing):
+                return await found.document(partial(_still_there, client), self.turns.barrier)
             if isinstance(found, Prepared):
                 return await self._ask(now, found)
         if isinstance(found, Counted):
@@ -295,16 +298,15 @@ class Server:
             return found.finish(answer)
         return found
 
-    async def _dry(self, client: Client, message: messages.Submit) -> dict[str, Any]:
+    async def _dry(
+        self, client: Client, message: messages.Submit | messages.SubmitAll
+    ) -> dict[str, Any]:
         await self.turns.barrier()
         async with self._looking[client.caller.uid]:
             _still_there(client)
-            event, now = self.submissions.one(client, message, 0), self.clock()
-            if event is None:
-                raise UsageError("a dry submission has no answer of before")
-            found = prepare_dry(self.turns.machine.state, now, event)
-            would = await self._ask(now, found) if isinstance(found, Prepared) else found
-            return {"would": would}
+            now = self.clock()
+            found = self.submissions.dry(client, message, now)
+            return await self._ask(now, found) if isinstance(found, Prepared) else found
 
     async def _ask(self, now: float, prepared: Prepared) -> dict[str, Any]:
         """Have a question worked out beside the loop, for which others wait; return the document."""

@@ -9,7 +9,9 @@ from time import monotonic
 from msgspec.structs import replace
 
 from ostler.core.events import Submitted, SubmittedAll
-from ostler.core.workflow import part_id
+from ostler.core.explain import Prepared, Row
+from ostler.core.whatif import prepare_dry
+from ostler.core.workflow import part_id, prepare_dry_all
 from ostler.manager.native import Blobs
 from ostler.manager.reads import Reads
 from ostler.manager.session import Client
@@ -69,6 +71,18 @@ class Submissions:
         self._asked.add((caller.uid, message.request_id))
         blobs = self._taken(message.blobs)
         return Submitted(to, caller, message.request_id, message.spec, blobs, message.dry)
+
+    def dry(
+        self, client: Client, message: messages.Submit | messages.SubmitAll, now: float
+    ) -> Row | Prepared:
+        """Return what would become of a submission, or what to ask for it; raise what refuses it."""
+        state = self._turns.machine.state
+        if isinstance(message, messages.Submit):
+            if (one := self.one(client, message, 0)) is not None:
+                return prepare_dry(state, now, one)
+        elif (several := self.several(client, message, 0)) is not None:
+            return prepare_dry_all(state, now, several)
+        raise UsageError("a dry submission has no answer of before")
 
     def several(self, client: Client, message: messages.SubmitAll, to: int) -> SubmittedAll | None:
         """Return the event, or None if the answer was known; raise what refuses it."""

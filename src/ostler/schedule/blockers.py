@@ -2,7 +2,7 @@
 
 from ostler.model.states import Rule
 from ostler.schedule.fit import allowed
-from ostler.schedule.forecast import Expected
+from ostler.schedule.horizon import Expected
 from ostler.schedule.planner import Planner
 from ostler.schedule.profile import Release
 from ostler.schedule.snapshot import Wait, WaitingView

@@ -15,6 +15,7 @@ from ostler.schedule.booking import Booking, book_of
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.giving import Due, give
+from ostler.schedule.news import News
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
@@ -37,36 +38,44 @@ from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
 Booked = tuple[tuple[float, ...], int, Booking]  # likewise, of a whole partition with promises
+STARTS = 100  # elements that one plan starts, at most: each is rows, orders and a commit
+TELLS = 1_000  # jobs whose rule one plan tells, at most
 _HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
 class Engine:
     """What waits, what runs and what is free, kept from pass to pass."""
 
-    def __init__(self, *, many: int = MANY) -> None:
-        """Begin with an empty machine. many: nodes from which on NumPy is used."""
+    def __init__(self, *, many: int = MANY, starts: float = STARTS, tells: float = TELLS) -> None:
+        """Begin with an empty machine. many: nodes from which on NumPy is used.
+
+        starts, tells: elements that one plan starts, and jobs whose rule it tells, at most. The
+        next goes on where it stopped, and is wanted at once.
+        """
         self.picture = Picture(many=many)
         self.ranking = Ranking()
         self.queue = Queue(self.ranking.enter)
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
-        self._told: dict[int, Rule] = {}
-        self._news: set[int] = set()  # jobs whose rule may be another one than was told
+        self.news = News()
         self._number = 0
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends = inf  # the first planned end after the last pass
         self._due = Due()
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
-        self._many = many
+        self._many, self._starts, self._tells = many, starts, tells
+        self._cut = False  # the last pass stopped before its end
+        self._owed: set[str] = set()  # partitions looked at since somebody last gave way
         self.looks = 0  # how often an entry has been looked at: tests count it
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
         if delta.reset:
             looks = self.looks
-            vars(self).update(vars(Engine(many=self._many)))
+            fresh = Engine(many=self._many, starts=self._starts, tells=self._tells)
+            vars(self).update(vars(fresh))
             self.looks = looks
         self._number = delta.number
         picture = self.picture
@@ -79,13 +88,12 @@ class Engine:
         for number in delta.gone:
             self.queue.remove(number)
             self.blocked.pop(number, None)
-            self._told.pop(number, None)
+            self.news.forget(number)
         for view in delta.waiting:
             self._put(view)
 
     def _put(self, view: WaitingView) -> None:
-        self._told.pop(view.job, None)
-        self._news.add(view.job)
+        self.news.put(view.job)
         if view.blocked is None:
             self.blocked.pop(view.job, None)
             self.queue.put(view)
@@ -99,7 +107,7 @@ class Engine:
         self.queue.key_of = self.picture.key_of
         for view in views:
             self.queue.put(view)
-            self._news.add(view.job)
+            self.news.look(view.job)
 
     def _rank_anew(self, now: float) -> None:
         """Give all that waits its place in the queue as of now."""
@@ -133,12 +141,19 @@ class Engine:
             if found.partition not in dirty and self._turns(planner, found):
                 dirty |= self._with_others({found.partition})
         self._again.clear()
+        self._cut = False
         if dirty:
             self._pass(planner, dirty)
             self._ends = picture.table.next_end(now)
-        turned, self._due = give(self, planner, dirty, self._due)
+        turned: tuple[str, ...] = ()
+        if not self._cut:
+            turned, self._due = give(self, planner, dirty | self._owed, self._due)
+        self._owed = self._owed | dirty if self._cut else set()
         picture.settled()
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
+        self._yields, self._rivals = frozenset(), False
+        if self._cut:  # the next goes on, and knows what to tell
+            return Plan(planner.lines, {}, self._yields, self._number, now)
         waits = self._tell(planner.resumes.pending)
         queue.touched.clear()
         self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
@@ -147,7 +162,12 @@ class Engine:
         return Plan(planner.lines, waits, self._yields, self._number, wake, turned)
 
     def _wake(self, now: float) -> float | None:
-        """Return when time alone may change the plan: another order, a promised start."""
+        """Return when time alone may change the plan: another order, a promised start.
+
+        Now, if there is more to be told.
+        """
+        if self.news:
+            return now
         at = self.ranking.valid_until if self.queue.entries else inf
         if self.queue.entries and self.picture.calendar is not None:
             at = min(at, self.picture.calendar.change(now))
@@ -273,8 +293,7 @@ class Engine:
 
     def _drop(self, found: Class) -> None:
         self.queue.drop(found)
-        if found.told is not None:
-            self._news.add(found.told[0])
+        self.news.dropped(found)
 
     def _scan(
         self,
@@ -285,6 +304,11 @@ class Engine:
         queue, heads = self.queue, self.heads
         heapify(heap)
         while heap:
+            if planner.started >= self._starts:
+                self._cut = True
+                self._again.update(found.partition for _, _, found in heap)
+                self._again.update(partition for partition, places in later.items() if places)
+                return
             key, job, found = heap[0]
             if isinstance(found, Booking):
                 self._serve(planner, found, job)
@@ -306,7 +330,7 @@ class Engine:
                 found.rule, found.seen = seats, entry.key
                 if seats is Rule.RESOURCES and found.partition not in heads:
                     planner.lead(shape, job, view.user, entry.key)
-                self._changed(found)
+                self.news.changed(found)
                 heappop(heap)
                 continue
             if self.starts(planner, view, shape, seats):
@@ -324,7 +348,7 @@ class Engine:
         self._again.add(view.partition)
         if self.queue.started(view.job):
             return True
-        self._told.pop(view.job, None)
+        self.news.forget(view.job)
         return False
 
     def _serve(self, planner: Planner, booking: Booking, job: int) -> None:
@@ -333,57 +357,34 @@ class Engine:
         entry = self.queue.entries[job]
         found, rule = self.queue.classes[entry.of], None
         for seats in booking.serve(entry):
-            planner.start(entry.view, planner.shape(entry.view), seats)
-            self._again.add(booking.partition)
-            self._told.pop(job, None)
-            self.queue.started(job)
+            self.starts(planner, entry.view, planner.shape(entry.view), seats)
+            self.news.forget(job)
+            if planner.started >= self._starts:  # the pass ends here; all promises are kept
+                return
         if job in self.queue.entries:
             rule = planner.why(planner.shape(entry.view), entry.view)
             if self.queue.first(found) == entry.key:
                 found.rule, found.seen = rule, entry.key
-                self._changed(found)
+                self.news.changed(found)
         booking.done(entry)
         if booking.voided:
             self._again.add(booking.partition)
 
-    # -- what is told -----------------------------------------------------------------------------
-
-    def _changed(self, found: Class) -> None:
-        """Note what is to be told of a class that has been looked at."""
-        seen = found.seen
-        told = (seen[-1], found.rule) if seen is not None else None
-        if told != found.told:
-            self._news.update(pair[0] for pair in (found.told, told) if pair is not None)
-            found.told = told
-
     def _tell(self, pending: Iterable[Resumption]) -> dict[int, Wait]:
         """Return the rules that are new. pending: what is suspended and cannot go on yet."""
         queue = self.queue
-        waits: dict[int, Wait] = {}
         for number in queue.touched:
             found = queue.classes[number]
             if found.live:
-                self._changed(found)
-        for job in self._news:
-            wait = queue.wait_of(job) or self.blocked.get(job)
-            if wait is not None and self._told.get(job) is not wait.rule:
-                waits[job] = wait
-                self._told[job] = wait.rule
-        self._news.clear()
-        for resumption in pending:
-            job, late = resumption.view.job, resumption.wait
-            if late is None or job in queue.entries or job in self.blocked or job in waits:
-                continue
-            if self._told.get(job) is not late.rule:
-                waits[job] = late
-                self._told[job] = late.rule
-        return waits
+                self.news.changed(found)
+        return self.news.take(queue, self.blocked, pending, self._tells)
 
     def copy(self) -> "Engine":
         """Return another with the same picture, to be changed on its own."""
         other = Engine(many=self._many)
         for name, value in vars(self).items():
-            setattr(other, name, value.copy() if isinstance(value, dict | set) else value)
+            setattr(other, name, value.copy() if isinstance(value, dict | set | News) else value)
+        other._starts = other._tells = inf
         other.picture = self.picture.copy()
         other.ranking = self.ranking.copy()
         other.queue = self.queue.copy()

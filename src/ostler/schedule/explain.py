@@ -18,9 +18,8 @@ from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
 from ostler.schedule.booking import beside
 from ostler.schedule.engine import Engine
-from ostler.schedule.forecast import Expected
 from ostler.schedule.funnel import funnel
-from ostler.schedule.horizon import foresee
+from ostler.schedule.horizon import Expected, foresee
 from ostler.schedule.planner import Planner
 from ostler.schedule.priority import Key
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core

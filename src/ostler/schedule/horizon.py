@@ -4,11 +4,17 @@ from math import inf
 from typing import NamedTuple
 
 from ostler.schedule.engine import Engine
-from ostler.schedule.forecast import Expected
 from ostler.schedule.snapshot import Start
 
 ENDS = 200  # moments that are looked at: something ends then
 LOOKS = 12_000  # entries that are looked at, of all passes together
+
+
+class Expected(NamedTuple):
+    """The start of a job's next element, if every allocation ends as planned."""
+
+    at: float  # Unix seconds
+    tasks: dict[str, int]  # by node
 
 
 class Horizon(NamedTuple):

@@ -8,10 +8,8 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 
 from bisect import insort
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import inf
-
-from msgspec.structs import replace
 
 from ostler.model.resources import Request
 from ostler.model.states import Rule
@@ -21,12 +19,12 @@ from ostler.schedule.classes import Class
 from ostler.schedule.limits import Breach, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
-from ostler.schedule.priority import Key, Scorer
+from ostler.schedule.priority import Key
 from ostler.schedule.profile import Release, assumed, releases, when
 from ostler.schedule.promises import Promises
 from ostler.schedule.reservations import narrowed, shut_to
 from ostler.schedule.room import Room
-from ostler.schedule.snapshot import Line, Resume, Snapshot, Start, Wait, WaitingView, whole
+from ostler.schedule.snapshot import Line, Resume, Start, Wait, WaitingView
 from ostler.schedule.table import Head, Shape, promised
 from ostler.schedule.timeline import Timeline
 from ostler.schedule.why import Sizes, cannot_fit
@@ -56,23 +54,12 @@ class Planner:
         self.heads = {} if heads is None else heads
         self.books = {} if books is None else books
         self.beside: dict[str, Timeline] = {}  # partition -> what promises to others leave
+        self.started = 0
         self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
         self._policies: dict[str, Policy] = {}
         self._memo: dict[object, Wait] = {}
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, now: float) -> "Planner":
-        """Return a pass over this machine."""
-        picture = Picture()
-        picture.apply(whole(snapshot))
-        return cls(picture, now)
-
-    @cached_property
-    def scorer(self) -> Scorer:
-        """Return what knows the order of what waits."""
-        return self.picture.scorer(self.now)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -219,29 +206,12 @@ class Planner:
             if head.user == entry.user:
                 head.user_left -= sum(len(place.cpus) for place in places)
         self.lines.append(Start(entry.job, places))
+        self.started += 1
         one = self.picture.assume(entry, places, self.now + entry.duration)
         if self._coming is not None:
             insort(self._coming, assumed(one, self.now), key=when)
 
     # -- for who wants to know more ---------------------------------------------------------------
-
-    def offer(self, entry: WaitingView, elements: int) -> tuple[int, Wait | None]:
-        """Start up to so many elements; return how many are left, and why they wait."""
-        if entry.blocked is not None:
-            return elements, entry.blocked
-        shape = self.shape(entry)
-        for left in range(elements, 0, -1):
-            found = self.look(shape, entry)
-            if isinstance(found, Rule):
-                wait = self.wait(entry, found)
-                if found is Rule.RESOURCES and entry.partition not in self.heads:
-                    self.lead(shape, entry.job, entry.user, self.scorer.key(entry))
-                    head = self.heads.get(entry.partition)
-                    if head is not None and head.shadow < inf:
-                        wait = replace(wait, expected_start=head.shadow)
-                return left, wait
-            self.start(entry, shape, found)
-        return 0, None
 
     def would_start(self, entry: WaitingView) -> bool:
         """Say whether one element would start now. Changes nothing."""
@@ -319,22 +289,3 @@ class Planner:
         if self._coming is None:
             self._coming = releases(self.picture, self.now)
         return self._coming
-
-    def advance(self) -> bool:
-        """Go on to the next planned end, for a forecast; False if nothing more is known to end."""
-        coming = self.coming()
-        if not coming or coming[0].at == inf:
-            return False
-        self.now = max(coming[0].at, self.now)
-        over = 0
-        for release in coming:
-            if release.at > self.now:
-                break
-            over += 1
-            self.picture.forecast_end(
-                release.number, release.places, release.cpus, release.licences
-            )
-        del coming[:over]
-        self.heads.clear()
-        self._memo.clear()
-        return True

@@ -204,7 +204,8 @@ class SimManager:
         self.serving = True
 
     def _beats(self) -> None:
-        self.agents.beat(self.loop.time())
+        for _ in self.agents.beat(self.loop.time()):
+            pass
         self.loop.later(self._sight.beat, self._beats)
 
     def _renew(self) -> None:
