@@ -223,7 +223,9 @@ class Life:
                 elif all(wish.alloc != run.alloc for wish in self.resuming):
                     self.resuming.append(resume(run, random.choice(DURATIONS)))
             case 7:
-                self.limit = random.choice([0, 0, 6, 12])
+                before, self.limit = self.limit, random.choice([0, 0, 6, 12])
+                if self.limit != before:
+                    self.freed |= {view.partition for view in self.nodes.values()}
             case _:
                 pass
 

@@ -6,6 +6,7 @@ others.
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -23,6 +24,7 @@ class End:
     user: str
     cpus: int
     gives: Rooms
+    licences: Mapping[str, int]
 
 
 def in_order(name: str) -> list[tuple[int, int | str]]:
@@ -118,7 +120,9 @@ class Machine:
         cpus = sum(amounts.get("cpus", 0) for amounts in gives.values())
         self.held[entry.user] += cpus
         self.licensed.update(entry.request.licences)
-        self.ends.append(End(self.now + entry.duration, entry.user, cpus, gives))
+        self.ends.append(
+            End(self.now + entry.duration, entry.user, cpus, gives, entry.request.licences)
+        )
 
     def after(self, partition: str, time: float) -> Rooms:
         """Return what is free at a time if everything ends as planned and nothing else starts."""
@@ -189,19 +193,20 @@ class Machine:
         kept: dict[str, set[int]],
         users: dict[int, str],
     ) -> None:
+        used = {run.alloc: run.licences for run in self.snapshot.running}
         for run in self.snapshot.running:
             if run.alloc in begins:
                 continue
             if run.suspended:  # it holds no CPUs, and nobody can tell when it ends
                 gives = {place.node: held_by(place, 0) for place in run.placements}
-                self.ends.append(End(inf, run.user, 0, gives))
+                self.ends.append(End(inf, run.user, 0, gives, run.licences))
                 continue
             gives = {
                 place.node: held_by(place, len(set(place.cpus) - kept.get(place.node, set())))
                 for place in run.placements
             }
             cpus = sum(len(place.cpus) for place in run.placements)
-            self.ends.append(End(max(run.ends_at, self.now), run.user, cpus, gives))
+            self.ends.append(End(max(run.ends_at, self.now), run.user, cpus, gives, run.licences))
         for wish in wishes:
             later = [w for w in wishes if w.alloc > wish.alloc and w.alloc not in self.resumes]
             gives = {}
@@ -217,4 +222,6 @@ class Machine:
             now = wish.alloc in self.resumes
             cpus = sum(len(place.cpus) for place in wish.placements) if now else 0
             at = max(begins[wish.alloc] + wish.duration, self.now)
-            self.ends.append(End(at, users.get(wish.alloc, ""), cpus, gives))
+            self.ends.append(
+                End(at, users.get(wish.alloc, ""), cpus, gives, used.get(wish.alloc, {}))
+            )

@@ -12,7 +12,7 @@ from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule.snapshot import Snapshot, WaitingView
 from tests.slow_machine import Machine
-from tests.slow_promises import Promise, SlowPromises
+from tests.slow_promises import Promise, SlowPromises, Window
 from tests.slow_seats import Rooms, Seats, change, copy_of, less_of
 
 
@@ -47,16 +47,17 @@ def in_rank(waiting: Iterable[WaitingView]) -> list[WaitingView]:
 class Pass:
     """`offer` jobs in order."""
 
-    def __init__(self, machine: Machine, policies: Mapping[str, str]) -> None:
+    def __init__(
+        self, machine: Machine, policies: Mapping[str, str], windows: Collection[Window] = ()
+    ) -> None:
         self.machine = machine
         self.policies = policies  # partition -> policy
         self.heads: dict[str, Head] = {}
         self.starts: list[tuple[int, Seats]] = []
-        self.books = {
-            part: SlowPromises(machine, part, most)
-            for part, policy in policies.items()
-            if (most := promised_to(policy)) != 1
-        }
+        self.books: dict[str, SlowPromises] = {}
+        for part, policy in sorted(policies.items()):
+            if (most := promised_to(policy)) != 1:
+                self.books[part] = SlowPromises(machine, part, most, self.books, windows)
 
     def offer(self, entry: WaitingView) -> None:
         """Start as many elements as may start; note why the rest waits."""
@@ -108,7 +109,7 @@ class Pass:
             self._start(entry, places)
             left -= 1
         for _ in range(left - len(book.kept.get(entry.job, []))):
-            found = None if self._over(entry) else book.newcomer(entry)
+            found = None if machine.over_limit(entry) else book.newcomer(entry)
             if found is None or (found[0] <= machine.now and self._over(entry, found[1])):
                 break
             book.plan(entry, found)
@@ -178,21 +179,28 @@ def slow_plan(
     policies: Mapping[str, str] | None = None,
     before: Told | None = None,
     freed: Collection[str] = (),
+    windows: Collection[Window] = (),
 ) -> Told:
     """Return the plan.
 
     policies: of partitions that have another than EASY. before: the plan before this one, whose
-    promises are kept; freed: partitions in which room has come back since then.
+    promises are kept; freed: partitions in which room has come back since then. windows: when
+    nodes are shut, which only promises look at.
     """
     machine = Machine(snapshot, now)
-    work = Pass(machine, policies or {})
+    work = Pass(machine, policies or {}, windows)
     machine.rules |= {e.job: e.blocked.rule for e in snapshot.waiting if e.blocked is not None}
     queue = in_rank(entry for entry in snapshot.waiting if entry.blocked is None)
+    back = {*freed}
     for part, book in work.books.items():
         if before is not None and book.keeps:
             mine = {entry.job: entry for entry in queue if entry.partition == part}
             kept, lost = _kept(before, part, mine)
-            book.keep(kept, mine.values(), freed=lost or part in freed)
+            book.keep(kept, mine.values())
+            back |= {part} if lost else set()
+    shared = bool(snapshot.licences or snapshot.max_cpus_per_user)  # by all partitions
+    for part, book in work.books.items():
+        book.improve(freed=part in back or bool(back and shared))
     while queue:
         entry = _next(work, queue)
         queue.remove(entry)

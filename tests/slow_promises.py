@@ -4,18 +4,24 @@ An element is promised the first moment from which on its tasks have room for as
 take, beside what runs until its planned end and beside all that is promised to others. After all
 moments there is one that nobody can tell, inf: then nothing runs that runs now, and what was
 promised for then, or has no limit and was planned in this pass, is there.
+
+The same holds for licences and for the CPUs of a user, which are those of the whole machine: all
+partitions' promises count. A node that is shut for a while takes nothing that would be there then.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import inf, nextafter
 
 from ostler.schedule.snapshot import WaitingView
-from tests.slow_machine import Machine
+from tests.slow_machine import End, Machine
 from tests.slow_seats import Rooms, Seats, asked_of, change, copy_of, less_of
 
 Promise = tuple[float, Seats]
 FIRST = 500  # elements of a partition that conservative promises a start to
+
+
+Window = tuple[str, float, float]  # node, shut from, until
 
 
 @dataclass
@@ -25,20 +31,38 @@ class Hold:
     start: float
     end: float
     takes: Rooms
+    user: str
+    cpus: int
+    licences: Mapping[str, int]
+
+    def is_there(self, time: float) -> bool:
+        """Say whether it is there at a moment."""
+        return (self.start <= time < self.end) or (time == inf == self.end)
 
 
 class SlowPromises:
     """Those of one partition."""
 
-    def __init__(self, machine: Machine, partition: str, most: int | None) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        partition: str,
+        most: int | None,
+        books: Mapping[str, "SlowPromises"],
+        windows: Iterable[Window] = (),
+    ) -> None:
+        """Know the nodes. books: of all partitions. windows: when nodes are shut."""
         self.machine = machine
+        self.books = books
+        self.windows = list(windows)
         self.now = machine.now
         self.rooms = copy_of(machine.rooms.get(partition, {}))
         self.whole = machine.whole.get(partition, {})
         soon = nextafter(machine.now, inf)  # what is overdue is still there
-        self.ends = [(max(end.at, soon), end.gives) for end in machine.ends]
+        self.ends = [replace(end, at=max(end.at, soon)) for end in machine.ends]
         self.holds: list[Hold] = []
         self.keeps = most is None
+        self.held: list[tuple[int, WaitingView, Promise, Hold]] = []
         self.most = FIRST if most is None else most
         self.kept: dict[int, list[Promise]] = {}
 
@@ -51,35 +75,64 @@ class SlowPromises:
         """Return what is free at a moment."""
         rooms = copy_of(self.whole if time == inf else self.rooms)
         if time < inf:
-            for at, gives in self.ends:
-                if at <= time:
-                    for name in gives.keys() & rooms.keys():
-                        change(rooms[name], gives[name], +1)
+            for end in self.ends:
+                if end.at <= time:
+                    for name in end.gives.keys() & rooms.keys():
+                        change(rooms[name], end.gives[name], +1)
         for hold in self.holds:
-            if (hold.start <= time < hold.end) or (time == inf == hold.end):
+            if hold.is_there(time):
                 for name in hold.takes.keys() & rooms.keys():
                     change(rooms[name], hold.takes[name], -1)
         return rooms
 
     def moments(self) -> list[float]:
         """Return all times at which anything changes."""
-        times = {at for at, _ in self.ends}
-        times |= {time for hold in self.holds for time in (hold.start, hold.end)}
+        times = {end.at for end in self.ends}
+        times |= {time for hold in self.everybody() for time in (hold.start, hold.end)}
+        times |= {time for _, begin, end in self.windows for time in (begin, end)}
         return sorted(time for time in times if time > self.now)
 
+    def everybody(self) -> list[Hold]:
+        """Return what is promised in all partitions."""
+        return [hold for book in self.books.values() for hold in book.holds]
+
+    def during(self, start: float, duration: float) -> list[float]:
+        """Return the moments from one on at which anything may be different, for so long."""
+        end = start + duration
+        later = [time for time in self.moments() if start < time < end]
+        return [start, *later, *([inf] if end == inf and start < inf else [])]
+
     def room(self, start: float, duration: float) -> Rooms:
-        """Return what is free from a moment on for so long."""
+        """Return what is free from a moment on for so long, on nodes that are not shut then."""
         rooms = self.free_at(start)
-        for time in (*self.moments(), inf):
-            if start < time < start + duration or (time == inf == start + duration):
-                rooms = less_of(rooms, self.free_at(time))
+        for time in self.during(start, duration):
+            rooms = less_of(rooms, self.free_at(time))
+        if start < inf:
+            for name, begin, end in self.windows:
+                if begin < start + duration and start < end:
+                    rooms.pop(name, None)
         return rooms
+
+    def within(self, entry: WaitingView, start: float, places: Seats) -> bool:
+        """Say whether its licences are there, and its user has few enough CPUs, all the time."""
+        machine, most = self.machine, self.machine.snapshot.max_cpus_per_user
+        asked = machine.cpus_of(entry.request, places)
+        for time in self.during(start, entry.duration):
+            there: list[End | Hold] = [hold for hold in self.everybody() if hold.is_there(time)]
+            there += [end for end in self.ends if time < end.at and time < inf]
+            if most and asked + sum(one.cpus for one in there if one.user == entry.user) > most:
+                return False
+            for name, count in entry.request.licences.items():
+                used = sum(one.licences.get(name, 0) for one in there)
+                if used + count > machine.snapshot.licences.get(name, 0):
+                    return False
+        return True
 
     def earliest(self, entry: WaitingView, after: float) -> Promise | None:
         """Return the first moment from then on, and the places."""
         for time in (after, *(time for time in self.moments() if time > after), inf):
             found = self.machine.seats(self.room(time, entry.duration), entry.request)
-            if found is not None:
+            if found is not None and self.within(entry, time, found):
                 return time, found
         return None
 
@@ -87,27 +140,34 @@ class SlowPromises:
         """Plan it."""
         start, places = promise
         takes = self.machine.takes(entry.request, places)
-        hold = Hold(start, start + entry.duration, takes)
+        hold = self.hold(entry, start, places, takes)
         self.holds.append(hold)
         return hold
 
-    def keep(
-        self, before: dict[int, list[Promise]], queue: Iterable[WaitingView], *, freed: bool
-    ) -> None:
-        """Keep what was promised, later where that must be; earlier if room has come back."""
+    def hold(self, entry: WaitingView, start: float, places: Seats, takes: Rooms) -> Hold:
+        """Return what it holds."""
+        cpus = self.machine.cpus_of(entry.request, places)
+        end = start + entry.duration
+        return Hold(start, end, takes, entry.user, cpus, entry.request.licences)
+
+    def keep(self, before: dict[int, list[Promise]], queue: Iterable[WaitingView]) -> None:
+        """Keep what was promised, later where that must be."""
         planned: list[tuple[float, int, WaitingView, Seats]] = [
             (max(start, self.now), rank, entry, places)
             for rank, entry in enumerate(queue)
             for start, places in before.get(entry.job, [])[: entry.elements]
         ]
-        held = []
         for start, rank, entry, places in sorted(planned, key=lambda one: one[:2]):
             found: Promise | None = (start, places)
-            if not self._has_room(entry, start, places):
+            if not (self._has_room(entry, start, places) and self.within(entry, start, places)):
                 found = self.earliest(entry, start)
             if found is not None:
-                held.append((rank, entry, found, self.take(entry, found)))
-        for _, entry, (start, places), hold in sorted(held, key=lambda one: (one[0], one[2][0])):
+                self.held.append((rank, entry, found, self.take(entry, found)))
+
+    def improve(self, *, freed: bool) -> None:
+        """Put all that is kept earlier, in order of rank, if room has come back."""
+        held = sorted(self.held, key=lambda one: (one[0], one[2][0]))
+        for _, entry, (start, places), hold in held:
             kept = start, places
             if freed and start > self.now:
                 self.holds.remove(hold)
@@ -133,7 +193,7 @@ class SlowPromises:
         """Forget what was promised for now."""
         while (places := self.due(entry)) is not None:
             takes = self.machine.takes(entry.request, places)
-            self.holds.remove(Hold(self.now, self.now + entry.duration, takes))
+            self.holds.remove(self.hold(entry, self.now, places, takes))
 
     def due(self, entry: WaitingView) -> Seats | None:
         """Return the places of an element that was promised to start by now."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.rules import PartitionRules
+from ostler.schedule.rules import PartitionRules, Reservation, Rules
 from ostler.schedule.snapshot import Delta, Plan, Resume, Snapshot, Start, Wait, whole
 from tests.random_life import Life
 from tests.random_machines import NOW, random_machine, shrunk
@@ -36,11 +36,7 @@ def under(policy: str, delta: Delta) -> Delta:
 
 def differs(snapshot: Snapshot, found: Plan, told: Told) -> str:
     """Return what is not the same; empty if all is."""
-    starts = [
-        (line.job, [(place.node, place.tasks) for place in line.placements])
-        for line in found.lines
-        if isinstance(line, Start)
-    ]
+    starts = starts_in(found)
     if starts != told.starts:
         return f"starts: {starts} instead of {told.starts}"
     resumes = [line.alloc for line in found.lines if isinstance(line, Resume)]
@@ -54,6 +50,15 @@ def differs(snapshot: Snapshot, found: Plan, told: Told) -> str:
         if not (rule is Rule.QUEUE and number in alike) and rule is not told.rules[number]:
             return f"rule of {number}: {rule} instead of {told.rules[number]}"
     return ""
+
+
+def starts_in(found: Plan) -> list[tuple[int, list[tuple[str, int]]]]:
+    """Return who starts, and how many tasks on which nodes."""
+    return [
+        (line.job, [(place.node, place.tasks) for place in line.placements])
+        for line in found.lines
+        if isinstance(line, Start)
+    ]
 
 
 def behind_equals(snapshot: Snapshot, told: Told) -> set[int]:
@@ -102,6 +107,31 @@ def test_the_engine_plans_what_the_definitions_say(policy: str, many: int, seed:
         snapshot = random_machine(Random(f"{seed} {at}"))
         if difference(snapshot):
             _fail(f"seed {seed} {at}", snapshot, difference)
+
+
+@pytest.mark.parametrize("many", TABLES)
+@pytest.mark.parametrize("policy", ["reserved-2", "conservative"])
+@LIVES
+@given(seed=st.integers(0, 1 << 48))
+def test_promises_are_for_times_at_which_nodes_are_open(policy: str, many: int, seed: int) -> None:
+    random = Random(seed)
+    snapshot = random_machine(random)
+    windows = [
+        (view.name, begin := NOW + random.choice([-2.0, 1.0, 4.0, 9.0]), begin + length)
+        for view in snapshot.nodes
+        for length in random.choice([(), (3.0,), (6.0,), (2.0, 5.0)])
+    ]
+    shut = [
+        Reservation(f"w{at}", (name,), begin, end - begin)
+        for at, (name, begin, end) in enumerate(windows)
+    ]
+    delta = under(policy, whole(snapshot))
+    delta.rules = replace(delta.rules or Rules(), reservations=tuple(shut))
+    engine = Engine(many=many)
+    engine.apply(delta)
+    told = slow_plan(snapshot, NOW, {"main": policy, "other": policy}, windows=windows)
+    assert starts_in(engine.plan(NOW)) == told.starts
+    assert not promises_differ(engine, told)
 
 
 def _fail(name: str, snapshot: Snapshot, difference: Callable[[Snapshot], str]) -> None:

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from ostler.manager import reads as module
-from ostler.manager.documents import Listing, Reads
+from ostler.manager.documents import Listing
+from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
 from ostler.store.sqlite.store import SqliteStore

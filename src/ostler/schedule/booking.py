@@ -7,37 +7,47 @@ as well. Once no more is promised, what keeps an entry waiting keeps its class w
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 
+from ostler.model.states import Rule
+from ostler.schedule.agenda import Agenda
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Entry, Queue
 from ostler.schedule.planner import Planner
 from ostler.schedule.policy import Policy
 from ostler.schedule.priority import Key
-from ostler.schedule.promises import Promises, Waits
+from ostler.schedule.promises import Promises
 from ostler.schedule.table import Table
 from ostler.schedule.table_lists import ListTable
 from ostler.schedule.timeline import Timeline
 from ostler.schedule.timeline_lists import ListTimeline
+from ostler.schedule.waits import Waits
 
 
 class Booking:
     """What waits in the partition, in order of rank, as far as anything is to be decided of it."""
 
     def __init__(self, planner: Planner, queue: Queue, partition: str, book: Promises) -> None:
-        """Bring the promises up to date. The partition has a class in which something waits."""
+        """Put on the agenda what is promised. The partition has a class in which something waits."""
         self.partition = partition
         self._planner = planner
         self._queue = queue
         self._book = book
         self._rest: dict[int, list[Key]] = {}  # class -> what is behind its first, the last first
         self._served: set[int] = set()
-        table, now = planner.table, planner.now
+        self._heap: list[tuple[Key, int]] = []  # who is to be looked at, and its class
         entries = [queue.entries[job] for job in book.jobs if job in queue.entries]
         entries = [entry for entry in entries if entry.view.partition == partition]
         entries.sort(key=_key)
-        freed = partition in planner.picture.freed
-        book.begin(timeline_of(table, now), table, map(self._asks, entries), freed=freed)
-        self._heap: list[tuple[Key, int]] = [(queue.entries[job].key, 0) for job in book.due]
-        for found in queue.of(partition):
+        self._promised = [self._asks(entry) for entry in entries]
+        agenda = Agenda(planner, timeline_of(planner.table, planner.now))
+        self.lost = book.begin(agenda, planner.table, self._promised)
+
+    def open(self, *, freed: bool) -> None:
+        """Go to the first entry. freed: something came back since the last pass."""
+        queue, book = self._queue, self._book
+        if freed:
+            book.improve(self._promised)
+        self._heap = [(queue.entries[job].key, 0) for job in book.due]
+        for found in queue.of(self.partition):
             first = queue.first(found)
             if first is not None:
                 self._heap.append((first, found.number))
@@ -61,9 +71,11 @@ class Booking:
 
     def serve(self, entry: Entry) -> Iterator[Seats]:
         """Yield where elements of the entry start now."""
-        asks, view = self._asks(entry), entry.view
+        asks, view, over = self._asks(entry), entry.view, self._planner.over
         return self._book.serve(
-            asks, lambda seats: self._planner.over(asks.shape, view, seats) is None
+            asks,
+            lambda: over(asks.shape, view) is Rule.LIMIT,
+            lambda seats: over(asks.shape, view, seats) is None,
         )
 
     def done(self, entry: Entry) -> None:
@@ -106,20 +118,44 @@ def book_of(books: dict[str, Promises], partition: str, policy: Policy) -> Promi
     return book
 
 
-def beside(planner: Planner, queue: Queue, partition: str, job: int) -> Timeline:
-    """Return what all promises of the partition leave but those of one job."""
-    timeline = timeline_of(planner.table, planner.now)
-    entries = [queue.entries[n] for n in planner.books[partition].jobs if n in queue.entries]
-    others = [asks(planner, entry) for entry in entries if entry.view.job != job]
-    planner.books[partition].copy().add_to(timeline, planner.table, others)
-    return timeline
+def opened(
+    planner: Planner, bookings: list[Booking], books: dict[str, Promises]
+) -> list[tuple[Key, int, Booking]]:
+    """Improve promises where something came back; return the bookings with their first entries.
+
+    Licences and limits that count in several partitions come back to all of them. Books of
+    partitions in which nothing waits are closed.
+    """
+    freed = {*planner.picture.freed, *(one.partition for one in bookings if one.lost)}
+    shared = bool(freed) and planner.supplies is not None
+    for one in bookings:
+        one.open(freed=shared or one.partition in freed)
+        if one.over:
+            del books[one.partition]
+    return [(one.next(), one.next()[-1], one) for one in bookings if not one.over]
+
+
+def beside(planner: Planner, queue: Queue, partition: str, job: int) -> Agenda:
+    """Return what all promises leave but those of one job: nodes of the partition, and the rest."""
+    for name, book in planner.books.items():
+        if name != partition and planner.supplies is not None:
+            nodes = timeline_of(planner.table, planner.now)
+            _lay(planner, queue, book, Agenda(planner, nodes), but=0)
+    agenda = Agenda(planner, timeline_of(planner.table, planner.now))
+    _lay(planner, queue, planner.books[partition], agenda, but=job)
+    return agenda
+
+
+def _lay(planner: Planner, queue: Queue, book: Promises, agenda: Agenda, but: int) -> None:
+    entries = [queue.entries[job] for job in book.jobs if job in queue.entries and job != but]
+    book.copy().add_to(agenda, planner.table, [asks(planner, entry) for entry in entries])
 
 
 def asks(planner: Planner, entry: Entry) -> Waits:
     """Return what an entry asks for."""
     view = entry.view
     shape = planner.shape(view)
-    return Waits(view.job, entry.left, shape, view.duration, (view.duration, view.shape))
+    return Waits(view.job, entry.left, shape, view.duration, (view.duration, view.shape), view)
 
 
 def timeline_of(table: Table, now: float) -> Timeline:

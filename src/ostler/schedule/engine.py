@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heapreplace
 from math import inf
 
 from ostler.model.states import Rule
-from ostler.schedule.booking import Booking, book_of
+from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.giving import Due, give
@@ -59,16 +59,14 @@ class Engine:
         self.heads: dict[str, Head] = {}
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self.news = News()
-        self._number = 0
         self._again: set[str] = set()  # partitions in which the last plan started something
-        self._ends = inf  # the first planned end after the last pass
-        self._due = Due()
+        self._ends, self._due = inf, Due()  # the first planned end after the last pass
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
         self._many, self._starts, self._tells = many, starts, tells
         self._cut = False  # the last pass stopped before its end
         self._owed: set[str] = set()  # partitions looked at since somebody last gave way
-        self.looks = 0  # how often an entry has been looked at: tests count it
+        self._number = self.looks = 0  # looks: how often at an entry; tests count it
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
@@ -158,8 +156,7 @@ class Engine:
         queue.touched.clear()
         self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
         self._rivals = slots is not None and slots.before is not None
-        wake = self._wake(now)
-        return Plan(planner.lines, waits, self._yields, self._number, wake, turned)
+        return Plan(planner.lines, waits, self._yields, self._number, self._wake(now), turned)
 
     def _wake(self, now: float) -> float | None:
         """Return when time alone may change the plan: another order, a promised start.
@@ -265,6 +262,7 @@ class Engine:
         """Look at the first of every class, in the order of the queue."""
         heap: list[Place | Booked] = []
         later: dict[str, list[Place]] = {}
+        bookings: list[Booking] = []
         for partition in sorted(partitions):
             if (head := self.heads.pop(partition, None)) is not None:
                 planner.hints[partition] = head.shadow
@@ -281,11 +279,11 @@ class Engine:
                     firsts.append((first, first[-1], found))
             if (book := book_of(self.books, partition, policy)) is None:
                 heap += firsts
-            elif firsts:
-                booking = Booking(planner, self.queue, partition, book)
-                heap.append((booking.next(), booking.next()[-1], booking))
+            elif firsts or book.jobs:
+                bookings.append(Booking(planner, self.queue, partition, book))
             else:
                 del self.books[partition]
+        heap += opened(planner, bookings, self.books)
         self.queue.prune(planner.table)
         self._scan(planner, heap, later)
         for waiting in later.values():
@@ -357,7 +355,9 @@ class Engine:
         entry = self.queue.entries[job]
         found, rule = self.queue.classes[entry.of], None
         for seats in booking.serve(entry):
-            self.starts(planner, entry.view, planner.shape(entry.view), seats)
+            planner.start(entry.view, planner.shape(entry.view), seats, counted=True)
+            self._again.add(booking.partition)
+            self.queue.started(job)
             self.news.forget(job)
             if planner.started >= self._starts:  # the pass ends here; all promises are kept
                 return

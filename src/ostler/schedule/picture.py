@@ -4,7 +4,7 @@ A plan changes it as if all its lines were carried out; what is only assumed so 
 soon as something is told.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import inf
 
 from msgspec.structs import replace
@@ -82,6 +82,11 @@ class Picture:
         return nodes, tuple(bucket for bucket, _ in limits)
 
     @property
+    def claimed(self) -> Mapping[int, Claim]:
+        """Return what counts under limits, by allocation, or number of what is assumed."""
+        return self._claimed
+
+    @property
     def minutes(self) -> bool:
         """Say whether a limit gives room as time passes."""
         return any(limit.cpu_minutes is not None for limit in self.rules.limits)
@@ -103,6 +108,7 @@ class Picture:
         if delta.rules is not None and delta.rules != self.rules:
             self.rules = delta.rules
             self.all_dirty = self.ranks_changed = True
+            self.freed.update(view.partition for view in self.nodes.values())
             self.gives = self.rules.preempting or self.rules.slicing
             self.calendar = Calendar(self.rules) if self.rules.reservations else None
             self._claim_anew()

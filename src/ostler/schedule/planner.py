@@ -8,8 +8,9 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 
 from bisect import insort
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import inf
+from typing import TYPE_CHECKING
 
 from ostler.model.resources import Request
 from ostler.model.states import Rule
@@ -21,12 +22,16 @@ from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
 from ostler.schedule.priority import Key
 from ostler.schedule.profile import Release, assumed, releases, when
-from ostler.schedule.promises import Promises
 from ostler.schedule.reservations import narrowed, shut_to
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Line, Resume, Start, Wait, WaitingView
+from ostler.schedule.supplies import Supplies
 from ostler.schedule.table import Head, Shape, promised
-from ostler.schedule.timeline import Timeline
+from ostler.schedule.waits import Waits
+
+if TYPE_CHECKING:
+    from ostler.schedule.agenda import Agenda
+    from ostler.schedule.promises import Promises
 from ostler.schedule.why import Sizes, cannot_fit
 
 _SHUT = frozenset({Rule.RESOURCES, Rule.NODES, Rule.NODE_LEFT})
@@ -41,7 +46,7 @@ class Planner:
         picture: Picture,
         now: float,
         heads: dict[str, Head] | None = None,
-        books: Mapping[str, Promises] | None = None,
+        books: Mapping[str, "Promises"] | None = None,
     ) -> None:
         """Let go on what is to. heads, books: promises that still hold, by partition."""
         self.picture = picture
@@ -52,8 +57,8 @@ class Planner:
         ]
         self.table = picture.table
         self.heads = {} if heads is None else heads
-        self.books = {} if books is None else books
-        self.beside: dict[str, Timeline] = {}  # partition -> what promises to others leave
+        self.books: Mapping[str, Promises] = {} if books is None else books
+        self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.started = 0
         self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
@@ -61,11 +66,19 @@ class Planner:
         self._policies: dict[str, Policy] = {}
         self._memo: dict[object, Wait] = {}
 
+    @cached_property
+    def supplies(self) -> Supplies | None:
+        """Return how much of licences and limits is in use when; None: nothing is counted."""
+        rules = self.picture.rules
+        if not (rules.licences or rules.max_cpus_per_user or rules.limits):
+            return None
+        return Supplies(self.picture, self.now)
+
     # -- looking ----------------------------------------------------------------------------------
 
-    def shape(self, entry: WaitingView) -> Shape:
-        """Return the shape of the entry, on the nodes that are open to it now."""
-        own, less = narrowed(self.picture.calendar, entry, self.now)
+    def shape(self, entry: WaitingView, at: float | None = None) -> Shape:
+        """Return the shape of the entry, on the nodes that are open to it now, or at a time."""
+        own, less = narrowed(self.picture.calendar, entry, self.now if at is None else at)
         found = self._shape(entry, own)
         if less is own:
             return found
@@ -108,8 +121,8 @@ class Planner:
             seats = self.table.seats(shape)
             if (rule := self.over(shape, entry, seats)) is not None:
                 return rule
-        if (timeline := self.beside.get(shape.partition)) is not None:
-            seats = timeline.at_once(shape, entry.duration)
+        if (agenda := self.beside.get(shape.partition)) is not None:
+            seats = agenda.at_once(Waits(entry.job, 1, shape, entry.duration, (), entry))
             return Rule.BEHIND if seats is None or self.over(shape, entry, seats) else seats
         head = self.heads.get(shape.partition)
         if head is None:
@@ -121,7 +134,7 @@ class Planner:
         beside = self.table.seats(shape, head)
         if beside is None or self.over(shape, entry, beside) is not None:
             return Rule.BEHIND
-        if head.user == entry.user and self._cpus(shape.request, beside) > head.user_left:
+        if head.user == entry.user and self.cpus(shape.request, beside) > head.user_left:
             return Rule.BEHIND
         return beside
 
@@ -137,7 +150,7 @@ class Planner:
         """Return which limit forbids another start, in these seats if they are known."""
         picture, request = self.picture, shape.request
         most = picture.rules.max_cpus_per_user
-        if most and picture.held.get(entry.user, 0) + self._cpus(request, seats) > most:
+        if most and picture.held.get(entry.user, 0) + self.cpus(request, seats) > most:
             return Rule.LIMIT
         if picture.claims is not None and self.breach(entry, seats) is not None:
             return Rule.LIMIT
@@ -150,7 +163,7 @@ class Planner:
         claims = self.picture.claims
         if claims is None:
             return None
-        cpus, ends_at = self._cpus(entry.request, seats), self.now + entry.duration
+        cpus, ends_at = self.cpus(entry.request, seats), self.now + entry.duration
         claim = Claim(entry.user, entry.project, entry.partition, cpus, ends_at)
         return claims.breach(claim, self.now)
 
@@ -160,7 +173,7 @@ class Planner:
         licences.change(left, self.picture.licensed, -1)
         return left
 
-    def _cpus(self, request: Request, seats: Seats | None) -> int:
+    def cpus(self, request: Request, seats: Seats | None) -> int:
         """Return for how many CPUs it counts: of whole nodes, once they are known, for all."""
         if request.exclusive and seats:
             return sum(len(self.table.views[row].facts.cpus) for row, _ in seats)
@@ -188,11 +201,17 @@ class Planner:
                 if hold.user == user and hold.at <= shadow
             )
             held = self.picture.held.get(user, 0) - freed
-            head.user_left = most - held - self._cpus(shape.request, seats)
+            head.user_left = most - held - self.cpus(shape.request, seats)
         self.heads[shape.partition] = head
 
-    def start(self, entry: WaitingView, shape: Shape, seats: Seats) -> None:
-        """Give these seats to an element."""
+    def start(
+        self, entry: WaitingView, shape: Shape, seats: Seats, *, counted: bool = False
+    ) -> None:
+        """Give these seats to an element. counted: promises know of it already."""
+        supplies = vars(self).get("supplies")  # if anybody has asked for them
+        if supplies is not None and not counted:
+            cpus = self.cpus(shape.request, seats)
+            supplies.change(entry, cpus, self.now, entry.duration)
         request = shape.request
         places = self.table.take(request, seats)
         head = self.heads.get(shape.partition)
@@ -227,7 +246,7 @@ class Planner:
                 held = self.picture.held.get(entry.user, 0)
                 most, asked = self.picture.rules.max_cpus_per_user, request.tasks * request.cpus
                 if request.exclusive and held + asked <= most:
-                    asked = self._cpus(request, self.table.seats(self.shape(entry)))
+                    asked = self.cpus(request, self.table.seats(self.shape(entry)))
                 known: object = rule, held, asked
                 made = Wait(rule, {"limit": most, "held": held, "asked": asked})
             case Rule.LICENCES:

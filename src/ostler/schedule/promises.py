@@ -18,23 +18,14 @@ from math import inf, nextafter
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ostler.schedule.agenda import Agenda
 from ostler.schedule.choose import Seats
-from ostler.schedule.table import Shape, Table
-from ostler.schedule.timeline import Timeline
+from ostler.schedule.table import Table
+from ostler.schedule.waits import Waits
 
 MOST = 500  # elements of a partition that conservative promises a start to at a time
 _LEAST = 50  # the same on machines of any size
 _LOOKS = 200_000  # nodes times promises that a pass can look at in a fraction of a second
-
-
-class Waits(Struct):
-    """An entry, and what it asks for."""
-
-    job: int
-    left: int  # elements that wait
-    shape: Shape
-    duration: float  # seconds; inf without a limit
-    asked: tuple[object, ...]  # what a promise holds for
 
 
 class Promise(Struct):
@@ -56,29 +47,24 @@ class Promises:
         self._count = 0
         self._now = -inf  # when the last pass was
         self.voided = False  # what was promised has been taken back in this pass
-        self._timeline: Timeline
+        self._agenda: Agenda
         self._table: Table
 
-    def begin(
-        self, timeline: Timeline, table: Table, queue: Iterable[Waits], *, freed: bool
-    ) -> None:
-        """Begin a pass. queue: of what waits in the partition all to which anything is promised.
+    def begin(self, agenda: Agenda, table: Table, entries: list[Waits]) -> bool:
+        """Begin a pass: put on the agenda what is promised. Return whether any of it is lost.
 
-        In order of rank. freed: room came back since the last pass, or a node did.
+        entries: of what waits in the partition all to which anything is promised, in order of rank.
         """
-        self._timeline, self._table, self._now = timeline, table, timeline.now
+        self._agenda, self._table, self._now = agenda, table, agenda.now
         self.voided = False
         if self.reserved is not None:
             self._kept.clear()
             self._count = 0
-            return
+            return False
         self._most = most_on(len(table.views))
-        if self._kept:
-            entries = list(queue)
-            lost = self._trim(entries)
-            self._lay(entries)
-            if freed or lost:
-                self._compress(entries)
+        lost = self._trim(entries)
+        self._lay(entries)
+        return lost
 
     @property
     def jobs(self) -> Iterable[int]:
@@ -146,19 +132,21 @@ class Promises:
             if promise.start < until and any(name in nodes for name, _ in promise.seats)
         )
 
-    def add_to(self, timeline: Timeline, table: Table, queue: Iterable[Waits]) -> None:
-        """Put what is promised to these entries on a timeline, as it is."""
-        self._timeline, self._table = timeline, table
+    def add_to(self, agenda: Agenda, table: Table, queue: Iterable[Waits]) -> None:
+        """Put what is promised to these entries on an agenda, as it is."""
+        self._table = table
         for entry in queue:
             for promise in self._kept.get(entry.job, ()):
-                timeline.add(entry.shape, entry.duration, promise.start, self._rows(promise))
+                agenda.add(entry, promise.start, self._rows(promise))
 
-    def serve(self, entry: Waits, may: Callable[[Seats], bool]) -> Iterator[Seats]:
+    def serve(
+        self, entry: Waits, limited: Callable[[], bool], may: Callable[[Seats], bool]
+    ) -> Iterator[Seats]:
         """Yield where elements of the entry start now; the others get promises if there are any.
 
-        may: whether limits allow a start: asked without seats before one is looked for, and with
-        them before it is made. If they do not, what was promised for now is void, and nothing more
-        is promised.
+        limited: whether a limit forbids it to have any more now: then nothing is promised to it.
+        may: whether limits and licences allow a start in these seats. If they do not, what was
+        promised for now is void, and nothing more is promised.
         """
         kept = self._kept.get(entry.job, [])
         left = entry.left
@@ -171,11 +159,11 @@ class Promises:
             left -= 1
             yield seats
         for _ in range(left - len(self._kept.get(entry.job, []))):
-            found = self._place(entry) if may([]) else None
+            found = None if limited() else self._place(entry)
             if found is None or (found[0] <= self._now and not may(found[1])):
                 return
             start, seats = found
-            self._timeline.add(entry.shape, entry.duration, start, seats)
+            self._agenda.add(entry, start, seats)
             if start <= self._now:
                 yield seats
             else:
@@ -183,10 +171,10 @@ class Promises:
 
     def _place(self, entry: Waits) -> tuple[float, Seats] | None:
         if not self.full:
-            return self._timeline.earliest(entry.shape, entry.duration)
+            return self._agenda.earliest(entry)
         if not self._table.fits(entry.shape):
             return None
-        seats = self._timeline.at_once(entry.shape, entry.duration)
+        seats = self._agenda.at_once(entry)
         return None if seats is None else (self._now, seats)
 
     # -- what is kept -----------------------------------------------------------------------------
@@ -209,7 +197,7 @@ class Promises:
         """Take back what was promised to the entry for now."""
         self.voided = True
         while (kept := self._kept.get(entry.job)) and kept[0].start <= self._now:
-            self._timeline.remove(entry.shape, entry.duration, self._now, self._rows(kept[0]))
+            self._agenda.remove(entry, self._now, self._rows(kept[0]))
             self._drop(entry.job)
 
     def _trim(self, entries: list[Waits]) -> bool:
@@ -234,20 +222,18 @@ class Promises:
         ]
         found.sort(key=lambda one: one[:2])
         for start, _, promise, entry in found:
-            place = self._timeline.earliest_from(
-                entry.shape, entry.duration, start, self._rows(promise)
-            )
+            place = self._agenda.earliest_from(entry, start, self._rows(promise))
             self._move(entry, promise, place)
         self._sort(entries)
 
-    def _compress(self, entries: list[Waits]) -> None:
+    def improve(self, entries: list[Waits]) -> None:
         """Put each promise at the earliest start that all the others leave, in order of rank."""
         for entry in entries:
             for promise in self._kept.get(entry.job, ()):
                 if promise.start > self._now:
                     seats = self._rows(promise)
-                    self._timeline.remove(entry.shape, entry.duration, promise.start, seats)
-                    place = self._timeline.earliest(entry.shape, entry.duration)
+                    self._agenda.remove(entry, promise.start, seats)
+                    place = self._agenda.earliest(entry)
                     if place is None or place[0] >= promise.start:
                         place = promise.start, seats
                     self._move(entry, promise, place)
@@ -257,7 +243,7 @@ class Promises:
         """Note where it is now; nowhere: it is dropped by `_sort`."""
         promise.start, seats = place or (inf, [])
         promise.seats = tuple((self._table.views[row].name, tasks) for row, tasks in seats)
-        self._timeline.add(entry.shape, entry.duration, promise.start, seats)
+        self._agenda.add(entry, promise.start, seats)
 
     def _sort(self, entries: list[Waits]) -> None:
         for entry in entries:

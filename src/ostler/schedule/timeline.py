@@ -40,13 +40,14 @@ class Timeline(ABC):
         self, shape: Shape, duration: float, start: float, seats: Seats
     ) -> tuple[float, Seats] | None:
         """Return when it can start at this time or later, on these seats if they are free then."""
-        if self._is_free(shape, duration, start, seats):
+        if self.is_free(shape, duration, start, seats):
             return start, seats
-        for time in (start, *self._starts(shape, duration, start), inf):
-            found = self._seats_from(shape, duration, time)
-            if found is not None:
-                return time, found
-        return None
+        if (found := self._seats_from(shape, duration, start)) is not None:
+            return start, found
+        if (later := self._later(shape, duration, start)) is not None:
+            return later
+        found = self._seats_from(shape, duration, inf)
+        return None if found is None else (inf, found)
 
     def add(self, shape: Shape, duration: float, start: float, seats: Seats) -> None:
         """Take these seats from a time on for the duration."""
@@ -58,7 +59,8 @@ class Timeline(ABC):
         for row, tasks in seats:
             self._change(row, start, start + duration, self._taken(shape, row, tasks), 1)
 
-    def _is_free(self, shape: Shape, duration: float, start: float, seats: Seats) -> bool:
+    def is_free(self, shape: Shape, duration: float, start: float, seats: Seats) -> bool:
+        """Say whether these seats are free from a time on; none never are."""
         return bool(seats) and all(
             self._table.eligible(row, shape)
             and self._window(row, shape, start, start + duration) >= tasks
@@ -76,8 +78,12 @@ class Timeline(ABC):
         return amounts
 
     @abstractmethod
-    def _starts(self, shape: Shape, duration: float, start: float) -> list[float]:
+    def changes(self, shape: Shape, duration: float, start: float) -> list[float]:
         """Return the times after the start at which anything changes where it may go, in order."""
+
+    @abstractmethod
+    def _later(self, shape: Shape, duration: float, start: float) -> tuple[float, Seats] | None:
+        """Return the first time after the start at which room grows so that one element fits."""
 
     @abstractmethod
     def _seats_from(self, shape: Shape, duration: float, start: float) -> Seats | None:

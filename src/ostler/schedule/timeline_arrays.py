@@ -25,9 +25,10 @@ _SPARE = 4  # slots beyond those that are used at first
 class _Kept:
     """What was found out about a shape and duration."""
 
-    __slots__ = ("at_once", "changes", "first", "ok")
+    __slots__ = ("at_once", "changes", "first", "ok", "shape")
 
-    def __init__(self, ok: NDArray[np.bool_]) -> None:
+    def __init__(self, shape: Shape, ok: NDArray[np.bool_]) -> None:
+        self.shape = shape  # by whose identity this is known
         self.ok = ok  # rows that it may be given
         self.first: Times = np.full(len(ok), inf)  # when one task can start at the earliest
         self.at_once: Caps = np.zeros(len(ok), np.int32)  # tasks that can start now
@@ -89,11 +90,14 @@ class ArrayTimeline(Timeline):
         """Return where one element can start now and stay for its duration."""
         return self._arrays.choose(shape, self._look(shape, duration).at_once)
 
-    def _starts(self, shape: Shape, duration: float, start: float) -> list[float]:
+    def changes(self, shape: Shape, duration: float, start: float) -> list[float]:
         rows = self._look(shape, duration).ok
         times = np.unique(self._times[rows])
         found: list[float] = times[(times > start) & (times < inf)].tolist()
         return found
+
+    def _later(self, shape: Shape, duration: float, start: float) -> tuple[float, Seats] | None:
+        return self._several(shape, self._look(shape, duration), duration, start)
 
     def _seats_from(self, shape: Shape, duration: float, start: float) -> Seats | None:
         return self._seats(shape, self._look(shape, duration), start, duration)
@@ -139,7 +143,7 @@ class ArrayTimeline(Timeline):
         key = id(shape), duration
         kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[key] = _Kept(self._arrays.rows_for(shape))
+            kept = self._kept[key] = _Kept(shape, self._arrays.rows_for(shape))
             rows = np.flatnonzero(kept.ok)
         elif kept.changes < len(self._changed):
             rows = np.unique(self._changed[kept.changes :])
@@ -209,9 +213,11 @@ class ArrayTimeline(Timeline):
         steps = np.diff(caps, axis=1, prepend=0).ravel()
         some = (steps != 0) & (times < inf)
         times, steps = times[some], steps[some]
+        if not len(times):
+            return None
         order = np.argsort(times, kind="stable")
         times, steps = times[order], steps[order]
-        last = np.flatnonzero(np.append(times[1:] != times[:-1], [True] * bool(len(times))))
+        last = np.flatnonzero(np.append(times[1:] != times[:-1], True))
         total = np.cumsum(steps)[last]
         more = np.add.reduceat(np.maximum(steps, 0), np.append(0, last[:-1] + 1)) > 0
         for time in times[last[more & (total >= shape.request.tasks)]].tolist():

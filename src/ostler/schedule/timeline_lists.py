@@ -68,9 +68,10 @@ class _Found:
 class _Kept:
     """What was found out about a shape and duration."""
 
-    __slots__ = ("found", "groups", "rows")
+    __slots__ = ("found", "groups", "rows", "shape")
 
-    def __init__(self, rows: list[int], groups: dict[int, int]) -> None:
+    def __init__(self, shape: Shape, rows: list[int], groups: dict[int, int]) -> None:
+        self.shape = shape  # by whose identity this is known
         self.rows = rows
         self.groups = groups
         self.found = [_Found() for _ in rows]
@@ -98,7 +99,7 @@ class ListTimeline(Timeline):
         kept = self._look(shape, duration)
         found = self._single(shape, kept, duration)
         if found is None and not shape.single:
-            found = self._several(shape, kept, duration)
+            found = self._several(shape, kept, duration, -inf)
         if found is None:
             seats = self._seats(shape, kept, inf, inf)
             found = None if seats is None else (inf, seats)
@@ -112,7 +113,7 @@ class ListTimeline(Timeline):
         ]
         return choose(found, shape.request, kept.groups) if found else None
 
-    def _starts(self, shape: Shape, duration: float, start: float) -> list[float]:
+    def changes(self, shape: Shape, duration: float, start: float) -> list[float]:
         rows = self._look(shape, duration).rows
         return sorted({time for row in rows for time in self._rows[row].times if time > start})
 
@@ -134,7 +135,7 @@ class ListTimeline(Timeline):
         if kept is None:
             table = self._table
             rows = [row for row in range(len(table.views)) if table.eligible(row, shape)]
-            kept = self._kept[key] = _Kept(rows, table.members(shape))
+            kept = self._kept[key] = _Kept(shape, rows, table.members(shape))
         for at, row in enumerate(kept.rows):
             if kept.found[at].changes != self._rows[row].changes:
                 self._search(self._rows[row], kept.found[at], shape, duration)
@@ -168,7 +169,12 @@ class ListTimeline(Timeline):
         seats = self._seats(shape, kept, at, at + duration)
         return None if seats is None else (at, seats)
 
-    def _several(self, shape: Shape, kept: _Kept, duration: float) -> tuple[float, Seats] | None:
+    def _later(self, shape: Shape, duration: float, start: float) -> tuple[float, Seats] | None:
+        return self._several(shape, self._look(shape, duration), duration, start)
+
+    def _several(
+        self, shape: Shape, kept: _Kept, duration: float, after: float
+    ) -> tuple[float, Seats] | None:
         """Walk the times at which anything changes; look closely where enough is free at all."""
         news: list[tuple[float, int, int]] = []  # time, index in kept.rows, tasks from then on
         for at, found in enumerate(kept.found):
@@ -186,7 +192,7 @@ class ListTimeline(Timeline):
                 total += tasks - tasks_on[at]
                 tasks_on[at] = tasks
                 step += 1
-            if more and total >= request.tasks:
+            if more and time > after and total >= request.tasks:
                 seats = self._seats(shape, kept, time, time + duration)
                 if seats is not None:
                     return time, seats

@@ -1,0 +1,109 @@
+"""Promised starts foresee licences, limits and windows of reservations: stories by hand."""
+
+from math import inf
+
+from msgspec.structs import replace
+
+from ostler.schedule.engine import Engine
+from ostler.schedule.rules import (
+    DAY,
+    Holder,
+    Limit,
+    PartitionRules,
+    Reservation,
+    Rules,
+)
+from ostler.schedule.snapshot import Delta, RunningView, Start, WaitingView, whole
+from tests.schedule_kit import job, machine, node, running
+
+NOW = 10.0
+CONSERVATIVE = Rules(default=PartitionRules("conservative"))
+
+
+def licensed(number: int, cpus: int, limit: float, partition: str = "main") -> WaitingView:
+    view = job(number, cpus, limit, partition=partition)
+    return replace(view, request=replace(view.request, licences={"solver": 1}))
+
+
+def promised(engine: Engine) -> dict[int, float | None]:
+    return {n: book.start_of(n) for book in engine.books.values() for n in book.jobs}
+
+
+def planned(
+    rules: Rules,
+    jobs: list[WaitingView],
+    runs: list[RunningView] | None = None,
+    *,
+    others: bool = False,
+) -> tuple[Engine, list[int]]:
+    """Plan on one node of four CPUs, with `others` on another one in a partition of its own."""
+    nodes = [node("n1", 4), *([node("o1", 4, partition="other")] if others else [])]
+    engine = Engine()
+    engine.apply(replace(whole(machine(nodes, jobs, runs=runs or [])), rules=rules))
+    lines = engine.plan(NOW).lines
+    return engine, [line.job for line in lines if isinstance(line, Start)]
+
+
+def test_who_lacks_only_a_licence_is_promised_the_end_of_the_job_that_has_it() -> None:
+    rules = replace(CONSERVATIVE, licences={"solver": 1})
+    run = replace(running(9, (0,), 100.0), licences={"solver": 1})
+    engine, starts = planned(rules, [licensed(1, 1, 50.0), licensed(2, 1, 50.0)], [run])
+    assert (starts, promised(engine)) == ([], {1: 100.0, 2: 150.0})
+
+
+def test_a_promise_holds_its_licence_against_another_partition() -> None:
+    """Job 2 would have it now, and beyond the time for which it is promised to job 1."""
+    rules = replace(CONSERVATIVE, licences={"solver": 1})
+    jobs = [licensed(1, 4, 50.0), licensed(2, 1, 200.0, "other"), licensed(3, 1, 90.0, "other")]
+    engine, starts = planned(rules, jobs, [running(9, (0,), 100.0)], others=True)
+    assert (starts, promised(engine)) == ([3], {1: 100.0, 2: 150.0})
+
+
+def test_a_licence_that_comes_back_elsewhere_improves_a_promise() -> None:
+    rules = replace(CONSERVATIVE, licences={"solver": 1})
+    run = replace(running(9, (0,), 100.0, on="o1"), licences={"solver": 1})
+    engine, _ = planned(rules, [licensed(1, 4, 50.0)], [run], others=True)
+    assert promised(engine) == {1: 100.0}
+    engine.apply(Delta(nodes=[node("o1", 4, partition="other")], over=[9]))
+    assert [line.job for line in engine.plan(NOW + 1).lines if isinstance(line, Start)] == [1]
+
+
+def test_a_limit_on_running_jobs_keeps_promises_one_after_the_other() -> None:
+    rules = replace(CONSERVATIVE, limits=(Limit(Holder.USER, running=1),))
+    jobs = [job(1, 2, 50.0), job(2, 2, 50.0), job(3, 2, 50.0, user="eve")]
+    engine, starts = planned(rules, jobs, [running(9, (0, 1, 2), 100.0)])
+    assert (starts, promised(engine)) == ([], {1: 100.0, 2: 150.0, 3: 100.0})
+
+
+def test_a_limit_of_a_project_counts_the_cpus_of_all_its_users() -> None:
+    rules = replace(CONSERVATIVE, limits=(Limit(Holder.PROJECT, "p", cpus=2),))
+    jobs = [
+        replace(job(n, 2, 50.0, user=user), project="p") for n, user in ((1, "ann"), (2, "eve"))
+    ]
+    engine, _ = planned(rules, jobs, [running(9, (0, 1, 2), 100.0)])
+    assert promised(engine) == {1: 100.0, 2: 150.0}
+
+
+def test_a_promise_is_for_a_time_that_ends_before_the_node_is_shut_or_begins_behind_that() -> None:
+    shut = Reservation("disks", ("n1",), start=120.0, duration=60.0)
+    rules = replace(CONSERVATIVE, reservations=(shut,))
+    jobs = [job(1, 4, 50.0), job(2, 4, 20.0)]
+    engine, _ = planned(rules, jobs, [running(9, (0,), 100.0)])
+    assert promised(engine) == {1: 180.0, 2: 100.0}
+
+
+def test_windows_that_come_again_leave_room_between_them_or_nobody_can_tell() -> None:
+    """Each day the node is shut for an hour; job 1 takes a day, job 2 twelve hours."""
+    shut = Reservation("backup", ("n1",), 100.0, 3600.0, days=tuple(range(7)))
+    rules = replace(CONSERVATIVE, reservations=(shut,))
+    engine, _ = planned(rules, [job(1, 4, float(DAY)), job(2, 4, DAY / 2)])
+    assert promised(engine) == {1: inf, 2: 3700.0}
+
+
+def test_a_job_in_a_reservation_is_promised_its_begin() -> None:
+    own = Reservation("course", ("n1",), start=500.0, duration=100.0, users=("ann",))
+    rules = replace(CONSERVATIVE, reservations=(own,))
+    view = job(1, 2, 50.0)
+    view = replace(view, request=replace(view.request, reservation="course"))
+    engine, _ = planned(rules, [view, job(2, 2, 600.0, user="eve")])
+    assert promised(engine) == {1: 500.0, 2: 600.0}
