@@ -107,3 +107,12 @@ def test_a_job_in_a_reservation_is_promised_its_begin() -> None:
     view = replace(view, request=replace(view.request, reservation="course"))
     engine, _ = planned(rules, [view, job(2, 2, 600.0, user="eve")])
     assert promised(engine) == {1: 500.0, 2: 600.0}
+
+
+def test_the_first_that_waits_in_a_partition_is_promised_a_start_if_it_lacks_a_licence() -> None:
+    rules = replace(CONSERVATIVE, licences={"solver": 1})
+    run = replace(running(9, (0,), 100.0), licences={"solver": 1})
+    engine, _ = planned(rules, [], [run])
+    engine.apply(Delta(waiting=[licensed(1, 1, 50.0)]))
+    engine.plan(NOW)
+    assert promised(engine) == {1: 100.0}

@@ -23,16 +23,7 @@ from ostler.schedule.priority import full_minute
 from ostler.schedule.promises import Promises
 from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
-from ostler.schedule.snapshot import (
-    Delta,
-    Line,
-    Plan,
-    Resume,
-    Snapshot,
-    Wait,
-    WaitingView,
-    whole,
-)
+from ostler.schedule.snapshot import Delta, Line, Plan, Resume, Snapshot, Wait, WaitingView, whole
 from ostler.schedule.table import Head, Shape
 from ostler.schedule.yields import Slots
 
@@ -211,8 +202,8 @@ class Engine:
         picture, partitions = self.picture, {*self.queue.partitions}
         if picture.all_dirty or self._ends <= now:
             return partitions
-        found = picture.dirty | self._again
-        found.update(part for part, book in self.books.items() if book.is_due(now))
+        due = {part for part, book in self.books.items() if book.is_due(now)}
+        found = picture.dirty | self._again | due
         for view, end in picture.moved:
             for partition in picture.partitions(view):
                 head = self.heads.get(partition)
@@ -234,7 +225,8 @@ class Engine:
         wait then has to wait as well, unless its place is before the head's.
         """
         head, first = self.heads.get(found.partition), self.queue.first(found)
-        book = self.books.get(found.partition)
+        policy = policy_of(self.picture.rules.of(found.partition).policy)
+        book = book_of(self.books, found.partition, policy)
         if book is not None and not (book.settled and first == found.seen):
             return True
         if first == found.seen:
