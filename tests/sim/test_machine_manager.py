@@ -236,6 +236,22 @@ def test_an_agent_that_is_not_what_it_says_is_an_event() -> None:
     assert texts == ["it answers as n01"]
 
 
+def test_a_node_that_says_it_is_well_and_cannot_be_reached_gets_no_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sim = machine(nodes=2)
+    lost = sim.sight.is_lost
+    monkeypatch.setattr(sim.sight, "is_lost", lambda node: node == "n02" or lost(node))
+    sim.run_for(10)
+    assert record(sim) == {"n01": "running", "n02": "unreachable"}
+    assert sim.core.nodes["n02"].connected
+    texts = [r["text"] for r in sim.store.real.events() if r["kind"] == "discrepancy"]
+    assert texts == ["its agent says that it works, and from outside it cannot be reached"]
+    jobs = [sim.submit(cpus=4, seconds=5) for _ in range(4)]
+    sim.run_until(lambda: all(sim.state(job) == "success" for job in jobs))
+    assert {run.node for job in jobs for run in sim.ledger.runs[job, 0]} == {"n01"}
+
+
 def test_nobody_but_administrators_sets_the_interval() -> None:
     sim = machine(nodes=1)
     with pytest.raises(OstlerError, match="seconds"):

@@ -159,6 +159,19 @@ def test_a_node_that_comes_and_goes_is_restless_and_steady_again_after_a_pause()
     assert finding.restless == 0
 
 
+def test_a_loss_that_cannot_be_written_down_is_one_loss() -> None:
+    looks = Looks(1.0)
+    looks.what["n1"] = NOBODY
+    for _ in range(3 * LOSSES):
+        looks.run(2.0)
+        looks.status["n1"] = UP  # as the record goes on to say
+    assert {found.restless for _, _, found in looks.found} == {0}
+    for _ in range(LOSSES):
+        looks.greeted, looks.status["n1"] = looks.now, UP  # it was back, and is lost again
+        looks.run(2.1)
+    assert looks.found[-1][2].restless == LOSSES
+
+
 def test_a_slow_start_is_no_loss() -> None:
     looks = Looks(1.0)
     looks.status["n1"] = NodeStatus.UNREACHABLE

@@ -43,8 +43,8 @@ class _Node:
     """One node that is watched."""
 
     __slots__ = (
-        "began", "differs", "due", "hurried", "losses", "pause_until", "restless", "told", "under_way",
-        "unsure",
+        "began", "differs", "due", "failed", "hurried", "losses", "pause_until", "restless", "told",
+        "under_way", "unsure",
     )  # fmt: skip
 
     def __init__(self, due: float) -> None:
@@ -55,6 +55,7 @@ class _Node:
         self.unsure = 0  # looks in a row that heartbeats contradict
         self.differs = ""  # in the last look
         self.told = ""  # the difference that was told last, while it lasts
+        self.failed = False  # in the last look
         self.losses: list[float] = []  # when it stopped running
         self.restless = 0
         self.pause_until = 0.0
@@ -155,15 +156,20 @@ class Watch:
             return None
         node.unsure = 0
         self._put(name, now if node.hurried else max(node.began + self.interval, now))
-        self._count(node, now, lost=fails and known.status is NodeStatus.RUNNING, fails=fails)
+        self._count(node, now, known, fails=fails)
         if node.restless and not fails:  # so that it is not kept waiting for longer than it must
             self._put(name, min(node.due, node.pause_until))
         differs = difference(name, seen, known, node.began)
         return Finding(status, _differs(node, differs), node.restless)
 
-    def _count(self, node: _Node, now: float, *, lost: bool, fails: bool) -> None:
-        """Count losses; let a node be restless after several, and calm again after a pause."""
-        if lost:
+    def _count(self, node: _Node, now: float, known: Known, *, fails: bool) -> None:
+        """Count losses; let a node be restless after several, and calm again after a pause.
+
+        A loss that could not be written down is met again at the next look, and is still one.
+        """
+        was, node.failed = node.failed, fails
+        again = was and known.greeted < node.losses[-1] if node.losses else False
+        if fails and known.status is NodeStatus.RUNNING and not again:
             since = now - WINDOW * self.interval
             node.losses = [at for at in node.losses if at > since] + [now]
             if len(node.losses) >= LOSSES:

@@ -27,7 +27,7 @@ class Sight:
         self._clock.after(self._net.travel(), lambda: self._arrive(node, patience, then))
 
     def _arrive(self, node: str, patience: float, then: Callable[[Seen | None], None]) -> None:
-        if self._is_lost(node):
+        if self.is_lost(node):
             self._clock.after(patience, lambda: then(NOBODY))
             return
         agent = self.hosts[node].agent
@@ -38,8 +38,9 @@ class Sight:
 
     def _host(self, node: str) -> Seen:
         """Call once more, for the host of an agent that did not answer may be gone by now."""
-        return NOBODY if self._is_lost(node) else NO_AGENT
+        return NOBODY if self.is_lost(node) else NO_AGENT
 
-    def _is_lost(self, node: str) -> bool:
+    def is_lost(self, node: str) -> bool:
+        """Say whether nobody there would answer."""
         host = self.hosts.get(node)
         return host is None or not host.up or self._net.is_cut(node, MANAGER)
