@@ -15,6 +15,7 @@ Finding = tuple[str, bool, str, str]  # what, whether it is fine, what was found
 
 _CGROUPS = "/sys/fs/cgroup"
 _FEW_FILES = 1024
+_SENDMAIL = "/usr/sbin/sendmail"  # as the attribute mail-command is shipped
 _SQLITE = (3, 35, 0)  # RETURNING
 
 
@@ -130,6 +131,14 @@ def _user(_state: str) -> Finding:
     return "user", True, text, ""
 
 
+def _mail(_state: str) -> Finding:
+    found = os.access(_SENDMAIL, os.X_OK)
+    text = (
+        f"{_SENDMAIL} sends it" if found else f"no {_SENDMAIL}: `submit --mail` needs a mail host"
+    )
+    return "mail", found, text, "ostler config set smtp-host HOST, or install sendmail"
+
+
 CHECKS: tuple[Callable[[str], Finding], ...] = (
     _python,
     _sqlite,
@@ -141,4 +150,5 @@ CHECKS: tuple[Callable[[str], Finding], ...] = (
     _memory,
     _freezer,
     _files,
+    _mail,
 )
