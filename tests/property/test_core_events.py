@@ -42,13 +42,27 @@ from ostler.model.orders import (
 )
 from ostler.model.record import Accounting, Write
 from ostler.model.resources import NodeFacts, Request
-from ostler.model.site_changes import attribute
+from ostler.model.site_changes import Change, attribute
 from ostler.model.states import NodeStatus, Result
 from ostler.testing.disk import SimStore
 from ostler.testing.judge import differences
 from ostler.testing.scheduler import Scheduler
 from tests.unit.core_kit import ANN, BOB, ROOT
 
+CHANGES = [
+    Change("create", "partition", ("own",), {"tier": 1}),
+    Change("remove", "partition", ("own",)),
+    Change("set", "partition", ("own",), {"is_default": True}),
+    Change("set", "partition", ("main",), {"is_default": True, "time_limit": "1h"}),
+    Change("set", "configuration", ("",), {"nodes": {"own": "n[1-2]"}}),
+    Change("set", "configuration", ("",), {"nodes": {"own": None, "main": "*"}}),
+    Change("set", "access", ("main", "user", "ann"), {"max_cpus": 2, "waiting": 1}),
+    Change("set", "access", ("*", "default", ""), {"running": 1, "max_memory": "1G"}),
+    Change("set", "access", ("own", "user", "bob"), {"allow": True, "priority": 80}),
+    Change("remove", "access", ("main", "user", "ann")),
+    Change("set", "user", ("ann",), {"role": "operator"}),
+    Change("remove", "user", ("ann",)),
+]
 NODES = st.sampled_from(["n1", "n2", "n3"])
 CALLERS = st.sampled_from([ANN, ANN, BOB, ROOT])
 NUMBERS = st.sampled_from([1, 1, 1, 2, 2, 2, 3, 3, 4, 5])
@@ -212,6 +226,10 @@ class Events(RuleBasedStateMachine):
     @rule(value=st.sampled_from([None, "0", "4", "x"]), by=CALLERS)
     def configure(self, value: str | None, by: Any) -> None:
         self.ask(Administered, by, (attribute("max-cpus-per-user", value),))
+
+    @rule(change=st.sampled_from(CHANGES), by=st.sampled_from([ROOT, ROOT, ANN]))
+    def administer(self, change: Change, by: Any) -> None:
+        self.ask(Administered, by, (change,))
 
     @rule(
         node=NODES,

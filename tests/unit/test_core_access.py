@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ostler.core.events import Modified
+from ostler.core.events import Modified, SubmittedAll
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import parse_ref
-from ostler.model.job import Streams
+from ostler.model.job import JobSpec, Streams
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from tests.unit.core_kit import ANN, BOB, ROOT, Box
@@ -182,3 +182,11 @@ def test_a_change_of_a_job_is_held_to_the_same_limits(box: Box) -> None:
             box.ask(Modified, ANN, parse_ref(str(job)), {key: value})
     box.ask(Modified, ANN, parse_ref(str(job)), {"cpus": 4, "name": "four"})
     box.ask(Modified, ROOT, parse_ref(str(job)), {"time_limit": 7200})
+
+
+def test_jobs_of_one_submission_count_where_they_would_wait(box: Box) -> None:
+    box.change(rule("user", "ann", waiting=1))
+    specs = [JobSpec(argv=(b"true",), hold=True, partition=name) for name in ("main", "batch")]
+    box.ask(SubmittedAll, ANN, "one", tuple(specs), ((), ()), {})
+    with pytest.raises(Refused, match="user ann in partition batch has 1 job waiting"):
+        box.ask(SubmittedAll, ANN, "two", tuple(specs), ((), ()), {})

@@ -59,6 +59,7 @@ _PARTITION = (
     "name kind is_default state nodes configured_nodes time_limit default_time min_cpus "
     "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
 )
+_ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting"
 _CHANGE = "verb kind name before after text"
 _EVENT = "serial at kind job element allocation node user text object"
 _EXPLAINED = (
@@ -95,6 +96,11 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "partitions create": ("changes", _CHANGE),
     "reservations": ("reservations", _RESERVATION),
     "reservations create": ("changes", _CHANGE),
+    "access": ("access", _ACCESS),
+    "access allow": ("changes", _CHANGE),
+    "users": ("users", "name role projects shares"),
+    "projects": ("projects", "name parent shares description"),
+    "config apply": ("changes", _CHANGE),
     "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),

@@ -158,10 +158,11 @@ def _check_project(s: State, caller: Caller, project: str) -> None:
 # -- limits -------------------------------------------------------------------------------------
 
 
-def check_limits(s: State, caller: Caller, spec: JobSpec, *, jobs: int = 1) -> None:
+def check_limits(s: State, caller: Caller, spec: JobSpec, *, jobs: int, here: int = 0) -> None:
     """Raise `Refused`, with the most that would fit, if it would exceed a limit even if alone.
 
-    jobs: how many of it there would be beside those that wait already; 0: it waits already.
+    jobs: how many there would be with it beside those that wait already, and here: how many of them
+    in its partition; 0: it waits already.
     """
     if spec.within:
         return
@@ -188,7 +189,7 @@ def check_limits(s: State, caller: Caller, spec: JobSpec, *, jobs: int = 1) -> N
         )
     for bucket, limit in s.limits.key(caller.user, spec.project, spec.partition):
         if limit.ranked:  # else it is an attribute, which `claims` looks at
-            _check_counted(s, bucket, limit, cpus, jobs)
+            _check_counted(s, bucket, limit, cpus, here if bucket[2] else jobs)
 
 
 def _check_counted(s: State, bucket: Bucket, limit: Limit, cpus: int, jobs: int) -> None:

@@ -138,11 +138,12 @@ def _told(job: Job) -> str:
 class Beside:
     """What a job is submitted together with, and what the check of those has found."""
 
-    __slots__ = ("count", "fitting", "specs", "weight")
+    __slots__ = ("count", "fitting", "places", "specs", "weight")
 
     def __init__(self, specs: Mapping[int, JobSpec] | None = None) -> None:
         self.specs = specs or {}  # of all jobs of the submission, by id; empty for a job alone
         self.count = 0  # of those that were checked
+        self.places: dict[str, int] = {}  # so many of them in each partition
         self.weight = 0  # and their bytes
         self.fitting: set[tuple[object, ...]] = set()  # shapes that fit
 
@@ -168,7 +169,8 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
     if broken := broken_dependency(s, job):
         raise Refused(f"it could never start: {broken}")
     check_priority(s, spec, caller, most_priority(s, caller, spec))
-    check_limits(s, caller, spec, jobs=beside.count + 1)
+    here = beside.places[spec.partition] = beside.places.get(spec.partition, 0) + 1
+    check_limits(s, caller, spec, jobs=beside.count + 1, here=here)
     shape = (spec.partition, spec.request.shape)
     if spec.within:
         steps.check_fits(s, spec)

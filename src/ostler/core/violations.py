@@ -8,6 +8,7 @@ from ostler.core.delta import held
 from ostler.core.entry import Entry
 from ostler.core.moves import total_state
 from ostler.core.state import NodeEntry, State
+from ostler.core.waiting import account_of
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, job_name
 from ostler.model.states import AllocationState, JobState, Rule, Suspender
@@ -192,6 +193,10 @@ def _users(s: State) -> Iterator[str]:
     for user in sorted(jobs.keys() | s.jobs_of.keys()):
         if (known := s.jobs_of.get(user, set())) != jobs[user]:
             yield f"{user} has the unfinished jobs {jobs[user]}, and is said to have {known}"
+
+    waits = Counter(found for entry in s.jobs.values() if (found := account_of(entry)))
+    if dict(waits) != s.waiting.counts:
+        yield f"of accounts {dict(waits)} jobs wait, and are said to be {s.waiting.counts}"
 
 
 def _waiters(s: State) -> Iterator[str]:

@@ -11,25 +11,30 @@ _COLUMNS = {Holder.USER: 0, Holder.PROJECT: 1, Holder.PARTITION: 2}
 _WAITS = (JobState.PENDING, JobState.HELD)
 
 
+def account_of(entry: Entry) -> Account | None:
+    """Return where an unfinished job counts as one that waits; None: it does not."""
+    job, spec = entry.job, entry.job.spec
+    waits = job.state in _WAITS and not spec.within
+    return (job.user, spec.project, spec.partition) if waits else None
+
+
 class WaitingJobs:
     """Jobs of which nothing runs; steps do not count."""
 
     def __init__(self) -> None:
-        self._counts: dict[Account, int] = {}
+        self.counts: dict[Account, int] = {}
 
     def look(self, entry: Entry, *, over: bool = False) -> None:
         """Count the job if it waits now, or no more. over: it is no longer among the unfinished."""
-        job, spec = entry.job, entry.job.spec
-        waits = job.state in _WAITS and not (over or spec.within)
-        account = (job.user, spec.project, spec.partition) if waits else None
+        account = None if over else account_of(entry)
         if account == entry.waits_as:
             return
         if entry.waits_as is not None:
-            left = self._counts.pop(entry.waits_as) - 1
+            left = self.counts.pop(entry.waits_as) - 1
             if left:
-                self._counts[entry.waits_as] = left
+                self.counts[entry.waits_as] = left
         if account is not None:
-            self._counts[account] = self._counts.get(account, 0) + 1
+            self.counts[account] = self.counts.get(account, 0) + 1
         entry.waits_as = account
 
     def of(self, bucket: Bucket) -> int:
@@ -38,6 +43,6 @@ class WaitingJobs:
         at = _COLUMNS[holder]
         return sum(
             count
-            for account, count in self._counts.items()
+            for account, count in self.counts.items()
             if where in ("", account[2]) and name in ("", account[at])
         )
