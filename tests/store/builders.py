@@ -17,7 +17,7 @@ BOOT = "boot-1"
 
 
 def a_job(ident: int = 1, *, user: str = "ann", uid: int = 1000, **changes: object) -> Job:
-    spec = JobSpec(argv=(b"/bin/true",))
+    spec = JobSpec(argv=(b"/bin/true",), partition="main")
     job = Job(ident, spec, user, uid, uid, f"request-{ident}", submitted_at=100.0 + ident)
     return replace(job, **changes)
 

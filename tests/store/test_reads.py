@@ -45,6 +45,7 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
         script="5" * 64,
         name="n",
         project="p",
+        partition="main",
         request=request,
         time_limit=60,
         array=((0, 3), (7, 7)),

@@ -9,6 +9,7 @@ from ostler.manager.native import Blobs
 from ostler.manager.submissions import Submissions
 from ostler.model.caller import Caller
 from ostler.model.job import JobSpec
+from ostler.model.site import SHIPPED
 from ostler.wire import messages
 from tests.store.builders import Held, a_job
 
@@ -23,7 +24,7 @@ class Said(list[Any]):
 
 
 def without_memory(held: Held) -> Submissions:
-    state = SimpleNamespace(requests={}, next_job=1, ended=(), recent=())
+    state = SimpleNamespace(requests={}, next_job=1, ended=(), recent=(), site=SHIPPED)
     turns: Any = SimpleNamespace(machine=SimpleNamespace(state=state))
     reads: Any = None  # what the jobs here name has to be recalled from nowhere
     return Submissions(held.store, turns, Blobs(held.store.blob), reads, system=False)
