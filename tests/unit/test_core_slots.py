@@ -494,3 +494,17 @@ def test_only_whole_jobs_can_be_modified_and_not_what_a_slot_has(box: Box) -> No
     with pytest.raises(OstlerError):
         box.act("frobnicate", str(job))
     assert box.machine.state.jobs[job].queued > 0
+
+
+def test_held_elements_wait_by_rule_hold_while_the_others_are_queued_in_a_slot() -> None:
+    box = Box()
+    job = box.submit(array=((0, 3),), request=Request(cpus=4))
+    box.act("hold", f"{job}_3")
+    alloc = box.alloc(job)
+    box.start(alloc)
+    while box.machine.state.jobs[job].waiting:
+        box.progress(alloc, (box.machine.state.allocations[alloc].chunk[0][0], 0))
+    assert box.machine.state.allocations[alloc].queued
+    box.machine.state.changed = True
+    box.do(Tick())
+    assert box.rule(job) == "hold"
