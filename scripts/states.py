@@ -73,6 +73,8 @@ MEANINGS = {
     Rule.LIMIT: "its user would hold more CPUs than `max-cpus-per-user` allows",
     Rule.CHUNK: "it was handed to a node, behind other elements of its array",
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
+    Rule.PARTITION: "its partition is stopped; `ostler partitions start` lets it go",
+    Rule.CONFIGURATION: "its partition has nodes that would do in another configuration",
     Rule.LICENCES: "others hold the licences that it asks for",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",
     Rule.NODES: "enough nodes are configured, but too few are up and in",

@@ -189,7 +189,7 @@ class Life:
 
     def _change(self) -> None:
         random, entries = self.random, list(self.waiting.values())
-        match random.randint(0, 7):
+        match random.randint(0, 8):
             case 0 | 1 if entries:
                 del self.waiting[random.choice(entries).job]
             case 2 if entries:
@@ -226,6 +226,12 @@ class Life:
                 before, self.limit = self.limit, random.choice([0, 0, 6, 12])
                 if self.limit != before:
                     self.freed |= {view.partition for view in self.nodes.values()}
+            case 8:
+                view = random.choice(list(self.nodes.values()))
+                other = "main" if view.partition == "other" else "other"
+                self.nodes[view.name] = replace(view, partition=other)
+                if view.usable:
+                    self.freed.add(other)
             case _:
                 pass
 

@@ -35,6 +35,8 @@ TYPES = st.sampled_from(
         "follow",
         "node_word",
         "administer",
+        "use_configuration",
+        "partition_word",
         "agent_hello",
         "heartbeat",
         "report",

@@ -179,13 +179,17 @@ class Machine:
 
     def _change(self) -> None:
         """Let a node go or come, a job be modified, a limit be changed, or a job be suspended."""
-        what = self.random.randrange(5)
+        what = self.random.randrange(6)
         able = [view for view in self.runs.values() if not view.suspended]
         if what == 0:
             name = self.random.choice(list(self.nodes))
             node_view = self.nodes[name]
             usable = not node_view.usable and not node_view.gone
             self.nodes[name] = replace(node_view, usable=usable)
+        elif what == 5:
+            name = self.random.choice(list(self.nodes))
+            other = "main" if self.nodes[name].partition == "other" else "other"
+            self.nodes[name] = replace(self.nodes[name], partition=other)
         elif what == 1 and self.queue:
             job = self.random.choice(list(self.queue))
             priority = self.random.choice([40, 50, 60])

@@ -40,6 +40,8 @@ def answer(request: Request) -> Answer:
         "jobs": {"jobs": jobs},
         "job": {"jobs": [JOBS[2] | {"element_rows": ELEMENTS}]},
         "nodes": {"nodes": NODES},
+        "partitions": {"partitions": [{"name": "main", "nodes": "n1"}, {"name": "gpu"}]},
+        "configurations": {"configurations": [{"name": "day"}, {"name": "night"}]},
         "settings": {"settings": SETTINGS},
     }
     return documents[request.what]
@@ -87,6 +89,8 @@ def offered(state: Path, line: str) -> list[str]:
         ("submit --after 12:a", ["12:any"]),
         ("submit --after 12:ok,13", ["12:ok,13"]),
         ("submit -p ", ["main", "gpu"]),
+        ("partitions stop ", ["main", "gpu"]),
+        ("configurations use n", ["night"]),
         ("submit -c 4 --pa", ["--partition"]),
         ("submit -w n1,", ["n1,n2"]),
         ("submit -o ", ["<files>"]),

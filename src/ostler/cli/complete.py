@@ -172,6 +172,9 @@ class Place:
             return _words(self.current, self._jobs(self.current))
         if first == "TRACE":
             return Answer("files")
+        kinds = self.command.name.partition(" ")[0]
+        if first == "NAME" and self.count == 0 and kinds in ("partitions", "configurations"):
+            return _words(self.current, self._site(kinds))
         if first in ("NODE", "NAME") or (first == "NODES" and self.count == 0):
             return self._listed("", self.current, self._nodes())
         if first == "KEY" and self.count == 0:
@@ -193,9 +196,7 @@ class Place:
         if metavar == "ID":
             found = self._jobs(part)
         elif name == "partition":
-            found = [
-                (str(row.get("partition")), "partition") for row in self._rows("nodes", "nodes")
-            ]
+            found = self._site("partitions")
         elif name == "env":
             names = [place.decode(key) for key in posix.environ]
             found = [("none", "carry nothing"), *((key, "") for key in names)]
@@ -279,6 +280,14 @@ class Place:
     def _settings(self) -> "list[Found]":
         rows = self._rows("settings", "settings")
         return [(str(row.get("key")), cell("", row.get("help"))) for row in rows]
+
+    def _site(self, kinds: str) -> "list[Found]":
+        """Return the names of partitions, each with its nodes, or of configurations."""
+        rows = self._rows(kinds, kinds)
+        return [
+            (str(row.get("name")), cell("", row.get("nodes") if kinds == "partitions" else ""))
+            for row in rows
+        ]
 
     def _rows(self, what: str, noun: str, **fields: object) -> "list[Row]":
         """Return the rows of a read; none where no machine answers at once."""

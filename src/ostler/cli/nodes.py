@@ -10,6 +10,7 @@ COLUMNS: list[Column] = [
     ("status", "STATUS"),
     ("age_seconds", "AGE"),
     ("word", "WORD"),
+    ("partition", "PARTITION"),
     ("cpus", "CPUS"),
     ("free_cpus", "FREE"),
     ("memory", "MEMORY"),

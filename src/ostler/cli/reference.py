@@ -56,10 +56,16 @@ _NODE = (
     "allocations"
 )
 _PARTITION = (
-    "name kind is_default state nodes configured_nodes time_limit default_time min_cpus "
+    "name kind is_default state configuration nodes configured_nodes cpus free_cpus allocations "
+    "jobs_waiting time_limit default_time min_cpus "
     "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
 )
 _ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting"
+_CONFIGURATION = "name active nodes calendar moved since begins_at"
+_USED = (
+    "name was moved moves nodes_moved jobs_running_on_them jobs_that_get_nodes "
+    "jobs_that_wait_for_another"
+)
 _CHANGE = "verb kind name before after text"
 _EVENT = "serial at kind job element allocation node user text object"
 _EXPLAINED = (
@@ -101,6 +107,9 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "users": ("users", "name role projects shares"),
     "projects": ("projects", "name parent shares description"),
     "config apply": ("changes", _CHANGE),
+    "partitions stop": ("partitions", _PARTITION),
+    "configurations": ("configurations", _CONFIGURATION),
+    "configurations use": ("configurations", _USED),
     "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),

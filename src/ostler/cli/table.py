@@ -22,6 +22,7 @@ _WHEN = "array each after not_before hold output error input mail mail_to notify
 _LAB = ("NODE", 1, None)
 _ID = ("ID", 1, 1)
 _IDS = ("ID", 1, None)
+_NAME = ("NAME", 1, 1)
 
 COMMANDS: dict[str, Command] = {
     c.name: c

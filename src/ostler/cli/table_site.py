@@ -34,6 +34,47 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler partitions remove batch",
     ),
     Command(
+        "partitions start", "The machine", "partitions:word", "Let its jobs start again.", "",
+        ("NAME", 1, 1), example="ostler partitions start batch",
+    ),
+    Command(
+        "partitions stop", "The machine", "partitions:word",
+        "Let nothing start in a partition; what waits keeps waiting. Refused while jobs run.",
+        "wait drain kill_again", ("NAME", 1, 1), example="ostler partitions stop batch --wait",
+    ),
+    Command(
+        "partitions reload", "The machine", "partitions:word",
+        "Hold what waits in a partition and would be refused now.", "", ("NAME", 1, 1),
+        example="ostler partitions reload batch",
+    ),
+    Command(
+        "configurations", "The machine", "partitions:configurations",
+        "List the configurations: which nodes each partition has in them.", "format",
+        example="ostler configurations",
+    ),
+    Command(
+        "configurations create", "The machine", "partitions:configuration",
+        "Make another division of the nodes, with calendar=WHEN and moved=go_on|drain|suspend.",
+        "", ("NAME [PARTITION=NODES…] [KEY=VALUE…]", 1, None),
+        example="ostler configurations create night main='*' batch='n[01-04]'",
+    ),
+    Command(
+        "configurations set", "The machine", "partitions:configuration",
+        "Change the nodes of partitions (none: none) in a configuration, its calendar or moved.",
+        "", ("NAME [PARTITION=NODES…] [KEY=VALUE…]", 2, None),
+        example="ostler configurations set night calendar='mon-fri 20:00'",
+    ),
+    Command(
+        "configurations remove", "The machine", "partitions:configuration",
+        "Remove a configuration that is not active.", "", ("NAME", 1, 1),
+        example="ostler configurations remove night",
+    ),
+    Command(
+        "configurations use", "The machine", "partitions:use",
+        "Switch to a configuration now; it lasts until a calendar has another begin.", "dry",
+        ("NAME", 1, 1), example="ostler configurations use night --dry-run",
+    ),
+    Command(
         "reservations", "The machine", "reservations:listing",
         "List the reservations, each with the time that is or comes next.", "format",
         example="ostler reservations",

@@ -11,6 +11,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.halts import freeze, thaw
 from ostler.core.life import end_for_good, release
+from ostler.core.moved import waits_for_home
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
 from ostler.core.over import REQUEUE
 from ostler.core.roles import check_job
@@ -245,7 +246,7 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         if alloc.state is AllocationState.SUSPENDED
     ]
     for alloc in halted:
-        if alloc.suspended_by is Suspender.SCHEDULER:
+        if alloc.suspended_by in (Suspender.SCHEDULER, Suspender.CONFIGURATION):
             continue
         if alloc.suspended_by is Suspender.ADMIN and by is Suspender.USER:
             raise Refused(
@@ -254,6 +255,8 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             )
         if entry.job.spec.within:
             thaw(s, now, entry, alloc)
+        elif waits_for_home(s, alloc):
+            s.put(replace(alloc, suspended_by=Suspender.CONFIGURATION))
         else:
             s.put(replace(alloc, resuming=True))
         count += 1

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered
+from ostler.core.follow import follow_site
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
@@ -34,16 +35,22 @@ def on_administered(s: State, now: float, event: Administered) -> None:
         s.effects.append(Fail(event.to, error))
         return
     if changed and not event.dry:
-        first = s.next_transaction
-        for each in changed:
-            _save(s, now, event.caller.user, each, first)
-        take_site(s, draft.site, draft.settings)
-        for each in changed:
-            _tell(s, now, event.caller.user, each)
-        move_nodes(s, now)
+        carry_out(s, now, event.caller.user, draft, changed)
     serial = s.next_transaction - 1
     rows = [_row(each) for each in changed]
     s.effects.append(Reply(event.to, {"changes": rows, "serial": serial}))
+
+
+def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Changed]) -> None:
+    """Save checked changes, tell of them, and let everything follow: all of it in one turn."""
+    first = s.next_transaction
+    for each in changed:
+        _save(s, now, user, each, first)
+    old = s.site
+    take_site(s, draft.site, draft.settings)
+    for each in changed:
+        _tell(s, now, user, each)
+    follow_site(s, now, old, move_nodes(s, now))
 
 
 def _row(each: Changed) -> dict[str, Any]:
@@ -79,20 +86,27 @@ def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
     s.desk.appoint(site.handlers.values())
     s.limits = Limits(s.rules)
     s.fitting.clear()
+    s.parts.fitting.clear()
     s.marks.rules = s.changed = True
 
 
-def move_nodes(s: State, now: float) -> None:
-    """Bring each node into the partition that the active configuration gives it."""
+def move_nodes(s: State, now: float) -> list[str]:
+    """Bring each node into the partition that the active configuration gives it.
+
+    Return those that are in another one now.
+    """
+    moved = []
     for name, entry in s.nodes.items():
         partition, old = s.division.of(name), entry.node.partition
         if partition == old:
             continue
         entry.node = replace(entry.node, partition=partition)
+        moved.append(name)
         s.marks.nodes.add(name)
         s.save(entry.node)
         text = f"{old or 'no partition'} -> {partition or 'no partition'}"
         s.note(now, "node-partition", text, node=name)
+    return moved
 
 
 def _save(s: State, now: float, user: str, each: Changed, first: int) -> None:

@@ -4,13 +4,13 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.reserved import check_named, nodes_of
+from ostler.core.serving import refusal
 from ostler.core.state import NodeEntry, State
 from ostler.model.constraint import parse
 from ostler.model.errors import Refused
 from ostler.model.job import JobSpec
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.settings import licences
-from ostler.schedule.can_ever import can_ever
 from ostler.schedule.choose import choose
 from ostler.schedule.fit import allowed
 from ostler.schedule.words import counted
@@ -88,8 +88,8 @@ def check_fits(s: State, spec: JobSpec, user: str) -> None:
     own = nodes_of(s, spec.request.reservation)
     nodes = [e.node for e in s.nodes.values() if own is None or e.node.name in own]
     holds = own is None and s.fitting.holds(spec.request, spec.partition, nodes)
-    if not holds and (refusal := can_ever(spec.request, spec.partition, nodes)):
-        raise Refused(refusal)
+    if not holds and (why := refusal(s, spec.request, spec.partition)):
+        raise Refused(why)
     s.fitting.add(shape)
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar
 from ostler.core.entry import Entry
 from ostler.core.halts import can_halt
 from ostler.core.resize import growth
+from ostler.core.serving import shut
 from ostler.core.slots import may_be_taken_at, worth_taking
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
@@ -193,7 +194,10 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
     alone = 0 if count or handed or more else held(entry)
     if not (count or handed or more or alone):
         return None
-    why = _hold(entry) if alone else None if more else blocked(now, entry)
+    if not alone:
+        why = shut(s, now, job.spec) if more else blocked(s, now, entry)
+    else:
+        why = _hold(entry)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(
@@ -237,7 +241,7 @@ def held(entry: Entry) -> int:
     return sum(1 for index in entry.touched if index not in entry.live) if entry.touched else 0
 
 
-def blocked(now: float, entry: Entry) -> Wait | None:
+def blocked(s: State, now: float, entry: Entry) -> Wait | None:
     """Return why none of the job's elements may start, as far as the core alone knows it."""
     job = entry.job
     if job.held_by or not (entry.waiting or entry.queued or entry.barred):
@@ -255,7 +259,7 @@ def blocked(now: float, entry: Entry) -> Wait | None:
         return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
     if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
         return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
-    return None
+    return shut(s, now, job.spec)
 
 
 def _hold(entry: Entry) -> Wait:

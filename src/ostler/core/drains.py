@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ostler.core.serving import nodes_changed
 from ostler.core.state import NodeEntry, State
 from ostler.model.states import NodeWord
 
@@ -17,7 +18,7 @@ def drain(s: State, now: float, entry: NodeEntry, reason: str) -> None:
     entry.node = replace(
         entry.node, word=NodeWord.DRAINING, word_by=OSTLER, word_at=now, word_reason=told
     )
-    s.fitting.clear()
+    nodes_changed(s)
     s.marks.nodes.add(entry.node.name)
     s.changed = True
     s.save(entry.node)

@@ -130,6 +130,25 @@ class HandlersLost(Struct, frozen=True):
     why: str
 
 
+class ConfigurationUsed(Struct, frozen=True):
+    """Somebody switches to another configuration."""
+
+    to: Address
+    caller: Caller
+    name: str
+    dry: bool = False  # only say what would move
+
+
+class PartitionWorded(Struct, frozen=True):
+    """Somebody starts, stops or reloads a partition. how: of a stop: refuse, wait, drain, kill."""
+
+    to: Address
+    caller: Caller
+    verb: str
+    name: str
+    how: str = ""
+
+
 class ShutdownAsked(Struct, frozen=True):
     """The owner wants the machine stopped. how: refuse, wait, kill, leave."""
 
@@ -217,6 +236,8 @@ Event = (
     | Subscribed
     | Handled
     | HandlersLost
+    | ConfigurationUsed
+    | PartitionWorded
     | ShutdownAsked
     | AgentGreeted
     | AgentReported

@@ -350,6 +350,7 @@ def free(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
             node.books.give(place, cpus=holds)
             s.marks.nodes.add(place.node)
         node.allocations.discard(alloc.id)
+        node.guests.discard(alloc.id)
     if holds:
         s.used(now, entry.job, alloc)
     if not step:

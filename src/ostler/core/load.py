@@ -1,10 +1,14 @@
 """The core's memory made anew from the database, after a start or a failed commit."""
 
+from datetime import UTC, tzinfo
+
 from msgspec.structs import replace
 
 from ostler.core import ties
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
+from ostler.core.follow import look_at_calendars, note_closing
+from ostler.core.moved import note_guests
 from ostler.core.moves import broken_dependency
 from ostler.core.rules import rules_of
 from ostler.core.state import NodeEntry, State
@@ -20,9 +24,10 @@ from ostler.schedule.limits import Limits
 from ostler.schedule.shares import Ledger, rate
 
 
-def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0) -> State:
+def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzinfo = UTC) -> State:
     """Return the state that the rows describe; no agent is connected yet."""
     s = State()
+    s.parts.zone = home
     s.epoch = epoch
     s.settings = dict(loaded.settings)
     s.ended = dict(loaded.ended)
@@ -48,6 +53,9 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0) -> State:
         account, seconds = (used.project, used.user), used.ended_at - used.began_at
         s.ledger.charge(account, used.cpu_seconds / seconds, used.began_at, used.ended_at)
     _add_allocations(s, loaded, now)
+    note_guests(s)
+    note_closing(s)
+    look_at_calendars(s, now)
     for number in (*s.jobs, *s.ended) if s.next_step else ():
         if is_step(number) and (holder := within(number)) in s.next_step:
             s.next_step[holder] = max(s.next_step[holder], step_number(number) + 1)

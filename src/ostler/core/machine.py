@@ -6,6 +6,7 @@ loads it anew.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, tzinfo
 from typing import Any
 
 from msgspec.structs import replace
@@ -16,11 +17,15 @@ from ostler.core import (
     archive,
     delta,
     modify,
+    moved,
     nodes,
+    partitions,
     planning,
     posts,
     roles,
     seen,
+    serving,
+    shifts,
     steps,
     submit,
     waits,
@@ -36,6 +41,7 @@ from ostler.core.events import (
     Archived,
     Awaited,
     ClientGone,
+    ConfigurationUsed,
     Event,
     Handled,
     HandlersLost,
@@ -43,6 +49,7 @@ from ostler.core.events import (
     NodeSeen,
     NodesWorded,
     NotOrdered,
+    PartitionWorded,
     Planned,
     PlannerLost,
     Posted,
@@ -69,9 +76,20 @@ STOP_SECONDS = 60.0  # in which whoever was told that all has stopped ends the m
 class Machine:
     """The truth about nodes, jobs and allocations, and the rules by which it changes."""
 
-    def __init__(self, loaded: Loaded, *, epoch: int, now: float, utc_offset: int = 0) -> None:
-        """Take the state from the database. utc_offset: of the manager's host, seconds east."""
-        self.state = load(loaded, epoch, now, utc_offset)
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        epoch: int,
+        now: float,
+        utc_offset: int = 0,
+        home: tzinfo = UTC,
+    ) -> None:
+        """Take the state from the database.
+
+        utc_offset: of the manager's host, seconds east. home: its zone, by which calendars go.
+        """
+        self.state = load(loaded, epoch, now, utc_offset, home)
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Apply one event and return what is to be done. now: Unix seconds."""
@@ -81,11 +99,7 @@ class Machine:
         except OstlerError as error:
             return [Fail(event.to, error)]  # type: ignore[union-attr] # one that has a caller
         _HANDLERS[type(event)](s, now, event)
-        if s.alloc_news:
-            steps.follow(s, now)
-        if s.stopping:
-            _answer_stop(s, now)
-        s.desk.begin(s, now)
+        _follow(s, now)
         done, s.effects = s.effects, []
         return done
 
@@ -106,6 +120,7 @@ class Machine:
         """
         if self.state.rank(now):
             self.state.marks.standings = True
+        serving.look_again(self.state)
         while self.state.marks.due(now):
             yield delta.delta(self.state, now)
 
@@ -116,6 +131,19 @@ class Machine:
     def next_deadline(self) -> float | None:
         """Return when `Tick` should come next, in Unix seconds."""
         return self.state.next_deadline()
+
+
+def _follow(s: State, now: float) -> None:
+    """Do what has become due by whatever happened."""
+    if s.parts.awaited:
+        moved.follow(s, now)
+    if s.parts.closing:
+        partitions.follow(s, now)
+    if s.alloc_news:
+        steps.follow(s, now)
+    if s.stopping:
+        _answer_stop(s, now)
+    s.desk.begin(s, now)
 
 
 def _on_awaited(s: State, event: Awaited) -> None:
@@ -134,6 +162,7 @@ def _on_awaited(s: State, event: Awaited) -> None:
 def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
     for to in event.tos:
         waiter = waits.forget(s, to)
+        partitions.forget(s, to)
         if to in s.stop_waiters:
             s.stop_waiters.remove(to)
             s.stopping = s.stopping if s.stop_waiters else ""
@@ -193,6 +222,7 @@ def _on_tick(s: State, now: float, event: Tick) -> None:
             node.fault = ""
             s.marks.nodes.add(node.node.name)
             s.changed = True
+    shifts.on_time(s, now)
     for number in s.due(now):
         entry = s.jobs.get(number)
         s.changed = s.changed or number == NO_JOB
@@ -227,6 +257,8 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     Administered: administer.on_administered,
     Handled: lambda s, now, event: s.desk.take(s, now, event),
     HandlersLost: lambda s, now, event: s.desk.take(s, now, event),
+    ConfigurationUsed: shifts.on_used,
+    PartitionWorded: partitions.on_worded,
     ShutdownAsked: _on_shutdown,
     AgentGreeted: nodes.on_greeted,
     AgentReported: nodes.on_reported,

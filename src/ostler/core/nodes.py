@@ -6,6 +6,7 @@ from ostler.core import life, steps
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.serving import nodes_changed
 from ostler.core.slots import resend
 from ostler.core.state import NodeEntry, State
 from ostler.core.view import node_row
@@ -58,7 +59,7 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         gone=False,
     )
     if old.facts != event.facts or old.gone or not old.boot_id:
-        s.fitting.clear()
+        nodes_changed(s)
     _recount(s, entry)
     entry.connected = True
     s.marks.nodes.add(event.node)
@@ -232,7 +233,7 @@ def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
         word_reason="" if word is NodeWord.IN else event.reason,
         gone=event.verb == "separate" or entry.node.gone,
     )
-    s.fitting.clear()
+    nodes_changed(s)
     s.save(entry.node)
     text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
     s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)
@@ -250,7 +251,7 @@ def _describe(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> Non
     )
     s.save(entry.node)
     s.marks.nodes.add(node.name)
-    s.fitting.clear()
+    nodes_changed(s)
     text = f"{event.caller.user} said that its features are {', '.join(mine) or 'none'}"
     s.note(now, "node-features", text, node=node.name, user=event.caller.user)
 

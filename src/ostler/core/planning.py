@@ -138,7 +138,7 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
             s.changed = s.changed or bool(held(entry))  # the next plan tells why those wait
             return
         raise Refused(f"job {line.job} has no element that waits")
-    why = blocked(now, entry)
+    why = blocked(s, now, entry)
     if why:
         raise Refused(f"job {line.job} may not start: rule {why.rule}")
     check_places(s, entry, line.placements)

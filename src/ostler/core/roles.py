@@ -12,6 +12,7 @@ from ostler.model.site import Role
 from ostler.model.site_kinds import ATTRIBUTE, KINDS
 
 USER, OPERATOR, ADMIN = Role.USER, Role.OPERATOR, Role.ADMIN
+PARTITION_VERBS = ("start", "stop", "reload")
 _WHO = {USER: "anybody", OPERATOR: "an operator", ADMIN: "an administrator"}
 
 
@@ -46,6 +47,8 @@ NEEDS: dict[str, Need] = {
     "undrain": _all(OPERATOR, "undrain nodes"),
     "fence": _all(OPERATOR, "fence nodes"),
     "features": _all(OPERATOR, "describe nodes"),
+    "use": _all(OPERATOR, "switch to another configuration"),
+    **{f"{verb} partition": _all(OPERATOR, f"{verb} partitions") for verb in PARTITION_VERBS},
     "separate": _all(ADMIN, "separate nodes"),
     "post": _all(USER, "post events"),
     "post any": _all(OPERATOR, "post events of any class"),
@@ -65,6 +68,8 @@ VERBS: Mapping[type, Callable[[Any], Iterable[str]]] = {
     events.Administered: lambda event: {f"change {each.kind}" for each in event.changes},
     events.Posted: lambda _: ("post",),
     events.Subscribed: lambda _: ("subscribe",),
+    events.ConfigurationUsed: lambda _: ("use",),
+    events.PartitionWorded: lambda event: (f"{event.verb} partition",),
     events.ShutdownAsked: lambda _: ("stop",),
 }  # what each event that has a caller asks for
 

@@ -1,11 +1,14 @@
 """What administrators have set, as rows of the tables."""
 
+from math import inf
 from typing import Any
 
 from msgspec import to_builtins
 from msgspec.json import decode
 
+from ostler.core.serving import begin_of
 from ostler.core.state import State
+from ostler.model.ids import is_step
 from ostler.model.nodeset import fold
 from ostler.model.site_changes import Changed, describe
 from ostler.model.site_kinds import KINDS
@@ -40,18 +43,49 @@ def change_row(row: Row) -> Row:
 
 
 def partition_rows(s: State) -> list[Row]:
-    """Return the partitions, each with its nodes: in node notation, and those there are."""
-    mine: dict[str, list[str]] = {}
-    for name, entry in sorted(s.nodes.items()):
-        mine.setdefault(entry.node.partition, []).append(name)
-    return [
-        {
+    """Return the partitions with their nodes, what is free there, and what runs and waits.
+
+    Of nodes: in node notation, those there are; CPUs are free where something may start. Cost: a
+    look at all nodes, allocations and jobs.
+    """
+    rows = {
+        name: {
             **to_builtins(row),
+            "configuration": s.site.active.name,
             "configured_nodes": s.site.active.nodes.get(name, ""),
-            "nodes": fold(mine.get(name, [])),
+            "nodes": "",
+            "cpus": 0,
+            "free_cpus": 0,
+            "allocations": 0,
+            "jobs_waiting": 0,
         }
         for name, row in s.site.partitions.items()
-    ]
+    }
+    mine: dict[str, list[str]] = {}
+    for name, entry in sorted(s.nodes.items()):
+        row = rows.get(entry.node.partition)
+        if row is not None and not entry.node.gone:
+            mine.setdefault(entry.node.partition, []).append(name)
+            row["cpus"] += len(entry.node.facts.cpus)
+            row["free_cpus"] += 0 if entry.unusable else len(entry.books.cpus)
+    for name, nodes in mine.items():
+        rows[name]["nodes"] = fold(nodes)
+    for alloc in s.allocations.values():
+        if not is_step(alloc.job):
+            rows[s.jobs[alloc.job].job.spec.partition]["allocations"] += 1
+    for number, job in s.jobs.items():
+        if not is_step(number) and (job.waiting or job.barred):
+            rows[job.job.spec.partition]["jobs_waiting"] += 1
+    return list(rows.values())
+
+
+def configuration_rows(s: State, now: float) -> list[Row]:
+    """Return the configurations, each with when its calendar has it begin next."""
+    found = []
+    for name, row in s.site.configurations.items():
+        at = begin_of(s, now, name)
+        found.append({**to_builtins(row), "begins_at": None if at == inf else at})
+    return found
 
 
 def handler_rows(s: State) -> list[Row]:

@@ -116,6 +116,8 @@ def _may_go_on(s: State, now: float, entry: Entry, alloc: Allocation) -> bool:
         or (cap and len(entry.slots) > cap)
         or (most and s.user_cpus.get(job.user, 0) > most)
         or node.unusable
+        or node.node.partition != job.spec.partition
+        or not s.site.open(job.spec.partition)
     )
 
 

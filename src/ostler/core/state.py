@@ -9,6 +9,7 @@ from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.fitting import Fitting
 from ostler.core.marks import Marks
+from ostler.core.parts import Parts
 from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
 from ostler.core.waiting import WaitingJobs
@@ -34,6 +35,7 @@ from ostler.schedule.reservations import Calendar
 from ostler.schedule.rules import Rules, ShareRules
 from ostler.schedule.shares import Ledger, rate
 from ostler.schedule.snapshot import Standing
+from ostler.schedule.words import counted
 
 NO_JOB = 0  # what a deadline is for that is no job's
 RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
@@ -51,13 +53,15 @@ class NodeEntry:
     """A node, what is free on it, and whether its agent listens."""
 
     __slots__ = (
-        "allocations", "books", "connected", "fault", "faults", "node", "restless", "strays", "try_at",
+        "allocations", "books", "connected", "fault", "faults", "guests", "node", "restless",
+        "strays", "try_at",
     )  # fmt: skip
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.books = Books(node.facts)
         self.allocations: set[int] = set()
+        self.guests: set[int] = set()  # of another partition: nothing starts before they have ended
         self.connected = False
         self.strays: set[int] = set()  # runs there, and was given up: its CPUs are not free
         self.faults = 0  # starts in a row that failed through no fault of the jobs
@@ -79,6 +83,8 @@ class NodeEntry:
             return "its agent has not greeted this manager yet"
         if self.strays:
             return f"it is ending {len(self.strays)} allocations that had been given up"
+        if self.guests:
+            return f"it changes its partition: {counted(len(self.guests), 'allocation')} of the old one left"
         if self.fault:
             return f"nothing could be started there: {self.fault}"
         lost = f"it was lost {self.restless} times of late; it has to be steady for a while"
@@ -90,7 +96,7 @@ class State:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self.site = SHIPPED
+        self.site, self.parts = SHIPPED, Parts()
         self.division, self.closed = SHIPPED.division(), SHIPPED.closed
         self.rules, self.limits = Rules(), Limits(Rules())  # as site and settings have them
         self.nodes: dict[str, NodeEntry] = {}
@@ -107,7 +113,6 @@ class State:
         self.dependents: dict[int, set[int]] = {}  # job -> unfinished ones that named it
         self.to_tell: deque[int] = deque()  # jobs that have ended and whose dependents wait to hear
         self.settings: dict[str, str] = {}
-        self.rules = Rules()
         self._calendar: tuple[Rules, Calendar | None] = self.rules, None  # of which rules
         self.user_cpus: dict[str, int] = {}
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
@@ -119,9 +124,7 @@ class State:
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
         self.fitting = Fitting()
-        self.next_job = 1
-        self.next_allocation = 1
-        self.next_event = self.next_transaction = 1
+        self.next_job = self.next_allocation = self.next_event = self.next_transaction = 1
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []
         self.stop_answered_at = 0.0  # when the last of them was told that all has stopped
@@ -235,6 +238,7 @@ class State:
         self.save(alloc)
         if alloc.state is AllocationState.RELEASED:
             del self.allocations[alloc.id]
+            self.parts.released(alloc.id)
             self.forget_story("allocation", alloc.id)
         return alloc
 

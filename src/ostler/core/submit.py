@@ -15,6 +15,7 @@ from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
 from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.queue import check_depth
+from ostler.core.serving import check_partition
 from ostler.core.state import State
 from ostler.core.ties import check as check_ties
 from ostler.core.ties import tie
@@ -159,6 +160,7 @@ def check(s: State, caller: Caller, job: Job, blobs: Mapping[str, bytes], beside
     spec = job.spec
     check_words(spec)
     check_access(s, caller, spec)
+    check_partition(s, spec)
     _check_sizes(spec, blobs)
     check_request(spec.request)
     check_ranges(spec)

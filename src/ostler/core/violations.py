@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ostler.core.books import Books
 from ostler.core.delta import held
 from ostler.core.entry import Entry
+from ostler.core.moved import away
 from ostler.core.moves import total_state
 from ostler.core.state import NodeEntry, State
 from ostler.core.waiting import account_of
@@ -22,6 +23,7 @@ def violations(s: State) -> Iterator[str]:
         yield from allocation_violations(s, alloc)
     for entry in s.jobs.values():
         yield from job_violations(s, entry)
+    yield from _sides(s)
     yield from _steps(s)
     yield from _users(s)
     yield from _waiters(s)
@@ -141,9 +143,32 @@ def job_violations(s: State, entry: Entry) -> Iterator[str]:
 def unexplained(s: State) -> Iterator[str]:
     """Yield each job that waits without a rule; there is none after a planning pass."""
     for entry in s.jobs.values():
-        waits = entry.waiting or entry.barred or held(entry)
+        waits = entry.waiting or entry.barred or (held(entry) and not entry.queued)
         if waits and entry.job.rule in ("", Rule.NEW):
             yield f"job {entry.job.id} is {entry.job.state} and waits by rule {entry.job.rule!r}"
+
+
+def _sides(s: State) -> Iterator[str]:
+    """Yield what is wrong with what is on nodes of another partition than its own."""
+    for name, node in s.nodes.items():
+        if node.node.partition != s.division.of(name):
+            yield f"{name} is in partition {node.node.partition}, not {s.division.of(name)}"
+    right = {
+        alloc.id
+        for alloc in s.allocations.values()
+        if not is_step(alloc.job) and away(s, s.jobs[alloc.job], alloc)
+    }
+    if s.parts.strangers != right:
+        yield f"{right} are on nodes of other partitions, and {s.parts.strangers} are said to be"
+    for name, node in s.nodes.items():
+        if not node.guests <= right & node.allocations:
+            yield f"{name} waits for {node.guests}, and of others it has {right & node.allocations}"
+    for number in s.parts.awaited - right:
+        yield f"allocation {number} is to stand still, and is where it belongs"
+    for alloc in s.allocations.values():
+        lost = alloc.state is AllocationState.SUSPENDED and not alloc.resuming
+        if lost and alloc.suspended_by is Suspender.CONFIGURATION and alloc.id not in right:
+            yield f"allocation {alloc.id} stands still for its nodes, which are its partition's"
 
 
 def _steps(s: State) -> Iterator[str]:

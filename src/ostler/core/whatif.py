@@ -14,6 +14,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import Prepared, Row, explained, first_row, preview, priority_parts
 from ostler.core.reserved import check_named
+from ostler.core.serving import check_partition
 from ostler.core.state import State
 from ostler.core.submit import checked, make_job, respec
 from ostler.model.caller import Caller
@@ -56,9 +57,7 @@ def prepare_if(
         spec = _supposed(JobSpec(argv=(b"true",)), suppose)
         entry = Entry(make_job(s, now, caller, spec, ""))
         spec = entry.job.spec
-    if spec.partition not in s.site.partitions:
-        partitions = ", ".join(s.site.partitions)
-        raise Missing(f"there is no partition {spec.partition!r}", expected=f"known: {partitions}")
+    check_partition(s, spec)
     check_user_limit(s, spec, entry.job.user)
     check_claims(s, spec.request)
     check_named(s, spec, entry.job.user)

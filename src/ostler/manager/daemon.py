@@ -32,6 +32,7 @@ from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
 from ostler.manager.writer import Writer
+from ostler.manager.zone import home_zone
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.states import NodeStatus
 from ostler.store.sqlite.archive import FOLDER
@@ -140,8 +141,8 @@ class Manager:
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
         writer = Writer(asyncio.get_running_loop())
-        recorder = Recorder(self.state)
-        server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone)
+        recorder, home = Recorder(self.state), home_zone()
+        server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone, home)
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)

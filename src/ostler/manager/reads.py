@@ -13,6 +13,7 @@ from ostler.core.machine import Machine
 from ostler.core.roles import may, may_see_all
 from ostler.core.site_view import (
     change_row,
+    configuration_rows,
     handler_rows,
     object_of,
     partition_rows,
@@ -83,6 +84,7 @@ class Reads:
             "handlers": self._handlers,
             "handled": self._handled,
             "reservations": self._reservations,
+            "configurations": self._configurations,
         }
 
     def answer(self, caller: Caller, message: messages.Read, now: float) -> Found:
@@ -293,6 +295,9 @@ class Reads:
 
     def _reservations(self, asked: Asked) -> Row:
         return {"reservations": reservation_rows(self._machine().state, asked.now)}
+
+    def _configurations(self, asked: Asked) -> Row:
+        return {"configurations": configuration_rows(self._machine().state, asked.now)}
 
 
 def _setting(settings: Mapping[str, str], known: Attribute) -> Row:

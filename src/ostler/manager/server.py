@@ -10,14 +10,10 @@ from typing import Any
 from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
 from ostler.core.events import (
     Acted,
-    Administered,
     Awaited,
     ClientGone,
     Event,
     Modified,
-    NodesWorded,
-    ShutdownAsked,
-    Subscribed,
 )
 from ostler.core.explain import Prepared
 from ostler.core.roles import may_see_all
@@ -28,6 +24,7 @@ from ostler.manager.following import begin_to_follow, posted, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
+from ostler.manager.requests import event_of, takes_long
 from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
@@ -185,7 +182,7 @@ class Server:
         if event is None:
             return
         self._next += 1
-        long = isinstance(message, messages.Wait)
+        long = takes_long(message)
         if long and len(client.addresses) - client.busy > WAITING:
             raise NotNow(f"{WAITING} waits of this connection are unanswered")
         self._asked[address] = (client, message.id)
@@ -220,19 +217,12 @@ class Server:
                 return Modified(to, self.submissions.member(caller), self._refs([ref])[0], changes)
             case messages.Wait(refs=refs, attach=attach):
                 return Awaited(to, caller, self._refs(refs), attach)
-            case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
-                known = None if features is None else tuple(features)
-                return NodesWorded(to, caller, verb, tuple(nodes), reason[:1000], known)
             case messages.Post():
                 return posted(self._store, client, message, to)
-            case messages.Subscribe(name=name, serial=serial, forget=forget):
-                return Subscribed(to, caller, name, serial, forget)
-            case messages.Administer(changes=changes, dry=dry, serial=serial):
-                return Administered(to, caller, tuple(changes), dry, serial)
-            case messages.Shutdown(how=how):
-                return ShutdownAsked(to, caller, how)
             case _:
-                raise UsageError(f"{type(message).__name__} is no request of a client")
+                if (event := event_of(message, caller, to)) is None:
+                    raise UsageError(f"{type(message).__name__} is no request of a client")
+                return event
 
     def _refs(self, texts: list[str]) -> tuple[Any, ...]:
         if not 1 <= len(texts) <= limits.MAX_REFS:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, tzinfo
 from typing import Protocol
 
 from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Save, Send, Welcomed
@@ -64,6 +65,7 @@ class Turns:
         clock: Callable[[], float],
         recorder: Recorder | None = None,
         zone: Callable[[float], int] = lambda _: 0,
+        home: tzinfo = UTC,
     ) -> None:
         """Load the machine. zone: the offset from UTC at a time, in seconds east."""
         self._zone = zone
@@ -71,6 +73,7 @@ class Turns:
         self._speaker = speaker
         self._epoch = epoch
         self._clock = clock
+        self._home = home  # by which calendars go
         self._writer = writer
         self._writes: list[Write] = []
         self._spoken: list[Spoken | asyncio.Future[None]] = []
@@ -84,7 +87,9 @@ class Turns:
         self._logged = ""  # the trouble that the log tells already
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
-        self.machine = Machine(store.load(), epoch=epoch, now=clock(), utc_offset=zone(clock()))
+        self.machine = Machine(
+            store.load(), epoch=epoch, now=clock(), utc_offset=zone(clock()), home=home
+        )
         self.planning = Planning(self, clock, recorder=recorder)
 
     def put(self, event: Event) -> None:
@@ -240,8 +245,10 @@ class Turns:
             self.down = error
             self._recovery = self._loop.call_later(PROBE, self._recover)
             return
-        now = self._clock()
-        self.machine = Machine(loaded, epoch=self._epoch, now=now, utc_offset=self._zone(now))
+        now, offset = self._clock(), self._zone(self._clock())
+        self.machine = Machine(
+            loaded, epoch=self._epoch, now=now, utc_offset=offset, home=self._home
+        )
         self.down = None
         self._pause = min(2 * self._pause, PROBE_MOST)  # until a commit succeeds
         self._schedule()

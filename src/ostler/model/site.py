@@ -99,6 +99,7 @@ class Configuration(Struct, frozen=True):
     nodes: dict[str, str] = {}  # partition -> its nodes in node notation, or `REST`
     calendar: str = ""  # when it becomes active by itself; empty: never
     moved: Moved = Moved.GO_ON
+    since: float = 0.0  # Unix seconds up to which calendars have had their say; of the active one
 
 
 class Access(Struct, frozen=True):
@@ -196,6 +197,11 @@ class Site(Struct, frozen=True):
     def active(self) -> Configuration:
         """Return the configuration that is in force."""
         return next(c for c in self.configurations.values() if c.active)
+
+    def open(self, partition: str) -> bool:
+        """Say whether anything may start in the partition."""
+        found = self.partitions.get(partition)
+        return found is not None and found.state is PartitionState.UP
 
     @property
     def default_partition(self) -> str:

@@ -14,6 +14,7 @@ from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageErro
 from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
 from ostler.model.settings import ATTRIBUTES
+from ostler.model.shifts import calendars, clash
 from ostler.model.site import (
     ANYWHERE,
     FIELDS,
@@ -209,6 +210,8 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
     for configuration in site.configurations.values():
         for wrong in _of_configuration(site, configuration):
             yield ("configuration", (configuration.name,)), wrong
+    if both := clash(calendars(site.configurations)):
+        yield ("configuration", ("",)), Refused(both, hint="give one of them another time")
     for key, access in site.access.items():
         for wrong in _of_access(site, access):
             yield ("access", key), wrong

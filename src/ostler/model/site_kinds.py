@@ -28,6 +28,7 @@ from ostler.model.site import (
     Work,
 )
 from ostler.model.site_types import (
+    CALENDAR,
     COUNT,
     DURATION,
     FACTOR,
@@ -101,7 +102,7 @@ KINDS: dict[str, Kind] = {
             {
                 "active": FLAG,
                 "nodes": mapping(PART),
-                "calendar": TEXT,
+                "calendar": CALENDAR,
                 "moved": choice(Moved),
             },
         ),

@@ -14,6 +14,8 @@ from msgspec import Struct
 from ostler.model.errors import OstlerError
 from ostler.model.limits import MAX_ARGUMENTS, MAX_NAME, MAX_TEXT
 from ostler.model.nodeset import unfold
+from ostler.model.shifts import EXPECTED as CALENDAR_EXPECTED
+from ostler.model.shifts import parse_calendar
 from ostler.model.units import parse_duration, parse_size
 
 _FAR = 1 << 40  # seconds, and whatever else is counted
@@ -181,3 +183,4 @@ PART = Type(_share_of_nodes, f"{NODES.expected}, or * for all that no other part
 COUNT = whole(0, 1_000_000)
 PERCENT = whole(0, 100)
 OFFSET = whole(-86_400, 86_400)
+CALENDAR = Type(lambda value: parse_calendar(_str(value)).text, CALENDAR_EXPECTED)

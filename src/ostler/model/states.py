@@ -48,6 +48,7 @@ class Suspender(StrEnum):
 
     USER = "user"  # its owner
     ADMIN = "admin"  # somebody who may act on others' jobs: its owner cannot resume it
+    CONFIGURATION = "configuration"  # its nodes are in another partition: it goes on by itself
     SCHEDULER = "scheduler"  # it gave way, or another has its turn: it goes on by itself
 
 
@@ -110,6 +111,8 @@ class Rule(StrEnum):
     NOT_BEFORE = "not_before"
     DEPENDENCY = "dependency"
     LIMIT = "limit"
+    PARTITION = "partition"  # it is stopped
+    CONFIGURATION = "configuration"  # nodes that would do are in its partition in another one
     LICENCES = "licences"  # the machine has enough of them, and others hold them
     ARRAY_CAP = "array_cap"
     CHUNK = "chunk"  # handed to a node, behind other elements of its array

@@ -2,7 +2,9 @@
 
 The core passes what it alone knows as `WaitingView.blocked`, with these numbers: `hold` has
 `held_by`; `dependency` has `jobs` (ids joined by commas); `not_before` and `retry` have `at`
-(Unix seconds); `array_cap` has `cap` and `live`. Absent ones are left out of the sentence.
+(Unix seconds); `array_cap` has `cap` and `live`; `partition` has its name; `configuration` has
+`partition`, the `active` one, the `configuration` that would do, `at` if it is known when that
+begins, and `some` if there are nodes and they are too few. Absent ones are left out of the sentence.
 """
 
 from collections.abc import Sequence
@@ -202,6 +204,10 @@ def _explain_blocked(job: int, wait: Wait, now: float) -> Explanation:
             remedy = "it cannot start before they have ended"
         case Rule.NOT_BEFORE:
             remedy = f"let it start earlier: ostler modify {job} --not-before now"
+        case Rule.PARTITION:
+            remedy = f"start its partition: ostler partitions start {numbers.get('partition', '')}"
+        case Rule.CONFIGURATION:
+            remedy = f"use it now: ostler configurations use {numbers.get('configuration', '')}"
         case Rule.ARRAY_CAP:
             remedy = f"let more of it run at once: ostler modify {job} --array %N"
         case _:

@@ -133,15 +133,14 @@ class Picture:
         if more := _cpus(view) - _cpus(old):
             self.cpus += more
             self.ranks_changed = self.ranks_changed or bool(self.rules.weights.size)
-        if view.usable and (old is None or not old.usable or old.facts != view.facts):
+        known = old is not None and (old.usable, old.partition, old.facts)
+        if view.usable and known != (True, view.partition, view.facts):
             self.freed.add(view.partition)
         if self._table is None or not self._table.knows(view):
             self._table = None
             self.all_dirty = True
         elif self._table.put(view):
-            self.dirty.add(view.partition)
-            if old is not None:
-                self.dirty.add(old.partition)
+            self.dirty |= {view.partition} if old is None else {view.partition, old.partition}
 
     def _runs(self, view: RunningView) -> None:
         old = self.running.get(view.alloc)

@@ -185,11 +185,29 @@ def told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
             return f"it was submitted to start no sooner than {_at(numbers, now)}"
         case Rule.RETRY:
             return f"its last start failed; the next try is {_at(numbers, now)}"
+        case Rule.PARTITION:
+            return _stopped(numbers)
+        case Rule.CONFIGURATION:
+            return _elsewhere(numbers, now)
         case Rule.ARRAY_CAP:
             live, cap = numbers.get("live", "its"), numbers.get("cap", "as many as allowed")
             return f"{live} of its elements run, and at most {cap} may run at once"
         case _:
             return "no planning pass has looked at it yet"
+
+
+def _stopped(numbers: Numbers) -> str:
+    by = f" by {numbers['by']}" if numbers.get("by") else ""
+    why = f": {numbers['why']}" if numbers.get("why") else ""
+    return f"partition {numbers.get('partition', 'of it')} is stopped{by}{why}"
+
+
+def _elsewhere(numbers: Numbers, now: float) -> str:
+    partition, active, other = (numbers[key] for key in ("partition", "active", "configuration"))
+    has = "nodes that would do" if numbers.get("some") else "nodes"
+    text = f"partition {partition} has no {has} in configuration {active}; {other} brings them"
+    at = numbers.get("at")
+    return f"{text} in {_until(at, now)}" if isinstance(at, int | float) else text
 
 
 def _at(numbers: Numbers, now: float) -> str:

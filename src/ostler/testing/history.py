@@ -10,7 +10,7 @@ from random import Random
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref
 from ostler.model.job import ALLOC
-from ostler.model.states import Rule
+from ostler.model.states import Rule, Suspender
 from ostler.testing.cluster import SimCluster
 from ostler.testing.fate import FAULTS, Fate
 from ostler.testing.judge import blame
@@ -18,6 +18,7 @@ from ostler.testing.ledger import Broken
 from ostler.testing.work import Work
 
 SIZES = (1, 2, 2, 3, 3, 4, 5, 8, 16, 50)  # nodes
+SHIFTS = 0.3  # part of the histories in which nodes change their partition
 LENGTH = 240.0  # virtual seconds of work and faults, at most
 LAST = 40_000.0  # virtual seconds in which everything ends when nothing goes wrong any more
 
@@ -55,6 +56,9 @@ class History:
         self.began = self.sim.now
         self.names = sorted(self.sim.hosts)
         self.work = Work(self.sim, rng)
+        self.shifts = rng.random() < SHIFTS
+        if self.shifts:
+            self.work.divide()
         self.clients = self.work.clients
         self.root = self.work.root
         self.length = rng.uniform(20.0, LENGTH)
@@ -78,6 +82,11 @@ class History:
             self._some_time(self.work.limit)
         if rng.random() < 0.3:
             self.work.rule()
+        if self.shifts:
+            for _ in range(rng.randint(1, 8)):
+                self._some_time(self.work.switch)
+            for _ in range(rng.choice((0, 0, 1, 3))):
+                self._some_time(rng.choice((self.work.stop, self.work.stop, self.work.reload)))
         looks = rng.randint(2, 8)
         for _ in range(looks):
             sim.run_for(self.length / looks)
@@ -137,6 +146,10 @@ class History:
         jobs = tuple(Ref(job) for job in sorted(sim.core.jobs))
         sim.answer(sim.say("undrain", *self.names))
         sim.answer(sim.set("max-cpus-per-user", None))
+        for name in self.work.partitions:
+            sim.answer(self.work.start(name))
+        if self.shifts:
+            sim.answer(self.work.let_go_on())
         if jobs:
             for verb in ("release", "resume"):
                 sim.answer(self.root.act(verb, jobs))
@@ -149,18 +162,29 @@ class History:
         if len(self.names) < len(sim.hosts):
             sim.say("separate", *sorted(set(sim.hosts) - set(self.names)))
         try:
-            sim.run_until(lambda: sim.quiet() and self._only_too_large(), LAST)
+            for name in ("default", "night", "default") if self.shifts else ("",):
+                if name:
+                    sim.answer(self.work.use(name))
+                sim.run_until(lambda: sim.quiet() and self._nothing_goes_on(), LAST)
             self._cancel_all()
             sim.run_until(lambda: sim.quiet() and not sim.core.jobs, LAST)
         except Broken:
             blame((f"job {j} never ends: {sim.explain(j)}" for j in sorted(sim.core.jobs)), "all")
             raise
 
-    def _only_too_large(self) -> bool:
-        """Say whether what is left waits for a node that has left, or for a job that does."""
-        rules = {e.job.rule for e in self.sim.core.jobs.values()}
-        live = bool(self.sim.core.allocations)
-        return not live and rules <= {Rule.NODE_LEFT, Rule.DEPENDENCY, Rule.QUEUE}
+    def _nothing_goes_on(self) -> bool:
+        """Say whether what is left waits for a node that has left, or for a job that does.
+
+        Or for another configuration, or for memory of what stands still until that.
+        """
+        core = self.sim.core
+        by = [a for a in core.allocations.values() if a.suspended_by is Suspender.CONFIGURATION]
+        if len(by) < len(core.allocations) or any(alloc.resuming for alloc in by):
+            return False
+        left = {Rule.NODE_LEFT, Rule.DEPENDENCY, Rule.QUEUE, Rule.CONFIGURATION, ""}
+        if by:
+            left |= {Rule.RESOURCES, Rule.BEHIND}
+        return {entry.job.rule for entry in core.jobs.values()} <= left
 
     def _cancel_all(self) -> None:
         jobs = tuple(Ref(job) for job in sorted(self.sim.core.jobs))

@@ -212,6 +212,11 @@ def _over_cap(entry: Entry) -> Iterator[str]:
 def _unasked(s: State, entry: Entry, alloc: Allocation) -> Iterator[str]:
     """Hold what was just given against what the job asked for beside sizes."""
     request, name = entry.job.spec.request, f"job {entry.job.id}"
+    home = entry.job.spec.partition
+    if wrong := [n for n in sorted(alloc.nodes) if s.nodes[n].node.partition != home]:
+        yield f"{name} of partition {home} is given {wrong}, which are of others"
+    if not s.site.open(home):
+        yield f"{name} is given nodes, and its partition {home} is stopped"
     facts = [s.nodes[node].node.facts for node in sorted(alloc.nodes)]
     wanted = parse(request.constraint)
     if not all(wanted.matches(known.features) for known in facts):

@@ -3,9 +3,10 @@
 from random import Random
 from typing import Any
 
-from ostler.core.events import Awaited, Modified
+from ostler.core.events import Awaited, ConfigurationUsed, Modified, PartitionWorded
 from ostler.model.ids import Ref, is_step, parse_ref
 from ostler.model.job import ALLOC, Dependency
+from ostler.model.site import Moved
 from ostler.model.site_changes import CREATE, SET, Change
 from ostler.testing.clients import Asked, Client
 from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
@@ -32,7 +33,55 @@ class Work:
         self.clients = [sim.client(f"client-{i}", rng.choice((ANN, BOB))) for i in range(3)]
         self.root = sim.clients[ROOT.user]
         sim.set("licences", "lic:2")
+        self.partitions = ["main"]
         self._number = 0
+
+    def divide(self) -> None:
+        """Make a partition `night`, and a configuration in which it has some of the nodes."""
+        rng, names = self.rng, sorted(self.sim.hosts)
+        moved = rng.choice(tuple(Moved))
+        self.partitions.append("night")
+        mine = ",".join(rng.sample(names, rng.randint(1, len(names))))
+        self.sim.put(
+            Change("create", "partition", ("night",), {"policy": rng.choice(("easy", "fcfs"))}),
+            Change(
+                "create",
+                "configuration",
+                ("night",),
+                {"nodes": {"main": "*", "night": mine}, "moved": moved},
+            ),
+            Change("set", "configuration", ("default",), {"moved": rng.choice(tuple(Moved))}),
+        )
+
+    def switch(self) -> None:
+        """Use one of the configurations."""
+        self.use(self.rng.choice(("default", "night")))
+
+    def use(self, name: str) -> Asked:
+        """Use this configuration."""
+        return self.root.ask(lambda to: ConfigurationUsed(to, ROOT, name))
+
+    def let_go_on(self) -> Asked:
+        """Let nothing more stand still, or be waited for, when nodes move."""
+        names = ("default", "night")
+        each = [Change("set", "configuration", (name,), {"moved": Moved.GO_ON}) for name in names]
+        return self.sim.put(*each)
+
+    def stop(self) -> None:
+        """Stop a partition for a while."""
+        rng, name = self.rng, self.rng.choice(self.partitions)
+        how = rng.choice(("refuse", "drain", "drain", "wait", "kill"))
+        self.root.ask(lambda to: PartitionWorded(to, ROOT, "stop", name, how), patient=False)
+        self.sim.clock.after(rng.uniform(0.0, 60.0), lambda: self.start(name))
+
+    def start(self, name: str) -> Asked:
+        """Start a partition, or let it go on."""
+        return self.root.ask(lambda to: PartitionWorded(to, ROOT, "start", name))
+
+    def reload(self) -> None:
+        """Hold what would be refused now."""
+        name = self.rng.choice(self.partitions)
+        self.root.ask(lambda to: PartitionWorded(to, ROOT, "reload", name))
 
     def submit(self) -> None:
         """Submit a job of any shape."""
@@ -75,6 +124,8 @@ class Work:
             named["cpus"] = rng.randint(1, max(1, cpus // 2))
         elif rng.random() < 0.2:
             named |= {"tasks": rng.randint(2, 3), "cpus": rng.randint(1, max(1, cpus // 2))}
+        if len(self.partitions) > 1:
+            named["partition"] = rng.choice(self.partitions)
         if sim.hosts["n01"].facts.gpus and rng.random() < 0.3:
             named["gpus"] = 1
         if rng.random() < 0.1:

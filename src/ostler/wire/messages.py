@@ -111,7 +111,7 @@ class Read(Struct, tag="read", omit_defaults=True):
     """Look at something. Reply: the document of `--json` for it.
 
     what: status, jobs, job, nodes, node, contexts, explain, history, events, acct, usage, settings,
-    site, partitions
+    site, partitions, configurations
     """
 
     id: int
@@ -196,6 +196,29 @@ class Introduce(Struct, tag="introduce", omit_defaults=True):
 
     id: int
     user: str
+
+
+class UseConfiguration(Struct, tag="use_configuration", omit_defaults=True):
+    """Switch to a configuration; dry: only say what would move.
+
+    Reply: {configurations: [{name, was, moved, moves: [{from, to, nodes}], nodes_moved, ...}]}.
+    """
+
+    id: int
+    name: Name
+    dry: bool = False
+
+
+class PartitionWord(Struct, tag="partition_word", omit_defaults=True):
+    """Start, stop or reload a partition. Reply: {partitions: [row]}, of a stop once it is over.
+
+    verb: start, stop, reload. how: of a stop: refuse (unless nothing runs), wait, drain, kill.
+    """
+
+    id: int
+    verb: Name
+    name: Name
+    how: Name = ""
 
 
 class Shutdown(Struct, tag="shutdown", omit_defaults=True):
@@ -314,6 +337,8 @@ Request = (
     | NodeWordSet
     | Administer
     | Introduce
+    | UseConfiguration
+    | PartitionWord
     | Shutdown
 )
 FromAgent = AgentHello | Heartbeat | Report | ContextsHeld

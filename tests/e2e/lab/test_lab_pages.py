@@ -57,6 +57,24 @@ def test_the_page_on_watching_nodes_can_be_typed_as_it_stands(tmp_path: Path) ->
     assert told.rstrip().endswith(f"down: {tmp_path}/ostler-lab")
 
 
+def test_nodes_and_jobs_change_sides_as_their_page_says(tmp_path: Path) -> None:
+    """R-RMS-11: partitions that share no node, and configurations, with real agents."""
+    told = typed(commands("docs/howto/day-and-night.md"), tmp_path)
+    lines = told.splitlines()
+    assert "node n02 would be in two partitions of configuration default: batch and login" in told
+    assert "configuration default -> night, if it were used\n  n03: main -> batch\n" in told
+    before, _, after = told.partition("configuration default -> night\n")
+    assert "batch has no nodes that would do in configuration default; night brings them" in before
+    assert "  1 job on nodes that move will be waited for\n" in after
+    assert re.search(r"n03 +running .* batch ", after)
+    assert "2 are usable: n03 (it changes its partition: 1 allocation" in after
+    assert lines.count("refused with 3") == 2
+    assert "partition batch is down: no allocations run, no jobs wait" in lines
+    assert "job 4 is pending (partition): partition batch is stopped" in lines
+    assert "4: success: it succeeded" in lines
+    assert lines[-1] == f"down: {tmp_path}/ostler-lab"
+
+
 def test_the_commands_of_the_labs_page_can_be_typed_as_they_stand(tmp_path: Path) -> None:
     told = typed(commands("docs/howto/lab.md"), tmp_path)
     assert told.rstrip().endswith(f"down: {tmp_path}/ostler-lab")

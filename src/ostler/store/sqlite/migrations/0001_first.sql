@@ -118,7 +118,7 @@ CREATE TABLE allocations (
   started_at REAL, -- first start of a task; NULL before it
   time_limit_seconds INTEGER, -- NULL: none
   suspended_at REAL, -- when it was suspended; NULL: it is not
-  suspended_by TEXT, -- user (its owner), admin or scheduler; NULL: it is not suspended
+  suspended_by TEXT, -- user (its owner), admin, configuration or scheduler; NULL: it is not suspended
   suspended_so_far_seconds REAL NOT NULL, -- of earlier suspensions
   resuming INTEGER NOT NULL, -- 1: it is to go on as soon as its CPUs are free
   gave_way_to INTEGER, -- the job for which a scheduler suspended or ended it; NULL: for none
@@ -305,10 +305,11 @@ CREATE TABLE configurations (
   active INTEGER NOT NULL, -- 1: it is in force
   nodes TEXT NOT NULL, -- JSON: {partition: nodes as in n[01-04]}; * is all that no other names
   calendar TEXT NOT NULL, -- when it becomes active by itself; empty: never
-  moved TEXT NOT NULL -- what becomes of jobs on nodes that move then: go_on, drain or suspend
+  moved TEXT NOT NULL, -- what becomes of jobs on nodes that move then: go_on, drain or suspend
+  since REAL NOT NULL -- when it was used, or calendars were changed, last; of the active one
 ) STRICT, WITHOUT ROWID;
 
-INSERT INTO configurations VALUES ('default', 1, '{"main": "*"}', '', 'go_on');
+INSERT INTO configurations VALUES ('default', 1, '{"main": "*"}', '', 'go_on', 0.0);
 
 CREATE TABLE access_controls (
   -- Who may do what in a partition. Of a user the own row counts first, then that of a group, of

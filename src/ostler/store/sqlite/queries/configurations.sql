@@ -1,5 +1,5 @@
 -- name: put_configuration
-INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?);
 -- name: drop_configuration
 DELETE FROM configurations WHERE name = ?;
 -- name: configurations

@@ -1,0 +1,37 @@
+"""What follows from partitions and configurations and is not written down: made anew with a start."""
+
+from datetime import UTC, tzinfo
+from math import inf
+
+from ostler.core.effects import Address
+from ostler.model.ids import AllocationId
+
+
+class Parts:
+    """Allocations on the wrong side, partitions that are being stopped, and the calendar's next."""
+
+    __slots__ = (
+        "awaited", "begins", "closing", "fitting", "look_again", "shift_at", "stoppers", "strangers",
+        "zone",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.zone: tzinfo = UTC  # by which calendars go that name none
+        # Allocations of which a node is in another partition now than their job's
+        self.strangers: set[AllocationId] = set()
+        self.awaited: set[AllocationId] = set()  # of those: to be suspended once they have started
+        # Partition that is being stopped -> its allocations that are left
+        self.closing: dict[str, set[AllocationId]] = {}
+        self.stoppers: dict[Address, str] = {}  # who waits until which of them is down
+        # Partition and shape of a request -> configurations in which it fits, while no node changes
+        self.fitting: dict[tuple[object, ...], frozenset[str]] = {}
+        self.look_again = False  # nodes are others: what could serve a request may be so, too
+        self.begins: dict[str, float] = {}  # configuration -> when its calendar has it begin next
+        self.shift_at = inf  # Unix seconds at which calendars are looked at
+
+    def released(self, number: AllocationId) -> None:
+        """Forget an allocation that is over."""
+        self.strangers.discard(number)
+        self.awaited.discard(number)
+        for left in self.closing.values():
+            left.discard(number)

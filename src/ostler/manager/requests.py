@@ -1,0 +1,41 @@
+"""Requests as events that need nothing but what was asked: no job is looked up for them."""
+
+from ostler.core.events import (
+    Administered,
+    ConfigurationUsed,
+    Event,
+    NodesWorded,
+    PartitionWorded,
+    ShutdownAsked,
+    Subscribed,
+)
+from ostler.model.caller import Caller
+from ostler.wire import messages
+
+_MOST = 1_000  # characters of a reason
+
+
+def event_of(message: messages.Request, caller: Caller, to: int) -> Event | None:
+    """Return the event of such a request; None: it is none of these. to: where the answer goes."""
+    match message:
+        case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
+            known = None if features is None else tuple(features)
+            return NodesWorded(to, caller, verb, tuple(nodes), reason[:_MOST], known)
+        case messages.Subscribe(name=name, serial=serial, forget=forget):
+            return Subscribed(to, caller, name, serial, forget)
+        case messages.Administer(changes=changes, dry=dry, serial=serial):
+            return Administered(to, caller, tuple(changes), dry, serial)
+        case messages.UseConfiguration(name=name, dry=dry):
+            return ConfigurationUsed(to, caller, name, dry)
+        case messages.PartitionWord(verb=verb, name=name, how=how):
+            return PartitionWorded(to, caller, verb, name, how)
+        case messages.Shutdown(how=how):
+            return ShutdownAsked(to, caller, how)
+        case _:
+            return None
+
+
+def takes_long(message: messages.Request) -> bool:
+    """Say whether the answer may come much later, while its client asks for other things."""
+    waits = isinstance(message, messages.PartitionWord) and message.how in ("wait", "kill")
+    return waits or isinstance(message, messages.Wait)
