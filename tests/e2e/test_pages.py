@@ -230,6 +230,7 @@ def test_decisions_are_replayed_as_their_page_says(state: Path) -> None:
 
 ELSEWHERE = {
     "docs/tutorials/ten-nodes.md": "tests/e2e/lab/test_lab_pages.py",
+    "docs/howto/watch-nodes.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/lab.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/day-and-night.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/reference/cli.md": "tests/unit/test_cli_options.py",

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ostler.manager import reads as module
+from ostler.manager import documents as module
 from ostler.manager.documents import Listing
 from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
