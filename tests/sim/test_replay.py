@@ -21,7 +21,7 @@ print(told.hexdigest())
 
 
 def digest(hash_seed: str) -> str:
-    seeds = [str(seed) for seed in range(20)]
+    seeds = [str(seed) for seed in range(6)]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *seeds],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
