@@ -39,7 +39,8 @@ def _print(given: Given, document: object) -> int:
         say(chosen(rows, keys, heading=not quiet))
     elif rows or not quiet:
         for row in rows:
-            row["why"] = row.get("word_reason") or (row.get("restless") and row.get("unusable"))
+            restless = bool(row.get("restless"))
+            row["why"] = row.get("word_reason") or (row.get("unusable") if restless else "")
         say(table(rows, COLUMNS, heading=not quiet) if rows else "no nodes")
     return 0
 
