@@ -9,6 +9,7 @@ from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.fitting import Fitting
 from ostler.core.marks import Marks
+from ostler.core.own import OwnJobs
 from ostler.core.parts import Parts
 from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
@@ -119,11 +120,10 @@ class State:
         self.ledger = Ledger(ShareRules())
         self.standings: tuple[Standing, ...] = ()
         self.ranked_until = 0.0  # Unix seconds for which `standings` are good
-        self.waiting = WaitingJobs()
-        self.jobs_of: defaultdict[str, set[int]] = defaultdict(set)  # unfinished ones by user
+        self.jobs_of: defaultdict[str, OwnJobs] = defaultdict(OwnJobs)  # unfinished ones by user
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
         self._recent_weight = 0
-        self.fitting = Fitting()
+        self.fitting, self.waiting = Fitting(), WaitingJobs()
         self.next_job = self.next_allocation = self.next_event = self.next_transaction = 1
         self.stopping = ""  # how the machine is being stopped; empty: it is not
         self.stop_waiters: list[Address] = []

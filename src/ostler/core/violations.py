@@ -216,7 +216,7 @@ def _users(s: State) -> Iterator[str]:
     if s.licences_held != dict(+licences):
         yield f"jobs hold the licences {dict(+licences)}, and are said to hold {s.licences_held}"
     for user in sorted(jobs.keys() | s.jobs_of.keys()):
-        if (known := s.jobs_of.get(user, set())) != jobs[user]:
+        if (known := set(s.jobs_of.get(user, ()))) != jobs[user]:
             yield f"{user} has the unfinished jobs {jobs[user]}, and is said to have {known}"
 
     waits = Counter(found for entry in s.jobs.values() if (found := account_of(entry)))

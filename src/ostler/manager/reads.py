@@ -125,6 +125,10 @@ class Reads:
         user = options.user or (None if options.all else asked.caller.user)
         wanted, since = set(options.states), options.since
         limit = options.limit or SHOWN
+        plain = not (options.all or options.steps or wanted) and since is None
+        if plain and user is not None:
+            numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
+            return Listing(self._veil, asked.caller, state, [state.jobs[n] for n in numbers], more)
         found: dict[int, Row | Entry] = {}
         if options.all or since is not None or wanted:
             rows = self._store.jobs(
