@@ -9,6 +9,7 @@ from ostler.cli.output import Column, Row, chosen, complain, json_text, rows_of,
 from ostler.cli.period import parts, period_of
 from ostler.cli.spreadsheet import csv_text
 from ostler.model.errors import UsageError
+from ostler.model.nodeset import fold
 
 MOST_ROWS = 10_000  # of one answer
 COLUMNS: list[Column] = [
@@ -103,7 +104,9 @@ def _shown(row: Row, *, array: bool) -> Row:
     if isinstance(began, int | float) and isinstance(ended, int | float):
         elapsed = ended - began
     job, element = row.get("job"), row.get("element")
-    return {**row, "id": f"{job}_{element}" if array else f"{job}", "elapsed": elapsed}
+    nodes = fold(str(row.get("nodes") or "").split(","))
+    ident = f"{job}_{element}" if array else f"{job}"
+    return {**row, "id": ident, "elapsed": elapsed, "nodes": nodes}
 
 
 def usage(given: Given) -> int:

@@ -172,11 +172,20 @@ def _shown(row: Row) -> Row:
     shown["elements"] = f"{row.get('elements_done', total)}/{total}"
     if row.get("array") is None:
         shown["elements"] = "-"
-    where = cell("", row.get("allocation_nodes"))
+    where = _folded(row.get("allocation_nodes"))
     rule = row.get("rule")
     why = row.get("reason") or (f"waits: {rule}" if rule else "")
     shown["why"] = why if where == "-" or row.get("state") in ("pending", "held", "done") else where
     return shown
+
+
+def _folded(nodes: object) -> str:
+    """Return names of nodes as people write them: n[01-03]."""
+    if not isinstance(nodes, list) or len(nodes) < 2:
+        return cell("", nodes)
+    from ostler.model.nodeset import fold
+
+    return fold(map(str, nodes))
 
 
 def _product(row: Row) -> object:
