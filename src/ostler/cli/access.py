@@ -1,8 +1,9 @@
 """`ostler access`, `ostler users`, `ostler projects`: who may use what, and whose work it is."""
 
 from ostler.cli.ask import link_to
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, rows_of
 from ostler.cli.site import Change, administer, values_of
 from ostler.model.errors import UsageError
 from ostler.model.units import format_duration, format_size
@@ -48,16 +49,7 @@ def main(given: Given) -> int:
     link = link_to(given)
     document = link.call("read", what="site")
     link.close()
-    rows: list[Row] = rows_of(document, noun)
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text({noun: rows}))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    elif rows or not quiet:
-        shown = [_shown(row) for row in rows]
-        say(table(shown, columns, heading=not quiet) if rows else f"no {noun}")
-    return 0
+    return show(given, {noun: rows_of(document, noun)}, noun, columns, _shown)
 
 
 def _shown(row: Row) -> Row:

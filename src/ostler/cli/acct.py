@@ -4,6 +4,7 @@ import time
 
 from ostler.cli.accounts import ACCOUNTING, USAGE
 from ostler.cli.ask import link_to, number
+from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, complain, json_text, rows_of, say, table
 from ostler.cli.period import parts, period_of
@@ -128,15 +129,9 @@ def usage(given: Given) -> int:
     document = link.call("read", what="usage", options=options)
     link.close()
     rows = rows_of(document, "usage")
-    if given.flag("json"):
-        say(json_text(document))
-    elif given.flag("csv"):
+    if given.flag("csv") and not given.flag("json"):
         _spreadsheet(rows, given.text("format"), USAGE)
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not given.flag("quiet")))
-    elif rows or not given.flag("quiet"):
-        columns = [c for c in _SUMS if c[0] != "held_gpu_seconds" or any(r[c[0]] for r in rows)]
-        columns = [c for c in columns if c[0] != "period" or unit]
-        heading = not given.flag("quiet")
-        say(table(rows, columns, heading=heading) if rows else "nothing was used in that time")
-    return 0
+        return 0
+    columns = [c for c in _SUMS if c[0] != "held_gpu_seconds" or any(r[c[0]] for r in rows)]
+    columns = [c for c in columns if c[0] != "period" or unit]
+    return show(given, document, "usage", columns, nothing="nothing was used in that time")

@@ -1,8 +1,9 @@
 """`ostler handlers` and `ostler events handled`: what is done about events."""
 
 from ostler.cli.ask import link_to, number
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.output import Column
 from ostler.cli.site import Change, administer, values_of
 
 _HANDLERS: list[Column] = [
@@ -53,15 +54,7 @@ def _show(
     link = link_to(given)
     document = link.call("read", what=what, ref=ref, options=options)
     link.close()
-    rows: list[Row] = rows_of(document, what)
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text(document))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    elif rows or not quiet:
-        say(table(rows, columns, heading=not quiet) if rows else f"no {what}")
-    return 0
+    return show(given, document, what, columns)
 
 
 def change(given: Given) -> int:

@@ -1,8 +1,9 @@
 """`ostler nodes`, `ostler node`, and an administrator's word about nodes."""
 
 from ostler.cli.ask import link_to, names, words
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, chosen, fields, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, fields, json_text, rows_of, say
 from ostler.model.errors import UsageError
 
 COLUMNS: list[Column] = [
@@ -31,18 +32,13 @@ def main(given: Given) -> int:
 
 
 def _print(given: Given, document: object) -> int:
-    rows: list[Row] = rows_of(document, "nodes")
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text(document))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    elif rows or not quiet:
-        for row in rows:
-            restless = bool(row.get("restless"))
-            row["why"] = row.get("word_reason") or (row.get("unusable") if restless else "")
-        say(table(rows, COLUMNS, heading=not quiet) if rows else "no nodes")
-    return 0
+    return show(given, document, "nodes", COLUMNS, _shown)
+
+
+def _shown(row: Row) -> Row:
+    restless = bool(row.get("restless"))
+    why = row.get("word_reason") or (row.get("unusable") if restless else "")
+    return {**row, "why": why}
 
 
 def one(given: Given) -> int:

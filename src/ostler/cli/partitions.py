@@ -1,8 +1,9 @@
 """`ostler partitions start/stop/reload` and `ostler configurations`: which nodes are whose, and when."""
 
 from ostler.cli.ask import link_to
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, json_text, rows_of, say
 from ostler.cli.site import Change, administer, values_of
 from ostler.model.errors import UsageError
 
@@ -55,15 +56,7 @@ def configurations(given: Given) -> int:
     link = link_to(given)
     document = link.call("read", what="configurations")
     link.close()
-    rows: list[Row] = rows_of(document, "configurations")
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text(document))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    else:
-        say(table(rows, CONFIGURATIONS, heading=not quiet))
-    return 0
+    return show(given, document, "configurations", CONFIGURATIONS)
 
 
 def configuration(given: Given) -> int:

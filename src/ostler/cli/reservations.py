@@ -3,8 +3,9 @@
 import time
 
 from ostler.cli.ask import link_to
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, rows_of
 from ostler.cli.site import Change, administer, values_of
 from ostler.cli.when import parse_moment
 from ostler.client.link import Link
@@ -29,17 +30,7 @@ def listing(given: Given) -> int:
     link = link_to(given)
     document = link.call("read", what="reservations")
     link.close()
-    rows: list[Row] = rows_of(document, "reservations")
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text(document))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    elif rows:
-        say(table([_shown(row) for row in rows], _LISTED, heading=not quiet))
-    elif not quiet:
-        say("no reservations")
-    return 0
+    return show(given, document, "reservations", _LISTED, _shown)
 
 
 def _shown(row: Row) -> Row:

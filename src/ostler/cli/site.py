@@ -1,8 +1,9 @@
 """What administrators set: partitions, and how any change is asked for and told."""
 
 from ostler.cli.ask import link_to
+from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, cell, chosen, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, cell, json_text, rows_of, say
 from ostler.model.errors import UsageError
 
 Change = dict[str, object]
@@ -59,18 +60,12 @@ def partitions(given: Given) -> int:
     link = link_to(given)
     document = link.call("read", what="partitions")
     link.close()
-    rows: list[Row] = rows_of(document, "partitions")
-    quiet = given.flag("quiet")
-    if given.flag("json"):
-        say(json_text(document))
-    elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
-    else:
-        for row in rows:
-            row["is_default"] = "yes" if row.get("is_default") else ""
-            row["policy"] = cell("policy", row.get("policy") or "")
-        say(table(rows, PARTITIONS, heading=not quiet))
-    return 0
+    return show(given, document, "partitions", PARTITIONS, _shown)
+
+
+def _shown(row: Row) -> Row:
+    policy = cell("policy", row.get("policy") or "")
+    return {**row, "is_default": "yes" if row.get("is_default") else "", "policy": policy}
 
 
 def partition(given: Given) -> int:
