@@ -80,16 +80,20 @@ def test_the_record_of_a_node_is_always_what_its_last_event_says() -> None:
     sim.settle()
 
 
+def steps_of(sim: SimCluster, key: str, *, tenths: int) -> list[list[float]]:
+    """Return, for each node, the seconds between the moments that a key of its row has had."""
+    seen: dict[str, list[float]] = {name: [] for name in sim.hosts}
+    for _ in range(tenths):
+        sim.run_for(0.1)
+        for name, found in seen.items():
+            found.append(float(sim.manager.agents.fresh.row(name)[key] or 0))
+    return [[b - a for a, b in pairwise(sorted(set(found)))] for found in seen.values()]
+
+
 def test_working_agents_refresh_their_record_and_a_cut_one_does_not() -> None:
     """R-RMS-3 and 4."""
     sim = machine()
-    seen: dict[str, list[float]] = {name: [] for name in sim.hosts}
-    for _ in range(600):
-        sim.run_for(0.1)
-        for name, found in seen.items():
-            found.append(float(sim.manager.agents.fresh.row(name)["last_update"] or 0))
-    for found in seen.values():
-        steps = [b - a for a, b in pairwise(sorted(set(found)))]
+    for steps in steps_of(sim, "last_update", tenths=600):
         assert len(steps) >= 55
         assert max(steps) <= 1.5
     sim.cut("n05")
@@ -103,13 +107,7 @@ def test_working_agents_refresh_their_record_and_a_cut_one_does_not() -> None:
 def test_every_node_is_looked_at_from_outside_whatever_it_says_of_itself() -> None:
     """R-RMS-5: `checked_at` goes on every second, and a frozen node is found in two."""
     sim = machine()
-    seen: dict[str, list[float]] = {name: [] for name in sim.hosts}
-    for _ in range(100):
-        sim.run_for(0.1)
-        for name, found in seen.items():
-            found.append(float(sim.manager.agents.fresh.row(name)["checked_at"] or 0))
-    for found in seen.values():
-        steps = [b - a for a, b in pairwise(sorted(set(found)))]
+    for steps in steps_of(sim, "checked_at", tenths=100):
         assert len(steps) >= 9
         assert all(0.5 <= step <= 1.5 for step in steps)
     sim.freeze("n05")
