@@ -47,6 +47,7 @@ COMMANDS = {
     "handlers": "handlers --json",
     "history": "history ENDED --json",
     "acct": "acct --json",
+    "access": "access --json",
     "usage": "usage --json",
     "query": "query --json",
     "doctor": "doctor --json",
@@ -61,6 +62,8 @@ def test_a_document_has_its_keys(host: Host, jobs: dict[str, str], name: str) ->
     if name == "nodes drain":
         node = host.json("nodes")["nodes"][0]["name"]
         words[2] = node
+    if name == "access":
+        host.ostler("access", "set", "main", "--user", "somebody", "--max-cpus", "8")
     document: Any = json.loads(host.ostler(*words).stdout)
     if name == "nodes drain":
         host.ostler("nodes", "undrain", words[2])

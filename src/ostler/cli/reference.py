@@ -102,7 +102,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "partitions create": ("changes", _CHANGE),
     "reservations": ("reservations", _RESERVATION),
     "reservations create": ("changes", _CHANGE),
-    "access": ("access", _ACCESS),
+    "access": ("access_controls", _ACCESS),
     "access allow": ("changes", _CHANGE),
     "users": ("users", "name role projects shares"),
     "projects": ("projects", "name parent shares description"),
