@@ -23,7 +23,7 @@ from ostler.model.states import LEGAL_ALLOCATION, LEGAL_JOB
 
 Move = tuple[str, str, str]  # noun, state left, state entered
 
-NOTES = Path(os.environ.get("OSTLER_MOVES", ".moves"))
+NOTES = Path(os.environ.get("OSTLER_MOVES", ".moves")).absolute()  # tests go elsewhere
 LEGAL: Mapping[str, Mapping[StrEnum, frozenset[StrEnum]]] = {
     "job": {state: frozenset(after) for state, after in LEGAL_JOB.items()},
     "allocation": {state: frozenset(after) for state, after in LEGAL_ALLOCATION.items()},

@@ -66,9 +66,9 @@ class MemoryWatch:
             pids = descendants(os.getpid())
         used = sum(map(resident, pids))
         if used > self.limit:
-            # Pages that forked processes share are counted once for each; look closer.
-            shared = sum(map(proportional, pids))
-            used = shared or used
+            # Pages that forked processes share are counted once for each; look closer. What cannot
+            # be looked at so closely counts as it is now, and what has ended since, not at all.
+            used = sum(proportional(pid) or resident(pid) for pid in pids)
         return used
 
     def _sentence(self, used: int) -> str:
