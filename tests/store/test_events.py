@@ -3,7 +3,7 @@
 import pytest
 
 from ostler.model.errors import StaleEpoch
-from ostler.model.record import Posting, Subscriber
+from ostler.model.record import Answered, Posting, Subscriber
 from tests.store.builders import Held, an_event
 
 
@@ -37,6 +37,15 @@ def test_a_request_to_post_is_known_as_long_as_its_event(held: Held) -> None:
     assert held.store.find_post("r", 1001) is None
     held.store.drop_events(held.epoch, 1e9, 1 << 62, 100)
     assert held.store.find_post("r", 1000) is None
+
+
+def test_what_a_change_was_answered_is_known_as_long_as_the_events_of_its_time(held: Held) -> None:
+    held.commit(an_event(1), Answered(0, "r", 101.0, "{}"))  # an event is at 100 + its serial
+    held.commit(an_event(2))
+    assert held.store.find_answered("r", 0) == "{}"
+    assert held.store.find_answered("r", 1000) is None
+    held.store.drop_events(held.epoch, 1e9, 1 << 62, 100)
+    assert held.store.find_answered("r", 0) is None
 
 
 def test_subscribers_come_back_until_they_are_forgotten(held: Held) -> None:

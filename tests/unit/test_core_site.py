@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
+from ostler.core.events import Administered
 from ostler.core.machine import Machine
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
-from ostler.model.record import Loaded, Transaction
+from ostler.model.record import Answered, Loaded, Transaction
 from ostler.model.site import Access, Holder, Partition, Work
 from ostler.model.site_changes import Change, attribute
-from tests.unit.core_kit import ANN, Box, saved
+from tests.unit.core_kit import ANN, ROOT, Box, saved
 
 
 def create(kind: str, *key: str, **values: Any) -> Change:
@@ -203,3 +204,26 @@ def test_a_restart_finds_nodes_where_they_were() -> None:
     rule = Access("batch", Holder.DEFAULT, kinds=(Work.SERIAL, Work.SHELL))
     assert again.site.access["batch", "default", ""] == rule
     assert (again.division.of("n2"), again.next_transaction) == ("batch", 4)
+
+
+def test_a_request_that_comes_again_is_answered_as_before_and_changes_nothing() -> None:
+    box = Box()
+
+    def ask(name: str, *changes: Change) -> Any:
+        return box.ask(Administered, ROOT, changes, request_id=name)
+
+    first = ask("r1", create("partition", "night", tier=1))
+    nothing = ask("r2", put("partition", "night", tier=1))
+    box.change(put("partition", "night", tier=2))
+    assert ask("r1", create("partition", "night", tier=1)) == first
+    assert ask("r2", put("partition", "night", tier=1)) == nothing  # nor is tier=2 undone
+    assert len(transactions(box)) == 2
+    assert [row.request_id for row in saved(box.done) if isinstance(row, Answered)] == ["r1", "r2"]
+
+
+def test_only_looking_at_what_would_change_is_not_remembered() -> None:
+    box = Box()
+    for dry in (True, False):
+        made = create("partition", "night")
+        box.ask(Administered, ROOT, (made,), dry=dry, request_id="r1")
+    assert len(transactions(box)) == 1

@@ -8,6 +8,7 @@ from msgspec import convert, to_builtins
 from ostler.cli.ask import link_to, read_file
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, rows_of, say
+from ostler.client.spec import new_request_id
 from ostler.model.errors import OstlerError, UsageError
 from ostler.model.limits import MAX_JOBS_FILE
 from ostler.model.site import FIELDS, Holder, Key, Row, Site, site_of
@@ -216,6 +217,7 @@ def apply(given: Given) -> int:
         changes=[to_builtins(change) for change in changes],
         dry=given.flag("only_dry"),
         serial=document["serial"],
+        request_id=new_request_id(),
     )
     link.close()
     if given.flag("json"):

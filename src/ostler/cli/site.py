@@ -4,6 +4,7 @@ from ostler.cli.ask import link_to
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, cell, json_text, rows_of, say
+from ostler.client.spec import new_request_id
 from ostler.model.errors import UsageError
 
 Change = dict[str, object]
@@ -27,7 +28,7 @@ _ACTIVE = ""  # instead of the name of a configuration: the one that is in force
 def administer(given: Given, changes: list[Change]) -> int:
     """Ask for changes, all or none, and say what has come of each."""
     link = link_to(given)
-    document = link.call("administer", changes=changes)
+    document = link.call("administer", changes=changes, request_id=new_request_id())
     link.close()
     tell(given, document)
     return 0

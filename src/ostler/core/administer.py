@@ -11,7 +11,7 @@ from ostler.core.follow import follow_site
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
-from ostler.model.record import Setting, SiteRow, Transaction
+from ostler.model.record import Answered, Setting, SiteRow, Transaction
 from ostler.model.site import Site
 from ostler.model.site_changes import REMOVE, Changed, Draft, check_serial, describe
 from ostler.model.site_kinds import ATTRIBUTE, told
@@ -24,6 +24,10 @@ _DONE = {"create": "created", "set": "changed", "remove": "removed"}
 
 def on_administered(s: State, now: float, event: Administered) -> None:
     """Make all changes of a request, or refuse them all with the first thing that is wrong."""
+    uid, name = event.caller.uid, event.request_id
+    if (answer := s.postbox.changed.find(uid, name)) is not None:
+        s.effects.append(Reply(event.to, answer))
+        return
     try:
         check_serial(event.serial, s.next_transaction - 1)
         draft = Draft(s.site, s.settings)
@@ -38,7 +42,11 @@ def on_administered(s: State, now: float, event: Administered) -> None:
         carry_out(s, now, event.caller.user, draft, changed)
     serial = s.next_transaction - 1
     rows = [_row(each) for each in changed]
-    s.effects.append(Reply(event.to, {"changes": rows, "serial": serial}))
+    answer = {"changes": rows, "serial": serial}
+    if name and not event.dry:
+        s.save(Answered(uid, name, now, _json(answer).decode()))
+        s.postbox.changed.remember(uid, name, answer)
+    s.effects.append(Reply(event.to, answer))
 
 
 def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Changed]) -> None:

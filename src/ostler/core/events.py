@@ -95,6 +95,7 @@ class Administered(Struct, frozen=True):
     changes: tuple[Change, ...]
     dry: bool = False  # only say what would change
     serial: int | None = None  # of the last transaction that the changes know of; None: any
+    request_id: str = ""
 
 
 class Posted(Struct, frozen=True):

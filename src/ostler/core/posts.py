@@ -26,9 +26,8 @@ def take(s: State, now: float, event: Posted | Subscribed) -> None:
 def _on_posted(s: State, now: float, event: Posted) -> None:
     """Write the event down, if whoever posts it may."""
     caller = event.caller
-    key = (caller.uid, event.request_id)
-    if event.request_id and key in s.postbox.posted:
-        s.effects.append(Reply(event.to, {"events": [s.postbox.posted[key]]}))
+    if (answer := s.postbox.posted.find(caller.uid, event.request_id)) is not None:
+        s.effects.append(Reply(event.to, answer))
         return
     try:
         kind = parse_kind(event.kind)
@@ -53,10 +52,11 @@ def _on_posted(s: State, now: float, event: Posted) -> None:
     else:
         s.note(now, kind, text, about=about or None, user=caller.user)
     row = {"serial": serial, "at": now, "kind": kind, "user": caller.user, "text": text}
+    answer = {"events": [row]}
     if event.request_id:
         s.save(Posting(caller.uid, event.request_id, serial))
-        s.postbox.remember(*key, row)
-    s.effects.append(Reply(event.to, {"events": [row]}))
+        s.postbox.posted.remember(caller.uid, event.request_id, answer)
+    s.effects.append(Reply(event.to, answer))
 
 
 def _line(what: str, text: str, most: int) -> str:

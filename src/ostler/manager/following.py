@@ -1,4 +1,4 @@
-"""Those who post events, and those who are told of them, first of what they have missed."""
+"""Those who are told of events, first of what they have missed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from ostler.core.events import Posted
 from ostler.manager.reads import named
 from ostler.manager.session import Client, Wanted
 from ostler.model.errors import NotNow
@@ -18,15 +17,6 @@ from ostler.wire import messages
 
 PAGE = 5_000  # events that are read and told in one turn of the loop
 _TOLD = frozenset(Event.__struct_fields__)
-
-
-def posted(store: Store, client: Client, message: messages.Post, to: int) -> Posted | None:
-    """Return the event of a request to post; None if it was answered before, and is again."""
-    uid, name = client.caller.uid, message.request_id
-    if name and (row := store.find_post(name, uid)) is not None:
-        client.say(messages.Reply(message.id, {"events": [named(row)]}))
-        return None
-    return Posted(to, client.caller, message.kind, message.object, message.text, name)
 
 
 async def begin_to_follow(store: Store, client: Client, message: messages.Follow) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from ostler.core.events import (
     Event,
     NodesWorded,
     PartitionWorded,
+    Posted,
     ShutdownAsked,
     Subscribed,
 )
@@ -23,8 +24,10 @@ def event_of(message: messages.Request, caller: Caller, to: int) -> Event | None
             return NodesWorded(to, caller, verb, tuple(nodes), reason[:_MOST], known)
         case messages.Subscribe(name=name, serial=serial, forget=forget):
             return Subscribed(to, caller, name, serial, forget)
-        case messages.Administer(changes=changes, dry=dry, serial=serial):
-            return Administered(to, caller, tuple(changes), dry, serial)
+        case messages.Administer(changes=changes, dry=dry, serial=serial, request_id=name):
+            return Administered(to, caller, tuple(changes), dry, serial, name)
+        case messages.Post(kind=kind, object=about, text=text, request_id=name):
+            return Posted(to, caller, kind, about, text, name)
         case messages.UseConfiguration(name=name, dry=dry):
             return ConfigurationUsed(to, caller, name, dry)
         case messages.PartitionWord(verb=verb, name=name, how=how):

@@ -20,10 +20,11 @@ from ostler.core.roles import may_see_all
 from ostler.manager.contexts import Contexts
 from ostler.manager.documents import Counted, Listing
 from ostler.manager.errands import Errands
-from ostler.manager.following import begin_to_follow, posted, tell_followers
+from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
+from ostler.manager.repeats import answer_again
 from ostler.manager.requests import event_of, takes_long
 from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
@@ -217,11 +218,12 @@ class Server:
                 return Modified(to, self.submissions.member(caller), self._refs([ref])[0], changes)
             case messages.Wait(refs=refs, attach=attach):
                 return Awaited(to, caller, self._refs(refs), attach)
-            case messages.Post():
-                return posted(self._store, client, message, to)
             case _:
                 if (event := event_of(message, caller, to)) is None:
                     raise UsageError(f"{type(message).__name__} is no request of a client")
+                if (answer := answer_again(self._store, event)) is not None:
+                    client.say(messages.Reply(message.id, answer))
+                    return None
                 return event
 
     def _refs(self, texts: list[str]) -> tuple[Any, ...]:

@@ -127,6 +127,15 @@ class Posting(Struct, frozen=True):
     serial: int
 
 
+class Answered(Struct, frozen=True):
+    """What came of a request of a user to change the site, so that a repeated one is told it."""
+
+    uid: int
+    request_id: str  # chosen by the client
+    at: float  # Unix seconds
+    answer: str  # JSON
+
+
 class Subscriber(Struct, frozen=True):
     """How far somebody has read the events. serial None: nobody reads under that name any more."""
 
@@ -151,6 +160,7 @@ Write = (
     | Transaction
     | Errand
     | Posting
+    | Answered
 )
 
 

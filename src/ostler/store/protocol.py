@@ -120,6 +120,9 @@ class Store(Protocol):
     def find_post(self, request_id: str, uid: int) -> Row | None:
         """Return the event that a client has posted under this request id."""
 
+    def find_answered(self, request_id: str, uid: int) -> str | None:
+        """Return what a client was answered to this request to change the site, as JSON."""
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
 

@@ -352,7 +352,11 @@ class SimCluster(Seen):
 
     def put(self, *changes: Change) -> Asked:
         """Ask for changes of the site, and do not wait."""
-        return self.clients[ROOT.user].ask(lambda to: Administered(to, ROOT, changes))
+        self._requests += 1
+        name = f"request-{self._requests}"
+        return self.clients[ROOT.user].ask(
+            lambda to: Administered(to, ROOT, changes, request_id=name)
+        )
 
     def change(self, *changes: Change) -> None:
         """Change the site; raise the refusal."""

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
-from ostler.core.events import AgentGone, ClientGone, Event, Handled, Posted, Submitted
+from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
+from ostler.manager.repeats import answer_again
 from ostler.manager.turns import Spoken, Turns
 from ostler.model.errand import Order, Outcome, Ran
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
@@ -278,11 +279,9 @@ class SimManager:
                 return
             for digest, data in event.blobs.items():
                 self.blobs.put(digest, data)
-        if isinstance(event, Posted):
-            row = self.store.real.find_post(event.request_id, event.caller.uid)
-            if row is not None:
-                mouth.send(Answer(ask.number, Reply(address, {"events": [row]})))
-                return
+        if (answer := answer_again(self.store.real, event)) is not None:
+            mouth.send(Answer(ask.number, Reply(address, answer)))
+            return
         self._asked[address] = (mouth, ask.number)
         self.turns.put(event)
 

@@ -183,12 +183,14 @@ class Administer(Struct, tag="administer", omit_defaults=True):
 
     Reply: {changes: [{verb, kind, name, before, after, text}], serial}: what is other than it was;
     dry: would be. serial: of the last transaction that the changes know of; another: not now.
+    The same request_id: the same answer, and nothing changes again.
     """
 
     id: int
     changes: Annotated[list[Change], Meta(max_length=MAX_CHANGES)]
     dry: bool = False
     serial: int | None = None
+    request_id: Name = ""  # empty: a repeated request is another change
 
 
 class Introduce(Struct, tag="introduce", omit_defaults=True):

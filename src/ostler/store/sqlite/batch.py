@@ -9,6 +9,7 @@ from ostler.model.job import Element, Job
 from ostler.model.node import Node
 from ostler.model.record import (
     Accounting,
+    Answered,
     Blob,
     Errand,
     Event,
@@ -61,6 +62,10 @@ class Batch:
                 [(r.uid, r.name, r.user, r.serial, r.at) for r in readers if r.serial is not None],
             ),
             ("add_transaction", [*map(site_rows.transaction_values, kept[Transaction].values())]),
+            (
+                "add_answered",
+                [(a.uid, a.request_id, a.at, a.answer) for a in kept[Answered].values()],
+            ),
             *(site_rows.statements(kept[SiteRow].values()) if kept[SiteRow] else ()),
         ]
 
@@ -90,4 +95,5 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Subscriber: lambda w: (w.uid, w.name),
     Errand: lambda w: w.key,
     Posting: id,
+    Answered: id,
 }

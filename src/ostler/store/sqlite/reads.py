@@ -134,6 +134,11 @@ class Reads:
         found = self._values("find_posting", request_id=request_id, uid=uid)
         return self.events(since_serial=found[0][0], limit=1)[0] if found else None
 
+    def find_answered(self, request_id: str, uid: int) -> str | None:
+        """Return what a client was answered to this request to change the site, as JSON."""
+        found = self._values("find_answered", request_id=request_id, uid=uid)
+        return str(found[0][0]) if found else None
+
     def oldest_event(self) -> int:
         """Return the lowest serial there is; 0 without events."""
         return int(self._values("oldest_event")[0][0])

@@ -68,7 +68,7 @@ TABLES = (
     "transactions",
     "users",
 )
-ADMIN_TABLES = ("blobs", "postings")
+ADMIN_TABLES = ("answered", "blobs", "postings")
 
 _FUNCTIONS = frozenset(
     """

@@ -384,6 +384,15 @@ CREATE TABLE transactions (
 
 CREATE INDEX transactions_of_object ON transactions (name, kind);
 
+CREATE TABLE answered (
+  -- What came of a request for such changes, so that a repeated request is told it and changes nothing.
+  uid INTEGER NOT NULL, -- who asked
+  request_id TEXT NOT NULL, -- chosen by the client
+  at REAL NOT NULL, -- when; it is kept as long as the events of that time
+  answer TEXT NOT NULL, -- JSON
+  PRIMARY KEY (uid, request_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE attributes (
   -- Settings that differ from what Ostler ships with.
   key TEXT PRIMARY KEY, -- as `ostler config set` names it
