@@ -15,6 +15,7 @@ from ostler.model.site import (
     PartitionState,
     Project,
     Reservation,
+    ResourceManager,
     Role,
     Row,
     User,
@@ -34,6 +35,9 @@ ROWS: dict[str, Row] = {
     "user": User("ann", Role.ADMIN.word, ("phys",), 2),
     "reservation": Reservation("r", "n[1-3]", 1.5, 60, ("ann",), ("phys",), (0, 6), 9.5, 3600),
     "handler": Handler("h", "/bin/true x", "node/status", "n*", "ann", 5, 2, every=True),
+    "rm": ResourceManager(
+        "slurm", "slurm", {"bin": "/opt/slurm/bin"}, False, 1, 2, 3, 4, 5, 6, 7, 8, 9
+    ),
 }  # fmt: skip
 KEYS = {"access": ("batch", "user", "ann")}
 

@@ -135,6 +135,7 @@ DOCUMENT = {
     "configurations": [{"name": "default", "active": True, "nodes": {"main": "*"}}],
     **{noun: [] for noun in ("access_controls", "projects", "users", "reservations")},
     "event_handlers": [],
+    "resource_managers": [],
     "attributes": [],
     "serial": 7,
 }

@@ -12,7 +12,16 @@ from ostler.client.spec import new_request_id
 from ostler.model.errors import OstlerError, UsageError
 from ostler.model.limits import MAX_JOBS_FILE
 from ostler.model.site import FIELDS, Holder, Key, Row, Site, site_of
-from ostler.model.site_changes import CREATE, REMOVE, SET, Change, Draft, attribute, complaints
+from ostler.model.site_changes import (
+    CREATE,
+    MERGED,
+    REMOVE,
+    SET,
+    Change,
+    Draft,
+    attribute,
+    complaints,
+)
 from ostler.model.site_kinds import (
     ATTRIBUTE,
     KINDS,
@@ -178,8 +187,9 @@ def _put(kind: Kind, key: Key, values: Values, old: dict[Key, Any]) -> Change | 
     if before is None:
         return Change(CREATE, kind.name, key, values)
     whole = dict.fromkeys(defaults(kind)) | values
-    if isinstance(getattr(before, "nodes", None), dict):
-        whole["nodes"] = dict.fromkeys(before.nodes) | (values.get("nodes") or {})
+    for column in MERGED & kind.values.keys():
+        if isinstance(held := getattr(before, column), dict):
+            whole[column] = dict.fromkeys(held) | (values.get(column) or {})
     return Change(SET, kind.name, key, {c: v for c, v in whole.items() if c in kind.values})
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered
 from ostler.core.follow import follow_site
+from ostler.core.foreign.rms import appoint
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
@@ -55,7 +56,7 @@ def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Chang
     for each in changed:
         _save(s, now, user, each, first)
     old = s.site
-    take_site(s, draft.site, draft.settings)
+    take_site(s, now, draft.site, draft.settings)
     for each in changed:
         _tell(s, now, user, each)
     follow_site(s, now, old, move_nodes(s, now))
@@ -86,12 +87,13 @@ def _check_unused(s: State, each: Changed) -> None:
         )
 
 
-def take_site(s: State, site: Site, settings: dict[str, str]) -> None:
+def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> None:
     """Let this be what administrators have set; a scheduler is told."""
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
     s.rules = rules_of(site, settings, s.rules.utc_offset)
     s.desk.appoint(site.handlers.values())
+    s.rms = appoint(s.rms, site.rms.values(), now)
     s.limits = Limits(s.rules)
     s.fitting.clear()
     s.parts.fitting.clear()

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from ostler.model import errand
 from ostler.model.errors import OstlerError
+from ostler.model.foreign import Start
 from ostler.model.orders import Order
 from ostler.model.record import Write
 
@@ -28,6 +29,26 @@ class Send(Struct, frozen=True):
     node: str
     order: Order
     blobs: tuple[str, str, str] = ("", "", "")
+
+
+class Call(Struct, frozen=True):
+    """Ask an order of a resource manager's driver; answered by `RmAnswered`, or `RmTrouble`.
+
+    Orders of one resource manager are carried out in their order, one after the other. After a
+    restart of the manager those that matter are asked again: a call under way may be forgotten.
+    """
+
+    rm: str
+    call: int  # never used again
+    verb: str  # start, cancel, or a word of `model.foreign.Option`
+    job: str = ""  # as the resource manager calls it; empty: known by its token only
+    token: str = ""  # of the start that made it, or is to
+    start: Start | None = None
+    # Of a start: digests of the environment, script and lines of --each, which the manager puts in.
+    blobs: tuple[str, str, str] = ("", "", "")
+    element: int = -1  # of an array; -1: it is none
+    variables: dict[str, str] = {}  # that go into the environment beside what the user has there
+    time_limit: int = 0  # of modify: seconds from its start
 
 
 class Acknowledge(Struct, frozen=True):
@@ -63,4 +84,4 @@ class Handle(Struct, frozen=True):
     order: errand.Order
 
 
-Effect = Save | Send | Acknowledge | Welcomed | Reply | Fail | Handle
+Effect = Save | Send | Call | Acknowledge | Welcomed | Reply | Fail | Handle

@@ -84,6 +84,13 @@ class Entry:
         return sum(b - a + 1 for a, b in self.job.spans())
 
     @property
+    def extent(self) -> str:
+        """Return how its elements are numbered, as one phrase."""
+        spans = self.job.spans()
+        text = f"its elements go from {spans[0][0]} to {spans[-1][1]}"
+        return text if self.job.is_array else "it is no array"
+
+    @property
     def ended(self) -> int:
         """Return how many elements have ended."""
         return sum(len(found) for found in self.results.values())

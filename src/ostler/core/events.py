@@ -7,6 +7,7 @@ from msgspec import Struct
 from ostler.core.effects import Address
 from ostler.model.caller import Caller
 from ostler.model.errand import Ran
+from ostler.model.foreign import About, Jobs, Nodes, Outcome
 from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import JobSpec, Link
 from ostler.model.orders import Held, ReportRow
@@ -190,6 +191,51 @@ class NodeSeen(Struct, frozen=True):
     restless: int = 0  # losses of late, for which nothing new is to start there; 0: it is steady
 
 
+class RmUp(Struct, frozen=True):
+    """The driver of a resource manager has started in its processes, and tells what it is."""
+
+    rm: str
+    about: About
+
+
+class RmLoaded(Struct, frozen=True):
+    """A resource manager was asked for its nodes and jobs. None: there was no sensible answer.
+
+    Both are taken in together. What was seen is as of `began`; anything that was ordered later may
+    not show yet.
+    """
+
+    rm: str
+    about: About
+    nodes: Nodes | None
+    jobs: Jobs | None
+    began: float  # Unix seconds
+    took: float  # seconds
+    why: str = ""  # what came instead of an answer, one sentence
+
+
+class RmAnswered(Struct, frozen=True):
+    """What became of a `Call`."""
+
+    rm: str
+    call: int
+    outcome: Outcome
+
+
+class RmTrouble(Struct, frozen=True):
+    """A process that ran a driver came to grief. A load that this cost comes as `RmLoaded`, too.
+
+    kind: crashed, hung, failed, garbage, flood or memory. calls: those that nobody will answer any
+    more, so that what became of them is unknown.
+    """
+
+    rm: str
+    kind: str
+    why: str  # one sentence
+    until: float = 0.0  # Unix seconds; the next process starts then
+    calls: tuple[int, ...] = ()
+
+
 class NotOrdered(Struct, frozen=True):
     """A launch could not be put together, and so was not sent. why: one sentence."""
 
@@ -244,6 +290,10 @@ Event = (
     | AgentReported
     | AgentGone
     | NodeSeen
+    | RmUp
+    | RmLoaded
+    | RmAnswered
+    | RmTrouble
     | NotOrdered
     | Planned
     | PlannerLost

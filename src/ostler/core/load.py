@@ -8,6 +8,7 @@ from ostler.core import ties
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.follow import look_at_calendars, note_closing
+from ostler.core.foreign.rms import appoint
 from ostler.core.moved import note_guests
 from ostler.core.moves import broken_dependency
 from ostler.core.rules import rules_of
@@ -36,6 +37,7 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzin
     s.site, s.division, s.closed = loaded.site, loaded.site.division(), loaded.site.closed
     s.rules = rules_of(s.site, s.settings, utc_offset)
     s.desk.appoint(s.site.handlers.values())
+    s.rms = appoint(s.rms, s.site.rms.values(), now)
     s.desk.load(loaded.errands)
     s.postbox.subscribers = {(row.uid, row.name): row for row in loaded.subscribers}
     s.limits = Limits(s.rules)

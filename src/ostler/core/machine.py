@@ -53,12 +53,17 @@ from ostler.core.events import (
     Planned,
     PlannerLost,
     Posted,
+    RmAnswered,
+    RmLoaded,
+    RmTrouble,
+    RmUp,
     ShutdownAsked,
     Submitted,
     SubmittedAll,
     Subscribed,
     Tick,
 )
+from ostler.core.foreign import loads
 from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.moves import end_waiting, settle
@@ -264,6 +269,10 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     AgentReported: nodes.on_reported,
     AgentGone: seen.on_gone,
     NodeSeen: seen.on_seen,
+    RmUp: loads.on_up,
+    RmLoaded: loads.on_loaded,
+    RmAnswered: loads.on_answered,
+    RmTrouble: loads.on_trouble,
     NotOrdered: nodes.on_not_ordered,
     Planned: lambda s, now, event: planning.on_planned(s, now, event.plan, event.by),
     PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),

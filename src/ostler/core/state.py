@@ -8,6 +8,7 @@ from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.fitting import Fitting
+from ostler.core.foreign.rms import Rm
 from ostler.core.marks import Marks
 from ostler.core.own import OwnJobs
 from ostler.core.parts import Parts
@@ -101,6 +102,7 @@ class State:
         self.division, self.closed = SHIPPED.division(), SHIPPED.closed
         self.rules, self.limits = Rules(), Limits(Rules())  # as site and settings have them
         self.nodes: dict[str, NodeEntry] = {}
+        self.rms: dict[str, Rm] = {}  # other resource managers, by name
         self.jobs: dict[int, Entry] = {}  # unfinished
         self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
         self.ended: dict[int, str] = {}  # every ended job -> result
@@ -204,7 +206,7 @@ class State:
         if ref.elements is not None:
             for low, high in ref.elements:
                 if not (found.job.is_array and found.has(low, high)):
-                    raise Missing(f"job {ref.job} has no element {ref}", hint=_elements(found))
+                    raise Missing(f"job {ref.job} has no element {ref}", hint=found.extent)
         return found
 
     def setting(self, key: str) -> int:
@@ -391,10 +393,3 @@ class State:
         while self._deadlines and self._deadlines[0][0] <= now:
             found.append(heappop(self._deadlines)[1])
         return found
-
-
-def _elements(entry: Entry) -> str:
-    if not entry.job.is_array:
-        return "it is no array"
-    low, high = entry.job.spans()[0][0], entry.job.spans()[-1][1]
-    return f"its elements go from {low} to {high}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Send, Welcomed
+from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, Welcomed
 from ostler.core.events import (
     Acted,
     Awaited,
@@ -329,7 +329,7 @@ class Server:
                 for_clients.append(effect)
             elif isinstance(effect, Handle):
                 self.errands.give(effect.order)
-            else:
+            elif not isinstance(effect, Call):
                 for_agents.append(effect)
         self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer
         for told in for_clients:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 from typing import Protocol
 
-from ostler.core.effects import Acknowledge, Fail, Handle, Reply, Save, Send, Welcomed
+from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Save, Send, Welcomed
 from ostler.core.events import Event, Planned, PlannerLost, Tick
 from ostler.core.machine import Machine
 from ostler.manager.decisions import Recorder
@@ -24,7 +24,7 @@ from ostler.store.protocol import Store
 
 log = logging.getLogger("ostler.manager")
 
-Spoken = Acknowledge | Fail | Handle | Reply | Send | Welcomed
+Spoken = Acknowledge | Call | Fail | Handle | Reply | Send | Welcomed
 PROBE = 0.5  # seconds between tries to write again after a failed commit
 PROBE_MOST = 4.0  # the same when a probe finds room and the next commit none, again and again
 DEFECT = NotNow("a defect was met and logged", hint="try again")

@@ -163,7 +163,25 @@ class Handler(Struct, frozen=True):
     every: bool = False  # a run for each event, even when many alike wait
 
 
-Row = Partition | Configuration | Access | Project | User | Reservation | Handler
+class ResourceManager(Struct, frozen=True):
+    """Another resource manager, whose nodes are part of the machine by its driver."""
+
+    name: str  # before the / of its nodes and jobs
+    driver: str  # its kind: the name of an entry point
+    settings: dict[str, str] = {}  # what the driver is told; anybody may read them
+    enabled: bool = True
+    interval: int = 30  # seconds from one load of its nodes and jobs to the next
+    deadline: int = 10  # seconds that a call of its driver may take
+    node_sync: int = 600  # seconds that a node may differ from what should be; then its word counts
+    job_sync: int = 600  # the same of a job
+    node_purge: int = 86_400  # seconds that a node may be missing before it has left
+    job_purge: int = 3_600  # seconds that a job may be missing before it is lost
+    retries: int = 10  # further tries to start a job that it refused for a cause that may pass
+    retry: int = 15  # seconds until the first of them; twice as many until each other one
+    workers: int = 16  # nodes that are asked for at a time, where they are asked for one by one
+
+
+Row = Partition | Configuration | Access | Project | User | Reservation | Handler | ResourceManager
 Key = tuple[str, ...]  # what tells the rows of one kind apart
 
 
@@ -177,6 +195,7 @@ class Site(Struct, frozen=True):
     users: dict[str, User] = {}
     reservations: dict[str, Reservation] = {}
     handlers: dict[str, Handler] = {}
+    rms: dict[str, ResourceManager] = {}
 
     def rows(self, kind: str) -> dict[Key, Any]:
         """Return the rows of a kind by their whole keys."""
@@ -253,6 +272,7 @@ FIELDS = {
     "user": "users",
     "reservation": "reservations",
     "handler": "handlers",
+    "rm": "rms",
 }  # kind -> where `Site` has its rows
 
 
@@ -277,6 +297,7 @@ _STRUCTS: tuple[type, ...] = (
     User,
     Reservation,
     Handler,
+    ResourceManager,
 )  # in the order of `FIELDS`
 
 SHIPPED = site_of(

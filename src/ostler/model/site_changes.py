@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from ostler.model.bounded import Name
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
+from ostler.model.features import OF_RM, is_feature
 from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
 from ostler.model.settings import ATTRIBUTES
@@ -43,6 +44,7 @@ from ostler.model.site_kinds import (
 CREATE, SET, REMOVE = "create", "set", "remove"
 VERBS = (CREATE, SET, REMOVE)
 ACTIVE = ""  # instead of the name of a configuration: the one that is in force
+MERGED = {"nodes", "settings"}  # columns that are tables: what is set is added to what there is
 _BY_USER = ("max_cpus", "running", "waiting")  # what is counted of users and projects only
 
 
@@ -124,8 +126,9 @@ class Draft:
         elif change.verb == CREATE:
             raise Refused(f"there is a {told(kind.name, key)} already", hint="set what it has")
         else:
-            if isinstance(values.get("nodes"), dict):
-                values["nodes"] = _merged(old.nodes, change.values["nodes"], values["nodes"])
+            for name in values.keys() & MERGED:
+                if isinstance(values[name], dict):
+                    values[name] = _merged(getattr(old, name), change.values[name], values[name])
             row = changed(kind, old, values)
         self._hold(kind, key, row)
         self._only(kind, row)
@@ -229,6 +232,10 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
             check_handler(handler)
         except UsageError as error:
             yield ("handler", (name,)), error
+    for name in site.rms:
+        if not is_feature(f"{OF_RM}{name}") or "/" in name:
+            expected = "letters, digits and _.:@-"
+            yield ("rm", (name,)), UsageError(f"no rm can be named {name!r}", expected=expected)
     for name, reservation in site.reservations.items():
         if not reservation.duration:
             hint = "say how long each time of it is: duration=2h"

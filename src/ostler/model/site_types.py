@@ -18,6 +18,7 @@ from ostler.model.shifts import EXPECTED as CALENDAR_EXPECTED
 from ostler.model.shifts import parse_calendar
 from ostler.model.units import parse_duration, parse_size
 
+_DAY = 86_400  # seconds
 _FAR = 1 << 40  # seconds, and whatever else is counted
 _YES = ("true", "yes", "1", "on")
 _NO = ("false", "no", "0", "off")
@@ -136,6 +137,12 @@ def _duration(value: Any) -> int:
     return seconds
 
 
+def _span(value: Any) -> int:
+    if not 0 < (seconds := _duration(value)) <= _DAY:
+        raise ValueError
+    return seconds
+
+
 def _size(value: Any) -> int:
     size = parse_size(value) if isinstance(value, str) else value
     if type(size) is not int or not 0 <= size < 1 << 60:
@@ -175,6 +182,7 @@ TEXT = Type(lambda value: _text(value, MAX_TEXT, empty=True), f"at most {MAX_TEX
 LINE = Type(lambda value: _text(value, MAX_TEXT, empty=False), f"1 to {MAX_TEXT} characters")
 FLAG = Type(_flag, "true or false")
 DURATION = Type(_duration, "as in 90s, 30m, 2h or 1d", lambda value: _shown(value, _TIMES, "s"))
+SPAN = Type(_span, "as in 90s or 30m, from 1s to 1d", DURATION.show)
 SIZE = Type(_size, "as in 512M or 4G", lambda value: _shown(value, _SIZES, ""))
 FACTOR = Type(lambda value: _number(value, 1.0), "a number from 0 to 1")
 MOMENT = Type(lambda value: _number(value, 1e15), "Unix seconds")

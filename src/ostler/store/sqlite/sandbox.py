@@ -61,6 +61,7 @@ TABLES = (
     "partitions",
     "projects",
     "reservations",
+    "resource_managers",
     "roles",
     "servers",
     "steps",

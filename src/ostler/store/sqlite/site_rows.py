@@ -12,9 +12,8 @@ from ostler.model.site import Row
 from ostler.model.site_kinds import KINDS, Kind
 
 Values = tuple[Any, ...]
-_JSON = frozenset(
-    ["nodes", "kinds", "projects", "users", "days"]
-)  # columns that hold tables and lists
+# Columns that hold tables and lists.
+_JSON = frozenset(["nodes", "kinds", "projects", "users", "days", "settings"])
 _PLAIN = frozenset({"reservation"})  # kinds whose `nodes` is text
 
 

@@ -369,13 +369,30 @@ CREATE TABLE event_handlers (
   every INTEGER NOT NULL -- 1: a run for each event, even when many alike wait
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE resource_managers (
+  -- Other resource managers, whose nodes are part of the machine by their drivers.
+  name TEXT PRIMARY KEY, -- chosen by an administrator; stands before the / of its nodes and jobs
+  driver TEXT NOT NULL, -- kind of the driver
+  settings TEXT NOT NULL, -- JSON: what the driver is told
+  enabled INTEGER NOT NULL, -- 1: it is asked
+  "interval" INTEGER NOT NULL, -- seconds from one load of its nodes and jobs to the next
+  deadline INTEGER NOT NULL, -- seconds that a call of its driver may take
+  node_sync INTEGER NOT NULL, -- seconds that a node may differ from what should be; then its word counts
+  job_sync INTEGER NOT NULL, -- the same of a job
+  node_purge INTEGER NOT NULL, -- seconds that a node may be missing before it has left
+  job_purge INTEGER NOT NULL, -- seconds that a job may be missing before it is lost
+  retries INTEGER NOT NULL, -- further tries to start a job that it refused for a cause that may pass
+  retry INTEGER NOT NULL, -- seconds until the first of them; twice as many until each other one
+  workers INTEGER NOT NULL -- nodes that are asked for at a time, where they are asked for one by one
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE transactions (
   -- Who changed which row of the tables above or of attributes; rows are added and never changed.
   serial INTEGER PRIMARY KEY, -- rising, never used again
   at REAL NOT NULL, -- when
   user TEXT NOT NULL, -- who
   verb TEXT NOT NULL, -- create, set or remove
-  kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler or attribute
+  kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler, rm or attribute
   name TEXT NOT NULL, -- which row; of access: partition, class, name
   before TEXT, -- JSON: what it had; NULL: there was none
   after TEXT, -- JSON: what it has; NULL: it is gone
