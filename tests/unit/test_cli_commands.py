@@ -861,3 +861,9 @@ def test_what_usage_cannot_count_is_refused_before_anybody_is_asked(
     with answering(tmp_path) as made:
         assert ostler(tmp_path, "usage", *words.split()).status == 2
     assert made.requests == []
+
+
+def test_empty_lists_say_what_there_is_not_as_people_call_it(tmp_path: Path) -> None:
+    with answering(tmp_path, site={"access_controls": []}, handled={"handled": []}):
+        assert ostler(tmp_path, "access").out == "no access rules\n"
+        assert ostler(tmp_path, "events", "handled").out == "nothing was handled\n"

@@ -115,6 +115,11 @@ def test_what_a_table_leaves_out_takes_its_default() -> None:
         ("[configurations.default]\nactive = true\nnodes = { main = 'n[' }", "line 3, configurat"),
         ("[[access]]\nallow = true", "line 1, access[0]: it is not clear whom it is about"),
         (
+            "[[access]]\npartition = 'main'\nclass = 'user'\nname = 'a'",
+            "it is about (partition, and user = NAME,",
+        ),
+        ("[configurations.a]\nnodes = { b = 'n[' }", "nodes of configuration a cannot be b=n[ ("),
+        (
             "[[access]]\npartition = 'main'\n[[access]]\npartition = 'main'\nuser = 'a'\nrunning = 'x'",
             "line 6, access[1].running: running of access main user a cannot be 'x'",
         ),

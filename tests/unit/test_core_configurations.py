@@ -21,7 +21,7 @@ from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec, TaskExit
 from ostler.model.orders import Ended
-from ostler.model.record import Loaded
+from ostler.model.record import Event, Loaded
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from ostler.testing.disk import SimStore
@@ -110,6 +110,8 @@ def test_a_node_is_in_the_partition_that_the_active_configuration_says() -> None
     assert use(box, "night")["nodes_moved"] == 2
     assert partitions(box) == ["day", "day", "night", "night"]
     assert box.events().count("configuration-changed") == 4
+    used = [w for w in saved(box.done) if isinstance(w, Event) and w.kind == "configuration-used"]
+    assert [each.object for each in used] == ["day", "night"]  # as `events wait --object` asks
 
 
 def test_a_switch_says_what_it_does_and_dry_does_nothing() -> None:

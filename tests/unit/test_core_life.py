@@ -6,8 +6,9 @@ import pytest
 
 from ostler.core.effects import Acknowledge, Reply
 from ostler.core.events import AgentGone, Awaited, Modified, Tick
+from ostler.core.explain import explain
 from ostler.model.errors import OstlerError, Refused
-from ostler.model.ids import parse_ref
+from ostler.model.ids import Ref, parse_ref
 from ostler.model.orders import EndShare, Held, Launch, Retime, StartTasks, SuspendShare
 from ostler.model.record import Accounting
 from ostler.model.resources import Request
@@ -125,6 +126,8 @@ def test_silence_of_a_node_ends_nothing_and_starts_nothing_elsewhere() -> None:
     assert box.state(job) == "running"
     assert not orders(effects)
     assert box.machine.state.nodes[node].node.unknown_since == box.now
+    told = explain(box.machine.state, box.now + 6.0, Ref(job))["reason"]
+    assert told.startswith(f"{node} has been silent for 6 s; what runs there is unknown")
 
 
 def test_an_order_that_never_arrived_is_given_again_at_the_greeting() -> None:

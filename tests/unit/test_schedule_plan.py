@@ -220,6 +220,13 @@ def test_a_request_that_only_drained_nodes_could_hold_waits_for_nodes() -> None:
     )
 
 
+def test_nodes_that_cannot_be_used_for_the_same_reason_are_told_as_one() -> None:
+    away = [node(f"n{i}", usable=False, why="draining: prolog failed") for i in (2, 3, 4)]
+    found = plan(machine([*away, node("n5", usable=False)], [job(1)]), 0.0)
+    told = found.waits[1].numbers["unusable"]
+    assert told == "n[2-4] (draining: prolog failed), n5 (not usable)"
+
+
 def test_only_nodes_on_which_a_task_could_go_are_counted() -> None:
     nodes = [node("n1"), node("n2", usable=False, why="draining"), node("n3", 1)]
     found = plan(machine(nodes, [job(1, cpus=2, tasks=4)]), 0.0)

@@ -83,10 +83,11 @@ class Wanted:
             path = [f"{ACCESS}[{at}]"]
             values = dict(rule) if isinstance(rule, dict) else {}
             named = [each for each in Holder if each in values]
-            if "partition" not in values or len(named) > 1:
+            stray = values.keys() & {"class", "name"}  # as the table has it
+            if "partition" not in values or len(named) > 1 or stray:
                 error = UsageError(
                     "it is not clear whom it is about",
-                    expected="partition, and user, group or project, or none of these for all",
+                    expected="partition, and user = NAME, group = NAME or project = NAME, or none of these for all",
                 )
                 raise self.wrong(path, error)
             holder = named[0] if named else Holder.DEFAULT

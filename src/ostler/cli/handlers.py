@@ -54,7 +54,8 @@ def _show(
     link = link_to(given)
     document = link.call("read", what=what, ref=ref, options=options)
     link.close()
-    return show(given, document, what, columns)
+    nothing = "nothing was handled" if what == "handled" else ""
+    return show(given, document, what, columns, nothing=nothing)
 
 
 def change(given: Given) -> int:

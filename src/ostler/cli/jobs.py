@@ -173,6 +173,8 @@ def _shown(row: Row) -> Row:
     if row.get("array") is None:
         shown["elements"] = "-"
     where = _folded(row.get("allocation_nodes"))
+    if row.get("unknown_since"):
+        where = f"{where}, silent"  # at least one: `ostler explain` says which
     rule = row.get("rule")
     why = row.get("reason") or (f"waits: {rule}" if rule else "")
     shown["why"] = why if where == "-" or row.get("state") in ("pending", "held", "done") else where
@@ -212,7 +214,10 @@ def one(given: Given) -> int:
         return 0
     for row in rows_of(document, "jobs"):
         elements = rows_of(row, "element_rows")
-        say(fields({key: value for key, value in row.items() if not key.endswith("_rows")}))
+        told = {key: value for key, value in row.items() if not key.endswith("_rows")}
+        if told.get("allocation_nodes"):
+            told["allocation_nodes"] = _folded(told["allocation_nodes"])
+        say(fields(told))
         if row.get("step_rows"):
             say("")
             say(table([_step(step) for step in rows_of(row, "step_rows")], _STEPS))

@@ -15,6 +15,7 @@ from ostler.core.view import element_row, job_row, nodes_of, unknown_since
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
+from ostler.model.nodeset import fold
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule, Suspender
 from ostler.schedule.priority import Scorer, by_standing
@@ -203,7 +204,11 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     since = unknown_since(s, entry)
     alloc = allocs[0]
     if since is not None:
-        silent = f"its node has been silent for {now - since:.0f} s; what runs there is unknown"
+        names = [n for n in nodes_of(s, entry) if s.nodes[n].node.unknown_since is not None]
+        have = "has" if len(names) == 1 else "have"
+        silent = (
+            f"{fold(names)} {have} been silent for {now - since:.0f} s; what runs there is unknown"
+        )
         return {"reason": f"{silent}, and it is not started elsewhere", "unknown_since": since}
     if alloc.cause:
         return {"reason": f"it is being ended on {where}: {alloc.why}"}

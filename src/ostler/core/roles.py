@@ -9,7 +9,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Refused
 from ostler.model.job import Job
 from ostler.model.site import Role
-from ostler.model.site_kinds import ATTRIBUTE, KINDS
+from ostler.model.site_kinds import ATTRIBUTE, KINDS, Kind
 
 USER, OPERATOR, ADMIN = Role.USER, Role.OPERATOR, Role.ADMIN
 PARTITION_VERBS = ("start", "stop", "reload")
@@ -30,6 +30,11 @@ def _jobs(verb: str, others: Role = OPERATOR) -> Need:
 
 def _all(role: Role, words: str) -> Need:
     return Need(role, role, words)
+
+
+def _words(kind: Kind) -> str:
+    """Return what people call the rows of a kind, which is not always their table."""
+    return "access rules" if kind.name == "access" else f"{kind.name}s"
 
 
 NEEDS: dict[str, Need] = {
@@ -55,7 +60,7 @@ NEEDS: dict[str, Need] = {
     "subscribe": _all(USER, "subscribe to events"),
     "stop": _all(ADMIN, "stop the machine"),
     f"change {ATTRIBUTE}": _all(ADMIN, "change settings"),
-    **{f"change {kind}": _all(ADMIN, f"change {known.table}") for kind, known in KINDS.items()},
+    **{f"change {kind}": _all(ADMIN, f"change {_words(known)}") for kind, known in KINDS.items()},
 }  # fmt: skip
 
 VERBS: Mapping[type, Callable[[Any], Iterable[str]]] = {

@@ -12,10 +12,8 @@ from ostler.core.load import recall
 from ostler.core.machine import Machine
 from ostler.core.roles import may, may_see_all
 from ostler.core.site_view import (
-    change_row,
     configuration_rows,
     handler_rows,
-    object_of,
     partition_rows,
     reservation_rows,
     site_rows,
@@ -24,6 +22,7 @@ from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
 from ostler.manager.documents import Counted, Listing
+from ostler.manager.history import history, named
 from ostler.manager.native import Agents
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -218,27 +217,7 @@ class Reads:
         return prepare(state, asked.now, wanted)
 
     def _history(self, asked: Asked) -> Row:
-        if about := object_of(asked.ref, self._machine().state):
-            return self._history_of(*about)
-        wanted = parse_ref(asked.ref)
-        state = self._machine().state
-        if wanted.job not in state.ended:
-            state.entry(wanted)
-        element = wanted.elements[0][0] if wanted.elements else None
-        return {"events": [named(row) for row in self._store.history(wanted.job, element)]}
-
-    def _history_of(self, kind: str | None, name: str) -> Row:
-        """Return what happened to a node, or to a row of the site, and who changed it."""
-        changes = self._store.transactions(name, kind)
-        rows = [change_row(row) for row in changes]
-        if kind in (None, "node"):
-            rows += [named(row) for row in self._store.events(node=name, newest=True)]
-        if not rows:
-            told = f"{kind} {name}" if kind else repr(name)
-            raise Missing(
-                f"nothing is known of {told}", hint="as in `ostler history partition main`"
-            )
-        return {"events": sorted(rows, key=lambda row: row["at"])}
+        return history(asked.ref, self._machine().state, self._store)
 
     def _events(self, asked: Asked) -> Row:
         since = asked.options.since
@@ -350,11 +329,6 @@ def _public(row: Row) -> Row:
         "allocation_nodes": [],
         "unknown_since": None,
     }
-
-
-def named(row: Row) -> Row:
-    """Return the row with its job's number as the text that people use for it."""
-    return row if row["job"] is None else row | {"job": job_name(row["job"])}
 
 
 def _matches(found: Row | Entry, wanted: set[str]) -> bool:

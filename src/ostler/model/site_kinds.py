@@ -238,6 +238,8 @@ def _parsed(kind: str, key: Key, name: str, known: Type, value: Any) -> Any:
         return known.parse(value)
     except (ValueError, OverflowError):
         text = repr(value)
+        if isinstance(value, dict):  # as it is typed
+            text = " ".join(f"{key}={each}" for key, each in value.items())
         shown = text if len(text) <= 100 else f"{text[:100]}…"
         raise UsageError(
             f"{name} of {told(kind, key)} cannot be {shown}", expected=known.expected

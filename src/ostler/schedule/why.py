@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
+from ostler.model.nodeset import fold
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Rule
 from ostler.schedule.fit import allowed, seats
@@ -88,16 +89,15 @@ def _missing_nodes(sizes: Sizes, request: Request, partition: str, asked: int) -
         if room.capacity(request) and allowed(room.node, room.features, request)
     ]
     usable = {room.node for room in sizes.usable(partition)}
-    out = [
-        f"{view.name} ({view.why_not or 'not usable'})"
-        for view in sizes.views(partition)
-        if view.name in good and view.name not in usable
-    ]
+    out: dict[str, list[str]] = {}  # those that share a reason are told as one
+    for view in sizes.views(partition):
+        if view.name in good and view.name not in usable:
+            out.setdefault(view.why_not or "not usable", []).append(view.name)
     return {
         "configured": len(good),
         "usable": sum(1 for node in good if node in usable),
         "asked": asked,
-        "unusable": ", ".join(out),
+        "unusable": ", ".join(f"{fold(names)} ({why})" for why, names in out.items()),
     }
 
 
