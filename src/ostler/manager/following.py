@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
-from ostler.manager.reads import named
+from ostler.manager.history import named
 from ostler.manager.session import Client, Wanted
 from ostler.model.errors import NotNow
 from ostler.model.happening import Pattern

@@ -22,7 +22,7 @@ def history(text: str, state: State, store: Store) -> Row:
         return _of_job(about[1] if about else text, state, store)
     kind, name = about
     known = (JOB, NODE, ATTRIBUTE, *KINDS)
-    if kind not in (None, *known):
+    if kind is not None and kind not in known:
         raise Missing(f"there is no kind {kind[:40]!r}", expected=", ".join(known))
     rows = [change_row(row) for row in store.transactions(name, kind)]
     if kind in (None, NODE):

@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import json
 
 from ostler.core.events import Administered, Event, Posted
-from ostler.manager.reads import named
+from ostler.manager.history import named
 from ostler.store.protocol import Store
 
 
