@@ -99,7 +99,7 @@ def parse_node(name: str, fields: Fields) -> Node:
     free = fields.get("APROC")
     free_memory = fields.get("AMEMORY")
     load = fields.get("CPULOAD", "")
-    cpus = _number(fields, "CPROC")
+    cpus = _number(fields, "CPROC") if fields.get("CPROC") else 1
     return Node(
         name=name,
         state=fields.get("STATE", ""),
