@@ -74,6 +74,7 @@ MEANINGS = {
     Rule.CHUNK: "it was handed to a node, behind other elements of its array",
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
     Rule.PARTITION: "its partition is stopped; `ostler partitions start` lets it go",
+    Rule.SCHEDULER: "another scheduler plans its partition, and has not started it",
     Rule.CONFIGURATION: "its partition has nodes that would do in another configuration",
     Rule.LICENCES: "others hold the licences that it asks for",
     Rule.RESOURCES: "CPUs, memory, GPUs or a named resource are busy",

@@ -18,6 +18,7 @@ from ostler.model.site import (
     ResourceManager,
     Role,
     Row,
+    Scheduler,
     User,
     Work,
 )
@@ -27,7 +28,7 @@ from tests.store.builders import Held
 ROWS: dict[str, Row] = {
     "partition": Partition(
         "batch", PartitionKind.BATCH, False, PartitionState.DRAINING, 60, 30, 2, 1 << 30, 5, 3, 4,
-        "requeue", 6, 7, "fcfs", 0.5,
+        "requeue", 6, 7, "fcfs", 0.5, "mine", "other",
     ),
     "configuration": Configuration("day", False, {"main": "*"}, "mon-fri", Moved.SUSPEND),
     "access": Access("batch", Holder.USER, "ann", True, (Work.SERIAL,), 1, 2, 3, 4, 5, 6),
@@ -38,6 +39,7 @@ ROWS: dict[str, Row] = {
     "rm": ResourceManager(
         "slurm", "slurm", {"bin": "/opt/slurm/bin"}, False, 1, 2, 3, 4, 5, 6, 7, 8, 9
     ),
+    "scheduler": Scheduler("mine", "/bin/plan x", "ann", 5, 1 << 28),
 }  # fmt: skip
 KEYS = {"access": ("batch", "user", "ann")}
 

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec.json import Encoder
 from msgspec.structs import replace
 
+from ostler.core import charge
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered
 from ostler.core.follow import follow_site
@@ -89,6 +90,7 @@ def _check_unused(s: State, each: Changed) -> None:
 
 def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> None:
     """Let this be what administrators have set; a scheduler is told."""
+    planned = {name: partition.scheduler for name, partition in s.site.partitions.items()}
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
     s.rules = rules_of(site, settings, s.rules.utc_offset)
@@ -98,6 +100,7 @@ def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> Non
     s.fitting.clear()
     s.parts.fitting.clear()
     s.marks.rules = s.changed = True
+    charge.appointed(s, planned)
 
 
 def move_nodes(s: State, now: float) -> list[str]:

@@ -14,6 +14,7 @@ from ostler.model.allocation import Allocation
 from ostler.model.ids import STEPS_FROM
 from ostler.model.states import Rule, Suspender
 from ostler.schedule.snapshot import (
+    BUILT_IN,
     Delta,
     NodeView,
     Rank,
@@ -31,19 +32,36 @@ Key = TypeVar("Key", int, str)
 
 def snapshot(s: State, now: float) -> Snapshot:
     """Return the machine as a scheduler may see it. Cost: everything in memory is looked at."""
-    running = [_running(s, alloc) for alloc in s.allocations.values() if alloc.job < STEPS_FROM]
+    return snapshot_for(s, now, BUILT_IN, None)
+
+
+def snapshot_for(s: State, now: float, by: str, partitions: frozenset[str] | None) -> Snapshot:
+    """Return the partitions as this scheduler may see them; None: all."""
+
+    def seen(entry: Entry) -> bool:
+        return partitions is None or entry.job.spec.partition in partitions
+
+    running = [
+        _running(s, alloc)
+        for alloc in s.allocations.values()
+        if alloc.job < STEPS_FROM and seen(s.jobs[alloc.job])
+    ]
     waiting = [
         view
         for number, entry in s.jobs.items()
-        if number < STEPS_FROM and (view := waiting_view(s, now, entry))
+        if number < STEPS_FROM and seen(entry) and (view := waiting_view(s, now, entry, by))
     ]
-    nodes = [_node_view(entry) for entry in s.nodes.values()]
+    nodes = [
+        _node_view(entry)
+        for entry in s.nodes.values()
+        if partitions is None or entry.node.partition in partitions
+    ]
     rules = s.rules
     return Snapshot(
         nodes,
         running,
         waiting,
-        _resuming(s),
+        _resuming(s, by, partitions),
         dict(s.user_cpus),
         rules.max_cpus_per_user,
         licences=rules.licences,
@@ -84,7 +102,7 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
             found.waiting.append(view)
         marks.later(number, _changes_at(s, now, entry) if entry is not None else None)
     if marks.resuming:
-        found.resuming, marks.resuming = _resuming(s), False
+        found.resuming, marks.resuming = _resuming(s, BUILT_IN, None), False
     if marks.standings:
         found.standings, marks.standings = s.standings, False
     if marks.turned:
@@ -168,8 +186,18 @@ def _rank(entry: Entry) -> Rank:
     )
 
 
-def _resuming(s: State) -> list[ResumeView]:
-    allocs = sorted((s.allocations[n] for n in s.resuming), key=lambda a: (a.job, a.id))
+def _resuming(s: State, by: str, partitions: frozenset[str] | None) -> list[ResumeView]:
+    where = {n: s.jobs[s.allocations[n].job].job.spec.partition for n in s.resuming}
+    mine = (
+        s.allocations[number]
+        for number, partition in where.items()
+        if (
+            s.parts.planner_of(s.site, partition) == by
+            if partitions is None
+            else partition in partitions
+        )
+    )
+    allocs = sorted(mine, key=lambda a: (a.job, a.id))
     return [
         ResumeView(a.id, a.job, a.placements, _left(a), a.suspended_by is Suspender.SCHEDULER)
         for a in allocs
@@ -182,8 +210,8 @@ def _left(alloc: Allocation) -> float:
     return max(1.0, alloc.time_limit - (alloc.suspended_at - begun(alloc) - alloc.suspended))
 
 
-def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
-    """Return what waits of a job; None when nothing does.
+def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> WaitingView | None:
+    """Return what waits of a job; None when nothing does. by: the scheduler that is told.
 
     Elements that wait in a slot behind others count once no others wait, and if it takes long.
     """
@@ -198,6 +226,8 @@ def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
         why = shut(s, now, job.spec) if more else blocked(s, now, entry)
     else:
         why = _hold(entry)
+    if not why and by == BUILT_IN and s.site.partitions[job.spec.partition].scheduler:
+        why = s.parts.reason(s.site, job.id, job.spec.partition, by)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(

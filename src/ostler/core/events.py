@@ -14,7 +14,7 @@ from ostler.model.orders import Held, ReportRow
 from ostler.model.resources import NodeFacts
 from ostler.model.site_changes import Change
 from ostler.model.states import NodeStatus
-from ostler.schedule.snapshot import Plan
+from ostler.schedule.snapshot import BUILT_IN, Plan
 
 
 class Submitted(Struct, frozen=True):
@@ -248,13 +248,28 @@ class Planned(Struct, frozen=True):
     """A scheduler proposes. `by` is its name."""
 
     plan: Plan
-    by: str = "backfill"
+    by: str = BUILT_IN
 
 
 class PlannerLost(Struct, frozen=True):
     """Whoever planned is gone with all it knew. why: one sentence."""
 
     why: str
+
+
+class SchedulerSeen(Struct, frozen=True):
+    """A scheduler that is not built in has been lost, or is back. why: one sentence."""
+
+    name: str
+    up: bool
+    why: str = ""
+
+
+class ShadowDiffered(Struct, frozen=True):
+    """What a scheduler whose plans are only compared would have done otherwise."""
+
+    name: str
+    text: str
 
 
 class Archived(Struct, frozen=True):
@@ -297,6 +312,8 @@ Event = (
     | NotOrdered
     | Planned
     | PlannerLost
+    | SchedulerSeen
+    | ShadowDiffered
     | Archived
     | Tick
 )

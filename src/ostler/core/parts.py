@@ -5,14 +5,17 @@ from math import inf
 
 from ostler.core.effects import Address
 from ostler.model.ids import AllocationId
+from ostler.model.site import Site
+from ostler.model.states import Rule
+from ostler.schedule.snapshot import BUILT_IN, Wait
 
 
 class Parts:
     """Allocations on the wrong side, partitions that are being stopped, and the calendar's next."""
 
     __slots__ = (
-        "awaited", "begins", "closing", "fitting", "look_again", "shift_at", "stoppers", "strangers",
-        "zone",
+        "awaited", "begins", "closing", "fitting", "look_again", "lost", "shift_at", "stoppers",
+        "strangers", "told", "zone",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -28,6 +31,23 @@ class Parts:
         self.look_again = False  # nodes are others: what could serve a request may be so, too
         self.begins: dict[str, float] = {}  # configuration -> when its calendar has it begin next
         self.shift_at = inf  # Unix seconds at which calendars are looked at
+
+        self.lost: dict[str, str] = {}  # scheduler that is not built in -> why it cannot plan
+        self.told: dict[str, dict[int, Wait]] = {}  # by such a scheduler: why a job of its waits
+
+    def planner_of(self, site: Site, partition: str) -> str:
+        """Return the name of the scheduler whose plans are carried out in a partition."""
+        found = site.partitions.get(partition)
+        name = found.scheduler if found is not None else None
+        return name if name and name not in self.lost else BUILT_IN
+
+    def reason(self, site: Site, job: int, partition: str, by: str) -> Wait | None:
+        """Return why a job is not for this scheduler to start; None if it is."""
+        name = self.planner_of(site, partition)
+        if name == by:
+            return None
+        known = self.told.get(name, {}).get(job)
+        return known or Wait(Rule.SCHEDULER, {"scheduler": name, "partition": partition})
 
     def released(self, number: AllocationId) -> None:
         """Forget an allocation that is over."""

@@ -5,6 +5,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from ostler.core import resize
+from ostler.core.charge import check_charge, take_reasons
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
@@ -24,7 +25,7 @@ from ostler.model.resources import Placement, Request
 from ostler.model.states import Result, Rule, Suspender
 from ostler.schedule.explain import explain
 from ostler.schedule.rules import Preemption
-from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Start, Suspend, Wait
+from ostler.schedule.snapshot import BUILT_IN, Line, Plan, Preempt, Resume, Start, Suspend, Wait
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
 _MANY = 1_000  # jobs or nodes with which there is no time for full explanations
@@ -46,11 +47,13 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
     A line may have become illegal while the scheduler was at work; that is no event. Whatever a
     line names is in the next delta: the scheduler took it for carried out.
     """
-    late = plan.number != s.marks.number or bool(s.marks)
+    late = by == BUILT_IN and (plan.number != s.marks.number or bool(s.marks))
+    refused = 0
     left = Counter(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         _mark(s, line)
         try:
+            check_charge(s, line, by)
             if isinstance(line, Resume):
                 _resume(s, now, line)
             elif isinstance(line, Preempt):
@@ -62,9 +65,12 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
                 left[line.job] -= 1
         except Refused as error:
             s.refused_late += late
-            if not late:
+            if not late and not (by != BUILT_IN and refused):  # of another's the first says enough
                 job = line.job if isinstance(line, Start) and line.job in s.jobs else None
                 s.note(now, "plan-refused", f"{by}: {error}", job=job)
+            refused += 1
+    if by != BUILT_IN:
+        plan = replace(plan, waits=take_reasons(s, plan, by), yields=frozenset(), turned=())
     for number in sorted(plan.yields):
         alloc = s.allocations.get(number)
         s.marks.allocations.add(number)
@@ -78,7 +84,7 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
         s.plan_at = plan.wake
         s.wake(plan.wake, NO_JOB)
     if s.immediate:
-        _reject_late(s, now, plan)
+        _reject_late(s, now, plan, by)
 
 
 def on_lost(s: State, now: float, why: str) -> None:
@@ -110,9 +116,14 @@ def _waits(s: State, number: int, wait: Wait) -> None:
         s.save(entry.job)
 
 
-def _reject_late(s: State, now: float, plan: Plan) -> None:
+def _reject_late(s: State, now: float, plan: Plan, by: str) -> None:
     """End what was to start at once and has not."""
-    late = [n for n in sorted(s.immediate) if s.jobs[n].waiting and n in plan.waits]
+    late = [
+        n
+        for n in sorted(s.immediate)
+        if s.jobs[n].waiting and n in plan.waits
+        if s.parts.planner_of(s.site, s.jobs[n].job.spec.partition) == by
+    ]
     # An explanation costs about two plans, and a client may ask for thousands at a time.
     shot = snapshot(s, now) if late and len(s.jobs) < _MANY and len(s.nodes) < _MANY else None
     told = {n: explain(shot, now, n).reason for n in late[:_EXPLAINED]} if shot else {}

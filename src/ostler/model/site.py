@@ -89,6 +89,8 @@ class Partition(Struct, frozen=True):
     preempt_grace: int | None = None  # seconds from SIGTERM to SIGKILL of the preempted
     policy: str | None = None  # who may pass whom; None: as the attribute scheduler-policy says
     factor: float = 0.0  # its part in the order of jobs
+    scheduler: str | None = None  # who plans it; None: the one that is built in
+    shadow: str | None = None  # whose plans are compared with that, and not carried out
 
 
 class Configuration(Struct, frozen=True):
@@ -181,7 +183,27 @@ class ResourceManager(Struct, frozen=True):
     workers: int = 16  # nodes that are asked for at a time, where they are asked for one by one
 
 
-Row = Partition | Configuration | Access | Project | User | Reservation | Handler | ResourceManager
+class Scheduler(Struct, frozen=True):
+    """A program, or a class in Python, that plans for partitions which name it."""
+
+    name: str
+    command: str  # words as a shell has them: an absolute path; or MODULE:CLASS
+    user: str = ""  # whose process it is; empty: the manager's
+    deadline: int = 10  # seconds for one plan
+    memory: int = 1 << 30  # bytes of address space
+
+
+Row = (
+    Partition
+    | Configuration
+    | Access
+    | Project
+    | User
+    | Reservation
+    | Handler
+    | ResourceManager
+    | Scheduler
+)
 Key = tuple[str, ...]  # what tells the rows of one kind apart
 
 
@@ -196,6 +218,7 @@ class Site(Struct, frozen=True):
     reservations: dict[str, Reservation] = {}
     handlers: dict[str, Handler] = {}
     rms: dict[str, ResourceManager] = {}
+    schedulers: dict[str, Scheduler] = {}
 
     def rows(self, kind: str) -> dict[Key, Any]:
         """Return the rows of a kind by their whole keys."""
@@ -273,6 +296,7 @@ FIELDS = {
     "reservation": "reservations",
     "handler": "handlers",
     "rm": "rms",
+    "scheduler": "schedulers",
 }  # kind -> where `Site` has its rows
 
 
@@ -298,6 +322,7 @@ _STRUCTS: tuple[type, ...] = (
     Reservation,
     Handler,
     ResourceManager,
+    Scheduler,
 )  # in the order of `FIELDS`
 
 SHIPPED = site_of(

@@ -14,6 +14,7 @@ from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageErro
 from ostler.model.features import OF_RM, is_feature
 from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
+from ostler.model.scheduler import SERVED, check_scheduler
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.shifts import calendars, clash
 from ostler.model.site import (
@@ -227,6 +228,15 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         for each in user.projects:
             if each not in site.projects:
                 yield ("user", (name,)), _no("user", name, "project", each)
+    for name, partition in site.partitions.items():
+        for named in (partition.scheduler, partition.shadow):
+            if named and named not in site.schedulers and named not in SERVED:
+                yield ("partition", (name,)), _no("partition", name, "scheduler", named)
+    for name, scheduler in site.schedulers.items():
+        try:
+            check_scheduler(scheduler)
+        except UsageError as error:
+            yield ("scheduler", (name,)), error
     for name, handler in site.handlers.items():
         try:
             check_handler(handler)

@@ -25,6 +25,7 @@ from ostler.model.site import (
     Reservation,
     ResourceManager,
     Role,
+    Scheduler,
     User,
     Work,
 )
@@ -97,6 +98,8 @@ KINDS: dict[str, Kind] = {
                 "preempt_grace": optional(DURATION),
                 "policy": optional(NAME),
                 "factor": FACTOR,
+                "scheduler": optional(NAME),
+                "shadow": optional(NAME),
             },
         ),
         Kind(
@@ -177,6 +180,10 @@ KINDS: dict[str, Kind] = {
                 "retry": DURATION,
                 "workers": whole(1, 1_000),
             },
+        ),
+        Kind(
+            "scheduler", "schedulers", Scheduler, {"name": NAME},
+            {"command": LINE, "user": TEXT, "deadline": DURATION, "memory": SIZE},
         ),
     )
 }  # fmt: skip

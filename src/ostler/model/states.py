@@ -112,6 +112,7 @@ class Rule(StrEnum):
     DEPENDENCY = "dependency"
     LIMIT = "limit"
     PARTITION = "partition"  # it is stopped
+    SCHEDULER = "scheduler"  # another scheduler plans its partition, and has not started it
     CONFIGURATION = "configuration"  # nodes that would do are in its partition in another one
     LICENCES = "licences"  # the machine has enough of them, and others hold them
     ARRAY_CAP = "array_cap"

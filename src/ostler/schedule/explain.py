@@ -206,6 +206,9 @@ def _explain_blocked(job: int, wait: Wait, now: float) -> Explanation:
             remedy = f"let it start earlier: ostler modify {job} --not-before now"
         case Rule.PARTITION:
             remedy = f"start its partition: ostler partitions start {numbers.get('partition', '')}"
+        case Rule.SCHEDULER:
+            where = numbers.get("partition", "")
+            remedy = f"an administrator: ostler partitions set {where} scheduler=none"
         case Rule.CONFIGURATION:
             remedy = f"use it now: ostler configurations use {numbers.get('configuration', '')}"
         case Rule.ARRAY_CAP:

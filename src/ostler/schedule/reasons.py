@@ -187,6 +187,8 @@ def told_by_core(wait: Wait, now: float, blockers: Sequence[str]) -> str:
             return f"its last start failed; the next try is {_at(numbers, now)}"
         case Rule.PARTITION:
             return _stopped(numbers)
+        case Rule.SCHEDULER:
+            return _planned_by(numbers)
         case Rule.CONFIGURATION:
             return _elsewhere(numbers, now)
         case Rule.ARRAY_CAP:
@@ -200,6 +202,15 @@ def _stopped(numbers: Numbers) -> str:
     by = f" by {numbers['by']}" if numbers.get("by") else ""
     why = f": {numbers['why']}" if numbers.get("why") else ""
     return f"partition {numbers.get('partition', 'of it')} is stopped{by}{why}"
+
+
+def _planned_by(numbers: Numbers) -> str:
+    text = f"scheduler {numbers['scheduler']} plans partition {numbers['partition']}"
+    return (
+        f"{text} and says: {numbers['why']}"
+        if numbers.get("why")
+        else f"{text}: it has not started it"
+    )
 
 
 def _elsewhere(numbers: Numbers, now: float) -> str:

@@ -7,6 +7,8 @@ from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
 from ostler.schedule.rules import Preemption, Rules
 
+BUILT_IN = "backfill"  # the name of the scheduler that is part of Ostler
+
 
 class NodeView(Struct):
     """One node and what is free on it now."""

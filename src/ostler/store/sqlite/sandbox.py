@@ -54,6 +54,7 @@ TABLES = (
     "configurations",
     "elements",
     "event_handlers",
+    "schedulers",
     "events",
     "handled",
     "jobs",

@@ -292,11 +292,13 @@ CREATE TABLE partitions (
   least_run INTEGER NOT NULL, -- seconds that a job may run before it is preempted
   preempt_grace INTEGER, -- seconds from SIGTERM to SIGKILL of the preempted; NULL: as the job has it
   policy TEXT, -- who may pass whom; NULL: as the attribute scheduler-policy says
-  factor REAL NOT NULL -- its part in the order of jobs, 0 to 1
+  factor REAL NOT NULL, -- its part in the order of jobs, 0 to 1
+  scheduler TEXT, -- who plans it; NULL: the one that is built in
+  shadow TEXT -- whose plans are only compared with those; NULL: nobody's
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO partitions VALUES (
-  'main', 'general', 1, 'up', NULL, NULL, 0, NULL, 0, 0, 0, 'off', 0, NULL, NULL, 0.0
+  'main', 'general', 1, 'up', NULL, NULL, 0, NULL, 0, 0, 0, 'off', 0, NULL, NULL, 0.0, NULL, NULL
 );
 
 CREATE TABLE configurations (
@@ -386,13 +388,22 @@ CREATE TABLE resource_managers (
   workers INTEGER NOT NULL -- nodes that are asked for at a time, where they are asked for one by one
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE schedulers (
+  -- Programs that plan for the partitions which name them.
+  name TEXT PRIMARY KEY, -- chosen by an administrator
+  command TEXT NOT NULL, -- words of a program, or MODULE:CLASS
+  user TEXT NOT NULL, -- whose process it is; empty: the manager's
+  deadline INTEGER NOT NULL, -- seconds for one plan
+  memory INTEGER NOT NULL -- bytes of address space that it may have
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE transactions (
   -- Who changed which row of the tables above or of attributes; rows are added and never changed.
   serial INTEGER PRIMARY KEY, -- rising, never used again
   at REAL NOT NULL, -- when
   user TEXT NOT NULL, -- who
   verb TEXT NOT NULL, -- create, set or remove
-  kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler, rm or attribute
+  kind TEXT NOT NULL, -- partition, configuration, access, project, user, reservation, handler, rm, scheduler or attribute
   name TEXT NOT NULL, -- which row; of access: partition, class, name
   before TEXT, -- JSON: what it had; NULL: there was none
   after TEXT, -- JSON: what it has; NULL: it is gone

@@ -1,0 +1,101 @@
+"""Who plans which partition: the scheduler that is built in, or another that was named for it.
+
+Another one plans as long as it does not fail; when it is lost the one that is built in takes over,
+until it is back. Its plans are checked as any are.
+"""
+
+from msgspec.structs import replace
+
+from ostler.core.delta import snapshot_for
+from ostler.core.events import SchedulerSeen, ShadowDiffered
+from ostler.core.state import State
+from ostler.model.errors import Refused
+from ostler.model.states import Rule
+from ostler.schedule.snapshot import Line, Plan, Snapshot, Start, Wait
+
+
+def others(s: State) -> dict[str, frozenset[str]]:
+    """Return the schedulers that are not built in, each with the partitions it is named for.
+
+    Those too whose plans are only compared.
+    """
+    found: dict[str, set[str]] = {}
+    for name, partition in s.site.partitions.items():
+        for each in {partition.scheduler, partition.shadow}:
+            if each:
+                found.setdefault(each, set()).add(name)
+    return {name: frozenset(partitions) for name, partitions in found.items()}
+
+
+def shown(s: State, now: float, by: str) -> Snapshot:
+    """Return what a scheduler sees: its partitions, and nothing of others'."""
+    return snapshot_for(s, now, by, others(s).get(by, frozenset()))
+
+
+def decides(s: State, by: str) -> frozenset[str]:
+    """Return the partitions of which a scheduler's plans are carried out while it is well."""
+    return frozenset(n for n, partition in s.site.partitions.items() if partition.scheduler == by)
+
+
+def check_charge(s: State, line: Line, by: str) -> None:
+    """Raise `Refused` unless this scheduler plans the partition that the line is about."""
+    if isinstance(line, Start):
+        entry = s.jobs.get(line.job)
+    else:
+        alloc = s.allocations.get(line.alloc)
+        entry = None if alloc is None else s.jobs.get(alloc.job)
+    if entry is None:
+        return  # what there is not is refused as such
+    partition = entry.job.spec.partition
+    holder = s.parts.planner_of(s.site, partition)
+    if by != holder:
+        raise Refused(f"partition {partition} is planned by {holder}, not by {by}")
+
+
+def on_seen(s: State, now: float, event: SchedulerSeen) -> None:
+    """Take note that a scheduler is lost, so that another plans for it, or that it is back."""
+    lost = s.parts.lost
+    if event.up != (event.name in lost):
+        return  # known
+    if event.up:
+        del lost[event.name]
+        s.note(now, "scheduler-back", f"{event.name} plans again", about=event.name)
+    else:
+        lost[event.name] = event.why
+        text = f"{event.why}; what it planned is planned by the one that is built in"
+        s.note(now, "scheduler-lost", text, about=event.name)
+    s.parts.told.pop(event.name, None)
+    _look_again(s, decides(s, event.name))
+
+
+def on_differed(s: State, now: float, event: ShadowDiffered) -> None:
+    """Record how the plan of a shadow differs from what was done."""
+    s.note(now, "scheduler-differs", event.text, about=event.name)
+
+
+def appointed(s: State, old: dict[str, str | None]) -> None:
+    """Let those plan that are named now. old: partition -> its scheduler before."""
+    new = {name: partition.scheduler for name, partition in s.site.partitions.items()}
+    _look_again(s, frozenset(n for n in {*old, *new} if old.get(n) != new.get(n)))
+
+
+def _look_again(s: State, partitions: frozenset[str]) -> None:
+    if not partitions:
+        return
+    mine = (n for n, entry in s.jobs.items() if entry.job.spec.partition in partitions)
+    s.marks.jobs.update(mine)
+    s.marks.resuming = s.changed = True
+
+
+def take_reasons(s: State, plan: Plan, by: str) -> dict[int, Wait]:
+    """Keep why jobs wait as another scheduler tells; return those by the rule that says so."""
+    told: dict[int, Wait] = {}
+    for number, wait in plan.waits.items():
+        entry = s.jobs.get(number)
+        if entry is not None and s.parts.planner_of(s.site, entry.job.spec.partition) == by:
+            named = {**wait.numbers, "scheduler": by, "partition": entry.job.spec.partition}
+            told[number] = replace(wait, rule=Rule.SCHEDULER, numbers=named)
+    before = s.parts.told.get(by, {})
+    s.marks.jobs.update(n for n in {*told, *before} if told.get(n) != before.get(n))
+    s.parts.told[by] = told
+    return told
