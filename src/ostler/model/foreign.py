@@ -216,7 +216,7 @@ class About(Struct, frozen=True, omit_defaults=True):
     title: str  # one line
     options: frozenset[Option] = frozenset()
     settings: dict[str, str] = {}  # what it can be told: key -> one sentence, its default last
-    job_states: dict[str, ForeignState | str] = {}  # its own words -> ours, or a Result of an end
+    job_states: dict[str, str] = {}  # its own words -> a `ForeignState`, or a Result of an end
     node_states: dict[str, NodeState] = {}
     oldest: str = ""  # oldest version of the resource manager that it works with
     limits: tuple[str, ...] = ()  # known ones, one sentence each

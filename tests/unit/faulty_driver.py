@@ -1,0 +1,127 @@
+"""A driver that fails in the way that its setting `how` tells, or as it is told in an order."""
+
+import ctypes
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ostler.drivers.contract import Trouble
+from ostler.model.foreign import (
+    About,
+    Did,
+    ForeignNode,
+    Jobs,
+    Nodes,
+    NodeState,
+    Option,
+    Outcome,
+    Start,
+)
+
+UP = NodeState.UP
+MAKES = {
+    "wrong-type": lambda: {"nodes": []},
+    "bad-field": lambda: Nodes((ForeignNode("n1", UP), ForeignNode("n2", UP, cpus=-1))),
+    "too-many": lambda: Nodes((ForeignNode("n", UP),) * 100_001),
+    "endless": lambda: Nodes(iter(int, 1)),  # type: ignore[arg-type]
+}
+
+
+class Driver:
+    """All that can go wrong."""
+
+    about = About("faulty", "fails as it is told", frozenset({Option.SUBMIT}))
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._how = settings.get("how", "")
+        if self._how == "begin":
+            msg = "it does not like its settings"
+            raise ValueError(msg)
+
+    def list_nodes(self) -> Nodes:
+        self._fail(self._how)
+        make: Any = MAKES.get(self._how, lambda: Nodes((ForeignNode("n1", UP),)))
+        return make()  # type: ignore[no-any-return]
+
+    def list_jobs(self) -> Jobs:
+        return Jobs(())
+
+    def start(self, order: Start) -> Outcome:
+        return Outcome(Did.DONE, order.token)
+
+    def cancel(self, job: str, token: str) -> Outcome:
+        self._fail(job)
+        return Outcome(Did.ALREADY, job, text=token)
+
+    def _fail(self, how: str) -> None:
+        match how:
+            case "segfault":
+                ctypes.string_at(0)
+            case "abort":
+                os.abort()
+            case "hang":  # with a child, and deaf to the polite
+                subprocess.run(["/bin/sh", "-c", "trap '' TERM; sleep 3600"], check=False)
+            case "hang-in-c":  # no thread of Python's gets its turn
+                re.match(r"(a+)+$", 64 * "a" + "b")
+            case "drip":  # of what somebody says a byte at a time
+                for _ in range(1_000_000):
+                    time.sleep(0.02)
+            case "grow":
+                held = []
+                while True:
+                    held.append(bytes(8 << 20))
+            case "print":
+                while True:
+                    os.write(1, b"x" * 65_536)
+            case "raise":
+                msg = "a thing that nobody had thought of"
+                raise RuntimeError(msg)
+            case "exit":
+                sys.exit("enough")
+            case "trouble":
+                msg = "the controller is away"
+                raise Trouble(msg)
+
+
+class Fleet:
+    """Nodes that are asked for one by one."""
+
+    about = About("fleet", "many nodes", frozenset({Option.NODE, Option.EVENTS}))
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._count = int(settings["count"])
+        self._most = self._now = 0
+        self._lock = threading.Lock()
+
+    def list_nodes(self) -> Nodes:
+        return Nodes(tuple(ForeignNode(f"n{n}", UP) for n in range(self._count)))
+
+    def node(self, name: str) -> ForeignNode:
+        with self._lock:
+            self._now += 1
+            self._most = max(self._most, self._now)
+        if name == "n7":
+            time.sleep(3600)
+        time.sleep(0.001)
+        with self._lock:
+            self._now -= 1
+        return ForeignNode(name, UP, cpus=self._most)
+
+    def list_jobs(self) -> Jobs:
+        return Jobs(())
+
+    def start(self, order: Start) -> Outcome:
+        return Outcome(Did.NEVER, order.token)
+
+    def cancel(self, job: str, token: str) -> Outcome:
+        return Outcome(Did.NEVER, job, text=token)
+
+    def events(self) -> Iterator[str]:
+        yield "a node has come"
+        while True:
+            time.sleep(3600)
