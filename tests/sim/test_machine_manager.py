@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ostler.core.view import unknown_since
+from ostler.core.view import nodes_of, unknown_since
 from ostler.model.errors import OstlerError
 from ostler.model.record import Event, Write
 from ostler.testing.cluster import SimCluster
@@ -131,7 +131,8 @@ def test_host_and_agent_are_told_apart_within_two_intervals(poll: int) -> None:
     assert record(sim) == dict.fromkeys(sim.hosts, "running") | expected
     sim.run_for(30)
     assert sim.states(jobs.values()) == ["running"] * 4
-    unknown = {n for n, job in jobs.items() if unknown_since(sim.core, sim.core.jobs[job])}
+    held = {n: nodes_of(sim.core, sim.core.jobs[job]) for n, job in jobs.items()}
+    unknown = {n for n, nodes in held.items() if unknown_since(sim.core, nodes)}
     assert unknown == {"n05", "n06", "n07"}
     for node, what in harms.items():
         mend(sim, what, node)

@@ -321,10 +321,24 @@ def test_jobs_asks_for_what_was_typed(tmp_path: Path) -> None:
         ostler(tmp_path, "jobs")
         ostler(tmp_path, "jobs", "--all", "--user", "bob", "--state", "done,lost", "--since", "1h")
     plain, asked = (r.options for r in made.requests if isinstance(r, messages.Read))
-    assert plain == messages.ReadOptions(limit=200)  # of a table; programs get all
+    assert plain.limit == 200  # of a table; programs get all
     assert asked.since is not None
     assert time.time() - 3700 < asked.since < time.time() - 3500
     assert (asked.all, asked.user, asked.states) == (True, "bob", ["done", "lost"])
+
+
+def test_a_table_of_jobs_is_made_of_the_columns_that_it_asks_for(tmp_path: Path) -> None:
+    rows = [ROW, ENDED]
+    with answering(tmp_path, jobs={"jobs": rows}) as made:
+        whole = ostler(tmp_path, "jobs", "--limit", "5").out
+        for words in (["--json"], ["--format", "id"], ["--tree"]):
+            ostler(tmp_path, "jobs", *words)
+    columns, *others = [r.options.columns for r in made.requests if isinstance(r, messages.Read)]
+    assert others == [[], [], []]
+    few = [{key: row[key] for key in columns if key in row} for row in rows]
+    assert few != rows
+    with answering(tmp_path, jobs={"jobs": few}):
+        assert ostler(tmp_path, "jobs", "--limit", "5").out == whole
 
 
 def test_jobs_prints_a_table_or_the_document(tmp_path: Path) -> None:

@@ -221,6 +221,13 @@ def test_no_more_looks_are_under_way_than_descriptors_are_allowed_for() -> None:
     assert looks.watch.next_due() is not None
 
 
+def test_nodes_that_are_due_together_can_be_looked_at_some_at_a_time() -> None:
+    looks = Looks(1.0, nodes=5)
+    rounds = [looks.watch.due(looks.now + 2.0, most=2) for _ in range(4)]
+    assert [len(names) for names in rounds] == [2, 2, 1, 0]
+    assert len({name for names in rounds for name in names}) == 5
+
+
 def test_a_look_that_could_not_be_made_changes_nothing() -> None:
     looks = Looks(1.0)
     begun = looks.watch.due(looks.now + 1.0)

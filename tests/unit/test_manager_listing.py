@@ -51,6 +51,16 @@ def test_own_unfinished_jobs_are_listed_in_order_and_the_newest_if_there_are_too
     assert ids(listing(box, ANN, user="nobody")) == []
 
 
+def test_rows_have_the_columns_that_are_asked_for_and_hide_what_they_hid() -> None:
+    box = Box()
+    box.submit(by=BOB)
+    wanted = ["id", "state", "command", "nothing"]
+    for caller, keys in ((BOB, ["id", "state", "command"]), (ANN, ["id", "state"])):
+        found = listing(box, caller, user="bob", columns=wanted)
+        (row,) = asyncio.run(found.rows(lambda: None))
+        assert list(msgspec.msgpack.decode(row)) == keys
+
+
 def test_a_long_listing_lets_others_have_their_turns(piece: int) -> None:
     box = Box()
     for _ in range(2 * piece + 1):

@@ -33,6 +33,10 @@ COLUMNS: list[Column] = [
     ("elapsed", "TIME"),
     ("why", "WHERE OR WHY"),
 ]
+_WANTED: tuple[str, ...] = (  # keys of a row that the table is made of
+    "id", "name", "user", "state", "result", "array", "elements", "elements_done",
+    "tasks", "cpus", "submitted_at", "started_at", "ended_at", "rule", "reason", "allocation_nodes",
+)  # fmt: skip
 _ELEMENTS: list[Column] = [
     ("id", "ID"),
     ("state", "STATE"),
@@ -72,6 +76,8 @@ def main(given: Given) -> int:
     whole = bare or given.flag("json") or "limit" in given.values
     if not whole:
         options["limit"] = ROWS
+    if not (given.flag("json") or given.flag("tree") or "format" in given.values):
+        options["columns"] = _WANTED
     link = link_to(given)
     if given.flag("watch"):
         return _watch(given, link, options)

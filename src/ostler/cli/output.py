@@ -117,28 +117,32 @@ def table(
     Columns that no row has are left out; numbers stand to the right.
     """
     columns = [c for c in columns if any(c[0] in row for row in rows)] if rows else columns
-    lines = [[title for _, title in columns]] if heading else []
-    lines += [[cell(key, row.get(key)) for key, _ in columns] for row in rows]
-    right = [bool(rows) and all(_is_number(row.get(key)) for row in rows) for key, _ in columns]
-    sizes = [max((_room(line[i]) for line in lines), default=0) for i in range(len(columns))]
+    keys = [key for key, _ in columns]
+    texts, right = [], []  # by column, for that is what most of the work is the same for
+    for key, title in columns:
+        values = [row.get(key) for row in rows]
+        texts.append([title] * heading + [cell(key, value) for value in values])
+        right.append(bool(rows) and all(map(_is_number, values)))
+    sizes = [max(map(_room, column), default=0) for column in texts]
     painted = room is None and paints(1)
     room = width() if room is None else room
     if room >= _NARROWEST:
         sizes = _fitting(sizes, room)
-    text = []
-    for number, line in enumerate(lines):
-        cells = [_padded(c, size, right=r) for c, size, r in zip(line, sizes, right, strict=True)]
-        if room >= _NARROWEST:
-            cells = _within(cells, room)
+    padded = [
+        [_padded(text, size, right=at_right) for text in column]
+        for column, size, at_right in zip(texts, sizes, right, strict=True)
+    ]
+    lines = []
+    for number, line in enumerate(zip(*padded, strict=True)):
+        cells = _within(line, room) if room >= _NARROWEST else [*line]
         cells[-1:] = [cells[-1].rstrip()] if cells else []
         if painted and number >= heading:
-            keys = [key for key, _ in columns]
             cells = [_paint(key, text) for key, text in zip(keys, cells, strict=False)]
-        text.append("  ".join(cells).rstrip())
-    return "\n".join(text)
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
-def _within(cells: list[str], room: int) -> list[str]:
+def _within(cells: tuple[str, ...], room: int) -> list[str]:
     """Return the cells that there is room for; the last one is cut."""
     kept = []
     for each in cells:
@@ -202,6 +206,8 @@ def _fitting(sizes: list[int], room: int) -> list[int]:
 
 def _padded(text: str, size: int, *, right: bool) -> str:
     """Return the text in so many columns of a terminal, cut if it takes more."""
+    if text.isascii() and len(text) <= size:  # as nearly always
+        return text.rjust(size) if right else text.ljust(size)
     taken = _room(text)
     if taken > size:
         text = text[:size]
@@ -250,7 +256,10 @@ def cell(key: str, value: object) -> str:
         return " ".join(pairs) or "-"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
-    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in str(value))
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text)
 
 
 def _number(key: str, value: float) -> str:

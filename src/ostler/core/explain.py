@@ -200,8 +200,8 @@ def _queued(now: float, entry: Entry, alloc: Allocation, index: int) -> Row:
 
 
 def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Row:
-    where = ", ".join(nodes_of(s, entry))
-    since = unknown_since(s, entry)
+    nodes = nodes_of(s, entry)
+    where, since = ", ".join(nodes), unknown_since(s, nodes)
     alloc = allocs[0]
     if since is not None:
         names = [n for n in nodes_of(s, entry) if s.nodes[n].node.unknown_since is not None]

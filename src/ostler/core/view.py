@@ -20,6 +20,7 @@ def job_row(s: State, entry: Entry) -> Row:
     """Return one job of `ostler jobs --json`."""
     job, request = entry.job, entry.job.spec.request
     counts = {result: len(found) for result, found in entry.results.items()}
+    nodes = nodes_of(s, entry) if entry.slots else []
     return {
         "id": job.name,
         "name": job.spec.name,
@@ -58,8 +59,8 @@ def job_row(s: State, entry: Entry) -> Row:
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "requeues": job.requeues,
-        "allocation_nodes": nodes_of(s, entry),
-        "unknown_since": unknown_since(s, entry),
+        "allocation_nodes": nodes,
+        "unknown_since": unknown_since(s, nodes),
     }
 
 
@@ -75,9 +76,9 @@ def nodes_of(s: State, entry: Entry) -> list[str]:
     return sorted({n for number in entry.slots for n in s.allocations[number].nodes})
 
 
-def unknown_since(s: State, entry: Entry) -> float | None:
-    """Return since when a node of the job is silent; None when all answer."""
-    times = [s.nodes[name].node.unknown_since for name in nodes_of(s, entry)]
+def unknown_since(s: State, nodes: list[str]) -> float | None:
+    """Return since when one of a job's nodes is silent; None when all answer."""
+    times = [s.nodes[name].node.unknown_since for name in nodes]
     return min((t for t in times if t is not None), default=None)
 
 

@@ -117,13 +117,13 @@ class Watch:
         full = self._under_way >= AT_ONCE
         return self._queue[0][0] if self._queue and not full else None
 
-    def due(self, now: float, ahead: float = 0.0) -> list[str]:
+    def due(self, now: float, ahead: float = 0.0, most: int = AT_ONCE) -> list[str]:
         """Return the nodes to look at now; each must be `answered`.
 
         ahead: seconds by which others may be early, so that they go together.
         """
         found: list[str] = []
-        while (at := self.next_due()) is not None and at <= now + ahead:
+        while len(found) < most and (at := self.next_due()) is not None and at <= now + ahead:
             _, name = heappop(self._queue)
             node = self._nodes[name]
             node.began, node.under_way, node.hurried = now, True, False

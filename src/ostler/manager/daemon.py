@@ -31,6 +31,7 @@ from ostler.manager.secret import read_secret
 from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
+from ostler.manager.turnstile import Turnstile
 from ostler.manager.writer import Writer
 from ostler.manager.zone import home_zone
 from ostler.model.errors import NotNow, OstlerError
@@ -60,8 +61,9 @@ Made = TypeVar("Made")
 class Manager:
     """One manager over one state folder."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, turnstile: Turnstile) -> None:
         self.state = state
+        self._turnstile = turnstile
         self.told: dict[str, Any] = _told(state)
         self.system = bool(self.told.get("system"))
         self.heartbeat = float(self.told.get("heartbeat", HEARTBEAT))  # seconds
@@ -140,6 +142,7 @@ class Manager:
         """Read the state and put the parts together."""
         server = Server(store, os.geteuid(), system=self.system)
         server.clock = time.time
+        server.put_behind = self._turnstile.put_behind
         writer = Writer(asyncio.get_running_loop())
         recorder, home = Recorder(self.state), home_zone()
         server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone, home)
@@ -341,4 +344,6 @@ def main(state: Path) -> int:
     take_short_slices()
     heap.look_once()
     sys.setswitchinterval(0.0005)  # else a commit waits up to 5 ms for the busy loop
-    return asyncio.run(Manager(state).run())
+    turnstile = Turnstile()
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(turnstile)) as runner:
+        return runner.run(Manager(state, turnstile).run())

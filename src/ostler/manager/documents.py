@@ -32,6 +32,7 @@ class Listing(NamedTuple):
     state: State
     found: list[Row | Entry]
     more: int  # older ones, which are not listed
+    columns: list[str]  # that rows have, where they have them; none: all
 
     async def document(
         self, check: Callable[[], None], durable: Callable[[], Awaitable[None]]
@@ -58,5 +59,7 @@ class Listing(NamedTuple):
             ]
             for row in rows:
                 self.veil(row, self.caller)
+            if wanted := self.columns:
+                rows = [{key: row[key] for key in wanted if key in row} for row in rows]
             made += [msgspec.Raw(messages.encode(row)) for row in rows]
         return made

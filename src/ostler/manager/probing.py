@@ -14,6 +14,7 @@ from ostler.model.errors import OstlerError
 from ostler.model.settings import in_force
 from ostler.model.sight import Seen
 
+MOST = 32  # nodes looked at in one turn of the loop: some milliseconds
 BATCH = 0.01  # seconds between two rounds, at least: looks that are due soon go together
 INTERVAL = "node-status-poll-interval"
 
@@ -95,7 +96,7 @@ class Probing:
     def _round(self) -> None:
         self._timer = None
         nodes = self._state().nodes
-        for name in self.watch.due(self._loop.time(), BATCH):
+        for name in self.watch.due(self._loop.time(), BATCH, MOST):
             entry = nodes.get(name)
             if entry is None or entry.node.gone:
                 self.watch.drop(name)

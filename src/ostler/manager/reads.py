@@ -127,7 +127,8 @@ class Reads:
         plain = not (options.all or options.steps or wanted) and since is None
         if plain and user is not None:
             numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
-            return Listing(self._veil, asked.caller, state, [state.jobs[n] for n in numbers], more)
+            own: list[Row | Entry] = [state.jobs[n] for n in numbers]
+            return Listing(self._veil, asked.caller, state, own, more, options.columns)
         found: dict[int, Row | Entry] = {}
         if options.all or since is not None or wanted:
             rows = self._store.jobs(
@@ -142,7 +143,8 @@ class Reads:
         steps = (lambda number: (within(number), number)) if options.steps else None
         order = sorted(found, key=steps)  # steps behind their job
         shown = [found[number] for number in order[-limit:]]
-        return Listing(self._veil, asked.caller, state, shown, len(order) - len(shown))
+        more = len(order) - len(shown)
+        return Listing(self._veil, asked.caller, state, shown, more, options.columns)
 
     def _job(self, asked: Asked) -> Row:
         wanted = parse_ref(asked.ref)

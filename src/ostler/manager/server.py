@@ -61,6 +61,7 @@ class Server:
         self._looking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
         self._work: set[asyncio.Task[None]] = set()
         self.identities: tuple[str, ...] = ()  # of a lab
+        self.put_behind: Callable[[int], None] = lambda _: None  # a node's connection, by number
         self.turns: Turns
         self.agents: Agents
         self.contexts: Contexts
@@ -174,6 +175,7 @@ class Server:
             raise Refused("only the owner of the machine may run an agent for it")
         client.node = hello.node
         self.agents.greet(client.link, hello)
+        self.put_behind(client.link.fileno())
 
     # -- requests that change something ----------------------------------------------------
 

@@ -101,6 +101,10 @@ class Connection:
         """Say whether it is over, from either side."""
         return bool(self.reason)
 
+    def fileno(self) -> int:
+        """Return the socket's descriptor; another's, perhaps, once it is closed."""
+        return self._fd
+
     # -- out -------------------------------------------------------------------------------
 
     def send(self, payload: bytes, descriptors: Sequence[int] = ()) -> None:

@@ -123,6 +123,10 @@ def _unpack(data: bytes, at: int, depth: int):  # type: ignore[no-untyped-def]  
     at += 1
     if code < 0x80:
         return code, at
+    if 0xA0 <= code < 0xC0 and depth:  # a short text, as most is
+        end = at + code - 0xA0
+        if end <= len(data):
+            return data[at:end].decode(), end
     if code >= 0xE0:
         return code - 256, at
     if code >= 0xC0:
@@ -159,7 +163,7 @@ def _unpack(data: bytes, at: int, depth: int):  # type: ignore[no-untyped-def]  
 
 
 def _unpack_map(data: bytes, at: int, size: int, depth: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    pairs = {}
+    pairs: dict[str, object] = {}
     for _ in range(size):
         code = data[at]
         end = at + 1 + (code & 0x1F)
@@ -173,6 +177,9 @@ def _unpack_map(data: bytes, at: int, size: int, depth: int):  # type: ignore[no
         code = data[at]
         if code < 0x80:
             pairs[key] = code
+            at += 1
+        elif code in _PLAIN:
+            pairs[key] = _PLAIN[code]
             at += 1
         else:
             pairs[key], at = _unpack(data, at, depth)
