@@ -53,12 +53,8 @@ class Local:
         return rm.Nodes((rm.ForeignNode("local", rm.NodeState.UP, self._cpus, used_cpus=used),))
 
     def list_jobs(self) -> rm.Jobs:
-        """Look at each; a folder that cannot be read is not an empty one."""
-        try:
-            jobs = [path for path in self._folder.iterdir() if (path / "job").exists()]
-            facts = [self._translated(spool.look(path)) for path in jobs]
-        except OSError as error:
-            raise Trouble(f"cannot read {self._folder}: {error}") from error
+        """Look at each."""
+        facts = [self._translated(spool.look(path)) for path in self._folders()]
         unfinished = tuple(fact for fact in facts if isinstance(fact, rm.ForeignJob))
         return rm.Jobs(unfinished, tuple(fact for fact in facts if isinstance(fact, rm.End)))
 
@@ -80,12 +76,18 @@ class Local:
     def cancel(self, job: str, token: str) -> rm.Outcome:
         """Kill it. Here, a job's token is its id."""
         folder = self._folder / (job or token)
-        if not (folder / "job").exists():
+        if folder not in self._folders():
             return rm.Outcome(rm.Did.NEVER, text=f"there is no job {folder.name}")
         if spool.look(folder).state in {"exited", "killed", "gone"}:
             return rm.Outcome(rm.Did.ALREADY, folder.name)
         spool.kill(folder)
         return rm.Outcome(rm.Did.DONE, folder.name)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [path for path in self._folder.iterdir() if (path / "job").exists()]
+        except OSError as error:  # one that cannot be read is not an empty one
+            raise Trouble(f"cannot read {self._folder}: {error}") from error
 
     def _refusal(self, order: rm.Start) -> rm.Outcome | None:
         if order.id or order.uid != os.geteuid() or [s.node for s in order.shares] != ["local"]:

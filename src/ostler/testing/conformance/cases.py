@@ -1,4 +1,4 @@
-"""What a case is, and the list of all."""
+"""What a case is, and those that are found."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -14,11 +14,11 @@ class Case(NamedTuple):
     run: Callable[[Trial], None]
 
 
-CASES: dict[str, Case] = {}
+FOUND: dict[str, Case] = {}
 
 
 def case(function: Callable[[Trial], None]) -> Callable[[Trial], None]:
     """Take a function in: its name is the case's, its docstring the title."""
     name = function.__name__.replace("_", "-")
-    CASES[name] = Case(name, (function.__doc__ or "").strip().removesuffix("."), function)
+    FOUND[name] = Case(name, (function.__doc__ or "").strip().removesuffix("."), function)
     return function

@@ -176,7 +176,7 @@ class Trial:
 
     # -- looks -------------------------------------------------------------------------------
 
-    def until(self, look: Callable[[], T], came: str, wanted: str) -> T:
+    def until(self, look: Callable[[], T | None], came: str, wanted: str) -> T:
         """Look until there is something to see, and return it."""
         for _ in range(self.bench.polls):
             if seen := look():
