@@ -7,7 +7,7 @@ from ostler.cli.ask import link_to, number
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, complain, json_text, rows_of, say, table
-from ostler.cli.period import parts, period_of
+from ostler.cli.period import end_of_day, parts, period_of
 from ostler.cli.spreadsheet import csv_text
 from ostler.model.errors import UsageError
 from ostler.model.nodeset import fold
@@ -36,6 +36,7 @@ _SUMS: list[Column] = [
     ("jobs", "JOBS"),
     ("attempts", "ATTEMPTS"),
     ("unsuccessful", "UNSUCCESSFUL"),
+    ("running", "RUNNING"),
     ("held_cpu_seconds", "CPU-HELD"),
     ("used_cpu_seconds", "CPU-USED"),
     ("efficiency", "EFFICIENCY"),
@@ -116,7 +117,7 @@ def usage(given: Given) -> int:
     if given.text("period") is None and given.text("since") is None:
         given.values["period"] = "month"
     since, until = period_of(given, now)
-    span = (0.0 if since is None else since, now if until is None else until)
+    span = (0.0 if since is None else since, end_of_day(now) if until is None else until)
     by = [word.strip() for word in (given.text("by") or "user").split(",")]
     if wrong := [word for word in by if word not in BY]:
         raise UsageError(f"--by cannot be {wrong[0]!r}", expected=", ".join(BY))
@@ -132,6 +133,7 @@ def usage(given: Given) -> int:
     if given.flag("csv") and not given.flag("json"):
         _spreadsheet(rows, given.text("format"), USAGE)
         return 0
-    columns = [c for c in _SUMS if c[0] != "held_gpu_seconds" or any(r[c[0]] for r in rows)]
+    rare = ("held_gpu_seconds", "running")
+    columns = [c for c in _SUMS if c[0] not in rare or any(r.get(c[0]) for r in rows)]
     columns = [c for c in columns if c[0] != "period" or unit]
     return show(given, document, "usage", columns, nothing="nothing was used in that time")

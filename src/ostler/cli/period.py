@@ -70,6 +70,11 @@ def parts(span: Span, unit: str) -> list[tuple[str, float, float]]:
     ]
 
 
+def end_of_day(now: float) -> float:
+    """Return when the present day is over: with its end, whole days are summed."""
+    return _midnight(datetime.fromtimestamp(now).date() + timedelta(days=1))  # noqa: DTZ006 - here
+
+
 def _end(text: str, now: float) -> float:
     """Return the end of FROM..TO: a bare date means the whole of that day."""
     try:

@@ -34,7 +34,8 @@ def _all(role: Role, words: str) -> Need:
 
 def _words(kind: Kind) -> str:
     """Return what people call the rows of a kind, which is not always their table."""
-    return "access rules" if kind.name == "access" else f"{kind.name}s"
+    named = {"access": "access rules", "handler": "handlers"}
+    return named.get(kind.name, kind.table.replace("_", " "))
 
 
 NEEDS: dict[str, Need] = {

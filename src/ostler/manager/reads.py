@@ -246,6 +246,7 @@ class Reads:
         statement, values = usage.usage(
             options.spans or [("", 0.0, asked.now)],
             options.by,
+            now=asked.now,
             user=_whose(asked),
             project=options.project,
             partition=options.partition,

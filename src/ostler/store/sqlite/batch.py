@@ -20,6 +20,7 @@ from ostler.model.record import (
     Transaction,
     Write,
 )
+from ostler.store.days import totals
 from ostler.store.sqlite import rows, site_rows
 from ostler.store.sqlite.connection import SQL
 
@@ -39,6 +40,7 @@ class Batch:
         settings = kept[Setting].values()
         readers = kept[Subscriber].values()
         errands = kept[Errand].values()
+        self._attempts = kept[Accounting].values()
         # Parents before children: SQLite checks a reference with each row.
         self._statements: list[tuple[str, Sequence[Values]]] = [
             ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
@@ -46,7 +48,6 @@ class Batch:
             ("put_element", [rows.element_values(e) for e in kept[Element].values()]),
             ("put_allocation", [rows.allocation_values(a) for a in allocations]),
             ("put_share", [row for a in allocations for row in rows.share_values(a)]),
-            ("add_accounting", [rows.accounting_values(a) for a in kept[Accounting].values()]),
             ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
             ("add_posting", [(p.uid, p.request_id, p.serial) for p in kept[Posting].values()]),
             ("put_errand", [rows.errand_values(e) for e in errands]),
@@ -71,9 +72,25 @@ class Batch:
 
     def write(self, conn: sqlite3.Connection) -> None:
         """Write all rows inside the transaction that the caller has begun."""
+        if self._attempts:
+            _account(conn, self._attempts)
         for name, values in self._statements:
             if values:
                 conn.executemany(SQL[name], values)
+
+
+def _account(conn: sqlite3.Connection, attempts: Iterable[Accounting]) -> None:
+    """Write attempts, and add them to what was used in their days."""
+    jobs = {a.job for a in attempts}
+    begun = {job for job in jobs if conn.execute(SQL["has_attempt"], (job,)).fetchone()}
+    told: list[tuple[Accounting, bool]] = []
+    for attempt in attempts:
+        told.append((attempt, attempt.job not in begun))
+        begun.add(attempt.job)
+    conn.executemany(
+        SQL["add_accounting"], [(*rows.accounting_values(a), int(first)) for a, first in told]
+    )
+    conn.executemany(SQL["add_use"], totals(told))
 
 
 def _element(e: Element) -> tuple[int, int]:

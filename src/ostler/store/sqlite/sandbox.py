@@ -52,6 +52,7 @@ TABLES = (
     "allocations",
     "attributes",
     "configurations",
+    "daily_use",
     "elements",
     "event_handlers",
     "schedulers",

@@ -183,11 +183,33 @@ CREATE TABLE accounting (
   read_bytes INTEGER NOT NULL, -- read from storage
   written_bytes INTEGER NOT NULL, -- written to storage
   suspended_seconds REAL NOT NULL, -- time in which it was suspended
+  first_of_job INTEGER NOT NULL, -- 1: no attempt of its job had ended before
   PRIMARY KEY (allocation, job, element, attempt)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX accounting_by_end ON accounting (ended_at);
+CREATE INDEX accounting_by_end ON accounting (ended_at, granted_at);
 CREATE INDEX accounting_of_job ON accounting (job, element);
+
+CREATE TABLE daily_use (
+  -- What attempts used, summed by the days of the manager's calendar. Of an attempt each day has
+  -- the part that lies in it; as one of jobs and attempts it counts on the day of its end.
+  since REAL NOT NULL, -- when the day began
+  until REAL NOT NULL, -- when it ended
+  user TEXT NOT NULL, -- owner of the jobs
+  project TEXT NOT NULL, -- what they are accounted to; may be empty
+  partition TEXT NOT NULL, -- where they ran
+  jobs INTEGER NOT NULL, -- whose first attempt ended
+  attempts INTEGER NOT NULL, -- that ended
+  unsuccessful INTEGER NOT NULL, -- of them
+  held_cpu_seconds REAL NOT NULL, -- CPUs granted, times the time, without suspensions
+  used_cpu_seconds REAL NOT NULL, -- as the kernel counted it
+  held_gpu_seconds REAL NOT NULL, -- GPUs granted, times the time, without suspensions
+  held_memory_byte_seconds REAL NOT NULL, -- memory granted, times the time, without suspensions
+  max_rss INTEGER NOT NULL, -- bytes: the greatest resident size of one attempt
+  read_bytes REAL NOT NULL, -- read from storage
+  written_bytes REAL NOT NULL, -- written to storage
+  PRIMARY KEY (since, until, user, project, partition)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE events (
   -- What happened, in order; rows are added and never changed.

@@ -2,8 +2,22 @@
 INSERT INTO accounting (
   allocation, job, element, attempt, user, project, partition, nodes, cpus, memory, gpus,
   granted_at, started_at, ended_at, result, exit_status,
-  cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds,
+  first_of_job
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+-- name: has_attempt
+SELECT 1 FROM accounting WHERE job = ? LIMIT 1;
+-- name: add_use
+INSERT INTO daily_use VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET
+  jobs = jobs + excluded.jobs, attempts = attempts + excluded.attempts,
+  unsuccessful = unsuccessful + excluded.unsuccessful,
+  held_cpu_seconds = held_cpu_seconds + excluded.held_cpu_seconds,
+  used_cpu_seconds = used_cpu_seconds + excluded.used_cpu_seconds,
+  held_gpu_seconds = held_gpu_seconds + excluded.held_gpu_seconds,
+  held_memory_byte_seconds = held_memory_byte_seconds + excluded.held_memory_byte_seconds,
+  max_rss = max(max_rss, excluded.max_rss), read_bytes = read_bytes + excluded.read_bytes,
+  written_bytes = written_bytes + excluded.written_bytes;
 -- name: accounting_of_job
 -- low, high: the numbers that its steps can have.
 SELECT * FROM accounting
