@@ -125,3 +125,11 @@ class Fleet:
         yield "a node has come"
         while True:
             time.sleep(3600)
+
+
+class Echo(Driver):
+    """Tells what it is to start."""
+
+    def start(self, order: Start) -> Outcome:
+        words = [*order.env.decode().split("\0"), order.script.decode().strip()]
+        return Outcome(Did.DONE, order.token, text=" ".join(filter(None, words)))

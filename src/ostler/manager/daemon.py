@@ -23,6 +23,7 @@ from ostler.manager.decisions import Recorder
 from ostler.manager.door import Door, Excuse
 from ostler.manager.errands import Errands
 from ostler.manager.eye import Eye
+from ostler.manager.foreign import Foreign
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.query import run_query
@@ -109,6 +110,7 @@ class Manager:
         if door is None:
             return 0
         server.probing.begin()
+        server.foreign.configured()
         log.info("manager serves", extra={"epoch": epoch})
         tasks = [
             loop.create_task(self._beat(server)),
@@ -131,6 +133,7 @@ class Manager:
         server.turns.close()
         await server.turns.planning.close()
         await server.errands.close()
+        await server.foreign.close()
         if not lost.done():
             with contextlib.suppress(OstlerError):
                 store.put_moments(server.agents.fresh.take(), epoch)
@@ -149,6 +152,7 @@ class Manager:
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
+        server.foreign = Foreign(lambda: turns.machine.state, turns.put, blobs)
         secret = read_secret(self.state)
         server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)
         server.contexts = Contexts(server.agents)

@@ -21,6 +21,7 @@ from ostler.manager.contexts import Contexts
 from ostler.manager.documents import Counted, Listing
 from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, tell_followers
+from ostler.manager.foreign import Foreign
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
@@ -67,6 +68,7 @@ class Server:
         self.contexts: Contexts
         self.probing: Probing
         self.errands: Errands
+        self.foreign: Foreign
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[..., Coroutine[Any, Any, dict[str, Any]]]
@@ -331,7 +333,9 @@ class Server:
                 for_clients.append(effect)
             elif isinstance(effect, Handle):
                 self.errands.give(effect.order)
-            elif not isinstance(effect, Call):
+            elif isinstance(effect, Call):
+                self.foreign.give(effect)
+            else:
                 for_agents.append(effect)
         self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer
         for told in for_clients:
@@ -360,6 +364,7 @@ class Server:
         """Tell followers of the events that are now durable."""
         if any(isinstance(write, Setting) for write in writes):
             self.probing.configured()
+        self.foreign.written(writes)
         if followers := [c for c in self._clients if c.follows]:
             tell_followers(followers, writes)
 
@@ -371,6 +376,7 @@ class Server:
                 found[0].say(failure(found[1], error))
         self.agents.drop_all(str(error))
         self.errands.drop()
+        self.foreign.forget()
 
     def close(self) -> None:
         """Close every connection."""

@@ -169,7 +169,7 @@ class ResourceManager(Struct, frozen=True):
     """Another resource manager, whose nodes are part of the machine by its driver."""
 
     name: str  # before the / of its nodes and jobs
-    driver: str  # its kind: the name of an entry point
+    driver: str  # the name of an entry point, MODULE:CLASS or FILE.py:CLASS
     settings: dict[str, str] = {}  # what the driver is told; anybody may read them
     enabled: bool = True
     interval: int = 30  # seconds from one load of its nodes and jobs to the next

@@ -167,7 +167,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "rm", "resource_managers", ResourceManager, {"name": NAME},
             {
-                "driver": NAME,
+                "driver": LINE,
                 "settings": mapping(TEXT),
                 "enabled": FLAG,
                 "interval": SPAN,

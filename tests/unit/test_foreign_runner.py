@@ -1,0 +1,135 @@
+"""Drivers under the manager: each on its own, whatever becomes of the others."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+from ostler.core.effects import Call
+from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
+from ostler.manager.foreign import Foreign
+from ostler.manager.native import Blobs
+from ostler.model.foreign import Did, NodeState, Start
+from ostler.model.site import ResourceManager, Site
+from ostler.wire.drivers import Fault
+
+FILE = Path(__file__).with_name("faulty_driver.py")
+ENV = b"HOME=/h\0A=1\0"
+
+
+class Core:
+    """Takes events, and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.site = Site()
+        self.events: list[Event] = []
+        self._news = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        self.events.append(event)
+        self._news.set()
+
+    async def until(self, found: Callable[[Event], bool]) -> Event:
+        while True:
+            for event in self.events:
+                if found(event):
+                    return event
+            self._news.clear()
+            await self._news.wait()
+
+
+def row(name: str, how: str, kind: str = "Driver", interval: int = 30) -> ResourceManager:
+    settings = {"how": how, "count": "3"}
+    return ResourceManager(name, f"{FILE}:{kind}", settings, interval=interval, deadline=2)
+
+
+def live(story: Callable[[Core, Foreign], Coroutine[None, None, None]]) -> None:
+    async def run() -> None:
+        core = Core()
+        blobs = Blobs(lambda digest: {"e": ENV, "s": b"#!/bin/sh\n", "i": b"x\ny\n"}[digest])
+        foreign = Foreign(lambda: core, core.put, blobs)  # type: ignore[arg-type,return-value]
+        try:
+            await story(core, foreign)
+        finally:
+            await foreign.close()
+
+    asyncio.run(run())
+
+
+def test_a_driver_that_crashes_or_hangs_harms_neither_others_nor_its_own_orders() -> None:
+    """R-MAU-23 and R-MAU-24."""
+
+    async def story(core: Core, foreign: Foreign) -> None:
+        rows = [row("dies", "abort"), row("hangs", "hang"), row("lives", "")]
+        core.site.rms.update({each.name: each for each in rows})
+        foreign.configured()
+        loaded = await core.until(lambda e: isinstance(e, RmLoaded) and e.rm == "lives")
+        assert isinstance(loaded, RmLoaded)
+        assert loaded.nodes
+        assert [node.state for node in loaded.nodes.nodes] == [NodeState.UP]
+        assert loaded.jobs
+        assert loaded.nodes.complete
+        foreign.give(Call("hangs", 7, "start", token="t7", start=Start("t7", ())))
+        foreign.give(Call("hangs", 8, "cancel", "hang", "t7"))
+        answer = await core.until(lambda e: isinstance(e, RmAnswered) and e.call == 7)
+        assert isinstance(answer, RmAnswered)
+        assert answer.outcome.did is Did.DONE
+        lost = await core.until(lambda e: isinstance(e, RmTrouble) and e.calls == (8,))
+        assert isinstance(lost, RmTrouble)
+        assert lost.kind == Fault.HUNG
+        for rm, kind in (("dies", Fault.CRASHED), ("hangs", Fault.HUNG)):
+            await core.until(
+                lambda e, rm=rm, kind=kind: (  # type: ignore[misc]
+                    isinstance(e, RmTrouble) and (e.rm, e.kind, e.calls) == (rm, kind, ())
+                )
+            )
+            failed = await core.until(lambda e, rm=rm: isinstance(e, RmLoaded) and e.rm == rm)  # type: ignore[misc]
+            assert isinstance(failed, RmLoaded)
+            assert (failed.nodes, failed.jobs) == (None, None)
+            assert failed.why
+        await core.until(
+            lambda e: isinstance(e, RmUp) and e.rm == "dies" and core.events.count(e) > 1
+        )
+        told = foreign.read()
+        assert told["lives"]["losses"] == 0
+        assert told["lives"]["verbs"]["list_nodes"]["count"] == 1
+        assert told["hangs"]["verbs"]["list_nodes"]["failed"] >= 1
+
+    live(story)
+
+
+def test_what_happens_in_a_resource_manager_is_loaded_at_once_and_rows_are_obeyed() -> None:
+    async def story(core: Core, foreign: Foreign) -> None:
+        core.site.rms["fleet"] = row("fleet", "", "Fleet", interval=3_600)
+        foreign.configured()
+        runner = foreign.runners["fleet"]
+        await core.until(lambda e: isinstance(e, RmLoaded) and len(loads(core)) > 1)  # by its event
+        assert runner.read()["verbs"]["node"]["count"] == 6
+        foreign.configured()
+        assert foreign.runners["fleet"] is runner
+        core.site.rms["fleet"] = row("fleet", "", "Fleet", interval=3_601)
+        foreign.configured()
+        assert foreign.runners["fleet"] is not runner
+        core.site.rms.clear()
+        foreign.configured()
+        assert not foreign.runners
+
+    live(story)
+
+
+def loads(core: Core) -> list[RmLoaded]:
+    return [event for event in core.events if isinstance(event, RmLoaded)]
+
+
+def test_a_start_gets_the_environment_and_script_that_the_core_does_not_hold() -> None:
+    async def story(core: Core, foreign: Foreign) -> None:
+        core.site.rms["a"] = row("a", "", "Echo")
+        foreign.configured()
+        start = Start("t", ())
+        blobs = ("e", "s", "i")
+        foreign.give(Call("a", 1, "start", "", "t", start, blobs, element=1, variables={"A": "2"}))
+        answer = await core.until(lambda e: isinstance(e, RmAnswered))
+        assert isinstance(answer, RmAnswered)
+        assert answer.outcome.text == "HOME=/h A=2 OSTLER_ITEM=y #!/bin/sh"
+        foreign.forget()
+
+    live(story)
