@@ -91,6 +91,14 @@ def test_the_page_on_prologs_can_be_typed_as_it_stands(state: Path) -> None:
     assert "2: success" in told
 
 
+def test_the_page_on_schedulers_can_be_typed_as_it_stands(state: Path) -> None:
+    told = type_all(commands("docs/howto/write-a-scheduler.md"), state)
+    assert "scheduler shortest plans partition main and says: no node has 2 CPUs free" in told
+    started = dict(re.findall(r"^(\d) +(\d\d:\d\d:\d\d)$", told, re.MULTILINE))
+    assert started["1"] < started["3"] <= started["2"]
+    assert re.search(r"^shortest +shadow", told, re.MULTILINE)
+
+
 def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:
     script = commands("docs/howto/workflows.md")
     told = type_all(f"ostler up -q --cpus 2\n{script}\nls part-* || true\nostler down -q", state)

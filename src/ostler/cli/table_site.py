@@ -75,6 +75,27 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler configurations use night --dry-run",
     ),
     Command(
+        "scheduler", "The machine", "scheduler:main",
+        "List the schedulers: who plans which partition, who is compared, who is lost.", "format",
+        example="ostler scheduler",
+    ),
+    Command(
+        "scheduler add", "The machine", "scheduler:change",
+        "Let a program, or MODULE:CLASS, plan for partitions that name it: user=, deadline=, memory=.",
+        "", ("NAME COMMAND [KEY=VALUE…]", 2, None),
+        example="ostler scheduler add mine '/usr/local/bin/plan --fair' deadline=5s",
+    ),
+    Command(
+        "scheduler set", "The machine", "scheduler:change",
+        "Change a scheduler: command=, user=, deadline=, memory=.", "",
+        ("NAME KEY=VALUE…", 2, None), example="ostler scheduler set mine deadline=20s",
+    ),
+    Command(
+        "scheduler remove", "The machine", "scheduler:change",
+        "Remove a scheduler that no partition names.", "", ("NAME", 1, 1),
+        example="ostler scheduler remove mine",
+    ),
+    Command(
         "reservations", "The machine", "reservations:listing",
         "List the reservations, each with the time that is or comes next.", "format",
         example="ostler reservations",

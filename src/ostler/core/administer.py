@@ -90,7 +90,7 @@ def _check_unused(s: State, each: Changed) -> None:
 
 def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> None:
     """Let this be what administrators have set; a scheduler is told."""
-    planned = {name: partition.scheduler for name, partition in s.site.partitions.items()}
+    old = s.site
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
     s.rules = rules_of(site, settings, s.rules.utc_offset)
@@ -100,7 +100,7 @@ def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> Non
     s.fitting.clear()
     s.parts.fitting.clear()
     s.marks.rules = s.changed = True
-    charge.appointed(s, planned)
+    charge.appointed(s, old)
 
 
 def move_nodes(s: State, now: float) -> list[str]:

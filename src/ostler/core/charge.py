@@ -4,14 +4,19 @@ Another one plans as long as it does not fail; when it is lost the one that is b
 until it is back. Its plans are checked as any are.
 """
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from ostler.core.delta import snapshot_for
 from ostler.core.events import SchedulerSeen, ShadowDiffered
 from ostler.core.state import State
 from ostler.model.errors import Refused
+from ostler.model.site import Site
 from ostler.model.states import Rule
-from ostler.schedule.snapshot import Line, Plan, Snapshot, Start, Wait
+from ostler.schedule.snapshot import BUILT_IN, Line, Plan, Snapshot, Start, Wait
+
+Row = dict[str, Any]
 
 
 def others(s: State) -> dict[str, frozenset[str]]:
@@ -73,10 +78,16 @@ def on_differed(s: State, now: float, event: ShadowDiffered) -> None:
     s.note(now, "scheduler-differs", event.text, about=event.name)
 
 
-def appointed(s: State, old: dict[str, str | None]) -> None:
-    """Let those plan that are named now. old: partition -> its scheduler before."""
-    new = {name: partition.scheduler for name, partition in s.site.partitions.items()}
-    _look_again(s, frozenset(n for n in {*old, *new} if old.get(n) != new.get(n)))
+def appointed(s: State, old: Site) -> None:
+    """Let those plan that are named now; one that is another than before is not lost yet."""
+    now = s.site
+    for name in [n for n in s.parts.lost if now.schedulers.get(n) != old.schedulers.get(n)]:
+        del s.parts.lost[name]
+    was, new = (
+        {name: partition.scheduler for name, partition in site.partitions.items()}
+        for site in (old, now)
+    )
+    _look_again(s, frozenset(n for n in {*was, *new} if was.get(n) != new.get(n)))
 
 
 def _look_again(s: State, partitions: frozenset[str]) -> None:
@@ -99,3 +110,28 @@ def take_reasons(s: State, plan: Plan, by: str) -> dict[int, Wait]:
     s.marks.jobs.update(n for n in {*told, *before} if told.get(n) != before.get(n))
     s.parts.told[by] = told
     return told
+
+
+def rows(s: State) -> list[Row]:
+    """Return all schedulers, the one that is built in first, each with what it plans."""
+    partitions = s.site.partitions
+    holders = {name: s.parts.planner_of(s.site, name) for name in partitions}
+    named = dict.fromkeys((BUILT_IN, *s.site.schedulers, *others(s)))
+    found = []
+    for name in named:
+        row = s.site.schedulers.get(name)
+        mine = [each for each, holder in holders.items() if holder == name]
+        state = "lost" if name in s.parts.lost else "plans" if mine else "idle"
+        if state == "idle" and any(p.shadow == name for p in partitions.values()):
+            state = "shadow"
+        found.append(
+            {
+                "name": name,
+                "command": row.command if row else "",
+                "state": state,
+                "partitions": mine,
+                "shadow_of": [each for each, p in partitions.items() if p.shadow == name],
+                "why": s.parts.lost.get(name, ""),
+            }
+        )
+    return found

@@ -14,8 +14,8 @@ class Parts:
     """Allocations on the wrong side, partitions that are being stopped, and the calendar's next."""
 
     __slots__ = (
-        "awaited", "begins", "closing", "fitting", "look_again", "lost", "shift_at", "stoppers",
-        "strangers", "told", "zone",
+        "awaited", "begins", "closing", "fitting", "look_again", "lost", "plans", "shift_at",
+        "stoppers", "strangers", "told", "zone",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -33,6 +33,7 @@ class Parts:
         self.shift_at = inf  # Unix seconds at which calendars are looked at
 
         self.lost: dict[str, str] = {}  # scheduler that is not built in -> why it cannot plan
+        self.plans = 0  # that were carried out since the start
         self.told: dict[str, dict[int, Wait]] = {}  # by such a scheduler: why a job of its waits
 
     def planner_of(self, site: Site, partition: str) -> str:

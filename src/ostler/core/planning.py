@@ -49,6 +49,7 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
     """
     late = by == BUILT_IN and (plan.number != s.marks.number or bool(s.marks))
     refused = 0
+    s.parts.plans += 1
     left = Counter(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         _mark(s, line)

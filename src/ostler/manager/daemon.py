@@ -28,6 +28,8 @@ from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
+from ostler.manager.run_as import Place
+from ostler.manager.schedulers import Schedulers
 from ostler.manager.secret import read_secret
 from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
@@ -134,6 +136,7 @@ class Manager:
         await server.turns.planning.close()
         await server.errands.close()
         await server.foreign.close()
+        await server.schedulers.close()
         if not lost.done():
             with contextlib.suppress(OstlerError):
                 store.put_moments(server.agents.fresh.take(), epoch)
@@ -149,6 +152,8 @@ class Manager:
         writer = Writer(asyncio.get_running_loop())
         recorder, home = Recorder(self.state), home_zone()
         server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone, home)
+        server.schedulers = Schedulers(turns, time.time, Place(str(self.state), self.system))
+        turns.look = server.schedulers.look
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
@@ -162,6 +167,7 @@ class Manager:
         server.reads = Reads(
             store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents
         )
+        server.reads.schedulers = server.schedulers.rows
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         server.query = partial(
             run_query, Path(self.database), Path(self._archives), server.agents.fresh.moments

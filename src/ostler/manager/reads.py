@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ostler.core.charge import rows
 from ostler.core.entry import Entry
 from ostler.core.explain import Prepared, prepare
 from ostler.core.load import recall
@@ -24,6 +25,7 @@ from ostler.core.whatif import prepare_if
 from ostler.manager.documents import Counted, Listing
 from ostler.manager.history import history, named
 from ostler.manager.native import Agents
+from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
@@ -62,6 +64,7 @@ class Reads:
         status: Callable[[], Row],
         agents: Agents,
     ) -> None:
+        self.schedulers: Callable[[], list[Row]] = list  # their processes
         self._store = store
         self._agents = agents
         self._machine = machine
@@ -81,6 +84,7 @@ class Reads:
             "site": self._site,
             "partitions": self._partitions,
             "handlers": self._handlers,
+            "schedulers": self._schedulers,
             "handled": self._handled,
             "reservations": self._reservations,
             "configurations": self._configurations,
@@ -262,6 +266,14 @@ class Reads:
         """Return all that administrators have set, by table, and which transaction was the last."""
         state = self._machine().state
         return {**site_rows(state), "serial": state.next_transaction - 1}
+
+    def _schedulers(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
+        process = {row["name"]: row for row in self.schedulers()}
+        return {
+            "schedulers": [
+                process.get(r["name"], NO_PROCESS) | r for r in rows(self._machine().state)
+            ]
+        }
 
     def _handlers(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return {"handlers": handler_rows(self._machine().state)}

@@ -27,6 +27,7 @@ from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
 from ostler.manager.repeats import answer_again
 from ostler.manager.requests import event_of, takes_long
+from ostler.manager.schedulers import Schedulers
 from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Spoken, Turns
@@ -69,6 +70,7 @@ class Server:
         self.probing: Probing
         self.errands: Errands
         self.foreign: Foreign
+        self.schedulers: Schedulers
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[..., Coroutine[Any, Any, dict[str, Any]]]

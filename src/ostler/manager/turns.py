@@ -90,6 +90,7 @@ class Turns:
         self.machine = Machine(
             store.load(), epoch=epoch, now=clock(), utc_offset=zone(clock()), home=home
         )
+        self.look: Callable[[], None] = lambda: None  # before each plan: others may plan as well
         self.planning = Planning(self, clock, recorder=recorder)
 
     def put(self, event: Event) -> None:
@@ -135,6 +136,7 @@ class Turns:
         if self._busy or self.down is not None:
             return
         if self.machine.wants_plan:
+            self.look()
             now = self._clock()
             try:
                 if plan := self._propose(now):

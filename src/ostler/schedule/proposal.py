@@ -6,8 +6,10 @@ GPUs a task gets on its node is chosen here.
 
 from collections import Counter
 from collections.abc import Mapping
+from math import inf
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from ostler.model.bounded import Amount, Count, Name
@@ -18,7 +20,8 @@ from ostler.schedule.room import Room, mask_of
 from ostler.schedule.rules import Preemption
 from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Snapshot, Start, Suspend, Wait
 
-MOST = 64 << 20  # bytes of one line
+MOST = 16 << 20  # bytes of a proposal
+_encode = msgspec.json.Encoder().encode
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
 
 
@@ -62,6 +65,24 @@ class Proposal(Struct, tag="proposal", forbid_unknown_fields=True):
     resume: list[Count] = []
     preempt: list[GiveWay] = []
     waits: dict[Count, Why] = {}  # by job
+
+
+def shown_line(number: int, now: float, shot: Snapshot) -> bytes:
+    """Return a snapshot as a line of JSON without its end; null is a time that never comes."""
+    return _encode(Shown(number, now, shot))
+
+
+def read_shown(line: bytes) -> Shown:
+    """Return what `shown_line` wrote; raise ValueError."""
+    raw = msgspec.json.decode(line)
+    shot = raw["snapshot"]
+    for views, key in (("running", "ends_at"), ("waiting", "duration"), ("resuming", "duration")):
+        for view in shot[views]:
+            view[key] = inf if view[key] is None else view[key]
+            rank = view.get("goes_on")
+            if rank and rank["duration"] is None:
+                rank["duration"] = inf
+    return msgspec.convert(raw, Shown)
 
 
 def plan_of(shot: Snapshot, proposal: Proposal) -> tuple[Plan, list[str]]:

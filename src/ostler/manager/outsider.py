@@ -1,0 +1,112 @@
+"""The process of a scheduler that is no part of Ostler: a line in, a line out, within a time."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import sys
+
+from ostler.manager.run_as import Place, environment, identity
+from ostler.model.scheduler import is_class, words_of
+from ostler.model.site import Scheduler
+from ostler.model.units import format_size
+from ostler.schedule.proposal import MOST
+
+_TAIL = 500  # characters of its errors that are told
+
+
+class Outsider:
+    """Started with the first question; nothing of it is left when it was ended."""
+
+    def __init__(self, row: Scheduler, place: Place) -> None:
+        self._row, self._place = row, place
+        self._process: asyncio.subprocess.Process | None = None
+        self._errors: asyncio.Task[None] | None = None
+        self._tail = b""
+
+    @property
+    def pid(self) -> int | None:
+        """Return the process, if there is one."""
+        return None if self._process is None else self._process.pid
+
+    async def ask(self, question: bytes) -> bytes:
+        """Return its answer; raise OSError, ValueError, `TimeoutError` or `Refused`."""
+        async with asyncio.timeout(self._row.deadline):
+            process = self._process or await self._start()
+            if process.stdin is None or process.stdout is None:
+                raise OSError("it has no pipes")
+            process.stdin.write(question + b"\n")
+            # It may answer before it has read everything: a pipe that is full must not hold us up.
+            try:
+                asked = process.stdin.drain(), process.stdout.readuntil(b"\n")
+                _, answer = await asyncio.gather(*asked)
+            except asyncio.IncompleteReadError:
+                raise EOFError(f"it ended with status {await self._status(process)}") from None
+            except asyncio.LimitOverrunError:
+                raise ValueError(f"its answer is longer than {format_size(MOST)}") from None
+        return answer
+
+    async def _status(self, process: asyncio.subprocess.Process) -> int:
+        self.kill()
+        return await process.wait()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        row = self._row
+        own = not row.user
+        who = None if own else identity(row.user, self._place)
+        switch = who is not None and who.groups is not None
+        worker = [sys.executable, "-I", "-m", "ostler.manager.scheduler_worker"]
+        process = self._process = await asyncio.create_subprocess_exec(
+            *([*worker, row.command] if is_class(row) else words_of(row)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=MOST,
+            cwd="/",
+            env={} if who is None else environment(who, self._place),
+            start_new_session=True,
+            user=who.uid if who is not None and switch else None,
+            group=who.gid if who is not None and switch else None,
+            extra_groups=who.groups if who is not None and switch else None,
+        )
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (row.memory, row.memory))
+        self._tail = b""
+        self._errors = asyncio.get_running_loop().create_task(self._listen(process))
+        return process
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Keep the end of what it writes to its standard error."""
+        while process.stderr is not None and (part := await process.stderr.read(1 << 14)):
+            self._tail = (self._tail + part)[-_TAIL:]
+
+    def why(self, error: BaseException) -> str:
+        """Return what went wrong as one sentence, with the last line that it wrote of it."""
+        if isinstance(error, TimeoutError):
+            told = f"it did not answer within {self._row.deadline} s"
+        elif isinstance(error, EOFError):
+            told = str(error)
+        elif isinstance(error, ConnectionError):
+            told = "it ended before it had read what it was told"
+        else:
+            told = f"it could not be asked, or what it said makes no sense: {error}"
+        last = self._tail.decode(errors="replace").strip().rpartition("\n")[2]
+        return f"{told}; it wrote: {last}" if last else told
+
+    def kill(self) -> None:
+        """Kill it with all of its session."""
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Kill it, and wait until it is gone."""
+        self.kill()
+        process, self._process = self._process, None
+        if process is not None:
+            await process.wait()
+        if self._errors is not None:
+            self._errors.cancel()
+            self._errors = None
