@@ -3,12 +3,9 @@
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import get_args
-
-from msgspec import Meta
 
 from ostler.drivers.contract import Driver, Trouble
-from ostler.model.foreign import End, ForeignJob, ForeignState, Id, NodeState, Option
+from ostler.model.foreign import End, ForeignJob, ForeignState, NodeState, Option
 from ostler.model.states import Result
 from ostler.testing.conformance.cases import case
 from ostler.testing.conformance.finding import Failed, expect
@@ -23,9 +20,6 @@ VERBS = {
     )
 }  # fmt: skip
 WORD = "odd-word-9"  # that no resource manager has
-_ID = re.compile(
-    next(meta.pattern for meta in get_args(Id) if isinstance(meta, Meta) and meta.pattern)
-)
 
 
 @case
@@ -250,11 +244,3 @@ def answers_for_many_nodes_at_once(trial: Trial) -> None:
         if name != name_asked
     ]
     expect(not wrong, f"it answered {', '.join(wrong[:3])}", "each node for its own name")
-
-
-@case
-def writes_ids_that_can_be_typed(trial: Trial) -> None:
-    """Names of nodes and ids of jobs have only characters that commands take."""
-    begun = trial.begin()
-    for name in (begun.id, *(node.name for node in trial.nodes().nodes)):
-        expect(_ID.match(name), f"it calls something {name!r}", "letters, digits and _.@+:[],-")

@@ -58,7 +58,7 @@ def counts_what_it_has_started(trial: Trial) -> None:
     left = trial.free().get(name, 0)
     expect(left == free - 1, f"{left} CPUs of {name} are free", f"{free - 1}, one less than before")
     trial.bench.finish(begun.token, 0)
-    trial.until(lambda: trial.free().get(name) == free, f"{name} has not all CPUs free", "{free}")
+    trial.until(lambda: trial.free().get(name) == free, f"{name} has not all CPUs free", f"{free}")
 
 
 def _refused(trial: Trial, order: Start, *, waits: bool = False) -> Outcome:
