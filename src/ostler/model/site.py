@@ -262,7 +262,11 @@ class Site(Struct, frozen=True):
 
 
 class Division:
-    """The nodes of one configuration, looked up."""
+    """The nodes of one configuration, looked up.
+
+    A foreign node, `slurm/n1`, is in the partition that names it, else in that with `slurm/*`, else in
+    that of its resource manager's name; what has all the rest has none of those.
+    """
 
     def __init__(self, nodes: Mapping[str, str]) -> None:
         """Take partition -> nodes in node notation. Of a node that two name, the first counts."""
@@ -280,7 +284,11 @@ class Division:
 
     def of(self, node: str) -> str:
         """Return the partition of a node; empty: it is in none."""
-        return self._named.get(node, self._rest)
+        found = self._named.get(node)
+        if found is not None:
+            return found
+        rm, slash, _ = node.partition("/")
+        return self._named.get(f"{rm}/{REST}", rm) if slash else self._rest
 
     def named(self, partition: str) -> Iterator[str]:
         """Yield the nodes that are named as this partition's, in their order."""

@@ -25,6 +25,7 @@ from ostler.model.site import (
     Configuration,
     Holder,
     Key,
+    Partition,
     Row,
     Site,
 )
@@ -133,6 +134,8 @@ class Draft:
             row = changed(kind, old, values)
         self._hold(kind, key, row)
         self._only(kind, row)
+        if kind.name == "rm" and old is None and key[0] not in self.site.partitions:
+            self._hold(KINDS["partition"], key, Partition(key[0]))
 
     def _hold(self, kind: Kind, key: Key, row: Row | None) -> None:
         """Have this row under its key, or none."""
@@ -158,15 +161,20 @@ class Draft:
         if key not in self.site.rows(kind.name):
             raise self._missing(kind, key)
         self._hold(kind, key, None)
-        if kind.name != "partition":
+        (name, *_) = key
+        if kind.name == "rm" and name in self.site.partitions and not self._names_nodes(name):
+            self._hold(KINDS["partition"], key, None)
+        elif kind.name != "partition":
             return
-        (name,) = key
         for other in [other for other in self.site.access if other[0] == name]:
             self._hold(KINDS["access"], other, None)
         for each in self.site.configurations.values():
             if name in each.nodes:
                 nodes = {part: text for part, text in each.nodes.items() if part != name}
                 self._hold(KINDS["configuration"], (each.name,), replace(each, nodes=nodes))
+
+    def _names_nodes(self, partition: str) -> bool:
+        return any(each.nodes.get(partition) for each in self.site.configurations.values())
 
     def _missing(self, kind: Kind, key: Key) -> OstlerError:
         known = [" ".join(filter(None, each)) for each in self.site.rows(kind.name)]

@@ -157,18 +157,21 @@ def _number(value: Any, most: float) -> float:
     return found
 
 
-def _nodes(value: Any) -> str:
+def _nodes(value: Any, *, all_of_rm: bool = False) -> str:
     text = _text(value, 16 * MAX_TEXT, empty=False)
     try:
         for name in unfold(text):
-            _name(name)
+            rm, slash, node = name.partition("/")
+            _name(rm)
+            if slash and not (all_of_rm and node == "*"):
+                _name(node)
     except OstlerError:
         raise ValueError from None
     return text
 
 
 def _share_of_nodes(value: Any) -> str:
-    return "*" if value == "*" else _nodes(value)
+    return "*" if value == "*" else _nodes(value, all_of_rm=True)
 
 
 def _shown(value: int, units: tuple[tuple[int, str], ...], small: str) -> str:
@@ -187,7 +190,10 @@ SIZE = Type(_size, "as in 512M or 4G", lambda value: _shown(value, _SIZES, ""))
 FACTOR = Type(lambda value: _number(value, 1.0), "a number from 0 to 1")
 MOMENT = Type(lambda value: _number(value, 1e15), "Unix seconds")
 NODES = Type(_nodes, "nodes, as in n1,n3 or n[01-03,7]")
-PART = Type(_share_of_nodes, f"{NODES.expected}, or * for all that no other partition names")
+PART = Type(
+    _share_of_nodes,
+    f"{NODES.expected}, or * for all that no other partition names, or slurm/* of an rm",
+)
 COUNT = whole(0, 1_000_000)
 PERCENT = whole(0, 100)
 OFFSET = whole(-86_400, 86_400)

@@ -1,0 +1,60 @@
+"""Which partition the nodes of other resource managers are in."""
+
+import pytest
+
+from ostler.model.errors import Refused, UsageError
+from ostler.model.site import Division
+from ostler.model.site_changes import Change
+from tests.unit.core_kit import Box
+
+SLURM = Change("create", "rm", ("slurm",), {"driver": "slurm"})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ({"main": "*"}, "slurm"),
+        ({"main": "*", "all": "n1,slurm/*"}, "all"),
+        ({"main": "*", "all": "slurm/*", "few": "slurm/n[1-2]"}, "few"),
+        ({"main": "*", "few": "slurm/n2"}, "slurm"),
+        ({"main": "*", "few": "other/*"}, "slurm"),
+    ],
+)
+def test_a_foreign_node_is_where_it_is_named_else_with_its_resource_manager(
+    nodes: dict[str, str], expected: str
+) -> None:
+    assert Division(nodes).of("slurm/n1") == expected
+    assert Division(nodes).of("n7") == "main"
+
+
+def test_a_resource_manager_brings_a_partition_of_its_name_and_takes_it_along() -> None:
+    box = Box()
+    told = box.change(SLURM)
+    assert told == ["created partition slurm", "created rm slurm: driver slurm"]
+    assert box.change(Change("remove", "rm", ("slurm",), {})) == [
+        "removed partition slurm",
+        "removed rm slurm",
+    ]
+
+
+def test_a_partition_that_has_other_nodes_stays() -> None:
+    box = Box()
+    box.change(Change("create", "partition", ("slurm",), {}))
+    box.change(Change("set", "configuration", ("",), {"nodes": {"slurm": "n9"}}), SLURM)
+    assert box.change(Change("remove", "rm", ("slurm",), {})) == ["removed rm slurm"]
+
+
+def test_nodes_of_a_resource_manager_cannot_be_in_two_partitions() -> None:
+    box = Box()
+    nodes = {"a": "slurm/*", "b": "slurm/*"}
+    with pytest.raises(Refused, match=r"slurm/\* would be in two partitions"):
+        box.change(
+            *(Change("create", "partition", (name,), {}) for name in nodes),
+            Change("set", "configuration", ("",), {"nodes": nodes}),
+        )
+
+
+@pytest.mark.parametrize("text", ["slurm/", "/n1", "a/b/c", "*/n1"])
+def test_what_names_no_node_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        Box().change(Change("set", "configuration", ("",), {"nodes": {"main": text}}))
