@@ -139,7 +139,7 @@ class Place:
         self.begin_at = NEVER  # monotonic: when a child is to be begun
 
 
-class Worker(Beside):
+class Worker(Beside[Child]):
     """The forks of one driver."""
 
     def __init__(self, given: int, out: int) -> None:
@@ -239,9 +239,9 @@ class Worker(Beside):
 
     # -- what forks say ----------------------------------------------------------------------
 
-    def hear(self, fork: Fork, data: bytes) -> None:
+    def hear(self, fork: Child, data: bytes) -> None:
         """Take what a fork says, if it makes sense."""
-        if not isinstance(fork, Child) or fork.killed:
+        if fork.killed:
             return
         try:
             for payload in fork.splitter.feed(data):
@@ -289,10 +289,8 @@ class Worker(Beside):
         elif self._hint is None:
             self._hint, self._hint_at = hint, max(self._hint_at, now)
 
-    def ended(self, fork: Fork, status: int) -> None:
+    def ended(self, fork: Child, status: int) -> None:
         """Tell that a fork has ended, and have another one begun."""
-        if not isinstance(fork, Child):
-            return
         child, place = fork, self._places[fork.role]
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(child.talk, False)

@@ -39,7 +39,7 @@ class Companion:
         """Return where frames go; raise `NotNow` if nobody reads them any more."""
         stdin = self._process.stdin
         if stdin is None or stdin.is_closing():
-            raise NotNow("it has ended")
+            raise NotNow("the process has ended")
         return stdin
 
     async def read(self) -> bytes:

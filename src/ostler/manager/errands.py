@@ -14,8 +14,9 @@ from pathlib import Path
 import msgspec
 
 from ostler.core.events import Event, Handled, HandlersLost
+from ostler.manager.companion import Companion
 from ostler.model.errand import Order, Ran
-from ostler.model.errors import OstlerError
+from ostler.model.errors import NotNow, OstlerError
 
 log = logging.getLogger("ostler.manager")
 
@@ -42,7 +43,7 @@ class Errands:
             *(sys.executable, "-I", "-m", "ostler.manager.errand_worker"),
             *(str(state.absolute()), "system" if system else "personal"),
         ]
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Companion | None = None
         self._serving: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._orders: list[Order] = []  # given while the process is being started
@@ -61,51 +62,35 @@ class Errands:
         if self._serving is None:
             self._serving = asyncio.get_running_loop().create_task(self._serve())
 
-    def _write(self, process: asyncio.subprocess.Process, order: Order) -> None:
-        if process.stdin is not None and not process.stdin.is_closing():
-            process.stdin.write(framed(order))
-
     async def _serve(self) -> None:
         """Start the process, and take what it says until it ends."""
-        process: asyncio.subprocess.Process | None = None
+        process: Companion | None = None
         why = "the process that ran it ended"
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                env={},
-                cwd="/",
-            )
+            process = await Companion.begin(self._command, {}, MOST)
             log.info("a process runs handlers", extra={"pid": process.pid})
             self._process = process
             orders, self._orders = self._orders, []
             for order in orders:
                 self._write(process, order)
-            await self._listen(process)
-        except (OSError, ValueError, EOFError) as error:  # the last: it ended, which was told
-            if not isinstance(error, EOFError):
-                why = f"the process that ran it failed: {error}"
+            while True:
+                self._tell(Handled(decode_ran(await process.read())))
+        except EOFError:  # it ended, which was told
+            pass
+        except (OSError, ValueError) as error:
+            why = f"the process that ran it failed: {error}"
         finally:
-            if process is not None and process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            if process is not None:
+                process.kill()
+                await process.status()
         self._process, self._serving = None, None
         self._orders.clear()
         log.error("no process runs handlers", extra={"why": why})
         self._tell(HandlersLost(why))
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
-        if process.stdout is None:
-            msg = "it has no output"
-            raise ValueError(msg)
-        while True:
-            size = int.from_bytes(await process.stdout.readexactly(4), "big")
-            if size > MOST:
-                msg = f"a message of {size} bytes is too long"
-                raise ValueError(msg)
-            self._tell(Handled(decode_ran(await process.stdout.readexactly(size))))
+    def _write(self, process: Companion, order: Order) -> None:
+        with contextlib.suppress(NotNow):  # it has ended, which is about to be told
+            process.stdin.write(framed(order))
 
     def _tell(self, event: Event) -> None:
         with contextlib.suppress(OstlerError):  # then all is read anew, and begun anew

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ostler.core.machine import Machine
 from ostler.manager import planner
+from ostler.manager.companion import Companion
 from ostler.manager.decisions import Recorder
 from ostler.model.errors import NotNow, OstlerError
 from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
@@ -138,7 +139,7 @@ class Process:
         self._clock = clock
         self._recorder = recorder
         self._loop = asyncio.get_running_loop()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Companion | None = None
         self._telling = asyncio.Lock()  # what is told in pieces is told as a whole
         self._tasks: set[asyncio.Task[None]] = set()
         self._planning: Machine | None = None  # for which a plan is under way
@@ -179,7 +180,7 @@ class Process:
         except (OSError, OstlerError) as error:
             self._lose(f"the process that plans could not be told what to plan: {error}")
 
-    async def _tell(self, machine: Machine) -> asyncio.subprocess.Process:
+    async def _tell(self, machine: Machine) -> Companion:
         """Bring the process up to date, and others' turns in between; return it."""
         process = self._process or await self._start()
         for delta in machine.deltas(self._clock()):
@@ -189,35 +190,28 @@ class Process:
                 self._recorder.put(data)
             self._wait_for_it()
             await asyncio.sleep(0)
-            if process.stdin is not None:
-                await process.stdin.drain()
+            await process.stdin.drain()
         return process
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> Companion:
         self._turning.machine.state.marks.everything = True
-        process = self._process = await asyncio.create_subprocess_exec(
-            *planner.command(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=planner.ONE_THREAD,
-            cwd="/",
+        process = self._process = await Companion.begin(
+            planner.command(), planner.ONE_THREAD, planner.MOST
         )
         self.started += 1
-        if process.stdin is not None:
-            process.stdin.transport.set_write_buffer_limits(BEHIND)
-        log.info("a process plans", extra={"pid": process.pid})
         self._begin(self._listen(process))
+        process.stdin.transport.set_write_buffer_limits(BEHIND)
+        log.info("a process plans", extra={"pid": process.pid})
         return process
 
-    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+    async def _listen(self, process: Companion) -> None:
         """Take what the process says until it ends."""
         why = "it ended"
         try:
             while True:
-                data = await _read(process)
-                self._take(planner.decode_reply(data))
-        except asyncio.IncompleteReadError:
-            why = f"it ended with status {await process.wait()}"
+                self._take(planner.decode_reply(await process.read()))
+        except EOFError:
+            why = f"it ended with status {await process.status()}"
         except (ValueError, OSError) as error:  # msgspec's are among them
             why = f"what it said makes no sense: {error}"
         if process is self._process:
@@ -293,9 +287,8 @@ class Process:
         self._stop_clock()
         process, self._process = self._process, None
         self._planning, self.knows = None, False
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+        if process is not None:
+            process.kill()
         for question in self._questions.values():
             if not question.done():
                 question.set_exception(
@@ -308,16 +301,5 @@ class Process:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def _write(process: asyncio.subprocess.Process, data: bytes) -> None:
-    if process.stdin is None or process.stdin.is_closing():
-        raise NotNow("the process that plans has ended")
+def _write(process: Companion, data: bytes) -> None:
     process.stdin.write(planner.framed(data))
-
-
-async def _read(process: asyncio.subprocess.Process) -> bytes:
-    if process.stdout is None:
-        raise NotNow("the process that plans has no output")
-    size = int.from_bytes(await process.stdout.readexactly(4), "big")
-    if size > planner.MOST:
-        raise ValueError(f"a message of {size} bytes is too long")
-    return await process.stdout.readexactly(size)

@@ -11,12 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from ostler.wire.frames import Splitter
 from ostler.wire.logs import log_to_stderr
 
-_READ = 1 << 18  # bytes at a time
+_READ = 1 << 16  # bytes at a time: what a pipe holds
 NEVER: Final = float("inf")
 
 
@@ -54,7 +54,10 @@ class Fork:
         return os.waitpid(self.pid, 0)[1]
 
 
-class Beside:
+Kind = TypeVar("Kind", bound=Fork)
+
+
+class Beside(Generic[Kind]):
     """The loop. A subclass takes frames, and what forks have said when they end."""
 
     def __init__(self, given: int, out: int, most: int) -> None:
@@ -62,13 +65,13 @@ class Beside:
         self._in, self._out = given, out
         self._splitter = Splitter(most)
         self._selector = selectors.DefaultSelector()
-        self._forks: dict[int, Fork] = {}  # by their pipes
+        self._forks: dict[int, Kind] = {}  # by their pipes
 
     def take(self, payload: bytes) -> None:
         """Take a frame."""
         raise NotImplementedError
 
-    def ended(self, fork: Fork, status: int) -> None:
+    def ended(self, fork: Kind, status: int) -> None:
         """Take note that a fork has ended; status: as `os.waitpid` tells it."""
         raise NotImplementedError
 
@@ -79,7 +82,7 @@ class Beside:
         """Return when `between` is to be called even if nothing comes, monotonic."""
         return NEVER
 
-    def say(self, data: bytes) -> None:
+    def say(self, data: bytes | bytearray) -> None:
         """Give something to the manager that is framed already."""
         write_all(self._out, data)
 
@@ -109,19 +112,21 @@ class Beside:
             self.take(payload)
         return bool(data)
 
-    def fork(self, work: Callable[[int], None], fork: Fork) -> None:
+    def fork(self, work: Callable[[int], None], fork: Kind) -> None:
         """Do it in a process of its own, which is given a pipe to write to, and never returns."""
         ours, theirs = os.pipe()
         fork.pid = os.fork()
         if fork.pid == 0:
-            os.close(ours)
-            work(theirs)
-            os._exit(1)
+            try:
+                os.close(ours)
+                work(theirs)
+            finally:
+                os._exit(1)
         os.close(theirs)
         self._forks[ours] = fork
         self._selector.register(ours, selectors.EVENT_READ, self._hear)
 
-    def hear(self, fork: Fork, data: bytes) -> None:
+    def hear(self, fork: Kind, data: bytes) -> None:
         """Take what a fork says."""
         fork.heard += data
 
