@@ -112,6 +112,7 @@ OPTIONS: dict[str, Option] = {
         Option("everybody", "--all", "", "of all users"),
         Option("format", "--format", "KEYS", "these columns, named as in --json: id,state"),
         Option("reason", "--reason", "TEXT", "kept in the story of the job or node"),
+        Option("case", "--case", "NAME", "only this one", many=True),
         Option("reset", "--reset", "", "those again that the nodes declared themselves"),
         Option("failed", "--failed", "", "only elements that did not succeed"),
         Option("follow", "-f/--follow", "", "go on until it ends, or until interrupted"),

@@ -96,6 +96,17 @@ SITE: tuple[Command, ...] = (
         example="ostler scheduler remove mine",
     ),
     Command(
+        "rm check", "The machine", "rm_check:main",
+        "Hold a driver to its contract: small jobs are started and cancelled where it leads.",
+        "case", ("NAME|DRIVER [KEY=VALUE…]", 1, None),
+        example="ostler rm check local folder=/var/tmp/spool",
+    ),
+    Command(
+        "rm new", "The machine", "rm_new:main",
+        "Begin a driver for another resource manager: write NAME.py, which works.", "",
+        ("NAME", 1, 1), example="ostler rm new mine",
+    ),
+    Command(
         "reservations", "The machine", "reservations:listing",
         "List the reservations, each with the time that is or comes next.", "format",
         example="ostler reservations",

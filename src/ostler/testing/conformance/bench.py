@@ -67,10 +67,14 @@ class Bench:
         )
 
     def command(self, key: str) -> tuple[bytes, ...]:
-        """Return a command that says that it has begun, waits for `finish`, and ends as told."""
-        began, told = (shlex.quote(str(self.folder / f"{key}.{word}")) for word in ("began", "end"))
-        script = f"echo $$ >>{began}; until [ -s {told} ]; do sleep 0.1; done; exit $(cat {told})"
-        return (b"/bin/sh", b"-c", script.encode())
+        """Return a command that says that it has begun, waits for `finish`, and ends as told.
+
+        It ends by itself once the bench is closed.
+        """
+        folder = shlex.quote(str(self.folder))
+        script = f"cd {folder} && echo $$ >>{key}.began; "
+        script += f"while [ -d {folder} ] && [ ! -s {key}.end ]; do sleep 0.05; done; "
+        return (b"/bin/sh", b"-c", f"{script}exit $(cat {key}.end)".encode())
 
     def begun(self, key: str) -> int:
         """Return how many times the job of a token has been started, whatever the driver says."""

@@ -23,8 +23,8 @@ class LocalBench(Bench):
         self, make: Callable[[Mapping[str, str]], Driver], settings: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(make, settings)
+        (self.folder / "spool").mkdir()
         self._spool = Path(self.settings.setdefault("folder", str(self.folder / "spool")))
-        self._spool.mkdir(exist_ok=True)
         self.settings.setdefault("cpus", "4")
 
     def occupy(self, node: str, key: str) -> str:

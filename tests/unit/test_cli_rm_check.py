@@ -1,0 +1,72 @@
+"""`ostler rm new` begins a driver, and `ostler rm check` says what is wrong with one."""
+
+from pathlib import Path
+
+from tests.unit.scripted import Done, ostler
+
+FOUR = """
+from ostler.model.foreign import About, ForeignNode, Jobs, Nodes, NodeState, Option
+
+class Faulty:
+    about = About(
+        name="faulty",
+        title="Faulty",
+        options=frozenset({Option.SUBMIT}),
+        settings={"host": "Where it is."},
+    )
+
+    def __init__(self, settings):
+        if "host" not in settings:
+            raise ValueError("faulty needs host=NAME")
+
+    def list_nodes(self):
+        print("a driver may print")
+        return Nodes((ForeignNode("n1", NodeState.UP, 4),) * 2)
+
+    def list_jobs(self):
+        return Jobs(())
+
+    def start(self, order):
+        import os
+        os._exit(7)
+
+    def cancel(self, job, token): ...
+"""
+
+
+def check(folder: Path, *words: str) -> Done:
+    (folder / "faulty.py").write_text(FOUR)
+    return ostler(folder / "state", "rm", "check", "faulty", *words, cwd=folder)
+
+
+def test_a_fault_is_told_with_what_came_and_what_was_expected(tmp_path: Path) -> None:
+    done = check(tmp_path, "host=here", "--case", "lists-nodes")
+    assert done.status == 1
+    assert done.out.splitlines() == [
+        "failed   lists-nodes: it lists n1 twice; expected each node once",
+        "faulty: 0 passed, 1 failed, 0 skipped",
+    ]
+
+
+def test_a_driver_that_ends_its_process_fails_its_case_alone(tmp_path: Path) -> None:
+    cases = ("--case", "lists-jobs", "--case", "requeues", "--case", "keeps-the-order-of-nodes")
+    done = check(tmp_path, "host=here", "--json", *cases)
+    document = done.document
+    told = [(case["verdict"], case["text"]) for case in document.pop("cases")]
+    assert told == [
+        ("failed", "its process ended with status 7; expected an answer, or Trouble"),
+        ("skipped", "the driver does not declare requeue"),
+        ("passed", ""),
+    ]
+    assert document == {"driver": "faulty", "passed": 1, "failed": 1, "skipped": 1}
+
+
+def test_settings_that_it_does_not_take_are_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    done = check(tmp_path)
+    assert done.status == 2
+    assert "faulty needs host=NAME (host: Where it is.)" in done.err
+
+
+def test_an_unknown_case_is_refused(tmp_path: Path) -> None:
+    done = check(tmp_path, "host=here", "--case", "nothing")
+    assert (done.status, "there is no case 'nothing'" in done.err) == (2, True)
