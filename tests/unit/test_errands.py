@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostler.manager import mail, webhook
+from ostler.manager import mail, smtp, webhook
 from ostler.manager.run_as import Place, environment, identity
 from ostler.model.errand import Hook, Mail, Outcome, Program
 from ostler.model.errors import Refused
@@ -120,7 +120,7 @@ def test_a_mail_that_is_refused_is_tried_again_if_that_may_help(
 
     monkeypatch.setattr(smtplib, "SMTP", Refusing)
     work = Mail(0, 0, "ann", "s", "b\n", "i", "", "mx.example:25", "")
-    found = mail.send(work, "ostler@here", b"")
+    found = mail.send(work, "ostler@here", b"", smtp.way(work))
     assert (found.result, found.reason) == (result, f"mx.example:25 refused the mail with {code}")
 
 
@@ -129,7 +129,7 @@ def test_a_mail_through_a_program_is_what_the_program_reads(tmp_path: Path) -> N
     command = f"/bin/sh -c 'cat > {out}'"
     work = Mail(0, 0, "ann", "two\nlines", "body\n", "i", "", "", command)
     message = mail.compose(work, "ostler@here")
-    assert mail.send(work, "ostler@here", message).result is Outcome.SUCCESS
+    assert mail.send(work, "ostler@here", message, None).result is Outcome.SUCCESS
     assert "Subject: two lines\n" in out.read_text()
     none = Mail(0, 0, "ann", "s", "b\n", "i", "", "", "")
-    assert mail.send(none, "ostler@here", message).result is Outcome.HOPELESS
+    assert mail.send(none, "ostler@here", message, None).result is Outcome.HOPELESS

@@ -91,6 +91,7 @@ def _mail(s: "State", errand: Errand, notice: Notice) -> Mail:
         s.text("mail-from"),
         s.text("smtp-host"),
         s.text("mail-command"),
+        *map(s.text, ("smtp-security", "smtp-user", "smtp-password-file", "smtp-ca-file")),
     )
 
 

@@ -7,7 +7,7 @@ import encodings.idna  # noqa: F401 - else loaded when a host's name is looked u
 import signal
 import socket
 
-from ostler.manager import mail, program, run_as, webhook
+from ostler.manager import mail, program, run_as, smtp, webhook
 from ostler.manager.found import DEADLINE, Found
 from ostler.model.errand import Hook, Mail, Outcome, Program
 from ostler.model.errors import Refused
@@ -27,9 +27,12 @@ def attempt_at(work: Program | Mail | Hook, place: run_as.Place, lifeline: int) 
         if isinstance(work, Mail):
             sender = work.sender or sender
             message = mail.compose(work, sender)
+            by = smtp.way(work) if work.host else None
             run_as.become(work.uid, work.gid, place)
-            return mail.send(work, sender, message)
+            return mail.send(work, sender, message, by)
         run_as.become(work.uid, work.gid, place)
         return webhook.post(work, work.reach or ("private" if place.system else "any"))
+    except Refused as error:
+        return Found(Outcome.FAILED, None, str(error))
     except OSError as error:
         return Found(Outcome.FAILED, None, error.strerror or str(error) or "it failed")

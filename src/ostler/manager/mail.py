@@ -1,17 +1,16 @@
 """A mail to a user: by SMTP, or through a program that reads it."""
 
 import shlex
-import smtplib
 import subprocess
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate
 
+from ostler.manager import smtp
 from ostler.manager.found import DEADLINE, Found
 from ostler.model.errand import Mail, Outcome
 
-_PERMANENT = 500  # SMTP's answers from here on will be the same next time
-_SECONDS = DEADLINE // 2  # for one step
+_SECONDS = DEADLINE // 2
 
 
 def compose(work: Mail, sender: str) -> bytes:
@@ -27,29 +26,9 @@ def compose(work: Mail, sender: str) -> bytes:
     return message.as_bytes(policy=policy.SMTP if work.host else policy.default)
 
 
-def send(work: Mail, sender: str, message: bytes) -> Found:
-    """Send it; raise OSError."""
-    return _by_smtp(work, sender, message) if work.host else _by_program(work, message)
-
-
-def _by_smtp(work: Mail, sender: str, message: bytes) -> Found:
-    host, _, port = work.host.partition(":")
-    try:
-        with smtplib.SMTP(host, int(port or 25), timeout=_SECONDS) as server:
-            server.sendmail(sender, [work.to], message)
-    except smtplib.SMTPRecipientsRefused as error:
-        code = min((code for code, _ in error.recipients.values()), default=0)
-        return _refused(work, code)
-    except smtplib.SMTPResponseException as error:
-        return _refused(work, error.smtp_code)
-    except smtplib.SMTPException as error:
-        return Found(Outcome.FAILED, None, f"{work.host} took no mail: {type(error).__name__}")
-    return Found(Outcome.SUCCESS)
-
-
-def _refused(work: Mail, code: int) -> Found:
-    result = Outcome.HOPELESS if code >= _PERMANENT else Outcome.FAILED
-    return Found(result, None, f"{work.host} refused the mail with {code}")
+def send(work: Mail, sender: str, message: bytes, by: smtp.Way | None) -> Found:
+    """Send it; raise OSError. by: how a server is spoken to; None: a program sends it."""
+    return _by_program(work, message) if by is None else smtp.send(work, sender, message, by)
 
 
 def _by_program(work: Mail, message: bytes) -> Found:

@@ -1,5 +1,6 @@
 """Where errands run, and as whom."""
 
+import ctypes
 import os
 import pwd
 import sys
@@ -10,6 +11,8 @@ from ostler.model.errors import Refused
 from ostler.model.limits import UID_MIN
 
 NOBODY = "nobody"
+_PR_SET_DUMPABLE = 4  # linux/prctl.h
+_prctl = ctypes.CDLL(None).prctl  # while this process may still read all that it loads
 
 
 class Place(NamedTuple):
@@ -65,6 +68,8 @@ def become(uid: int, gid: int, place: Place) -> None:
     os.setgroups([gid])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    # That user is not to look into this process, which may hold a secret of root's.
+    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def environment(who: Identity, place: Place) -> dict[str, str]:

@@ -80,6 +80,10 @@ class Mail(Struct, frozen=True, tag="mail"):
     sender: str  # empty: user@host
     host: str  # HOST[:PORT] of SMTP
     command: str
+    security: str = ""  # of SMTP: plain, starttls or tls; empty: starttls if there is a login
+    login: str = ""
+    password_file: str = ""  # whoever sends the mail reads it: no password is in an order
+    ca: str = ""  # file with the certificates that are trusted; empty: the host's own
 
 
 class Hook(Struct, frozen=True, tag="webhook"):

@@ -14,6 +14,12 @@ from ostler.model.notify import REACHES, check_notify
 from ostler.model.units import parse_duration
 
 _DAY = 86_400  # seconds
+_NAME = 255  # characters of a login
+PLAIN, STARTTLS, TLS = SECURITIES = (
+    "plain",
+    "starttls",
+    "tls",
+)  # how a server of mail is spoken to
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*", re.ASCII)
 
 
@@ -59,9 +65,22 @@ def _reach(text: str) -> str:
     return text
 
 
+def _security(text: str) -> str:
+    if text not in SECURITIES:
+        raise UsageError(f"smtp-security cannot be {text[:40]!r}", expected=", ".join(SECURITIES))
+    return text
+
+
+def _login(text: str) -> str:
+    if not text.isprintable() or len(text) > _NAME:
+        raise UsageError(f"smtp-user cannot be {text[:100]!r}", expected=f"at most {_NAME} signs")
+    return text
+
+
 def _path(key: str, text: str) -> str:
+    what = "file" if key.endswith("-file") else "program"
     if not text.startswith("/") or not text.isprintable():
-        raise UsageError(f"{key} cannot be {text[:100]!r}", expected="the full path of a program")
+        raise UsageError(f"{key} cannot be {text[:100]!r}", expected=f"the full path of a {what}")
     return text
 
 
@@ -183,6 +202,27 @@ ATTRIBUTES: dict[str, Attribute] = {
             "",
             _host,
             "HOST or HOST:PORT that takes mail by SMTP; empty: mail-command sends it",
+        ),
+        _text(
+            "smtp-security",
+            "",
+            _security,
+            "plain, starttls or tls; empty: starttls where smtp-user is set, else plain",
+        ),
+        _text(
+            "smtp-user", "", _login, "name by which smtp-host knows this machine; empty: no login"
+        ),
+        _text(
+            "smtp-password-file",
+            "",
+            lambda text: _path("smtp-password-file", text),
+            "path of a file with its password in the first line, which only its owner may read",
+        ),
+        _text(
+            "smtp-ca-file",
+            "",
+            lambda text: _path("smtp-ca-file", text),
+            "path of the certificates by which smtp-host is trusted; empty: those of this host",
         ),
         _text("mail-from", "", _sender, "address from which users are mailed; empty: user@host"),
         _text(
