@@ -75,6 +75,7 @@ def values(*lines: str) -> dict[str, object]:
         ("-e err.%%j", {"error": "err.%%j"}),
         ("-i in.txt", {"input": "in.txt"}),
         ("--mail-type=END,FAIL", {"mail": "end,fail"}),
+        ("--mail-type=FAIL,ARRAY_TASKS", {"mail": "fail,element"}),
         ("--mail-type=ALL --mail-user=a@b.org", {"mail": "begin,end,fail", "mail_to": "a@b.org"}),
         ("--mail-user a@b.org --mail-type NONE", {}),
     ],

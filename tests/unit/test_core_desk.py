@@ -330,6 +330,32 @@ def test_an_array_is_told_of_once_with_its_counts() -> None:
     assert "elements:    4\n  success:   3\n  failed:    1\n" in end.body
 
 
+def test_the_first_elements_that_fail_are_told_of_one_by_one_where_that_is_asked() -> None:
+    site = Site()
+    job = site.submit(mail=("fail", "element"), array=((0, 29),), name="fit")
+    for index in range(30):
+        site.finish(job, index, 3 if index % 2 else 0)
+        for order in site.orders:
+            site.ends(order)
+    *elements, end = mails(site)
+    assert [mail.subject.partition(" (fit): failed: ")[0] for mail in elements] == [
+        f"element {job}_{index}" for index in range(1, 21, 2)
+    ]
+    assert "exit status: 3\n" in elements[0].body
+    assert ["10 have failed" in mail.body for mail in elements] == [False] * 9 + [True]
+    assert "  failed:    15\n" in end.body
+    rows = [w for w in saved(site.done) if isinstance(w, Event) and w.kind == "element-failed"]
+    assert [(event.job, event.element) for event in rows][:2] == [(job, 1), (job, 3)]
+
+
+def test_elements_are_not_told_of_unless_that_is_asked() -> None:
+    site = Site()
+    job = site.submit(mail=("fail",), array=((0, 1),))
+    site.finish(job, 0, 3)
+    assert not mails(site)
+    assert not site.told("element-failed")
+
+
 def test_no_mail_says_what_was_run_and_no_table_where_it_goes() -> None:
     site = Site()
     run(site, site.submit(mail=("end",), mail_to="ann@home.example"))

@@ -74,6 +74,7 @@ _MOMENTS = {
     "END": ("end",),
     "FAIL": ("fail",),
     "ALL": ("begin", "end", "fail"),
+    "ARRAY_TASKS": ("element",),
 }
 _UNLIMITED = ("UNLIMITED", "INFINITE", "0")
 _DEPENDENCIES = {"afterok": "ok", "afterany": "any", "afternotok": "fail", "aftercorr": "each"}

@@ -65,7 +65,7 @@ OPTIONS: dict[str, Option] = {
         Option("array", "--array", "RANGES[%N]", "elements 0-99, at most N at once: 0-99%10; each has its number in OSTLER_ELEMENT"),
         Option("each", "--each", "FILE", "an element for each line, in OSTLER_ITEM; - is stdin"),
         Option("after", "--after", "JOB[:ok|any|fail|each]", "start when that job has ended", many=True),
-        Option("mail", "--mail", "LIST", "be mailed at these moments: begin,end,fail"),
+        Option("mail", "--mail", "LIST", "be mailed at these moments: begin,end,fail; element: when one of an array fails"),
         Option("mail_to", "--mail-to", "ADDRESS", "where to; your name unless told"),
         Option("notify", "--notify", "URL", "post JSON there at its begin and end; @FILE: the URL is in that file"),
         Option("not_before", "--not-before", "WHEN", "17:30, 2026-12-24T18:00, +30m"),

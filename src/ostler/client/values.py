@@ -55,7 +55,7 @@ class JobOptions(TypedDict, total=False):
     retry_on: Sequence[str]
     signal: tuple[int, float]  # signal number, seconds before the limit
     grace: float  # seconds between SIGTERM and SIGKILL
-    mail: Sequence[str]  # when its user is mailed: begin, end, fail
+    mail: Sequence[str]  # when its user is mailed: begin, end, fail, element
     mail_to: str  # where to
     notify: str  # URL to which its begin and end are posted
 

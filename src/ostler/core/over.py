@@ -5,6 +5,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.notices import on_element_failed
 from ostler.core.state import State
 from ostler.core.status import describe, exit_status, result_of
 from ostler.model.allocation import Allocation
@@ -72,6 +73,7 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
         return reason
     s.save(replace(element, state=JobState.DONE))
     entry.finish(alloc.element, str(result), status, alloc.attempt)
+    on_element_failed(s, now, entry, element)
     return element.reason
 
 

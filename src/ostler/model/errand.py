@@ -51,7 +51,7 @@ class Notice(Struct, frozen=True, omit_defaults=True):
     target: str  # an address of mail, or a URL
     subject: str
     lines: tuple[str, ...]
-    moment: str = "end"  # begin or end
+    moment: str = "end"  # begin, end or element
     result: str = ""  # of the job; empty before its end
     also: tuple[str, ...] = ()  # subjects of others that are told along with it
 

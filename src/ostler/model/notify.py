@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from ostler.model.errors import UsageError
 
-MOMENTS = ("begin", "end", "fail")
+MOMENTS = ("begin", "end", "fail", "element")
+UNHARMED = ("success", "cancelled")  # results that are no failure
 # Which addresses a webhook may have: any; none of this host and its link; those of the internet.
 REACHES = ("any", "private", "public")
 MAX_ADDRESS = 254  # characters; RFC 5321
@@ -60,5 +61,5 @@ def wanted(mail: Sequence[str], moment: str, result: str) -> bool:
     >>> [wanted(["fail"], "end", result) for result in ("success", "cancelled", "timeout")]
     [False, False, True]
     """
-    failed = moment == "end" and result not in ("success", "cancelled")
+    failed = moment == "end" and result not in UNHARMED
     return moment in mail or (failed and "fail" in mail)
