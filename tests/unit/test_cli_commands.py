@@ -881,3 +881,16 @@ def test_empty_lists_say_what_there_is_not_as_people_call_it(tmp_path: Path) -> 
     with answering(tmp_path, site={"access_controls": []}, handled={"handled": []}):
         assert ostler(tmp_path, "access").out == "no access rules\n"
         assert ostler(tmp_path, "events", "handled").out == "nothing was handled\n"
+
+
+def test_who_has_dealt_with_an_event_is_said_and_shown(tmp_path: Path) -> None:
+    dealt = EVENT | {"dealt_by": "ann", "dealt_at": 1e9, "dealt_note": "water"}
+    with answering(tmp_path, events={"events": [dealt, EVENT]}, deal={"events": []}) as made:
+        assert ostler(tmp_path, "events", "ack", "7", "--reason", "water").status == 0
+        shown = ostler(tmp_path, "events").out
+        assert ostler(tmp_path, "events", "ack", "mirror", "7", "--reason", "x").status == 2
+    assert "asked [dealt with by ann: water]\n" in shown
+    assert shown.endswith("  12  asked\n")
+    deal = made.requests[0]
+    assert isinstance(deal, messages.Deal)
+    assert (deal.serial, deal.note) == (7, "water")

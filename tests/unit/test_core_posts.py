@@ -2,11 +2,11 @@
 
 import pytest
 
-from ostler.core.events import Posted, Subscribed
+from ostler.core.events import DealtWith, Posted, Subscribed
 from ostler.core.posts import droppable
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.happening import Pattern, parse_kind, parse_pattern
-from ostler.model.record import Event, Subscriber
+from ostler.model.record import Dealt, Event, Subscriber
 from tests.unit.core_kit import ANN, BOB, ROOT, Box, saved
 
 
@@ -141,3 +141,23 @@ def test_events_go_after_their_lifetime_and_never_with_none(box: Box) -> None:
     assert found[0] == 8.0 * day
     box.configure("events-lifetime", "0")
     assert droppable(box.machine.state, 10.0 * day) is None
+
+
+def test_an_operator_says_who_has_dealt_with_an_event(box: Box) -> None:
+    serial = box.ask(Posted, ANN, "user/fire", "hall", "smoke")["events"][0]["serial"]
+    with pytest.raises(Refused, match="ann may not say that events are dealt with; an operator"):
+        box.ask(DealtWith, ANN, serial, "")
+    [row] = box.ask(DealtWith, ROOT, serial, "water")["events"]
+    assert (row["serial"], row["dealt_by"], row["dealt_note"]) == (serial, "root", "water")
+    assert [w for w in saved(box.done) if isinstance(w, Dealt)] == [
+        Dealt(serial, "root", box.now, "water")
+    ]
+    told = posted(box)[-1]
+    assert (told.kind, told.object) == ("event-dealt", str(serial))
+    assert told.text == f"root has dealt with event {serial}: water"
+
+
+@pytest.mark.parametrize(("serial", "note"), [(10**6, ""), (0, ""), (1, "two\nlines")])
+def test_what_is_no_event_or_no_line_is_not_dealt_with(box: Box, serial: int, note: str) -> None:
+    with pytest.raises((Missing, UsageError)):
+        box.ask(DealtWith, ROOT, serial, note)

@@ -112,10 +112,19 @@ def _print(given: Given, document: object) -> None:
     if given.flag("json"):
         say(json_text(document))
         return
-    rows = [{**row, "of": _of(row)} for row in rows_of(document, "events")]
+    rows = [{**row, "of": _of(row), "text": _told(row)} for row in rows_of(document, "events")]
     quiet = given.flag("quiet")
     if rows or not quiet:
         say(table(rows, _COLUMNS, heading=not quiet) if rows else "no events")
+
+
+def _told(row: Row) -> str:
+    """Return its sentence, and who has dealt with it."""
+    text, who = cell("", row.get("text")), row.get("dealt_by")
+    if not who:
+        return text
+    note = f": {row['dealt_note']}" if row.get("dealt_note") else ""
+    return f"{text} [dealt with by {who}{note}]"
 
 
 def _of(row: Row) -> str:

@@ -8,7 +8,7 @@ from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.client.link import Link
 from ostler.client.spec import new_request_id
-from ostler.model.errors import NotNow
+from ostler.model.errors import NotNow, UsageError
 
 _PAGE = 1_000  # events read, printed and acknowledged together
 _HIGHEST = 1 << 62  # serial
@@ -152,11 +152,16 @@ def fits(row: Row, pattern: dict[str, object]) -> bool:
 
 
 def ack(given: Given) -> int:
-    """Say up to which event a subscriber has read, or that nobody reads under its name."""
-    name = given.words[0]
+    """Say who has dealt with an event; or up to where a subscriber has read, or does no more."""
+    name, alone = given.words[0], len(given.words) == 1
+    said = given.text("reason")
+    if said is not None and not alone:
+        raise UsageError("--reason says how an event was dealt with", hint="leave NAME out")
     link = link_to(given)
     if given.command.name == "events forget":
         document = link.call("subscribe", name=name, forget=True)
+    elif alone:
+        document = link.call("deal", serial=number("SERIAL", name, _HIGHEST), note=said or "")
     else:
         serial = number("SERIAL", given.words[1], _HIGHEST)
         document = link.call("subscribe", name=name, serial=serial)

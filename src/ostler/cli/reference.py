@@ -67,7 +67,7 @@ _USED = (
     "jobs_that_wait_for_another"
 )
 _CHANGE = "verb kind name before after text"
-_EVENT = "serial at kind job element allocation node user text object"
+_EVENT = "serial at kind job element allocation node user text object dealt_by dealt_at dealt_note"
 _EXPLAINED = (
     "id state rule reason expected_start expected_nodes assumption blockers ahead place "
     "priority_parts filters numbers to_start_now starts_now elements"

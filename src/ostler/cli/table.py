@@ -167,8 +167,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "events ack", "What happened", "post:ack",
-            "Say that a subscriber has read all events up to SERIAL.", "", ("NAME SERIAL", 2, 2),
-            example="ostler events ack mirror 4711",
+            "Say that you have dealt with event SERIAL; or that subscriber NAME has read all up to it.",
+            "reason", ("[NAME] SERIAL", 1, 2), example="ostler events ack 4711 --reason 'fan changed'",
         ),
         Command(
             "events handled", "What happened", "handlers:handled",

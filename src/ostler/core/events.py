@@ -110,6 +110,15 @@ class Posted(Struct, frozen=True):
     request_id: str = ""
 
 
+class DealtWith(Struct, frozen=True):
+    """A person has dealt with an event. note: what was done, one line."""
+
+    to: Address
+    caller: Caller
+    serial: int
+    note: str
+
+
 class Subscribed(Struct, frozen=True):
     """A client begins to read events under a name, or has read them up to a serial, or ends it."""
 
@@ -295,6 +304,7 @@ Event = (
     | NodesWorded
     | Administered
     | Posted
+    | DealtWith
     | Subscribed
     | Handled
     | HandlersLost

@@ -3,22 +3,24 @@
 from msgspec.structs import asdict
 
 from ostler.core.effects import Fail, Reply
-from ostler.core.events import Posted, Subscribed
+from ostler.core.events import DealtWith, Posted, Subscribed
 from ostler.core.roles import may
 from ostler.core.state import State
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
 from ostler.model.happening import USER, parse_kind, split_kind
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.limits import MAX_NAME, MAX_SENTENCE, MAX_SUBSCRIBERS
-from ostler.model.record import Posting, Subscriber
+from ostler.model.record import Dealt, Posting, Subscriber
 
 NEWEST = 1 << 62  # no serial is higher
 
 
-def take(s: State, now: float, event: Posted | Subscribed) -> None:
+def take(s: State, now: float, event: Posted | DealtWith | Subscribed) -> None:
     """Take what people say to the postbox."""
     if isinstance(event, Posted):
         _on_posted(s, now, event)
+    elif isinstance(event, DealtWith):
+        _on_dealt_with(s, now, event)
     else:
         _on_subscribed(s, now, event)
 
@@ -57,6 +59,23 @@ def _on_posted(s: State, now: float, event: Posted) -> None:
         s.save(Posting(caller.uid, event.request_id, serial))
         s.postbox.posted.remember(caller.uid, event.request_id, answer)
     s.effects.append(Reply(event.to, answer))
+
+
+def _on_dealt_with(s: State, now: float, event: DealtWith) -> None:
+    """Write down who has dealt with an event; that is an event, too."""
+    user, serial = event.caller.user, event.serial
+    try:
+        if not 0 < serial < s.next_event:
+            raise Missing(f"there is no event {serial}", expected=f"1 to {s.next_event - 1}")
+        note = _line("the note", event.note, MAX_SENTENCE)
+    except OstlerError as error:
+        s.effects.append(Fail(event.to, error))
+        return
+    s.save(Dealt(serial, user, now, note))
+    told = f"{user} has dealt with event {serial}"
+    s.note(now, "event-dealt", f"{told}: {note}" if note else told, about=str(serial), user=user)
+    row = {"serial": serial, "dealt_by": user, "dealt_at": now, "dealt_note": note}
+    s.effects.append(Reply(event.to, {"events": [row]}))
 
 
 def _line(what: str, text: str, most: int) -> str:

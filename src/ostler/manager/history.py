@@ -26,7 +26,7 @@ def history(text: str, state: State, store: Store) -> Row:
         raise Missing(f"there is no kind {kind[:40]!r}", expected=", ".join(known))
     rows = [change_row(row) for row in store.transactions(name, kind)]
     if kind in (None, NODE):
-        rows += [named(row) for row in store.events(node=name, newest=True)]
+        rows += shown(store.events(node=name, newest=True), store)
     if not rows and not _is_there(kind, name, state):
         told = f"{kind} {name}" if kind else repr(name)
         raise Missing(f"there is no {told}, and there never was", hint=_listed_by(kind))
@@ -38,7 +38,7 @@ def _of_job(text: str, state: State, store: Store) -> Row:
     if wanted.job not in state.ended:
         state.entry(wanted)
     element = wanted.elements[0][0] if wanted.elements else None
-    return {"events": [named(row) for row in store.history(wanted.job, element)]}
+    return {"events": shown(store.history(wanted.job, element), store)}
 
 
 def _is_there(kind: str | None, name: str, state: State) -> bool:
@@ -57,6 +57,16 @@ def _listed_by(kind: str | None) -> str:
     if kind == ATTRIBUTE:
         return "see `ostler config effective`"
     return f"see `ostler {FIELDS.get(kind, 'nodes')}`"
+
+
+def shown(rows: list[Row], store: Store) -> list[Row]:
+    """Return events as they are listed, each with who has dealt with it."""
+    known = store.dealt([row["serial"] for row in rows])
+    keys = ("dealt_by", "dealt_at", "dealt_note")
+    nobody = (None, None, None)
+    return [
+        named(row) | dict(zip(keys, known.get(row["serial"], nobody), strict=True)) for row in rows
+    ]
 
 
 def named(row: Row) -> Row:

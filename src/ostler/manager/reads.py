@@ -23,7 +23,7 @@ from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
 from ostler.manager.documents import Counted, Listing
-from ostler.manager.history import history, named
+from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
 from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
@@ -229,7 +229,7 @@ class Reads:
         since = asked.options.since
         limit = asked.options.limit or EVENTS_SHOWN
         rows = self._store.events(since_serial=int(since or 0), limit=limit, newest=since is None)
-        return {"events": [named(row) for row in rows]}
+        return {"events": shown(rows, self._store)}
 
     def _acct(self, asked: Asked) -> Row:
         options = asked.options

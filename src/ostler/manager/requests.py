@@ -3,6 +3,7 @@
 from ostler.core.events import (
     Administered,
     ConfigurationUsed,
+    DealtWith,
     Event,
     NodesWorded,
     PartitionWorded,
@@ -22,6 +23,8 @@ def event_of(message: messages.Request, caller: Caller, to: int) -> Event | None
         case messages.NodeWordSet(verb=verb, nodes=nodes, reason=reason, features=features):
             known = None if features is None else tuple(features)
             return NodesWorded(to, caller, verb, tuple(nodes), reason[:_MOST], known)
+        case messages.Deal(serial=serial, note=note):
+            return DealtWith(to, caller, serial, note)
         case messages.Subscribe(name=name, serial=serial, forget=forget):
             return Subscribed(to, caller, name, serial, forget)
         case messages.Administer(changes=changes, dry=dry, serial=serial, request_id=name):

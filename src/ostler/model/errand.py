@@ -13,6 +13,7 @@ from ostler.model.bounded import Count, Name, Whole
 
 MAIL, HOOK = "mail", "webhook"  # who does it, where no program of a handler does
 CHANNELS = (MAIL, HOOK)
+BY_HAND = "by-hand"  # the handler of events that a person has dealt with
 
 
 class ErrandState(StrEnum):

@@ -2,7 +2,7 @@
 
 import shlex
 
-from ostler.model.errand import CHANNELS
+from ostler.model.errand import BY_HAND, CHANNELS
 from ostler.model.errors import UsageError
 from ostler.model.happening import parse_pattern
 from ostler.model.site import Handler
@@ -11,7 +11,7 @@ from ostler.model.site import Handler
 def check_handler(handler: Handler) -> None:
     """Raise `UsageError` for a name, a pattern, a time or a command that cannot be."""
     name = handler.name
-    if name in CHANNELS:
+    if name in (*CHANNELS, BY_HAND):
         raise UsageError(f"no handler can be named {name!r}: so Ostler calls its own")
     parse_pattern(handler.event, handler.object)
     if not handler.timeout:

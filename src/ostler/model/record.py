@@ -127,6 +127,15 @@ class Posting(Struct, frozen=True):
     serial: int
 
 
+class Dealt(Struct, frozen=True):
+    """A person has dealt with an event; the first who says so stays the one."""
+
+    serial: int
+    user: str
+    at: float
+    note: str  # one line; may be empty
+
+
 class Answered(Struct, frozen=True):
     """What came of a request of a user to change the site, so that a repeated one is told it."""
 
@@ -159,6 +168,7 @@ Write = (
     | SiteRow
     | Transaction
     | Errand
+    | Dealt
     | Posting
     | Answered
 )

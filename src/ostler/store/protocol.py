@@ -117,6 +117,9 @@ class Store(Protocol):
     ) -> list[Row]:
         """Return the newest errands, with their events; user: those that tell this user."""
 
+    def dealt(self, serials: Collection[int]) -> dict[int, tuple[str, float, str]]:
+        """Return which of these events a person has dealt with: who, when, and what was said."""
+
     def find_post(self, request_id: str, uid: int) -> Row | None:
         """Return the event that a client has posted under this request id."""
 

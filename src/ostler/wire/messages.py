@@ -154,6 +154,14 @@ class Post(Struct, tag="post", omit_defaults=True):
     request_id: Name = ""  # empty: a repeated request is another event
 
 
+class Deal(Struct, tag="deal", omit_defaults=True):
+    """Say that one has dealt with an event. Reply: {events: [row]}. note: what was done."""
+
+    id: int
+    serial: Annotated[int, Meta(ge=0, le=1 << 62)]
+    note: str = ""
+
+
 class Subscribe(Struct, tag="subscribe", omit_defaults=True):
     """Begin to read events under a name, or look how far it was. Reply: {subscribers: [row]}.
 
@@ -336,6 +344,7 @@ Request = (
     | Query
     | Follow
     | Post
+    | Deal
     | Subscribe
     | NodeWordSet
     | Administer

@@ -11,6 +11,7 @@ from ostler.model.record import (
     Accounting,
     Answered,
     Blob,
+    Dealt,
     Errand,
     Event,
     Posting,
@@ -51,6 +52,7 @@ class Batch:
             ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
             ("add_posting", [(p.uid, p.request_id, p.serial) for p in kept[Posting].values()]),
             ("put_errand", [rows.errand_values(e) for e in errands]),
+            ("add_dealt", [(d.at, d.note, d.user, d.serial) for d in kept[Dealt].values()]),
             ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
             ("drop_attribute", [(s.key,) for s in settings if s.value is None]),
             (
@@ -112,5 +114,6 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Subscriber: lambda w: (w.uid, w.name),
     Errand: lambda w: w.key,
     Posting: id,
+    Dealt: lambda w: w.serial,
     Answered: id,
 }

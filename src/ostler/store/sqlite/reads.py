@@ -129,6 +129,11 @@ class Reads:
         values = {"user": user, "handler": handler, "open": int(unfinished), "limit": limit}
         return self._rows("errands", **values)[::-1]
 
+    def dealt(self, serials: Collection[int]) -> dict[int, tuple[str, float, str]]:
+        """Return which of these events a person has dealt with: who, when, and what was said."""
+        rows = self._values("dealt", serials=dumps(list(serials)))
+        return {serial: (user, at, note) for serial, user, at, note in rows}
+
     def find_post(self, request_id: str, uid: int) -> Row | None:
         """Return the event that a client has posted under this request id; None if there is none."""
         found = self._values("find_posting", request_id=request_id, uid=uid)

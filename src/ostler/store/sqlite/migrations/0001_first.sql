@@ -231,7 +231,7 @@ CREATE INDEX events_of_node ON events (node) WHERE node IS NOT NULL;
 CREATE TABLE handled (
   -- What is done about events: one row for each event and each handler, or user who is told.
   first INTEGER NOT NULL, -- serial of the event, or of the first of several that are handled as one
-  handler TEXT NOT NULL, -- its name; or mail, webhook: a user is told
+  handler TEXT NOT NULL, -- its name; or mail, webhook: a user is told; by-hand: a person dealt with it
   event INTEGER NOT NULL, -- serial of the event that the handler is told of: the newest of them
   events INTEGER NOT NULL, -- how many they are
   state TEXT NOT NULL, -- waiting, running or done
@@ -242,7 +242,7 @@ CREATE TABLE handled (
   result TEXT, -- of the last attempt: success, failed, late, hopeless or dropped; NULL: none has ended
   exit_status INTEGER, -- of the handler's program, or 128 + signal; NULL: not known, or no program
   reason TEXT NOT NULL, -- one sentence; may be empty
-  user TEXT, -- who is told; NULL: a handler's program is run
+  user TEXT, -- who is told, or dealt with it; NULL: a handler's program is run
   notice BLOB, -- private: what a user is told and where, as MessagePack; NULL: none is
   PRIMARY KEY (first, handler)
 ) STRICT, WITHOUT ROWID;

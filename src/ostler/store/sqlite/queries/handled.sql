@@ -7,6 +7,15 @@ ON CONFLICT (first, handler) DO UPDATE SET
   attempt = excluded.attempt, due_at = excluded.due_at, began_at = excluded.began_at,
   ended_at = excluded.ended_at, result = excluded.result, exit_status = excluded.exit_status,
   reason = excluded.reason, notice = excluded.notice;
+-- name: add_dealt
+-- Of an event that is no longer there nothing is kept.
+INSERT OR IGNORE INTO handled (first, handler, event, events, state, attempt, due_at, began_at,
+                               ended_at, result, exit_status, reason, user)
+SELECT serial, 'by-hand', serial, 1, 'done', 0, ?1, NULL, ?1, 'success', NULL, ?2, ?3
+  FROM events WHERE serial = ?4;
+-- name: dealt
+SELECT first, user, ended_at, reason FROM handled
+ WHERE handler = 'by-hand' AND first IN (SELECT value FROM json_each(:serials));
 -- name: load_errands
 -- What is not done, in the order in which it came.
 SELECT h.first, h.handler, h.events, h.state, h.attempt, h.due_at, h.began_at, h.ended_at,
