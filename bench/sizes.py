@@ -27,6 +27,9 @@ class Sizes(Struct, frozen=True):
     idle_seconds: float = 10.0
     futures: int = 10_000  # ours and the standard library's pool
     futures_dask: int = 2_000
+    foreign_nodes: int = 1_000  # of a resource manager that everyday commands are beside
+    asked_nodes: int = 10_000  # of one whose nodes are asked for one by one, 1 ms each
+    workers: tuple[int, ...] = (1, 4, 16, 32, 64)  # that ask for them
     asked: int = 100  # of each command during the great array
 
 

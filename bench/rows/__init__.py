@@ -10,6 +10,7 @@ from bench.rows import (
     cycle,
     during,
     elements,
+    foreign,
     futures,
     large,
     latency,
@@ -47,5 +48,7 @@ ROWS = (
     Row("memory", "resident size against waiting jobs", upkeep.memory),
     Row("idle", "what it costs to be there", upkeep.idle),
     Row("probing", "looks at 5,000 nodes from outside", probing.probing),
+    Row("foreign", "commands beside another resource manager", foreign.commands),
+    Row("foreign-nodes", "nodes asked for one by one, 1 ms each", foreign.nodes),
     Row("during", "commands while a great array runs", during.measure),
 )

@@ -37,7 +37,7 @@ class Running:
         settings: Mapping[str, str] | None = None,
         *,
         seconds: float = 10.0,
-        workers: int = 16,
+        workers: int = 32,
         memory: int = drivers.MEMORY,
     ) -> None:
         """Begin. seconds: the deadline of each call."""

@@ -62,7 +62,7 @@ class Begin(Struct, tag="begin"):
     settings: dict[str, str] = {}
     user: str = ""  # as whom it runs; empty: as whoever runs the manager
     memory: int = MEMORY  # bytes
-    workers: int = 16  # nodes that are asked for at a time
+    workers: int = 32  # nodes that are asked for at a time
 
 
 class Do(Struct, tag="do"):
