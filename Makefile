@@ -109,6 +109,7 @@ lab-checks: $(VENV)/.dev ## the checks of the issues in a lab of ten nodes; SEED
 docs: $(VENV)/.dev ## write the pages of the reference that are generated
 	$(BIN)/python3 -m ostler.cli.reference > $(VENV)/page && cp $(VENV)/page docs/reference/cli.md
 	$(BIN)/python3 -m ostler.store.reference > $(VENV)/page && cp $(VENV)/page docs/reference/database.md
+	$(BIN)/python3 scripts/drivers.py > $(VENV)/page && cp $(VENV)/page docs/reference/drivers.md
 	$(BIN)/python3 scripts/roles.py > $(VENV)/page && cp $(VENV)/page docs/reference/roles.md
 	$(BIN)/python3 scripts/states.py > $(VENV)/page && cp $(VENV)/page docs/reference/states.md
 

@@ -317,3 +317,21 @@ def test_the_page_on_giving_way_and_turns_can_be_typed_as_it_stands(state: Path)
     script = commands("docs/howto/share-in-turns.md")
     told = type_all(f"ostler up -q --cpus 1\n{script}\nostler down -q --kill", state)
     assert "it gave way to job 2 and goes on by itself" in told
+
+
+def test_a_driver_is_written_as_the_tutorial_says(state: Path) -> None:
+    page = "docs/tutorials/new-resource-manager.md"
+    told = type_all(commands(page), state)
+    checked = re.search(r"^hall: (\d+) passed, 0 failed, \d+ skipped$", told, re.MULTILINE)
+    assert checked
+    assert int(checked[1]) >= 34
+    assert (
+        "failed   lists-nothing-while-nobody-answers: list_nodes answered while the resource manager"
+        " is away; expected Trouble\nhall: 0 passed, 1 failed, 0 skipped\nthat is 1\n"
+    ) in told
+    assert len((state.parent / "hall.py").read_text().splitlines()) <= 120
+    shown = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    driver = (ROOT / "src/ostler/drivers/local.py").read_text()
+    assert [block for block in shown if block not in driver and "pytest" not in block] == []

@@ -151,7 +151,7 @@ def test_the_checklists_name_files_that_exist() -> None:
     assert [path for path in kept if not [*ROOT.glob(path)]] == []
 
 
-@pytest.mark.parametrize("name", ["roles", "states"])
+@pytest.mark.parametrize("name", ["drivers", "roles", "states"])
 def test_a_page_that_is_made_from_tables_is_up_to_date(name: str) -> None:
     fresh = run(sys.executable, f"scripts/{name}.py", cwd=ROOT).stdout
     page = (ROOT / "docs" / "reference" / f"{name}.md").read_text()

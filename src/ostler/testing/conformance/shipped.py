@@ -17,7 +17,7 @@ from ostler.testing.conformance.bench import Bench
 class LocalBench(Bench):
     """The folder of `ostler.drivers.local`: one of its own, unless it is told another."""
 
-    polling = 0.02
+    polling = 0.01
 
     def __init__(
         self, make: Callable[[Mapping[str, str]], Driver], settings: Mapping[str, str] | None = None

@@ -1,0 +1,37 @@
+"""The reference of drivers, from what each says of itself.
+
+python scripts/drivers.py prints docs/reference/drivers.md; `make docs` writes it.
+"""
+
+import importlib
+import tomllib
+from pathlib import Path
+
+from ostler.drivers.contract import GROUP
+from ostler.drivers.describe import as_chapter
+
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+HEAD = """\
+# Drivers
+
+Made by `make docs` from what each driver says of itself; do not edit.
+
+A driver speaks to another resource manager: `ostler rm add NAME DRIVER [KEY=VALUE…]` takes one in, `ostler rm check` holds it to [the contract](../tutorials/new-resource-manager.md).
+Each has the four verbs; what else is asked of it, it declares as an option.
+A word for a state that is in no table here counts as unknown, and is told as it is.
+"""
+
+
+def page() -> str:
+    """Return the page: a chapter for each driver that the package offers."""
+    points = tomllib.loads(PROJECT.read_text())["project"]["entry-points"][GROUP]
+    chapters = []
+    for place in points.values():
+        module, _, name = place.partition(":")
+        kind = getattr(importlib.import_module(module), name)
+        chapters.append(as_chapter(kind.about, place))
+    return "\n".join([HEAD, *(f"{chapter}\n" for chapter in chapters)])
+
+
+if __name__ == "__main__":
+    print(page(), end="")
