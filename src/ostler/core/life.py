@@ -35,14 +35,22 @@ FAULT_PAUSE_MOST = 30.0  # seconds until a node that could not start anything is
 
 
 def grant(
-    s: State, now: float, entry: Entry, places: tuple[Placement, ...], *, alike: int = 1
+    s: State,
+    now: float,
+    entry: Entry,
+    places: tuple[Placement, ...],
+    *,
+    alike: int = 1,
+    element: int | None = None,
 ) -> None:
-    """Give the next element these places, which are known to be free, and order the start.
+    """Give an element these places, which are known to be free, and order the start.
 
-    With places on one node an array gets a slot. alike: how many slots it is getting now.
+    With places on one node an array gets a slot, unless another scheduler plans its partition:
+    what a slot runs after its first element nobody would have planned. alike: how many slots it is
+    getting now. element: one that waits; None: the next.
     """
     job = entry.job
-    index = entry.next_waiting()
+    index = entry.next_waiting() if element is None else element
     if index is None:
         return
     alloc = Allocation(
@@ -54,7 +62,7 @@ def grant(
         now,
         s.epoch,
         time_limit=job.spec.time_limit,
-        slot=can_be_slot(job, len(places)),
+        slot=can_be_slot(job, len(places)) and s.parts.is_ours(s.site, job.spec.partition),
     )
     s.next_allocation += 1
     for place in places:

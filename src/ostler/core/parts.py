@@ -42,6 +42,10 @@ class Parts:
         name = found.scheduler if found is not None else None
         return name if name and name not in self.lost else BUILT_IN
 
+    def is_ours(self, site: Site, partition: str) -> bool:
+        """Say whether the scheduler that is built in plans a partition."""
+        return self.planner_of(site, partition) == BUILT_IN
+
     def reason(self, site: Site, job: int, partition: str, by: str) -> Wait | None:
         """Return why a job is not for this scheduler to start; None if it is."""
         name = self.planner_of(site, partition)

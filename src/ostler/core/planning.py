@@ -150,13 +150,20 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
             s.changed = s.changed or bool(held(entry))  # the next plan tells why those wait
             return
         raise Refused(f"job {line.job} has no element that waits")
+    check_start(s, now, entry, line)
+    places = tuple(sorted(line.placements, key=lambda p: p.first_rank))
+    grant(s, now, entry, places, alike=alike, element=line.element)
+
+
+def check_start(s: State, now: float, entry: Entry, line: Start) -> None:
+    """Raise `Refused` unless the line starts something that waits where there is room for it."""
+    if line.element is not None and line.element not in entry.waiting:
+        raise Refused(f"element {line.element} of job {line.job} does not wait")
     why = blocked(s, now, entry)
     if why:
         raise Refused(f"job {line.job} may not start: rule {why.rule}")
     check_places(s, entry, line.placements)
     check_open(s, now, entry, line.placements)
-    places = tuple(sorted(line.placements, key=lambda p: p.first_rank))
-    grant(s, now, entry, places, alike=alike)
 
 
 def check_places(

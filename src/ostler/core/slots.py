@@ -118,6 +118,7 @@ def _may_go_on(s: State, now: float, entry: Entry, alloc: Allocation) -> bool:
         or node.unusable
         or node.node.partition != job.spec.partition
         or not s.site.open(job.spec.partition)
+        or not s.parts.is_ours(s.site, job.spec.partition)
     )
 
 

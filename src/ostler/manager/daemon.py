@@ -24,6 +24,7 @@ from ostler.manager.door import Door, Excuse
 from ostler.manager.errands import Errands
 from ostler.manager.eye import Eye
 from ostler.manager.foreign import Foreign
+from ostler.manager.inner import Inner
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.probing import Probing
 from ostler.manager.query import run_query
@@ -35,6 +36,7 @@ from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
 from ostler.manager.turnstile import Turnstile
+from ostler.manager.wiki_server import WikiServer
 from ostler.manager.writer import Writer
 from ostler.manager.zone import home_zone
 from ostler.model.errors import NotNow, OstlerError
@@ -119,6 +121,7 @@ class Manager:
             loop.create_task(self._keep(store, server.turns, epoch)),
             loop.create_task(self._first_greetings(server)),
             loop.create_task(self._write_moments(store, server, epoch)),
+            loop.create_task(WikiServer(server.turns, server.inner, str(self.state)).run()),
             loop.create_task(
                 Archivist(store, server.turns, self._archives, epoch, time.time).run()
             ),
@@ -154,6 +157,7 @@ class Manager:
         server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone, home)
         server.schedulers = Schedulers(turns, time.time, Place(str(self.state), self.system))
         turns.look = server.schedulers.look
+        server.inner = Inner(turns.put)
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)

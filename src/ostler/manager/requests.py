@@ -12,6 +12,7 @@ from ostler.core.events import (
     Subscribed,
 )
 from ostler.model.caller import Caller
+from ostler.model.errors import UsageError
 from ostler.wire import messages
 
 _MOST = 1_000  # characters of a reason
@@ -45,3 +46,12 @@ def takes_long(message: messages.Request) -> bool:
     """Say whether the answer may come much later, while its client asks for other things."""
     waits = isinstance(message, messages.PartitionWord) and message.how in ("wait", "kill")
     return waits or isinstance(message, messages.Wait)
+
+
+def decode(payload: bytes) -> messages.Request | messages.FromAgent:
+    """Return the message of a frame; raise `UsageError` if it is none."""
+    try:
+        message: messages.Request | messages.FromAgent = messages.decode_request(payload)
+    except messages.NO_MESSAGE as error:
+        raise UsageError(f"the message makes no sense: {error}") from None
+    return message

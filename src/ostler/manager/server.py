@@ -22,11 +22,12 @@ from ostler.manager.documents import Counted, Listing
 from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.foreign import Foreign
+from ostler.manager.inner import Inner
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
 from ostler.manager.repeats import answer_again
-from ostler.manager.requests import event_of, takes_long
+from ostler.manager.requests import decode, event_of, takes_long
 from ostler.manager.schedulers import Schedulers
 from ostler.manager.session import WAITING, Client, failure, introduced, user_name
 from ostler.manager.submissions import Submissions
@@ -64,6 +65,7 @@ class Server:
         self._work: set[asyncio.Task[None]] = set()
         self.identities: tuple[str, ...] = ()  # of a lab
         self.put_behind: Callable[[int], None] = lambda _: None  # a node's connection, by number
+        self.inner: Inner
         self.turns: Turns
         self.agents: Agents
         self.contexts: Contexts
@@ -140,7 +142,7 @@ class Server:
     def _take(self, client: Client, payload: bytes) -> None:
         number = 0
         try:
-            message = _decode(payload)
+            message = decode(payload)
             number = getattr(message, "id", 0)
             self._dispatch(client, message)
         except OstlerError as error:
@@ -344,6 +346,9 @@ class Server:
             self._answer(told)
 
     def _answer(self, effect: Reply | Fail) -> None:
+        if effect.to < 0:
+            self.inner.answered(effect)
+            return
         found = self._forget(effect.to)
         if found is None:
             return
@@ -376,6 +381,7 @@ class Server:
             found = self._forget(address)
             if found is not None:
                 found[0].say(failure(found[1], error))
+        self.inner.silenced(error)
         self.agents.drop_all(str(error))
         self.errands.drop()
         self.foreign.forget()
@@ -390,11 +396,3 @@ def _still_there(client: Client) -> None:
     """Raise `NotNow` if nobody is left to read the answer: then it need not be made."""
     if client.link.closed:
         raise NotNow("the client is gone")
-
-
-def _decode(payload: bytes) -> messages.Request | messages.FromAgent:
-    try:
-        message: messages.Request | messages.FromAgent = messages.decode_request(payload)
-    except messages.NO_MESSAGE as error:
-        raise UsageError(f"the message makes no sense: {error}") from None
-    return message

@@ -253,6 +253,38 @@ ATTRIBUTES: dict[str, Attribute] = {
             "seconds after which age adds no more",
             duration=True,
         ),
+        Attribute(
+            "wiki-port",
+            0,
+            0,
+            65_535,
+            "port on loopback at which a WIKI scheduler, Maui say, is told of partitions that name"
+            " `wiki` as their scheduler; 0: none",
+        ),
+        _text(
+            "wiki-key-file",
+            "",
+            lambda text: _path("wiki-key-file", text),
+            "path of the file with the number that signs WIKI messages, readable by its owner"
+            " alone; empty: STATE/wiki-key, which is made with a number of chance",
+        ),
+        Attribute(
+            "wiki-window",
+            300,
+            1,
+            _DAY,
+            "seconds by which the time of a WIKI message may differ from ours",
+            duration=True,
+        ),
+        Attribute(
+            "wiki-silence",
+            180,
+            1,
+            _DAY,
+            "seconds without a word of the WIKI scheduler after which the one that is built in"
+            " plans its partitions",
+            duration=True,
+        ),
         Attribute("small-jobs-first", 0, 0, 1, "1: weight-size favours few CPUs rather than many"),
         Attribute(
             "share-half-life",

@@ -172,10 +172,11 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
 
 
 class Start(Struct, frozen=True, tag="start"):
-    """Plan line: give the next waiting element of this job these places."""
+    """Plan line: give an element of this job these places. element: None: the next that waits."""
 
     job: int
     placements: tuple[Placement, ...]
+    element: int | None = None
 
 
 class Resume(Struct, frozen=True, tag="resume"):

@@ -1,0 +1,78 @@
+"""A scheduler of the test's own plans a real lab over WIKI, as Maui would."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ostler.drivers.wiki import WikiDriver
+from ostler.model.foreign import Did, ForeignState, NodeState, Share, Start
+from tests.e2e.lab.kit import InLab, lab
+from tests.e2e.machine_kit import eventually
+
+
+class Planner:
+    """First come, first served, on whatever node has room: a loop as a WIKI scheduler runs it."""
+
+    def __init__(self, driver: WikiDriver) -> None:
+        self.driver = driver
+        self.started: list[str] = []
+        self.refused: list[str] = []
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        while not self.stop.wait(0.05):
+            free = {
+                node.name: node.cpus - (node.used_cpus or 0)
+                for node in self.driver.list_nodes().nodes
+                if node.state is NodeState.UP
+            }
+            for job in self.driver.list_jobs().jobs:
+                node = next((n for n, cpus in sorted(free.items()) if cpus >= job.tasks), "")
+                if job.state is not ForeignState.IDLE or not node:
+                    continue
+                did = self.driver.start(Start("t", (Share(node, job.tasks),), id=job.id))
+                (self.started if did.did is Did.ACCEPTED else self.refused).append(job.id)
+                free[node] -= job.tasks
+
+
+@contextmanager
+def planning(host: InLab, port: int) -> Iterator[Planner]:
+    """Have the lab planned over WIKI."""
+    host.ostler("config", "set", "wiki-port", str(port))
+    host.ostler("partitions", "set", "main", "scheduler=wiki")
+    key = host.state / "wiki-key"
+    eventually("it listens", lambda: key.exists() and _listens(port))
+    planner = Planner(WikiDriver({"port": str(port), "key-file": str(key)}))
+    thread = threading.Thread(target=planner.run)
+    thread.start()
+    try:
+        yield planner
+    finally:
+        planner.stop.set()
+        thread.join()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_wiki_scheduler_plans_a_lab_and_is_stood_in_for_when_it_stops(tmp_path: Path) -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with lab(tmp_path, 2) as host:
+        with planning(host, port) as planner:
+            single = host.submit("-n", "3", "-o", "/dev/null", "--", "true")
+            array = host.submit("--array", "0-5", "-o", "/dev/null", "--", "true")
+            for ident in (single, array):
+                assert host.wait_for(ident, "done")["result"] == "success"
+        assert sorted(planner.started) == sorted([single, *(f"{array}_{i}" for i in range(6))])
+        assert not planner.refused
+        last = host.submit("-o", "/dev/null", "--", "true")
+        assert "scheduler wiki plans partition main" in host.json("explain", last)["reason"]
+        host.ostler("config", "set", "wiki-silence", "1")
+        assert host.wait_for(last, "done")["result"] == "success"
+        assert "it has not been heard for 1 s" in host.ostler("events").stdout
