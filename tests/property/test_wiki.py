@@ -83,7 +83,7 @@ PIECES = st.sampled_from(
     ["SC=0 ", "ARG=", "1", "2#", "#", ":", ";", "\\", '"', "n1", "STATE=", "Idle;", "CMD=GETJOBS ",
      "CK=", "TS=1 ", "DT=", "AUTH=x ", "\0", "TASKS=9e9;", "\u2028", "CPROC=-1;", " "]
 )  # fmt: skip
-few = settings(max_examples=25)  # each is drawn from dozens of fields
+few = settings(max_examples=12)  # each is drawn from dozens of fields
 HOSTILE = st.lists(PIECES, max_size=40).map("".join) | st.text(max_size=60)
 
 
@@ -116,6 +116,7 @@ def test_jobs_come_back(jobs: list[Job]) -> None:
     assert [parse_job(*record) for record in reply.records or ()] == jobs
 
 
+@settings(max_examples=60)
 @given(HOSTILE, st.none() | st.just(42))
 def test_any_text_is_read_or_malformed(text: str, key: int | None) -> None:
     data = text.encode()
@@ -143,7 +144,7 @@ def test_any_bytes_are_read_or_malformed(data: bytes) -> None:
 @pytest.mark.parametrize("piece", ["\\:", '"#"', "#", ";", ":", "\\#", "a=;", "1 ", "CK=", "[a:1]"])
 def test_much_of_one_thing_takes_no_more_than_its_length(piece: str) -> None:
     """With time that grows as the square of the length, this would not end."""
-    text = piece * (300_000 // len(piece))
+    text = piece * (100_000 // len(piece))
     for read in (
         lambda: parse_reply("SC=0 ARG=1#" + text),
         lambda: parse_reply("SC=0 ARG=1#n1:A=" + text + ";"),

@@ -10,6 +10,7 @@ from ostler.drivers.wiki import WikiDriver
 from ostler.model.foreign import Did, ForeignState, NodeState, Share, Start
 from tests.e2e.lab.kit import InLab, lab
 from tests.e2e.machine_kit import eventually
+from tests.e2e.test_pages import commands
 
 
 class Planner:
@@ -39,9 +40,9 @@ class Planner:
 
 @contextmanager
 def planning(host: InLab, port: int) -> Iterator[Planner]:
-    """Have the lab planned over WIKI."""
-    host.ostler("config", "set", "wiki-port", str(port))
-    host.ostler("partitions", "set", "main", "scheduler=wiki")
+    """Have the lab planned over WIKI, by what the page tells people to type."""
+    for line in commands("docs/howto/maui.md").splitlines():
+        host.ostler(*line.replace("7321", str(port)).split()[1:])
     key = host.state / "wiki-key"
     eventually("it listens", lambda: key.exists() and _listens(port))
     planner = Planner(WikiDriver({"port": str(port), "key-file": str(key)}))
