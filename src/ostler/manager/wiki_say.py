@@ -129,7 +129,7 @@ def _record(
         started_at=started_at,
         updated=int(now),
         task_list=task_list,
-        host_list=request.nodelist,
+        host_list=tuple(name for name in request.nodelist for _ in range(max(1, each))),
         nodes=request.nodes,
         tasks_per_node=each,
         cpus=request.cpus,

@@ -16,6 +16,7 @@ import pytest
 from ostler.wire.supervise import process_start
 from tests.e2e.gated import Gated
 from tests.e2e.lab.kit import InLab, lab
+from tests.e2e.lab.wiki_planner import planning
 from tests.e2e.machine_kit import OSTLER, eventually, names
 
 FEATURES = ("--features", "n[01-02]=a100", "--features", "n03=a100,old")
@@ -283,6 +284,23 @@ def test_the_manager_can_be_killed_and_started(three: InLab) -> None:
     job.open()
     three.verb("start", "manager")
     assert job.ended() == ("success", 0)
+
+
+def test_a_wiki_scheduler_plans_and_is_stood_in_for_when_it_stops(three: InLab) -> None:
+    three.ostler("config", "set", "wiki-silence", "1")
+    with planning(three) as planner:
+        single = three.submit("-n", "3", "-o", "/dev/null", "--", "true")
+        array = three.submit("--array", "0-5", "-o", "/dev/null", "--", "true")
+        for ident in (single, array):
+            assert three.wait_for(ident, "done")["result"] == "success"
+        assert sorted(planner.started) == sorted([single, *(f"{array}_{i}" for i in range(6))])
+        assert not planner.refused
+    last = three.submit("-o", "/dev/null", "--", "true")
+    assert three.wait_for(last, "done")["result"] == "success"
+    assert "it has not been heard for 1 s" in three.ostler("events").stdout
+    three.ostler("partitions", "set", "main", "scheduler=none")
+    for key in ("wiki-port", "wiki-silence"):
+        three.ostler("config", "unset", key)
 
 
 def test_what_cannot_be_is_told_by_the_exit_status(three: InLab, tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
-"""A scheduler of the test's own plans a real lab over WIKI, as Maui would."""
+"""A scheduler of the tests' own that plans a real lab over WIKI, as Maui would."""
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ostler.drivers.wiki import WikiDriver
 from ostler.model.foreign import Did, ForeignState, NodeState, Share, Start
-from tests.e2e.lab.kit import InLab, lab
+from tests.e2e.lab.kit import InLab
 from tests.e2e.machine_kit import eventually
 from tests.e2e.test_pages import commands
 
@@ -39,8 +38,11 @@ class Planner:
 
 
 @contextmanager
-def planning(host: InLab, port: int) -> Iterator[Planner]:
+def planning(host: InLab) -> Iterator[Planner]:
     """Have the lab planned over WIKI, by what the page tells people to type."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
     for line in commands("docs/howto/maui.md").splitlines():
         host.ostler(*line.replace("7321", str(port)).split()[1:])
     key = host.state / "wiki-key"
@@ -58,22 +60,3 @@ def planning(host: InLab, port: int) -> Iterator[Planner]:
 def _listens(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex(("127.0.0.1", port)) == 0
-
-
-def test_a_wiki_scheduler_plans_a_lab_and_is_stood_in_for_when_it_stops(tmp_path: Path) -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    with lab(tmp_path, 2) as host:
-        with planning(host, port) as planner:
-            single = host.submit("-n", "3", "-o", "/dev/null", "--", "true")
-            array = host.submit("--array", "0-5", "-o", "/dev/null", "--", "true")
-            for ident in (single, array):
-                assert host.wait_for(ident, "done")["result"] == "success"
-        assert sorted(planner.started) == sorted([single, *(f"{array}_{i}" for i in range(6))])
-        assert not planner.refused
-        last = host.submit("-o", "/dev/null", "--", "true")
-        assert "scheduler wiki plans partition main" in host.json("explain", last)["reason"]
-        host.ostler("config", "set", "wiki-silence", "1")
-        assert host.wait_for(last, "done")["result"] == "success"
-        assert "it has not been heard for 1 s" in host.ostler("events").stdout
