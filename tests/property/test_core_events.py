@@ -201,13 +201,15 @@ class Events(RuleBasedStateMachine):
         ref=REFS,
         by=CALLERS,
         changes=st.dictionaries(
-            st.sampled_from(["cpus", "time_limit", "array_cap", "not_before", "retries", "x"]),
-            st.sampled_from([0, 1, 2, 300, -1, "3"]),
+            st.sampled_from(
+                ["cpus", "time_limit", "nodes", "end_tasks", "array_cap", "retries", "x"]
+            ),
+            st.sampled_from([0, 1, 2, 300, -1, "3", True]),
             max_size=2,
         ),
     )
     def modify(self, ref: Ref, by: Any, changes: dict[str, Any]) -> None:
-        self.ask(Modified, by, ref, changes)
+        self.ask(Modified, by, ref, changes, answered="nodes" not in changes)  # a plan may have to
 
     @rule(refs=st.lists(REFS, min_size=1, max_size=2).map(tuple), attach=st.booleans())
     def wait(self, refs: tuple[Ref, ...], attach: bool) -> None:  # noqa: FBT001

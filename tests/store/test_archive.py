@@ -126,7 +126,7 @@ def test_a_move_that_was_interrupted_is_done_anew_and_loses_nothing(
 def test_accounting_moves_by_its_own_time(held: Held, tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     accounts = held.store.copy_accounts(str(folder), OLD, 100)
-    assert accounts == [(1, 1, 0, 1)]
+    assert accounts == [(1, 1, 0, 1, 0)]
     held.store.drop_accounts(held.epoch, accounts)
     assert rows(path_of(folder, "2025-02"), "select job from accounting") == [(1,)]
     assert rows(tmp_path / "ostler.db", "select job from accounting") == [(2,)]
@@ -136,7 +136,7 @@ def test_who_holds_the_role_no_more_deletes_nothing(held: Held, tmp_path: Path) 
     with pytest.raises(StaleEpoch):
         held.store.drop_jobs(held.epoch - 1, [1], 10)
     with pytest.raises(StaleEpoch):
-        held.store.drop_accounts(held.epoch - 1, [(1, 1, 0, 1)])
+        held.store.drop_accounts(held.epoch - 1, [(1, 1, 0, 1, 0)])
     assert rows(tmp_path / "ostler.db", "select count(*) from accounting") == [(2,)]
 
 

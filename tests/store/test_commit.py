@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from ostler.model.errors import NotNow, StaleEpoch
 from ostler.model.job import Dependency, JobSpec, TaskExit, Usage
 from ostler.model.record import Blob, EndedElement, Setting, Used
-from ostler.model.resources import Request
+from ostler.model.resources import Placement, Request
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
 from ostler.store.sqlite.store import WAL_ROOM, SqliteStore
 from tests.store.builders import (
@@ -136,6 +136,19 @@ def test_the_last_of_several_writes_of_a_row_counts(held: Held) -> None:
     loaded = held.store.load()
     assert [job.reason for job in loaded.jobs] == ["last"]
     assert loaded.settings == {"b": "2"}
+
+
+def test_a_node_that_was_given_back_is_no_longer_one_of_the_allocation(held: Held) -> None:
+    alloc = an_allocation(made=frozenset({"n1", "n0"}), leaving=frozenset({"n0"}))
+    held.commit(a_job(), alloc)
+    assert held.store.load().allocations == [alloc]
+    first, second = alloc.placements
+    more = Placement("n2", first_rank=2)
+    kept = (second, more)
+    changes = {"placements": kept, "left": (first,), "dropped": 1, "resized": 2, "granted_at": 9.0}
+    trimmed = replace(alloc, made=frozenset({"n0"}), **changes)
+    held.commit(trimmed)
+    assert held.store.load().allocations == [trimmed]
 
 
 def test_an_allocation_can_be_written_again_while_its_nodes_come_and_go(held: Held) -> None:

@@ -302,6 +302,7 @@ def test_attempts_are_selected_by_user_time_and_job(held: Held) -> None:
         "read_bytes": 4,
         "written_bytes": 5,
         "suspended_seconds": 6.0,
+        "part": 0,
         "first_of_job": 0,
     }
 

@@ -1,6 +1,7 @@
 """The agent's rules: what follows from each order and fact, and what never may."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from ostler.core.agent_words import (
     Phase,
     Recovered,
     RefuseStale,
+    RenewContext,
     RetimeShare,
     SendHello,
     SendReport,
@@ -42,6 +44,7 @@ from ostler.model.orders import (
     Launch,
     Made,
     Order,
+    Resized,
     ResumeShare,
     Retime,
     SignalTasks,
@@ -54,8 +57,9 @@ from ostler.model.resources import Placement, Request
 NOW = 100.0
 
 
-def launch(alloc: int = 1, *, start: bool = True) -> Launch:
-    return Launch(alloc, 12, 0, 1, "ann", 1000, 1000, Placement("n1"), Request(), start=start)
+def launch(alloc: int = 1, *, start: bool = True, **more: Any) -> Launch:
+    place = Placement("n1")
+    return Launch(alloc, 12, 0, 1, "ann", 1000, 1000, place, Request(), start=start, **more)
 
 
 def ordered(*orders: Order, epoch: int = 3) -> Ordered:
@@ -64,6 +68,7 @@ def ordered(*orders: Order, epoch: int = 3) -> Ordered:
 
 END = EndShare(1, "cancelled", "ann cancelled it", 5)
 FINISH = FinishShare(1, "cancelled", "ann cancelled it", 5)
+WIDER = Resized(1, ("n1", "n2"), 2)
 NEVER = Ended(1, NOW, None, "cancelled", "ann cancelled it")
 DONE = Ended(1, 130.0, 101.0)
 ACCEPT: list[Event] = [ordered(launch()), ShareKept(1)]
@@ -99,6 +104,8 @@ def play(core: AgentCore, events: Sequence[Event]) -> list[Effect]:
         (RUN, ordered(SuspendShare(1)), [FreezeShare(1)]),
         (RUN, ordered(ResumeShare(1)), [ThawShare(1)]),
         (RUN, ordered(Retime(1, 60)), [RetimeShare(1, 60)]),
+        (RUN, ordered(WIDER), [RenewContext(launch(members=("n1", "n2"), total_tasks=2))]),
+        ([*RUN, ordered(WIDER)], ordered(WIDER), []),
         ([*RUN, ShareEnded(DONE)], ordered(SignalTasks(1, 10)), []),
         ([], ordered(SuspendShare(9)), []),
         ([], ordered(StartTasks(9)), []),

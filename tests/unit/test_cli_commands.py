@@ -219,6 +219,7 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["jobs", "--state", "runing"], 2, "--state cannot be 'runing' (held, pending"),
         (["jobs", "--since", "soon"], 2, "--since cannot be 'soon' (as in 2h (ago)"),
         (["modify", "12"], 2, "nothing is to be changed"),
+        (["modify", "12", "--end-tasks"], 2, "--end-tasks alone changes nothing"),
         (["modify", "12", "--array", "1-2%3"], 2, "--array cannot be '1-2%3' here"),
         (["down", "--wait", "--kill"], 2, "contradict each other"),
         (["jobz"], 2, "there is no command 'jobz'; did you mean `ostler job"),
@@ -497,8 +498,10 @@ def test_modify_sends_what_is_to_be_changed(tmp_path: Path) -> None:
         ostler(tmp_path, "modify", "12", "-t", "none")
         ostler(tmp_path, "modify", "12", "-C", "a|b", "-L", "x:2,y", "--reservation", "r")
         last = ostler(tmp_path, "modify", "12", "-C", "none", "-L", "none", "--reservation", "none")
+        fewer = ostler(tmp_path, "modify", "12", "--nodes", "1", "--end-tasks")
     assert last.out == "12: constraint none, reservation none, licences none\n"
-    first, second, third, fourth = (
+    assert fewer.out == "12: nodes 1\n"
+    first, second, third, fourth, fifth = (
         r.changes for r in made.requests if isinstance(r, messages.Modify)
     )
     assert first == {
@@ -510,6 +513,7 @@ def test_modify_sends_what_is_to_be_changed(tmp_path: Path) -> None:
         "array_cap": 4,
     }
     assert second == {"time_limit": 0}
+    assert fifth == {"nodes": 1, "end_tasks": True}
     assert third == {"constraint": "a|b", "reservation": "r", "licences": {"x": 2, "y": 1}}
     assert fourth == {"constraint": "", "reservation": "", "licences": {}}
     assert done.out == ("12: name new, priority 9, cpus 3, time_limit 2h, memory 1G, array_cap 4\n")

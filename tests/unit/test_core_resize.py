@@ -11,7 +11,7 @@ from ostler.model.errors import NotNow, OstlerError
 from ostler.model.ids import Ref
 from ostler.model.record import Accounting
 from ostler.model.resources import Request
-from tests.unit.core_kit import ANN, BOB, Box, saved
+from tests.unit.core_kit import ANN, BOB, saved
 from tests.unit.test_core_steps import Held
 
 FOUR = ("n1", "n2", "n3", "n4")
@@ -109,10 +109,3 @@ def test_its_time_limit_goes_on_and_the_new_nodes_count_for_limits() -> None:
     assert box.machine.state.user_cpus == {"ann": 3}
     box.later(41)
     assert box.state(box.job) == "timeout"
-
-
-def test_only_what_a_client_holds_changes_its_nodes() -> None:
-    box = Box(FOUR)
-    job = box.submit(request=Request(tasks=2, nodes=2))
-    with pytest.raises(NotNow, match="only what `ostler alloc` holds grows and shrinks"):
-        box.ask(Modified, ANN, Ref(job), {"nodes": 4})

@@ -7,6 +7,7 @@ that nothing is left: only the job's user can read it, for it has the key that a
 import contextlib
 import errno
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -17,6 +18,9 @@ from ostler.model.ids import AllocationId, job_name, step_id
 from ostler.model.orders import Launch
 from ostler.wire.messages import ContextRow
 
+log = logging.getLogger("ostler.agent")
+
+_NEW = ".new"  # what a file is called that is to replace another
 _LEFT = "left"  # the phase of a file that no share explains
 
 
@@ -37,18 +41,34 @@ class Contexts:
             self._make_folder()
             fd = self._open(launch.alloc)
         try:
-            if launch.uid != os.geteuid():
-                os.fchown(fd, launch.uid, launch.gid)
-            _write(fd, _text(launch))
+            _fill(fd, launch)
         except OSError:
             self.drop(launch.alloc)
             raise
         finally:
             os.close(fd)
 
+    def renew(self, launch: Launch) -> None:
+        """Replace the file of a context, in one step for whoever reads it; or leave it as it is."""
+        if not launch.key:
+            return
+        path = self._path(launch.alloc)
+        new = path + _NEW
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)
+            fd = _create(new)
+            try:
+                _fill(fd, launch)
+            finally:
+                os.close(fd)
+            os.rename(new, path)
+        except OSError as error:
+            told = {"context": launch.alloc, "why": error.strerror}
+            log.warning("a context could not be renewed", extra=told)
+
     def _open(self, alloc: AllocationId) -> int:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        return os.open(self._path(alloc), flags, 0o400)
+        return _create(self._path(alloc))
 
     def _make_folder(self) -> None:
         os.makedirs(self._folder, exist_ok=True)
@@ -65,6 +85,10 @@ class Contexts:
         """Remove what an agent before this one has left of others than these."""
         for alloc in self._files().difference(wanted):
             self.drop(alloc)
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._folder):
+                if name.endswith(_NEW):
+                    os.unlink(os.path.join(self._folder, name))
 
     def rows(self, shares: Mapping[AllocationId, Share]) -> Iterator[ContextRow]:
         """Yield what is held here: shares that have not ended, and files that none explains."""
@@ -86,7 +110,15 @@ class Contexts:
         return os.path.join(self._folder, str(alloc))
 
 
-def _write(fd: int, text: bytes) -> None:
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+
+
+def _fill(fd: int, launch: Launch) -> None:
+    """Write the context for its user to read."""
+    if launch.uid != os.geteuid():
+        os.fchown(fd, launch.uid, launch.gid)
+    text = _text(launch)
     if os.write(fd, text) != len(text):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -42,6 +42,7 @@ from ostler.core.agent_words import (
     MakeShare,
     Phase,
     RefuseStale,
+    RenewContext,
     RetimeShare,
     SendHello,
     SendReport,
@@ -228,6 +229,11 @@ class Agent:
                 self._tell(alloc, {"type": "resume"})
             case RetimeShare(alloc, time_limit):
                 self._tell(alloc, {"type": "retime", "time_limit": time_limit})
+            case RenewContext(launch):
+                self.contexts.renew(launch)
+                self._tell(
+                    launch.alloc, {"type": "signal", "signal": signal.SIGWINCH, "element": -1}
+                )
 
     def _tell(self, alloc: AllocationId, message: dict[str, object]) -> None:
         hand = self.hands.get(alloc)

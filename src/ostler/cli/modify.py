@@ -1,4 +1,4 @@
-"""`ostler modify`: change a waiting job, or the time limit of one that runs."""
+"""`ostler modify`: change a waiting job, or the time limit or nodes of one that runs."""
 
 from ostler.cli.ask import array, duration, link_to, number, size
 from ostler.cli.options import Given
@@ -14,15 +14,18 @@ def main(given: Given) -> int:
     changes = _changes(given)
     if not changes:
         raise UsageError("nothing is to be changed", hint="see `ostler modify --help`")
+    if changes.keys() == {"end_tasks"}:
+        raise UsageError("--end-tasks alone changes nothing", expected="--nodes N beside it")
     for name, value in changes.items():
-        check(name, value)
+        if name != "end_tasks":
+            check(name, value)
     link = link_to(given)
     document = link.call("modify", ref=given.words[0], changes=changes)
     link.close()
     if given.flag("json"):
         say(json_text({"jobs": [document["job"]]}))
     elif not given.flag("quiet"):
-        told = ", ".join(_told(key, value) for key, value in changes.items())
+        told = ", ".join(_told(k, v) for k, v in changes.items() if k != "end_tasks")
         say(f"{document['job'].get('id')}: {told}")
     return 0
 
@@ -44,6 +47,8 @@ def _changes(given: Given) -> dict[str, object]:
     for name in ("priority", "boost", "tasks", "cpus", "gpus", "nodes", "retries"):
         if (text := given.text(name)) is not None:
             changes[name] = number(f"--{name}", text)
+    if given.flag("end_tasks"):
+        changes["end_tasks"] = True
     if (text := given.text("time")) is not None:
         none = text in ("0", "none", "unlimited")
         changes["time_limit"] = 0 if none else duration("--time", text)

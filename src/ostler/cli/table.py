@@ -93,9 +93,9 @@ COMMANDS: dict[str, Command] = {
             _IDS, example="ostler requeue --failed 12",
         ),
         Command(
-            "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit of any.",
-            "renamed project priority boost time not_before array_cap tasks cpus memory gpus nodes retries "
-            "constraint licences reservation",
+            "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit or nodes of one that runs.",
+            "renamed project priority boost time not_before array_cap tasks cpus memory gpus nodes end_tasks "
+            "retries constraint licences reservation",
             _ID, example="ostler modify 12 -t 4h --priority 60",
         ),
         Command(

@@ -122,6 +122,7 @@ OPTIONS: dict[str, Option] = {
         Option("suppose_nodes", "--if-nodes", "+N|-NODE", "if there were N idle nodes more, or as +N:NODE; if NODE took no work", many=True),
         Option("watch", "--watch", "", "show it anew each second, until Ctrl-C"),
         Option("array_cap", "--array", "%N", "at most N elements at once"),
+        Option("end_tasks", "--end-tasks", "", "with --nodes: end tasks that run on nodes to be given back"),
         Option("job", "--job", "ID", "of this job"),
         Option("limit", "--limit", "N", "at most the last N"),
         Option("object", "--object", "NAME", "about this job, node or other thing; * and ? mean any signs"),

@@ -11,6 +11,7 @@ that every caller can reach, and "not known here" stays a proof that nothing ran
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ostler.core.agent_outbox import Outbox
 from ostler.core.agent_words import (
@@ -34,6 +35,7 @@ from ostler.core.agent_words import (
     Phase,
     Recovered,
     RefuseStale,
+    RenewContext,
     RetimeShare,
     SendHello,
     ShareEnded,
@@ -57,6 +59,7 @@ from ostler.model.orders import (
     Order,
     Progress,
     ReportRow,
+    Resized,
     ResumeShare,
     Retime,
     SignalTasks,
@@ -196,6 +199,14 @@ class AgentCore:
                 self._effects.append(ThawShare(alloc))
             case Retime(alloc, time_limit):
                 self._effects.append(RetimeShare(alloc, time_limit))
+            case Resized(_, members, tasks):
+                self._resize(share, members, tasks)
+
+    def _resize(self, share: Share, members: tuple[str, ...], tasks: int) -> None:
+        launch = share.launch
+        if launch is not None and (launch.members, launch.total_tasks) != (members, tasks):
+            share.launch = replace(launch, members=members, total_tasks=tasks)
+            self._effects.append(RenewContext(share.launch))
 
     def _launch(self, launch: Launch) -> None:
         share = self.shares.get(launch.alloc)

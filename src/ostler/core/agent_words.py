@@ -215,6 +215,12 @@ class RetimeShare(Struct, frozen=True):
     time_limit: int
 
 
+class RenewContext(Struct, frozen=True):
+    """Its allocation has other nodes: write that where its tasks read it, and send SIGWINCH."""
+
+    launch: Launch
+
+
 class DropShare(Struct, frozen=True):
     """Its end is durable at the manager: forget it everywhere."""
 
@@ -249,6 +255,7 @@ Effect = (
     | FreezeShare
     | ThawShare
     | RetimeShare
+    | RenewContext
     | DropShare
     | SendHello
     | SendReport

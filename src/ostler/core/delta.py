@@ -218,7 +218,7 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
     job = entry.job
     count = len(entry.waiting) or len(entry.barred)
     handed = 0 if count else _worth_taking(s, now, entry)
-    more = growth(s, entry) if job.holds else None
+    more = growth(s, entry) if job.holds or entry.growth else None
     alone = 0 if count or handed or more else held(entry)
     if not (count or handed or more or alone):
         return None
@@ -228,6 +228,9 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
         why = _hold(entry)
     if not why and by == BUILT_IN and s.site.partitions[job.spec.partition].scheduler:
         why = s.parts.reason(s.site, job.id, job.spec.partition, by)
+    asked, limit = job.submitted_at, float(job.spec.time_limit) or inf
+    if entry.growth is not None:
+        asked, limit = entry.growth.at, entry.growth.seconds
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(
@@ -237,8 +240,8 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
         job.spec.partition,
         job.user,
         job.priority,
-        job.submitted_at,
-        float(job.spec.time_limit) or inf,
+        asked,
+        limit,
         why,
         head=bool(entry.returned),
         project=job.spec.project,

@@ -1,8 +1,12 @@
 """One unfinished job in memory: its row, and which of its elements stand where."""
 
+from typing import NamedTuple
+
+from ostler.core.effects import Address
 from ostler.model.ids import AllocationId
 from ostler.model.job import Element, Job
 from ostler.model.ranges import RangeSet
+from ostler.model.resources import Request
 from ostler.model.states import Result
 
 _WORST = (
@@ -28,6 +32,16 @@ class Slot:
         self.recalled: set[int] = set()  # elements asked back and not answered yet
 
 
+class Growth(NamedTuple):
+    """More nodes for a job that runs. Forgotten with the manager: its client asks again."""
+
+    to: Address  # of the client who asked
+    user: str
+    at: float  # when, Unix seconds: it stands behind who waits already
+    seconds: float  # that the job has left at the most
+    request: Request  # what the job asks for beside what it has
+
+
 class Entry:
     """An array costs ranges, not objects: only elements with a history have a record here."""
 
@@ -36,6 +50,7 @@ class Entry:
         "attempts",
         "barred",
         "failures",
+        "growth",
         "idle_since",
         "job",
         "live",
@@ -76,6 +91,7 @@ class Entry:
         self.failures: dict[int, int] = {}  # element -> starts in a row that no node could make
         self.abandoned_at: float | None = None  # when the client of `run` or `alloc` went away
         self.idle_since: float | None = None  # of an `alloc`: since when it has had no step
+        self.growth: Growth | None = None  # more nodes that are asked for, at once or not at all
         self.wakes_at = 0.0  # of an `alloc`: when its limits are looked at next
 
     @property

@@ -11,6 +11,7 @@ from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.reserved import elements_before
 from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
 from ostler.core.state import NodeEntry, State
+from ostler.core.trims import give_back, give_up, is_apart, is_joining, tell
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
 from ostler.model.job import JobSpec
@@ -123,7 +124,7 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         place,
         per_task(spec.request, place),
         step=step_number(job.id),
-        total_tasks=spec.request.tasks,
+        total_tasks=sum(p.tasks for p in alloc.placements) if alloc.resized else spec.request.tasks,
         ranks=_ranks(spec, alloc, place),
         kill_on_bad_exit=spec.kill_on_bad_exit,
         verbose=spec.verbose,
@@ -161,8 +162,8 @@ def _programs(s: State, spec: JobSpec) -> Programs | None:
 
 
 def _ranks(spec: JobSpec, alloc: Allocation, place: Placement) -> tuple[int, ...]:
-    if spec.distribution == "block" or len(alloc.placements) == 1:
-        return ()
+    if spec.distribution == "block" or len(alloc.placements) == 1 or alloc.resized:
+        return ()  # what is added later has ranks of its own
     ranks = cyclic(tuple(p.tasks for p in alloc.placements))
     return ranks[alloc.placements.index(place)]
 
@@ -180,6 +181,8 @@ def on_made(s: State, now: float, node: str, row: Made) -> None:
     alloc = s.allocations.get(row.alloc)
     if alloc is None or node not in alloc.nodes or node in alloc.made:
         return  # late or repeated: a report is sent until it is acknowledged
+    if is_joining(s.jobs[alloc.job], alloc, node):
+        return  # it starts by itself, and that is told next
     alloc = _made_on(s, now, alloc, node)
     if alloc.made == alloc.nodes and alloc.state is AllocationState.GRANTED and not alloc.cause:
         alloc = replace(alloc, state=AllocationState.READY)
@@ -220,7 +223,11 @@ def _note(
 def on_started(s: State, now: float, node: str, row: Started) -> None:
     """The tasks of one share run."""
     alloc = s.allocations.get(row.alloc)
-    if alloc is None or node not in alloc.nodes or alloc.started:
+    if alloc is None or node not in alloc.nodes:
+        return
+    if alloc.started:
+        if is_joining(s.jobs[alloc.job], alloc, node):
+            s.put(_made_on(s, now, alloc, node))
         return
     alloc = _made_on(s, now, alloc, node)
     if alloc.state is AllocationState.GRANTED:
@@ -256,6 +263,9 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
         _note(s, now, "context-failed", alloc, f"{node}: {row.why}", node)
     if row.drain:
         drain(s, now, s.nodes[node], row.drain)
+    if is_apart(s.jobs[alloc.job], alloc, row, node):
+        _one_less(s, now, alloc, node, row)
+        return
     starts = [at for at in (alloc.started_at, row.started_at) if at is not None]
     alloc = replace(
         alloc,
@@ -277,6 +287,19 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
         settle(s, now, s.jobs[alloc.job])
     else:
         s.put(alloc)
+
+
+def _one_less(s: State, now: float, alloc: Allocation, node: str, row: Ended) -> None:
+    """Let the others go on without this node, whose tasks were ended for that or never began."""
+    entry = s.jobs[alloc.job]
+    why = f"its tasks on {node} were ended" if node in alloc.leaving else f"{node}: {row.why}"
+    alloc = replace(alloc, usage=alloc.usage + row.usage)
+    alloc = give_back(s, now, entry, alloc, (node,), why, forget=True)
+    if alloc.freed == alloc.nodes:
+        _finish(s, now, alloc, row)
+        return
+    tell(s, s.put(alloc))
+    settle(s, now, entry)
 
 
 def _could_not(alloc: Allocation, row: Ended) -> bool:
@@ -325,6 +348,7 @@ def end_for_good(s: State, alloc: Allocation, why: str) -> None:
 def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
     entry = s.jobs[alloc.job]
     free(s, now, entry, alloc)
+    give_up(s, entry, "it has ended")
     before, why = entry.job, ""
     if alloc.slot:
         slot_over(s, now, entry, alloc, row)

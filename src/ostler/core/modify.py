@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core import resize, steps
+from ostler.core import resize, retask, steps
 from ostler.core.access import check_access, check_limits, most_priority
 from ostler.core.acts import alive
 from ostler.core.claims import check_fits
@@ -58,6 +58,9 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         alive(s, entry, "modify")
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
+        if "nodes" in event.changes and entry.slots and not entry.job.holds:
+            retask.on_modified(s, now, entry, event)
+            return
         spec = _changed(s, entry, event.changes)
         if _LIMITED.intersection(event.changes) and not may(s, event.caller, "exceed"):
             check_access(s, event.caller, spec)
@@ -110,6 +113,11 @@ def _told(now: float, key: str, value: Any) -> str:
 
 def _changed(s: State, entry: Entry, changes: dict[str, Any]) -> JobSpec:
     spec, request = entry.job.spec, entry.job.spec.request
+    if retask.END_TASKS in changes:
+        raise UsageError(
+            f"no tasks of job {entry.job.name} can be ended to give nodes back",
+            expected="--end-tasks with --nodes, of a job whose tasks run",
+        )
     for key, value in changes.items():
         if key not in _SPEC_KEYS | _REQUEST_KEYS:
             known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))

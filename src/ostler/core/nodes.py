@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from ostler.core import life, steps
+from ostler.core import life, steps, trims
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
@@ -124,6 +124,11 @@ def _reconcile(
         s.send(node, EndShare(alloc.id, alloc.cause, alloc.why, grace))
         return
     # What was ordered over a connection that broke may not have come.
+    if node in alloc.leaving:
+        trims.order_end(s, alloc, node)
+        return
+    if alloc.resized:
+        trims.tell(s, alloc, node)
     s.send(node, Retime(alloc.id, alloc.time_limit))
     if alloc.suspended_at is not None:
         s.send(node, SuspendShare(alloc.id))
@@ -138,6 +143,9 @@ def _reconcile(
 def _absent(s: State, now: float, node: str, alloc: Allocation, *, rebooted: bool) -> None:
     """Decide on a share that its node does not have: it never came, or it is lost."""
     several = len(alloc.nodes) > 1
+    if trims.is_joining(s.jobs[alloc.job], alloc, node):
+        _never_joined(s, now, node, alloc, rebooted=rebooted)
+        return
     told_to_start = alloc.made == alloc.nodes if several else rebooted
     if alloc.started or told_to_start:
         how = "was started anew" if rebooted else "does not know of it any more"
@@ -154,6 +162,15 @@ def _absent(s: State, now: float, node: str, alloc: Allocation, *, rebooted: boo
         life.order_launch(s, entry, alloc, node, start=not several)
         if alloc.slot:
             resend(s, now, entry, alloc)
+
+
+def _never_joined(s: State, now: float, node: str, alloc: Allocation, *, rebooted: bool) -> None:
+    """Order a share anew that was added to what runs, unless it is not wanted any more."""
+    if alloc.cause or rebooted or node in alloc.leaving:
+        why = alloc.why or f"{node} did not start it"
+        life.on_ended(s, now, node, Ended(alloc.id, now, None, alloc.cause, why))
+    else:
+        life.order_launch(s, s.jobs[alloc.job], alloc, node, start=True)
 
 
 def on_reported(s: State, now: float, event: AgentReported) -> None:

@@ -43,8 +43,8 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
     cause, why = _cause(alloc)
     if cause == UNDONE and alloc.started:
         why = f"not all of it could start: {why}"
-    elif not cause and len(alloc.tasks) < entry.job.spec.request.tasks:
-        known, tasks = len(alloc.tasks), entry.job.spec.request.tasks
+    elif not cause and len(alloc.tasks) < _tasks(entry.job, alloc):
+        known, tasks = len(alloc.tasks), _tasks(entry.job, alloc)
         cause, why = Result.LOST, f"how {tasks - known} of its {tasks} tasks ended is not known"
     told = Result.REJECTED if cause in (REQUEUE, UNDONE) else cause
     status = exit_status(told, alloc.tasks)
@@ -75,6 +75,11 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
     entry.finish(alloc.element, str(result), status, alloc.attempt)
     on_element_failed(s, now, entry, element)
     return element.reason
+
+
+def _tasks(job: Job, alloc: Allocation) -> int:
+    """Return how many tasks must have told how they ended."""
+    return alloc.ranks - alloc.dropped if alloc.resized else job.spec.request.tasks
 
 
 End = TypeVar("End", Ended, ElementEnd)
@@ -209,4 +214,5 @@ def accounting(
         result,
         element.exit_status,
         element.usage,
+        alloc.resized,
     )

@@ -4,7 +4,7 @@ from collections import Counter
 
 from msgspec.structs import replace
 
-from ostler.core import resize
+from ostler.core import resize, retask
 from ostler.core.charge import check_charge, take_reasons
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
@@ -17,6 +17,7 @@ from ostler.core.reserved import check_open
 from ostler.core.resize import growth
 from ostler.core.slots import drain, take_back
 from ostler.core.state import NO_JOB, State
+from ostler.core.trims import give_up
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.ids import STEPS_FROM
@@ -119,10 +120,13 @@ def _waits(s: State, number: int, wait: Wait) -> None:
 
 def _reject_late(s: State, now: float, plan: Plan, by: str) -> None:
     """End what was to start at once and has not."""
+    for entry in [s.jobs[n] for n in sorted(s.immediate) if s.jobs[n].growth]:
+        if growth(s, entry) is None:
+            give_up(s, entry, f"it is {entry.job.state}")
     late = [
         n
         for n in sorted(s.immediate)
-        if s.jobs[n].waiting and n in plan.waits
+        if _at_once(s.jobs[n]) and n in plan.waits
         if s.parts.planner_of(s.site, s.jobs[n].job.spec.partition) == by
     ]
     # An explanation costs about two plans, and a client may ask for thousands at a time.
@@ -130,10 +134,18 @@ def _reject_late(s: State, now: float, plan: Plan, by: str) -> None:
     told = {n: explain(shot, now, n).reason for n in late[:_EXPLAINED]} if shot else {}
     for number in late:
         short = _SHORT.get(plan.waits[number].rule, f"rule {plan.waits[number].rule}")
-        why = f"it cannot be granted at once: {told.get(number, short)}"
-        end_waiting(s, now, s.jobs[number], Result.REJECTED, why)
+        why = told.get(number, short)
+        if s.jobs[number].growth:
+            give_up(s, s.jobs[number], why)
+        else:
+            why = f"it cannot be granted at once: {why}"
+            end_waiting(s, now, s.jobs[number], Result.REJECTED, why)
     # What is not in this plan was submitted since it was begun.
-    s.immediate = {n for n in s.immediate if s.jobs[n].waiting}
+    s.immediate = {n for n in s.immediate if _at_once(s.jobs[n])}
+
+
+def _at_once(entry: Entry) -> bool:
+    return bool(entry.waiting) or entry.growth is not None
 
 
 def _start(s: State, now: float, line: Start, *, alike: int) -> None:
@@ -143,7 +155,8 @@ def _start(s: State, now: float, line: Start, *, alike: int) -> None:
     if (more := growth(s, entry)) is not None:
         check_places(s, entry, line.placements, more)
         check_open(s, now, entry, line.placements)
-        resize.grow(s, now, entry, line.placements)
+        grow = resize.grow if entry.growth is None else retask.grow
+        grow(s, now, entry, line.placements)
         return
     if entry.next_waiting() is None:
         if take_back(s, now, entry):  # with a node, behind others: once it is back, it waits

@@ -13,6 +13,7 @@ from ostler.core.life import free
 from ostler.core.moves import settle
 from ostler.core.over import accounting
 from ostler.core.state import State
+from ostler.core.trims import RESIZED
 from ostler.model.allocation import Allocation
 from ostler.model.constraint import parse
 from ostler.model.errors import NotNow, Refused
@@ -21,13 +22,15 @@ from ostler.model.resources import Placement, Request
 from ostler.model.states import AllocationState
 from ostler.schedule.words import counted
 
-RESIZED = "resized"  # in the accounting: it went on with more nodes, or fewer
-
 
 def growth(s: State, entry: Entry) -> Request | None:
     """Return what an allocation waits for beside what it holds; None: nothing."""
     alloc = _held(s, entry)
-    if alloc is None or not entry.job.holds or alloc.state is not AllocationState.READY:
+    if alloc is None or alloc.state is not AllocationState.READY:
+        return None
+    if entry.growth is not None:
+        return entry.growth.request
+    if not entry.job.holds:
         return None
     request = entry.job.spec.request
     nodes = request.nodes - len(alloc.placements)
@@ -48,11 +51,8 @@ def resized(s: State, entry: Entry, nodes: int) -> Request:
     Each node that it gets takes as many tasks as one that it has, on the average.
     """
     alloc, request, name = _held(s, entry), entry.job.spec.request, entry.job.name
-    if alloc is None or not entry.job.holds or alloc.state is not AllocationState.READY:
-        raise NotNow(
-            f"job {name} has started; its nodes can no longer change",
-            hint="only what `ostler alloc` holds grows and shrinks",
-        )
+    if alloc is None or alloc.state is not AllocationState.READY:
+        raise NotNow(f"job {name} does not hold its nodes yet, or no longer; they cannot change")
     if parse(request.constraint).groups:
         raise Refused(f"job {name} counts nodes by {request.constraint!r}, and keeps their number")
     if nodes < 1:

@@ -44,11 +44,20 @@ class Allocation(Struct, frozen=True):
     heard: int = 0  # of a slot: highest serial of its `Progress` that was taken in
     running: int = -1  # of a slot: the element that runs, as last told; -1: none is known to
     since: float = 0.0  # since when, Unix seconds
+    leaving: frozenset[str] = frozenset()  # nodes whose tasks are asked to end, to be given back
+    left: tuple[Placement, ...] = ()  # what was given back while the rest went on
+    dropped: int = 0  # tasks that nobody asks any more how they ended
+    resized: int = 0  # how often its nodes have changed
 
     @property
     def nodes(self) -> frozenset[str]:
         """Return the names of its nodes."""
         return frozenset(p.node for p in self.placements)
+
+    @property
+    def ranks(self) -> int:
+        """Return how many tasks it ever had: the next one's rank. None is used twice."""
+        return max(p.first_rank + p.tasks for p in (*self.placements, *self.left))
 
     @property
     def queued(self) -> int:

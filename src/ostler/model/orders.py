@@ -149,6 +149,14 @@ class Retime(Struct, frozen=True, tag="retime"):
     time_limit: int
 
 
+class Resized(Struct, frozen=True, tag="resized"):
+    """The allocation has other nodes now: write that into its context, and send SIGWINCH."""
+
+    alloc: AllocationId
+    members: tuple[str, ...]
+    tasks: int  # on all of them together
+
+
 Order = (
     Launch
     | StartTasks
@@ -159,6 +167,7 @@ Order = (
     | SuspendShare
     | ResumeShare
     | Retime
+    | Resized
 )
 
 

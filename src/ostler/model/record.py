@@ -78,6 +78,7 @@ class Accounting(Struct, frozen=True, gc=False):
     result: str
     exit_status: int | None
     usage: Usage
+    part: int = 0  # how often the allocation had been resized before
 
 
 class Setting(Struct, frozen=True):

@@ -8,7 +8,8 @@ from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Write
 
 Row = dict[str, Any]
-Account = tuple[int, int, int, int]  # allocation, job, element, attempt: a row of accounting
+# A row of accounting: allocation, job, element, attempt, part.
+Account = tuple[int, int, int, int, int]
 
 
 class Store(Protocol):

@@ -219,6 +219,8 @@ class SimAgent:
                 self._make(launch)
             case rules.DropShare(alloc):
                 host.forget(alloc)
+            case rules.RenewContext(launch):
+                host.members[launch.alloc] = launch.members
             case rules.RefuseStale():
                 host.ledger.refused_orders += 1
             case rules.SendHello(epoch, holds):

@@ -37,6 +37,7 @@ class Host(Site):
         self.up = True
         self.epoch = 0  # on disk
         self.journal: dict[int, Kept] = {}  # on disk
+        self.members: dict[int, tuple[str, ...]] = {}  # as contexts told them that were renewed
         self.contexts: set[int] = set()  # on disk: allocations whose context has a file here
         self.dirty: set[int] = set()  # allocations whose prolog began, and no epilog ended since
         self.starters: dict[int, Starter] = {}  # with their spools, on disk: some are dead

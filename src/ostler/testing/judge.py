@@ -142,6 +142,8 @@ class Judge:
             return  # what ran in it has rows of its own
         runs = self.ledger.runs.get((row.job, row.element), [])
         mine = [r for r in runs if r.launch.alloc == row.allocation and r.attempt == row.attempt]
+        if row.part:  # what it gave back is no matter
+            mine = [r for r in mine if r.node in row.nodes.split(",")]
         if {r.node for r in mine} != set(row.nodes.split(",")):
             yield f"{name} is a success on {row.nodes}, and did not run on all of them"
         if not all(r.succeeded for r in mine):

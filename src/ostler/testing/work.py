@@ -258,6 +258,7 @@ class Work:
                 {"time_limit": 0},
                 {"priority": 20},
                 {"cpus": 1},
+                {"nodes": self.rng.randint(1, 4), "end_tasks": self.rng.random() < 0.7},
                 {"array_cap": 2},
                 {"not_before": self.sim.now + 15.0},
             )

@@ -94,6 +94,42 @@ def test_an_allocation_that_is_held_grows_and_shrinks_and_its_command_is_told(th
     assert f"job {ident} was resized: it was given " in told
 
 
+def test_a_job_whose_tasks_run_grows_and_shrinks_and_its_tasks_are_told(three: InLab) -> None:
+    """R-MAU-17: the notice is SIGWINCH, and the context read anew."""
+    out = three.work / "grown"
+    out.mkdir()
+    script = (
+        f"trap 'cp -f $OSTLER_CONTEXT {out}/seen-$OSTLER_RANK' WINCH; touch {out}/$OSTLER_RANK;"
+        f" until [ -e {out}/go ]; do sleep 0.05; done"
+    )
+    ident = three.submit("-N", "2", "-n", "2", "-o", "/dev/null", "--", "sh", "-c", script)
+    eventually("both run", lambda: (out / "0").exists() and (out / "1").exists())
+    three.wait_for(ident, "running")
+    three.ostler("modify", ident, "--nodes", "3")
+    eventually("the third runs", (out / "2").exists)
+    seen = eventually("the first is told", lambda: _members(out / "seen-0"))
+    assert seen == ["n01", "n02", "n03"]
+    refused = three.ostler("modify", ident, "--nodes", "1", check=False)
+    assert (refused.returncode, "tasks of job" in refused.stderr) == (5, True)
+    three.ostler("modify", ident, "--nodes", "1", "--end-tasks")
+    eventually("two are gone", lambda: three.job(ident)["allocation_nodes"] == ["n01"])
+    eventually("the first is told again", lambda: _members(out / "seen-0") == ["n01"])
+    (out / "go").touch()
+    assert three.wait_for(ident, "done")["result"] == "success"
+    rows = three.json("acct", "--job", ident)["accounting"]
+    assert [row["result"] for row in rows][-1] == "success"
+    assert {row["result"] for row in rows[:-1]} == {"resized"}
+
+
+def _members(path: Path) -> list[str]:
+    """Return the members in a copy of a context; none while it is being written."""
+    try:
+        found: list[str] = json.loads(path.read_text())["members"]
+    except (OSError, ValueError):
+        return []
+    return found
+
+
 def test_users_of_a_lab_are_held_to_the_rules(three: InLab) -> None:
     """R-RMS-12, 13, 17: in a partition of its own."""
     words = ("submit", "-q", "-o", "/dev/null", "-p", "own", "--", "true")

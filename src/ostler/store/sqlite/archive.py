@@ -59,8 +59,8 @@ def copy_accounts(database: str, folder: Path, before: float, limit: int) -> lis
         values = {"before": before, "limit": limit}
         found = live.execute(SQL["old_accounts"], values).fetchall()
     by_month: dict[str, list[Account]] = defaultdict(list)
-    for *account, ended_at in found:
-        by_month[_month(ended_at)].append((account[0], account[1], account[2], account[3]))
+    for alloc, job, element, attempt, part, ended_at in found:
+        by_month[_month(ended_at)].append((alloc, job, element, attempt, part))
     for month, accounts in by_month.items():
         _copy(database, folder, month, [("copy_accounts", {"accounts": dumps(accounts)})])
     return [account for accounts in by_month.values() for account in accounts]

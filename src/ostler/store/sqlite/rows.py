@@ -23,6 +23,7 @@ from ostler.model.states import (
     Suspender,
 )
 
+LEAVING, LEFT = 1, 2  # of a node: it is being given back, it was
 Values = tuple[Any, ...]
 Row = dict[str, Any]
 
@@ -186,11 +187,14 @@ def allocation_values(alloc: Allocation) -> Values:
         alloc.heard,
         alloc.running if alloc.running >= 0 else None,
         alloc.since or None,
+        alloc.dropped,
+        alloc.resized,
     )
 
 
 def share_values(alloc: Allocation) -> list[Values]:
-    """Return one row for each node of an allocation."""
+    """Return one row for each node of an allocation, those that it gave back too."""
+    left = len(alloc.placements)
     return [
         (
             alloc.id,
@@ -204,14 +208,15 @@ def share_values(alloc: Allocation) -> list[Values]:
             dumps(p.generic) if p.generic else "{}",
             p.node in alloc.made,
             p.node in alloc.freed,
+            LEFT if position >= left else p.node in alloc.leaving,
         )
-        for position, p in enumerate(alloc.placements)
+        for position, p in enumerate((*alloc.placements, *alloc.left))
     ]
 
 
 def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
     """Return the allocation of a whole row and its shares by position."""
-    placements = tuple(
+    places = tuple(
         Placement(
             s["node"],
             s["tasks"],
@@ -228,7 +233,7 @@ def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
         row["job"],
         row["element"],
         row["attempt"],
-        placements,
+        tuple(p for p, s in zip(places, shares, strict=True) if s["leaving"] != LEFT),
         row["granted_at"],
         row["epoch"],
         state=AllocationState(row["state"]),
@@ -260,6 +265,10 @@ def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
         heard=row["heard"],
         running=-1 if row["running"] is None else row["running"],
         since=row["running_since"] or 0.0,
+        leaving=frozenset(s["node"] for s in shares if s["leaving"] == LEAVING),
+        left=tuple(p for p, s in zip(places, shares, strict=True) if s["leaving"] == LEFT),
+        dropped=row["dropped"],
+        resized=row["resized"],
     )
 
 
@@ -283,6 +292,7 @@ def accounting_values(a: Accounting) -> Values:
         a.result,
         a.exit_status,
         *_usage(a.usage),
+        a.part,
     )
 
 

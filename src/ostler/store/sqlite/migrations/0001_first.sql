@@ -113,7 +113,7 @@ CREATE TABLE allocations (
   attempt INTEGER NOT NULL, -- which start of the element
   state TEXT NOT NULL, -- granted, ready, suspended, releasing or released
   epoch INTEGER NOT NULL, -- epoch of the role that granted it
-  granted_at REAL NOT NULL, -- when the scheduler's line was accepted
+  granted_at REAL NOT NULL, -- when the scheduler's line was accepted, or its nodes last changed
   started INTEGER NOT NULL, -- 1: some task may have run
   started_at REAL, -- first start of a task; NULL before it
   time_limit_seconds INTEGER, -- NULL: none
@@ -137,7 +137,9 @@ CREATE TABLE allocations (
   chunk TEXT, -- of a slot: elements handed to it that are not known to have ended; NULL: none
   heard INTEGER NOT NULL, -- of a slot: number of the last report about its elements
   running INTEGER, -- of a slot: the element that ran when that report was made; NULL: none
-  running_since REAL -- and since when; NULL: nothing ran there yet
+  running_since REAL, -- and since when; NULL: nothing ran there yet
+  dropped INTEGER NOT NULL, -- tasks of nodes that it gave back, of which nobody asks how they ended
+  resized INTEGER NOT NULL -- how often its nodes have changed while it ran
 ) STRICT;
 
 CREATE INDEX allocations_held ON allocations (id) WHERE state <> 'released';
@@ -156,6 +158,7 @@ CREATE TABLE allocation_nodes (
   generic TEXT NOT NULL, -- JSON: {name: count} of other resources
   made INTEGER NOT NULL, -- 1: the node holds the job's context
   freed INTEGER NOT NULL, -- 1: nothing of it is left on the node
+  leaving INTEGER NOT NULL, -- 1: its tasks are asked to end, to give the node back; 2: it was given back
   PRIMARY KEY (allocation, node)
 ) STRICT, WITHOUT ROWID;
 
@@ -184,7 +187,8 @@ CREATE TABLE accounting (
   written_bytes INTEGER NOT NULL, -- written to storage
   suspended_seconds REAL NOT NULL, -- time in which it was suspended
   first_of_job INTEGER NOT NULL, -- 1: no attempt of its job had ended before
-  PRIMARY KEY (allocation, job, element, attempt)
+  part INTEGER NOT NULL, -- how often the allocation had been resized before
+  PRIMARY KEY (allocation, job, element, attempt, part)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX accounting_by_end ON accounting (ended_at, granted_at);

@@ -3,8 +3,8 @@ INSERT INTO accounting (
   allocation, job, element, attempt, user, project, partition, nodes, cpus, memory, gpus,
   granted_at, started_at, ended_at, result, exit_status,
   cpu_user_seconds, cpu_system_seconds, max_rss, read_bytes, written_bytes, suspended_seconds,
-  first_of_job
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+  part, first_of_job
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: has_attempt
 SELECT 1 FROM accounting WHERE job = ? LIMIT 1;
 -- name: add_use

@@ -10,7 +10,7 @@ SELECT id, ended_at FROM jobs
 -- name: numbers_of_steps
 SELECT id FROM jobs WHERE id BETWEEN :low AND :high;
 -- name: old_accounts
-SELECT allocation, job, element, attempt, ended_at FROM accounting INDEXED BY accounting_by_end
+SELECT allocation, job, element, attempt, part, ended_at FROM accounting INDEXED BY accounting_by_end
  WHERE ended_at < :before ORDER BY ended_at LIMIT :limit;
 -- name: copy_jobs
 INSERT OR REPLACE INTO jobs
@@ -32,7 +32,7 @@ SELECT * FROM live.events WHERE job IN (SELECT value FROM json_each(:jobs));
 INSERT OR REPLACE INTO accounting
 SELECT a.* FROM json_each(:accounts) j JOIN live.accounting a
     ON a.allocation = j.value ->> 0 AND a.job = j.value ->> 1
-   AND a.element = j.value ->> 2 AND a.attempt = j.value ->> 3;
+   AND a.element = j.value ->> 2 AND a.attempt = j.value ->> 3 AND a.part = j.value ->> 4;
 -- name: drop_elements_of_jobs
 DELETE FROM elements WHERE (job, element) IN (
   SELECT job, element FROM elements WHERE job IN (SELECT value FROM json_each(:jobs))
@@ -47,4 +47,5 @@ DELETE FROM events WHERE serial IN (
 -- name: drop_jobs
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:jobs));
 -- name: drop_account
-DELETE FROM accounting WHERE allocation = ? AND job = ? AND element = ? AND attempt = ?;
+DELETE FROM accounting
+ WHERE allocation = ? AND job = ? AND element = ? AND attempt = ? AND part = ?;
