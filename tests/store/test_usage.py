@@ -125,7 +125,7 @@ def test_whole_days_are_read_from_their_sums(tmp_path: Path) -> None:
     day = day_of(NOW - 5 * 86_400)
     attempt = an_attempt(1, granted_at=day.since, ended_at=day.since + 100.0)
     held.commit(attempt)
-    held.store.drop_accounts(held.epoch, [(1, attempt.job, 0, 1)])  # its time is over
+    held.store.drop_accounts(held.epoch, [(1, attempt.job, 0, 1, 0)])  # its time is over
     ask = answers(tmp_path / "ostler.db")
     assert [row["held_cpu_seconds"] for row in ask(("", *day))] == [100.0]
     assert ask(("", day.since, day.since + 200.0)) == []
