@@ -18,13 +18,17 @@ Made by `make docs` from what each driver says of itself; do not edit.
 
 A driver speaks to another resource manager: `ostler rm add NAME DRIVER [KEY=VALUE…]` takes one in, `ostler rm check` holds it to [the contract](../tutorials/new-resource-manager.md).
 Each has the four verbs; what else is asked of it, it declares as an option.
+The first, `native`, is Ostler's own agents as the suite sees them; their manager needs no driver.
 A word for a state that is in no table here counts as unknown, and is told as it is.
 """
 
 
 def page() -> str:
     """Return the page: a chapter for each driver that the package offers."""
-    points = tomllib.loads(PROJECT.read_text())["project"]["entry-points"][GROUP]
+    native = "ostler.testing.conformance.native:NativeDriver"
+    points = {"native": native} | tomllib.loads(PROJECT.read_text())["project"]["entry-points"][
+        GROUP
+    ]
     chapters = []
     for place in points.values():
         module, _, name = place.partition(":")

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -177,3 +178,33 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 def test_no_function_is_too_long() -> None:
     sizes = (pair for path in sources() for pair in functions(path))
     assert [name for name, lines in sizes if lines > MAX_FUNCTION_LINES] == []
+
+
+def words_in(path: Path) -> Iterator[str]:
+    """Yield all names and texts of a module, but no comment and no docstring."""
+    tree = ast.parse(path.read_text())
+    holders = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docs = {ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, holders)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and node.value not in docs
+        ):
+            yield node.value
+        elif isinstance(node, ast.Name | ast.Attribute):
+            yield node.id if isinstance(node, ast.Name) else node.attr
+
+
+@pytest.mark.parametrize("layer", ["schedule", "core"])
+def test_the_scheduler_names_no_driver(layer: str) -> None:
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    drivers = set(points["ostler.drivers"])
+    found = {
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in (ROOT / "src" / "ostler" / layer).rglob("*.py")
+        for word in words_in(path)
+        if drivers & set(re.findall(r"[a-z]+", word.lower()))
+    }
+    assert drivers
+    assert found == set()

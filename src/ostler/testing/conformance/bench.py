@@ -6,6 +6,7 @@ import shlex
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -33,14 +34,15 @@ class Bench:
         """Begin. make: the driver's class; settings: what it is told."""
         self._make, self.settings = make, dict(settings or {})
         self.folder = Path(tempfile.mkdtemp(prefix="ostler-check-"))
+        self._removed = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def driver(self) -> Driver:
         """Return a new driver object, as after a restart."""
         return self._make(self.settings)
 
     def close(self) -> None:
-        """Take away what this has made."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Take away what this has made; jobs that still wait end by that."""
+        self._removed()
 
     def pause(self) -> None:
         """Let the resource manager get on."""

@@ -6,14 +6,18 @@ from pathlib import Path
 from ostler.drivers.finding import find, kinds
 from ostler.model.errors import Missing, UsageError
 from ostler.testing.conformance.bench import Bench
+from ostler.testing.conformance.native import LabBench, NativeDriver
 from ostler.testing.conformance.shipped import BENCHES
 
 
 def bench_of(name: str, settings: dict[str, str]) -> Bench:
     """Return what to try a driver on: what its class says, else what fits it.
 
+    name: as `driver_of` reads it, or native, for a lab of Ostler's own agents.
     Raises `UsageError` or `Missing` where there is no such driver, or settings that it does not take.
     """
+    if name == NativeDriver.about.name:
+        return LabBench()
     kind = find(driver_of(name))
     made = getattr(kind, "bench", None)
     try:

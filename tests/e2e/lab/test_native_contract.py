@@ -1,0 +1,27 @@
+"""Ostler's own agents keep what every driver of another resource manager is held to."""
+
+import pytest
+
+from ostler.testing.conformance import Verdict, check
+from ostler.testing.conformance.native import LabBench
+
+NOT_OF_OURS = {  # and why the bench cannot try it
+    "says-when-a-list-is-partial",  # the manager answers for all, or not at all
+    "does-not-guess-at-a-job",  # its words are ours
+    "does-not-guess-at-a-node",
+    "answers-for-many-nodes-at-once",  # nodes are not asked for one by one
+    "ends-nothing-by-absence",  # it loses no job
+    "tells-a-reused-id-from-the-old-one",  # and uses no id twice
+    "writes-checkpoints",
+}
+
+
+@pytest.mark.e2e
+def test_our_own_agents_keep_the_contract_of_drivers() -> None:
+    bench = LabBench()
+    try:
+        found = list(check(bench))
+    finally:
+        bench.close()
+    assert [each for each in found if each.verdict is Verdict.FAILED] == []
+    assert {each.case for each in found if each.verdict is Verdict.SKIPPED} == NOT_OF_OURS
