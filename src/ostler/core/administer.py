@@ -10,6 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered
 from ostler.core.follow import follow_site
 from ostler.core.foreign.rms import appoint
+from ostler.core.holds import members_of
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
@@ -93,10 +94,11 @@ def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> Non
     old = s.site
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
-    s.rules = rules_of(site, settings, s.rules.utc_offset)
+    s.rules = replace(rules_of(site, settings, s.rules.utc_offset), members=members_of(s, site))
     s.desk.appoint(site.handlers.values())
     s.rms = appoint(s.rms, site.rms.values(), now)
     s.limits = Limits(s.rules)
+    s.holds.appoint(s)
     s.fitting.clear()
     s.parts.fitting.clear()
     s.marks.rules = s.changed = True

@@ -99,6 +99,12 @@ class Administered(Struct, frozen=True):
     request_id: str = ""
 
 
+class MembersTold(Struct, frozen=True):
+    """Of which groups of the system users are."""
+
+    groups: dict[str, tuple[str, ...]]
+
+
 class Posted(Struct, frozen=True):
     """A user reports something. kind: CLASS/TYPE, as typed."""
 
@@ -303,6 +309,7 @@ Event = (
     | ClientGone
     | NodesWorded
     | Administered
+    | MembersTold
     | Posted
     | DealtWith
     | Subscribed

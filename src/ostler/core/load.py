@@ -55,6 +55,7 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzin
         account, seconds = (used.project, used.user), used.ended_at - used.began_at
         s.ledger.charge(account, used.cpu_seconds / seconds, used.began_at, used.ended_at)
     _add_allocations(s, loaded, now)
+    s.holds.appoint(s)
     note_guests(s)
     note_closing(s)
     look_at_calendars(s, now)

@@ -77,6 +77,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     before = entry.job
     entry.job = replace(before, spec=spec, priority=spec.priority)
     s.marks.allocations.update(entry.slots)  # their ranks and planned ends
+    s.holds.changed(entry.job, entry.slots)
     s.user_weight[before.user] += spec.weight - entry.weight
     entry.weight = spec.weight
     if spec.time_limit != before.spec.time_limit:

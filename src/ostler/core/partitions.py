@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from ostler.core.access import check_access, check_limits
 from ostler.core.administer import carry_out
 from ostler.core.claims import check_fits
 from ostler.core.effects import Address, Fail, Reply
@@ -19,6 +20,7 @@ from ostler.core.site_view import partition_rows
 from ostler.core.slots import drain
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
+from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import is_step
 from ostler.model.site import PartitionState
@@ -128,7 +130,7 @@ def _reload(s: State, now: float, event: PartitionWorded) -> dict[str, Any]:
     name, by = event.name, event.caller.user
     held, mine = [], [e for e in s.jobs.values() if e.job.spec.partition == name]
     for entry in [entry for entry in mine if entry.waiting and not entry.job.spec.within]:
-        why = _refused(s, entry)
+        why = _refused(s, entry, event.caller)
         if why and not entry.job.held_by:
             before = entry.job
             entry.job = replace(before, held_by=by)
@@ -139,11 +141,19 @@ def _reload(s: State, now: float, event: PartitionWorded) -> dict[str, Any]:
     return _row_of(s, name) | {"held": held}
 
 
-def _refused(s: State, entry: Entry) -> str:
-    """Return why such a job would be refused if it were submitted now; empty if it would not."""
+def _refused(s: State, entry: Entry, by: Caller) -> str:
+    """Return why such a job would be refused if it were submitted now; empty if it would not.
+
+    by: who wants to know, who may be its own user and the machine's owner.
+    """
+    job, spec = entry.job, entry.job.spec
+    known, owner = s.members.get(job.user, ()), by.owner and by.uid == job.uid
+    caller = Caller(job.uid, job.gid, job.user, known, owner=owner)
     try:
-        check_partition(s, entry.job.spec)
-        check_fits(s, entry.job.spec, entry.job.user)
+        check_access(s, caller, spec)
+        check_partition(s, spec)
+        check_limits(s, caller, spec, jobs=0)
+        check_fits(s, spec, job.user)
     except OstlerError as error:
         return error.message
     return ""

@@ -205,6 +205,7 @@ def check_places(
     held = s.user_cpus.get(job.user, 0)
     if most and held + asked > most:
         raise Refused(f"{job.user} holds {held} CPUs and may hold {most}, not {held + asked}")
+    s.holds.check(job, asked)
 
 
 def _check_place(s: State, job: Job, request: Request, place: Placement, rank: int) -> None:
@@ -242,6 +243,7 @@ def _resume(s: State, now: float, line: Resume) -> None:
     most = s.setting("max-cpus-per-user")
     if most and s.user_cpus.get(entry.job.user, 0) + s.cpus_of(alloc) > most:
         raise Refused(f"{entry.job.user} may hold {most} CPUs")
+    s.holds.check(entry.job, s.cpus_of(alloc))
     thaw(s, now, entry, alloc)
 
 

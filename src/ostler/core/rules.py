@@ -21,7 +21,12 @@ from ostler.schedule.rules import (
     Weights,
 )
 
-_HOLDERS = {Class.USER: Holder.USER, Class.PROJECT: Holder.PROJECT, Class.DEFAULT: Holder.USER}
+_HOLDERS = {
+    Class.USER: Holder.USER,
+    Class.GROUP: Holder.GROUP,
+    Class.PROJECT: Holder.PROJECT,
+    Class.DEFAULT: Holder.USER,
+}
 
 
 def rules_of(site: Site, changed: Mapping[str, str], utc_offset: int = 0) -> Rules:
@@ -64,10 +69,10 @@ def _partition(default: PartitionRules, row: Partition) -> PartitionRules:
 
 
 def _limits(site: Site) -> Iterator[Limit]:
-    """Yield what is counted of users and projects; all else of access is known at submission."""
+    """Yield what is counted of users, groups and projects; all else of access is known at submission."""
     for row in site.access.values():
         counted = row.running, row.waiting, row.max_cpus
-        if row.holder in _HOLDERS and counted != (None, None, None):
+        if counted != (None, None, None):
             partition = "" if row.partition == ANYWHERE else row.partition
             yield Limit(_HOLDERS[row.holder], row.name, partition, *counted, ranked=True)
 

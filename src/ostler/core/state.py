@@ -9,6 +9,7 @@ from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.fitting import Fitting
 from ostler.core.foreign.rms import Rm
+from ostler.core.holds import Holds
 from ostler.core.marks import Marks
 from ostler.core.own import OwnJobs
 from ostler.core.parts import Parts
@@ -118,6 +119,8 @@ class State:
         self.settings: dict[str, str] = {}
         self._calendar: tuple[Rules, Calendar | None] = self.rules, None  # of which rules
         self.user_cpus: dict[str, int] = {}
+        self.members: dict[str, tuple[str, ...]] = {}  # user -> groups, as far as they were told
+        self.holds = Holds()
         self.licences_held: dict[str, int] = {}  # by allocations, suspended ones too
         self.ledger = Ledger(ShareRules())
         self.standings: tuple[Standing, ...] = ()
@@ -262,12 +265,14 @@ class State:
     def uses(self, now: float, job: Job, alloc: Allocation) -> None:
         """Count the CPUs of an allocation, which its user holds and uses from now on."""
         self._count_cpus(job.user, self.cpus_of(alloc))
+        self.holds.uses(job, alloc)
         cost = rate(self.ledger.rules, alloc.placements)
         self.ledger.start(alloc.id, (job.spec.project, job.user), cost, now)
 
     def used(self, now: float, job: Job, alloc: Allocation) -> None:
         """Count its CPUs no more: they are given back, or it stands still."""
         self._count_cpus(job.user, -self.cpus_of(alloc))
+        self.holds.used(alloc.id)
         self.ledger.stop(alloc.id, now)
 
     def rank(self, now: float) -> bool:

@@ -13,6 +13,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
+from ostler.core.holds import learn
 from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.queue import check_depth
 from ostler.core.serving import check_partition
@@ -40,6 +41,8 @@ def on_submitted(s: State, now: float, event: Submitted) -> None:
     if known is not None and not event.dry:
         s.effects.append(Reply(event.to, {"job": job_name(known)}))
         return
+    if not event.dry:
+        learn(s, event.caller)
     try:
         job = checked(s, now, event)
     except OstlerError as error:

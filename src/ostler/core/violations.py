@@ -219,6 +219,8 @@ def _users(s: State) -> Iterator[str]:
         if (known := set(s.jobs_of.get(user, ()))) != jobs[user]:
             yield f"{user} has the unfinished jobs {jobs[user]}, and is said to have {known}"
 
+    if s.holds.broken(s):
+        yield "what is held under limits is not what is counted"
     waits = Counter(found for entry in s.jobs.values() if (found := account_of(entry)))
     if dict(waits) != s.waiting.counts:
         yield f"of accounts {dict(waits)} jobs wait, and are said to be {s.waiting.counts}"

@@ -1,5 +1,7 @@
 """How many jobs wait, by whom, for which project, and where."""
 
+from collections.abc import Mapping
+
 from ostler.core.entry import Entry
 from ostler.model.states import JobState
 from ostler.schedule.limits import Bucket
@@ -7,7 +9,7 @@ from ostler.schedule.rules import Holder
 
 Account = tuple[str, str, str]  # user, project and partition of a job
 
-_COLUMNS = {Holder.USER: 0, Holder.PROJECT: 1, Holder.PARTITION: 2}
+_COLUMNS = {Holder.USER: 0, Holder.GROUP: 0, Holder.PROJECT: 1, Holder.PARTITION: 2}
 _WAITS = (JobState.PENDING, JobState.HELD)
 
 
@@ -23,6 +25,7 @@ class WaitingJobs:
 
     def __init__(self) -> None:
         self.counts: dict[Account, int] = {}
+        self.members: Mapping[str, tuple[str, ...]] = {}  # user -> groups
 
     def look(self, entry: Entry, *, over: bool = False) -> None:
         """Count the job if it waits now, or no more. over: it is no longer among the unfinished."""
@@ -41,8 +44,10 @@ class WaitingJobs:
         """Return how many count in this bucket of limits. Cost: by accounts, not by jobs."""
         holder, name, where = bucket
         at = _COLUMNS[holder]
+        group = holder is Holder.GROUP
         return sum(
             count
             for account, count in self.counts.items()
-            if where in ("", account[2]) and name in ("", account[at])
+            if where in ("", account[2])
+            and name in (self.members.get(account[at], ()) if group else ("", account[at]))
         )

@@ -8,6 +8,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import SubmittedAll
 from ostler.core.explain import Prepared, preview_all, settled
+from ostler.core.holds import learn
 from ostler.core.state import State
 from ostler.core.submit import Beside, admit, check, check_open, keep_blobs, make_job
 from ostler.model import limits
@@ -32,6 +33,8 @@ def on_submitted_all(s: State, now: float, event: SubmittedAll) -> None:
             s.effects.append(Reply(event.to, _answer(known, event.specs)))
             return
         check_open(s)
+        if not event.dry:
+            learn(s, event.caller)
         jobs = _checked(s, now, event)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))

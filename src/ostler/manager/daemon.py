@@ -173,6 +173,7 @@ class Manager:
         )
         server.reads.schedulers = server.schedulers.rows
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
+        server.submissions.tell_members()
         server.query = partial(
             run_query, Path(self.database), Path(self._archives), server.agents.fresh.moments
         )

@@ -227,6 +227,7 @@ class Server:
             case messages.Wait(refs=refs, attach=attach):
                 return Awaited(to, caller, self._refs(refs), attach)
             case _:
+                self.submissions.tell_members(message)
                 if (event := event_of(message, caller, to)) is None:
                     raise UsageError(f"{type(message).__name__} is no request of a client")
                 if (answer := answer_again(self._store, event)) is not None:

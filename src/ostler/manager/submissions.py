@@ -8,7 +8,7 @@ from time import monotonic
 
 from msgspec.structs import replace
 
-from ostler.core.events import Submitted, SubmittedAll
+from ostler.core.events import MembersTold, Submitted, SubmittedAll
 from ostler.core.explain import Prepared, Row
 from ostler.core.whatif import prepare_dry
 from ostler.core.workflow import part_id, prepare_dry_all
@@ -22,7 +22,7 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Refused, UsageError
 from ostler.model.ids import Ref, job_name
 from ostler.model.job import JobSpec
-from ostler.model.site import SHIPPED
+from ostler.model.site import SHIPPED, Holder
 from ostler.store.protocol import Store
 from ostler.wire import messages
 
@@ -59,6 +59,27 @@ class Submissions:
             names = _group_names(caller)
             self._groups[caller.uid] = (now + _GROUPS_GOOD, names)
         return replace(caller, groups=names)
+
+    def tell_members(self, message: messages.Request | None = None) -> None:
+        """Let the core know of which groups the users of unfinished jobs are, where that matters.
+
+        message: before which that is asked; None: the manager has just begun.
+        """
+        state = self._turns.machine.state
+        match message:
+            case messages.Administer(changes=changes):
+                now = any(c.kind == "access" and Holder.GROUP in c.key for c in changes)
+            case messages.PartitionWord(verb=verb):
+                now = verb == "reload" and state.site.by_group
+            case None:
+                now = state.site.by_group
+            case _:
+                now = False
+        if now:
+            users = {entry.job.user: entry.job for entry in state.jobs.values()}
+            callers = {name: Caller(job.uid, job.gid, name) for name, job in users.items()}
+            groups = {name: _group_names(caller) for name, caller in callers.items()}
+            self._turns.put(MembersTold(groups))
 
     def one(self, client: Client, message: messages.Submit, to: int) -> Submitted | None:
         """Return the event, or None if the answer was known; raise what refuses it."""

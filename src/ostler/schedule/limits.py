@@ -95,6 +95,7 @@ class Limits:
             )
         known = (*self._rows.values(), *self._ranked.values())
         self._kinds = {(row.holder, row.partition) for row in known}
+        self._members = rules.members
         self._keys: dict[tuple[str, str, str], Key] = {}
 
     def key(self, user: str, project: str, partition: str) -> Key:
@@ -107,12 +108,13 @@ class Limits:
 
     def buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
         """Return where such a job counts, if only for others."""
-        names = {Holder.USER: user, Holder.PROJECT: project, Holder.PARTITION: ""}
+        names = [(Holder.USER, user), (Holder.PROJECT, project), (Holder.PARTITION, "")]
+        names += [(Holder.GROUP, group) for group in self._members.get(user, ())]
         scopes = dict.fromkeys(("", partition))
         return [
             (holder, name, scope)
             for scope in scopes
-            for holder, name in names.items()
+            for holder, name in names
             if (holder, scope) in self._kinds
         ]
 
@@ -135,6 +137,7 @@ class Limits:
         said: set[str] = set()
         for holder, name, row_name in (
             (Holder.USER, user, user),
+            *((Holder.GROUP, group, group) for group in self._members.get(user, ())),
             (Holder.PROJECT, project, project),
             (Holder.USER, user, ""),
         ):

@@ -53,6 +53,7 @@ class Holder(StrEnum):
     """Who is limited."""
 
     USER = "user"
+    GROUP = "group"  # of the system; ranked ones alone
     PROJECT = "project"
     PARTITION = "partition"  # all of it together
 
@@ -67,8 +68,8 @@ class Limit(Struct, frozen=True, omit_defaults=True):
     waiting: int | None = None  # jobs
     cpus: int | None = None  # in use; suspended allocations have none
     cpu_minutes: int | None = None  # that running allocations may still use up to their limits
-    # Of ranked ones in one place the user's comes first, then the project's, then the one for each
-    # user; each of them counts for what those before it leave open.
+    # Of ranked ones in one place the user's comes first, then those of groups, then the project's,
+    # then the one for each user; each of them counts for what those before it leave open.
     ranked: bool = False
 
 
@@ -127,6 +128,7 @@ class Rules(Struct, frozen=True, omit_defaults=True):
     weights: Weights = Weights()
     max_cpus_per_user: int = 0  # CPUs one user may hold; 0: no limit
     limits: tuple[Limit, ...] = ()
+    members: dict[str, tuple[str, ...]] = {}  # user -> groups with limits that the user is in
     licences: dict[str, int] = {}  # how many there are on the machine
     reservations: tuple[Reservation, ...] = ()
     shares: ShareRules = ShareRules()
