@@ -317,6 +317,9 @@ def test_each_verb_needs_its_role_by_the_uid_that_asks(system: Host) -> None:
         members = Change("set", "access", ("main", "group", "nogroup"), {"allow": True})
         administer(pwd.getpwuid(0), members)
         submit(system, NOBODY, b"/bin/true", output=b"/dev/null")
+        administer(pwd.getpwuid(0), Change("set", "access", members.key, {"running": 0}))
+        with pytest.raises(OstlerError, match="group nogroup in partition main may run nothing"):
+            submit(system, NOBODY, b"/bin/true")
         administer(pwd.getpwuid(0), Change("remove", "access", members.key))
         with pytest.raises(OstlerError, match="daemon may not change users"):
             administer(OTHER, role)

@@ -6,14 +6,20 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ostler.core.events import Modified, SubmittedAll
+from ostler.core.events import MembersTold, Modified, PartitionWorded, Planned, SubmittedAll
+from ostler.core.explain import explain
+from ostler.core.machine import Machine
+from ostler.core.violations import violations
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, OstlerError, Refused
-from ostler.model.ids import parse_ref
+from ostler.model.ids import Ref, parse_ref
 from ostler.model.job import JobSpec, Streams
-from ostler.model.resources import Request
+from ostler.model.record import Event
+from ostler.model.resources import Placement, Request
 from ostler.model.site_changes import Change
-from tests.unit.core_kit import ANN, BOB, ROOT, Box
+from ostler.schedule.snapshot import Plan, Start
+from tests.unit.core_kit import ANN, BOB, ROOT, Box, saved
+from tests.unit.test_core_configurations import stored
 
 EVE = Caller(1003, 1003, "eve")
 
@@ -190,3 +196,70 @@ def test_jobs_of_one_submission_count_where_they_would_wait(box: Box) -> None:
     box.ask(SubmittedAll, ANN, "one", tuple(specs), ((), ()), {})
     with pytest.raises(Refused, match="user ann in partition batch has 1 job waiting"):
         box.ask(SubmittedAll, ANN, "two", tuple(specs), ((), ()), {})
+
+
+PHYSICIST = Caller(1004, 1004, "pia", groups=("users", "physics"))
+OTHER = Caller(1005, 1005, "paul", groups=("physics",))
+
+
+def test_a_rule_of_a_group_counts_what_its_members_have_together(box: Box) -> None:
+    box.change(rule("group", "physics", max_cpus=6, running=2, waiting=1))
+    assert "and group physics in partition batch may hold 6" in refused(box, PHYSICIST, cpus=7)
+    one = box.submit(by=PHYSICIST, partition="batch", request=Request(cpus=4))
+    two = box.submit(by=OTHER, partition="batch", request=Request(cpus=4))
+    three = box.submit(by=BOB, partition="batch", request=Request(cpus=4))
+    assert [box.state(job) for job in (one, two, three)] == ["starting", "pending", "starting"]
+    told = explain(box.machine.state, box.now, Ref(two))["reason"]
+    assert told.startswith("group physics in partition batch holds 4 CPUs and it asks for 4; 6 may")
+    assert "group physics in partition batch has 1 job waiting" in refused(box, PHYSICIST)
+    assert not list(violations(box.machine.state))
+    box.end(box.alloc(one))
+    assert box.state(two) == "starting"
+    assert refused(box, BOB) == ""
+
+
+def test_a_users_own_rule_goes_before_those_of_groups_and_their_groups_count_all_the_same(
+    box: Box,
+) -> None:
+    box.change(rule("group", "physics", running=1), rule("user", "pia", running=2))
+    jobs = [box.submit(by=by, partition="batch") for by in (PHYSICIST, PHYSICIST, OTHER)]
+    assert [box.state(job) for job in jobs] == ["starting", "starting", "pending"]
+
+
+def test_who_is_in_a_group_may_be_told_after_the_rule_and_after_a_restart(box: Box) -> None:
+    known = Caller(1004, 1004, "pia")  # no rule is about groups yet
+    for _ in range(2):
+        box.submit(by=known, partition="batch")
+    box.do(MembersTold({"pia": ("physics",)}))
+    box.change(rule("group", "physics", running=2))
+    third = box.submit(by=known, partition="batch")
+    assert box.state(third) == "pending"
+    again = Box()
+    again.machine = Machine(stored(box), epoch=2, now=box.now)
+    again.do(MembersTold({"pia": ("physics",)}))
+    assert again.rule(third) == "limit"
+    assert not list(violations(again.machine.state))
+
+
+def test_the_core_starts_nothing_beyond_a_limit_whoever_plans(box: Box) -> None:
+    box.change(rule("project", "phys", max_cpus=2))
+    one, two = (box.submit(partition="batch", request=Request(cpus=2)) for _ in range(2))
+    assert (box.state(one), box.rule(two)) == ("starting", "limit")
+    line = Start(two, (Placement("n4", 1, 0, (0, 1)),))
+    list(box.machine.deltas(box.now))
+    box.do(Planned(Plan([line], {}, number=box.machine.state.marks.number)))
+    told = [w.text for w in saved(box.done) if isinstance(w, Event) and w.kind == "plan-refused"]
+    assert "project phys in partition batch may have 2 cpus, not 2 and 2" in told[-1]
+    assert box.state(two) == "pending"
+
+
+def test_a_reload_asks_for_access_and_limits_too(box: Box) -> None:
+    jobs = [
+        box.submit(by=by, partition="batch", time_limit=3_600, not_before=1e9) for by in (ANN, BOB)
+    ]
+    box.change(rule("user", "ann", allow=True, time_limit="2h"))
+    told = box.ask(PartitionWorded, ROOT, "reload", "batch")["partitions"][0]
+    assert told["held"] == [str(jobs[1])]
+    box.change(rule("user", "ann", allow=True, time_limit="30m"))
+    told = box.ask(PartitionWorded, ROOT, "reload", "batch")["partitions"][0]
+    assert told["held"] == [str(jobs[0])]

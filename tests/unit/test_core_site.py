@@ -132,7 +132,6 @@ def test_changes_that_know_of_an_older_site_are_not_made() -> None:
         (put("access", "main", "default", "x"), UsageError, "needs no name for class default"),
         (put("access", "main", "tribe", "x"), UsageError, "user, group, project, default"),
         (put("access", "main", "project", "x"), Missing, "there is no project 'x'"),
-        (put("access", "main", "group", "x", running=1), UsageError, "nobody counts what a group"),
         (put("user", "ann", projects="phys"), Missing, "names project 'phys'"),
         (put("user", "ann", role="king"), UsageError, "user, operator, admin"),
         (create("project", "a", parent="b"), Missing, "names project 'b'"),

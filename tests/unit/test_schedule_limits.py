@@ -132,7 +132,7 @@ def test_jobs_that_nothing_limits_have_one_key() -> None:
 def any_limits(chance: Random) -> list[Limit]:
     rows = {}
     for _ in range(chance.randint(0, 6)):
-        holder = chance.choice(list(Holder))
+        holder = chance.choice([USER, PROJECT, PARTITION])
         name = {USER: ["", "ann"], PROJECT: ["", "bio"], PARTITION: [""]}[holder]
         kinds = {"running": 4, "cpus": 9, "cpu_minutes": 90}
         what = {kind: chance.randint(0, most) for kind, most in kinds.items()}
@@ -318,3 +318,16 @@ def test_engines_that_are_told_of_changes_keep_to_limits_as_fresh_ones_do() -> N
                 Delta(number, nodes=shot.nodes, running=[runs[n] for n in gone], gone=gone)
             )
     assert limited > 50
+
+
+def test_members_of_a_group_are_limited_together_behind_their_own_limits() -> None:
+    group = Limit(Holder.GROUP, "physics", running=2, cpus=3, ranked=True)
+    own = Limit(USER, "ann", cpus=8, ranked=True)
+    members = {"ann": ("physics",), "bob": ("physics",)}
+    count = Held(Limits(Rules(limits=(group, own), members=members)))
+    count.add(replace(claim(), user="ann", cpus=3))
+    breach = count.breach(replace(claim(), user="bob", cpus=1), 0.0)
+    assert breach is not None
+    assert (breach.whose, breach.what, breach.held) == ("group physics", "cpus", 3)
+    assert count.breach(replace(claim(), user="ann", cpus=5), 0.0) is None
+    assert count.breach(replace(claim(), user="eve", cpus=9), 0.0) is None

@@ -47,7 +47,6 @@ CREATE, SET, REMOVE = "create", "set", "remove"
 VERBS = (CREATE, SET, REMOVE)
 ACTIVE = ""  # instead of the name of a configuration: the one that is in force
 MERGED = {"nodes", "settings"}  # columns that are tables: what is set is added to what there is
-_BY_USER = ("max_cpus", "running", "waiting")  # what is counted of users and projects only
 
 
 class Change(Struct, frozen=True, omit_defaults=True):
@@ -289,12 +288,6 @@ def _of_access(site: Site, access: Access) -> Iterator[OstlerError]:
         yield UsageError(f"{name} needs {what} name for class {access.holder}")
     if access.holder is Holder.PROJECT and access.name not in site.projects:
         yield Missing(f"there is no project {access.name!r}", hint="see `ostler projects`")
-    counted = [column for column in _BY_USER if getattr(access, column) is not None]
-    if access.holder is Holder.GROUP and counted:
-        yield UsageError(
-            f"{name} cannot have {counted[0]}: nobody counts what a group holds",
-            expected="a user, a project, or the default",
-        )
 
 
 def _no(kind: str, name: str, what: str, other: str) -> OstlerError:
