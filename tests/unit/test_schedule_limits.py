@@ -323,7 +323,7 @@ def test_engines_that_are_told_of_changes_keep_to_limits_as_fresh_ones_do() -> N
 def test_members_of_a_group_are_limited_together_behind_their_own_limits() -> None:
     group = Limit(Holder.GROUP, "physics", running=2, cpus=3, ranked=True)
     own = Limit(USER, "ann", cpus=8, ranked=True)
-    members = {"ann": ("physics",), "bob": ("physics",)}
+    members: dict[str, tuple[str, ...]] = {"ann": ("physics",), "bob": ("physics",)}
     count = Held(Limits(Rules(limits=(group, own), members=members)))
     count.add(replace(claim(), user="ann", cpus=3))
     breach = count.breach(replace(claim(), user="bob", cpus=1), 0.0)
