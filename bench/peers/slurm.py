@@ -5,6 +5,7 @@ makes it fast: 32 was the best count found.
 """
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -33,15 +34,16 @@ AuthInfo=socket={folder}/munge.socket
 StateSaveLocation={folder}/state
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdPidFile={folder}/slurmd.pid
-SlurmdLogFile={folder}/slurmd.log
-SlurmdSpoolDir={folder}/spool
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmdLogFile={folder}/slurmd-%n.log
+SlurmdSpoolDir={folder}/spool-%n
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-JobCompType=jobcomp/none
+JobCompType=jobcomp/filetxt
+JobCompLoc={folder}/completions
 MpiDefault=none
 SwitchType=switch/none
 MailProg=/bin/true
@@ -54,22 +56,30 @@ MaxArraySize=20001
 MaxJobCount=50000
 MinJobAge=300
 KillWait=5
-NodeName=bench1 NodeHostname={host} NodeAddr=127.0.0.1 Port={node_port} CPUs={slots} State=UNKNOWN
+{nodes}
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-class Slurm:
-    """munged, slurmctld and one slurmd below a folder."""
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={slots} State=UNKNOWN"
+)
 
-    def __init__(self, folder: Path) -> None:
+
+class Slurm:
+    """munged, slurmctld and slurmds below a folder: of nodes bench1, bench2 and so on."""
+
+    def __init__(self, folder: Path, nodes: int = 1, slots: int = SLOTS) -> None:
         self.folder = folder / "slurm"
+        self.nodes = [f"bench{number}" for number in range(1, nodes + 1)]
+        self._slots = slots
+        self._control: subprocess.Popen[str]
         self._daemons = Daemons(self.folder)
         self.version = ""
         self.env: Mapping[str, str] = os.environ | {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def __enter__(self) -> Self:
-        munged, control, node = (program(name) for name in ("munged", "slurmctld", "slurmd"))
+        munged, node = (program(name) for name in ("munged", "slurmd"))
         self._daemons.__enter__()
         self._write_config()
         socket_path = f"{self.folder}/munge.socket"
@@ -79,9 +89,10 @@ class Slurm:
             [munged, "--foreground", *own, f"--seed-file={self.folder}/munge.seed"], self.env
         )
         self._daemons.wait("munged", lambda: os.path.exists(socket_path))
-        self._daemons.start([control, "-D"], self.env)
-        self._daemons.start([node, "-D", "-N", "bench1"], self.env)
-        self._daemons.wait("an idle node", lambda: "idle" in self._ask("sinfo", "-h", "-o", "%t"))
+        self.begin_controller()
+        for name in self.nodes:
+            self._daemons.start([node, "-D", "-N", name], self.env)
+        self._daemons.wait("idle nodes", lambda: self._idle() == len(self.nodes))
         self.version = self._ask("sinfo", "--version").split()[-1]
         return self
 
@@ -94,9 +105,22 @@ class Slurm:
         self._ask("scancel", "--partition=main")
         self._daemons.__exit__(kind, error, trace)
 
+    def begin_controller(self) -> None:
+        """Start slurmctld, which goes on where it was."""
+        self._control = self._daemons.start([program("slurmctld"), "-D"], self.env)
+
+    def signal_controller(self, number: int) -> None:
+        """Send slurmctld a signal; wait for its end if it is one that ends it."""
+        self._control.send_signal(number)
+        if number in (signal.SIGKILL, signal.SIGTERM):
+            self._control.wait()
+
+    def _idle(self) -> int:
+        return self._ask("sinfo", "-h", "-N", "-o", "%t").split().count("idle")
+
     @property
     def roots(self) -> list[int]:
-        """Return its three daemons."""
+        """Return its daemons."""
         return self._daemons.pids
 
     def run(self, count: int) -> float:
@@ -138,16 +162,20 @@ class Slurm:
         return done.stdout
 
     def _write_config(self) -> None:
-        for name in ("state", "spool"):
+        for name in ("state", *(f"spool-{node}" for node in self.nodes)):
             (self.folder / name).mkdir()
-        port, node_port = free_ports(2)
+        port, *node_ports = free_ports(1 + len(self.nodes))
+        host = socket.gethostname().partition(".")[0]
+        lines = [
+            NODE.format(name=name, host=host, port=its, slots=self._slots)
+            for name, its in zip(self.nodes, node_ports, strict=True)
+        ]
         text = CONFIG.format(
             folder=self.folder,
-            host=socket.gethostname().partition(".")[0],
+            host=host,
             user=Path.home().owner(),
             port=port,
-            node_port=node_port,
-            slots=SLOTS,
+            nodes="\n".join(lines),
         )
         (self.folder / "slurm.conf").write_text(text, encoding="utf-8")
         (self.folder / "cgroup.conf").write_text("CgroupAutomount=no\n", encoding="utf-8")

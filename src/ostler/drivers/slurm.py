@@ -1,0 +1,364 @@
+"""Slurm, by the commands that every installation of it has: squeue, scontrol, sbatch, scancel, sacct.
+
+A load is two of them: `squeue` tells all jobs, and for some minutes (MinJobAge) those that have
+ended; `scontrol` tells all nodes. The ends that Slurm's controller has forgotten are in its accounts
+(sacct) or in its job completion file. A start is known by its token, which is the job's comment.
+"""
+
+import os
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from msgspec.structs import replace
+
+from ostler.drivers import slurm_ends as past
+from ostler.drivers import slurm_orders as orders
+from ostler.drivers import slurm_words as words
+from ostler.drivers.completions import Completions
+from ostler.drivers.contract import Trouble
+from ostler.drivers.programs import (
+    Person,
+    Programs,
+    folder_of,
+    known,
+    seconds_of,
+)
+from ostler.model.foreign import (
+    About,
+    Did,
+    End,
+    ForeignJob,
+    Jobs,
+    Nodes,
+    Option,
+    Outcome,
+    Start,
+)
+from ostler.model.limits import MAX_FOREIGN_JOBS, MAX_SENTENCE
+
+SETTINGS = {
+    "config": "Path of slurm.conf (SLURM_CONF); the one that the commands find.",
+    "path": "Folders of Slurm's commands, with colons between them; those of PATH.",
+    "timeout": "Seconds that one command may take; 8.",
+    "completions": "Path of the job completion file; what Slurm's JobCompLoc names.",
+    "history": "How far back ends are looked for after a pause, in seconds; 86400.",
+    "options": "More options of sbatch for each job, as in `--account=grid --qos=low`; none.",
+}
+SITE_AGE = 600.0  # seconds for which what Slurm says of its configuration is taken as it was
+OVERLAP = 600.0  # seconds before the last load in which ends are told again
+SOON = 3.0  # seconds: Slurm starts batch jobs from a loop that turns once a second
+ENDED = "CD,CA,F,TO,DL,OOM,NF,BF,PR,RV"
+
+
+class Slurm:
+    """Slurm through its commands, as the user who runs them."""
+
+    about = About(
+        name="slurm",
+        title="Slurm, by its commands",
+        options=frozenset(
+            {
+                Option.SUBMIT,
+                Option.SCHEDULES,
+                Option.SUSPEND,
+                Option.RESUME,
+                Option.REQUEUE,
+                Option.MODIFY,
+                Option.MANY_NODES,
+            }
+        ),
+        settings=SETTINGS,
+        job_states=words.JOB_STATES,
+        node_states=words.NODE_STATES,
+        oldest="22.05",
+        limits=(
+            "Only root submits for others: sbatch runs as the user the job is for.",
+            "Where a job of several nodes has its CPUs is known as a whole: shown evenly.",
+            "Slurm itself spreads tasks that are not the same number on each node.",
+            "Time limits are rounded up to minutes, memory to MiB.",
+            "A start whose answer was lost is found while slurmctld has the job's comment.",
+            "Later it is found only in accounts with AccountingStoreFlags=job_comment.",
+            "Without accounts and job completion file, an end is known for MinJobAge only.",
+            "Suspend and resume need a Slurm operator; so does a longer time limit.",
+            "A job that Slurm has requeued is told without its submission: that is forgotten.",
+            "Where PrivateData hides others' jobs or nodes, what is hidden stays unknown.",
+        ),
+    )
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        known(settings, SETTINGS)
+        config = folder_of(settings, "config")
+        env = {"SLURM_CONF": config} if config else {}
+        if not config and "SLURM_CONF" in os.environ:
+            env["SLURM_CONF"] = os.environ["SLURM_CONF"]
+        self._programs = Programs(
+            settings.get("path", ""), env, seconds_of(settings, "timeout", 8.0)
+        )
+        self._completions = folder_of(settings, "completions")
+        self._history = seconds_of(settings, "history", 86_400.0)
+        self._options = shlex.split(settings.get("options", ""))
+        if wrong := orders.unfit(self._options):
+            raise ValueError(f"options: {wrong} cannot be given to each job")
+        self._site: dict[str, str] = {}
+        self._site_until = 0.0
+        self._file: Completions | None = None
+        self._elements: dict[str, str] = {}  # of arrays: number -> id
+        self._requeued: set[str] = set()  # ids of jobs that do not know their first submission
+        self._since = 0.0  # when the last complete list began
+
+    # ── the four verbs ───────────────────────────────────────────────────────────────────────────
+
+    def list_nodes(self) -> Nodes:
+        text = self._programs.ask(["scontrol", "--oneliner", "--all", "show", "node"])
+        try:
+            nodes = words.nodes_of(text)
+        except ValueError as error:
+            raise Trouble(f"scontrol show node: {error}") from None
+        return Nodes(tuple(nodes), complete=not self._hides("nodes"))
+
+    def list_jobs(self) -> Jobs:
+        began = time.time()
+        jobs: list[ForeignJob] = []
+        ends: dict[tuple[str, str], End] = {}
+        for row in self._rows("--all"):
+            if row["JobID"] != row["JobArrayID"]:
+                self._elements[row["JobID"]] = row["JobArrayID"]
+            if row["restartcnt"] != "0":
+                self._requeued.add(row["JobArrayID"])
+            each = words.job_of(row)
+            if isinstance(each, ForeignJob):
+                jobs.append(each)
+            else:
+                ends[each.id, each.incarnation] = each
+        alive = {job.id for job in jobs}
+        known_ends = {end.id for end in ends.values()}
+        for end in self._forgotten(began):
+            if end.id not in alive and end.id not in known_ends:
+                if end.id in self._requeued:
+                    end = replace(end, incarnation="")  # noqa: PLW2901
+                ends[end.id, end.incarnation] = end
+        complete = not self._hides("jobs")
+        if len(jobs) > MAX_FOREIGN_JOBS:
+            jobs.sort(key=lambda job: not job.shares)
+            del jobs[MAX_FOREIGN_JOBS:]
+            complete = False
+        if len(self._elements) + len(self._requeued) > 2 * MAX_FOREIGN_JOBS:
+            self._elements.clear()
+            self._requeued.clear()
+        self._since = began
+        latest = sorted(ends.values(), key=lambda end: end.ended_at)[-MAX_FOREIGN_JOBS:]
+        return Jobs(tuple(jobs), tuple(latest), complete)
+
+    def start(self, order: Start) -> Outcome:
+        if wrong := self._unfit(order):
+            return Outcome(Did.NEVER, text=wrong)
+        if found := self._find(order.token, order.user):
+            return Outcome(
+                Did.ACCEPTED, found.id, found.incarnation, "it has been submitted before"
+            )
+        try:
+            command = orders.command_of(order, self._options)
+            script = orders.script_of(order, self._programs.find("srun"))
+        except ValueError as error:
+            return Outcome(Did.NEVER, text=str(error))
+        more = {
+            "files": (order.env or b"\0", script),
+            "person": Person(order.uid, order.gid),
+            "umask": order.umask,
+        }
+        trial = self._programs.run([*command, "--test-only", *orders.tail(order)], **more)
+        if trial.status:
+            return _refusal(trial.complaint, heard=False)
+        if later := _later(trial.complaint):
+            return Outcome(Did.REFUSED, text=later)
+        try:
+            done = self._programs.run([*command, *orders.tail(order)], **more)
+        except Trouble as error:
+            return Outcome(Did.UNKNOWN, text=str(error)[:MAX_SENTENCE])
+        if done.status:
+            return _refusal(done.complaint, heard=True)
+        return Outcome(Did.ACCEPTED, done.out.strip().partition(";")[0])
+
+    def cancel(self, job: str, token: str) -> Outcome:
+        found = self._job(job, token)
+        if not isinstance(found, ForeignJob):
+            return found
+        return self._order(found, ["scancel", found.id])
+
+    # ── what it declares beside them ─────────────────────────────────────────────────────────────
+
+    def suspend(self, job: str, token: str) -> Outcome:
+        return self._control(job, token, "suspend")
+
+    def resume(self, job: str, token: str) -> Outcome:
+        return self._control(job, token, "resume")
+
+    def requeue(self, job: str, token: str) -> Outcome:
+        return self._control(job, token, "requeue")
+
+    def modify(self, job: str, token: str, time_limit: int) -> Outcome:
+        found = self._job(job, token)
+        if not isinstance(found, ForeignJob):
+            return found
+        limit = f"TimeLimit={orders.minutes(time_limit)}"
+        return self._order(found, ["scontrol", "update", f"JobId={found.id}", limit])
+
+    def _control(self, job: str, token: str, verb: str) -> Outcome:
+        found = self._job(job, token)
+        if not isinstance(found, ForeignJob):
+            return found
+        return self._order(found, ["scontrol", verb, found.id])
+
+    def _order(self, job: ForeignJob, command: Sequence[str]) -> Outcome:
+        """Run a command that concerns a job; return what became of it."""
+        try:
+            done = self._programs.run(command)
+        except Trouble as error:
+            return Outcome(Did.UNKNOWN, job.id, text=str(error)[:MAX_SENTENCE])
+        text = done.complaint[:MAX_SENTENCE]
+        if not done.status:
+            return Outcome(Did.ACCEPTED, job.id, job.incarnation)
+        if orders.says(text, orders.OVER):
+            return Outcome(Did.ALREADY, job.id, job.incarnation, text)
+        if orders.says(text, orders.UNSURE):
+            return Outcome(Did.UNKNOWN, job.id, job.incarnation, text)
+        never = orders.says(text, orders.NEVER)
+        return Outcome(Did.NEVER if never else Did.REFUSED, job.id, job.incarnation, text)
+
+    # ── finding jobs ─────────────────────────────────────────────────────────────────────────────
+
+    def _rows(self, *which: str) -> list[words.Row]:
+        separator = f"\x1f{token_hex(8)}\x1f"
+        command = ["squeue", "--noheader", "--array", "--local", "--states=all", *which]
+        shown = f"--Format={words.squeue_format(separator)}"
+        text = self._programs.ask([*command, shown], env={"SLURM_TIME_FORMAT": "%s"})
+        try:
+            return words.rows(text, separator, words.FIELDS)
+        except ValueError as error:
+            raise Trouble(f"squeue: {error}") from None
+
+    def _squeue(self, *which: str) -> list[ForeignJob | End]:
+        return [words.job_of(row) for row in self._rows(*which)]
+
+    def _find(self, token: str, user: str = "") -> ForeignJob | End | None:
+        """Return the job that a start of this token has made, if Slurm remembers one."""
+        whose = [f"--user={user}"] if user else []
+        for each in self._squeue("--all", *whose):
+            if each.token == token and user in ("", each.user):
+                return each
+        if "job_comment" in self._told().get("AccountingStoreFlags", ""):
+            for end in self._accounts(time.time() - self._history, whose):
+                if end.token == token and user in ("", end.user):
+                    return end
+        return None
+
+    def _job(self, job: str, token: str) -> ForeignJob | Outcome:
+        """Return a job that has not ended, or the answer to an order for one that is not there."""
+        try:
+            found = self._squeue("--all", f"--jobs={job}")[0] if job else self._find(token)
+        except Trouble as error:
+            if "Invalid job id" not in str(error):
+                raise
+            found = None
+        except IndexError:
+            found = None
+        if found is None and job:
+            found = next((end for end in self._forgotten(time.time()) if end.id == job), None)
+        if found is None:
+            what = f"job {job}" if job else f"job of the start {token}"
+            return Outcome(Did.UNKNOWN, job, text=f"Slurm knows no {what}, and no proof of its end")
+        if isinstance(found, End):
+            return Outcome(Did.ALREADY, found.id, found.incarnation, found.proof)
+        if token and found.token != token:
+            return Outcome(Did.NEVER, job, text=f"job {job} is not of the start {token}")
+        return found
+
+    def _forgotten(self, now: float) -> list[End]:
+        """Return ends that slurmctld need not know any more."""
+        told = self._told()
+        since = self._since - OVERLAP if self._since else now - self._history
+        if told.get("AccountingStorageType", "").endswith("slurmdbd"):
+            return self._accounts(since, ["--allusers"])
+        path = self._completions
+        if not path and told.get("JobCompType", "").endswith("filetxt"):
+            path = told.get("JobCompLoc", "")
+        if not path:
+            return []
+        self._file = self._file or Completions(path)
+        ends = past.ends_of_file(self._file.lines(), _seconds, self._elements)
+        return [end for end in ends if end.ended_at >= since]
+
+    def _accounts(self, since: float, whose: Sequence[str]) -> list[End]:
+        separator = f"\x1f{token_hex(8)}\x1f"
+        when = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        command = ["sacct", "--noheader", "--allocations", "--parsable", "--duplicates", *whose]
+        bounds = [f"--starttime={when}", "--endtime=now", f"--state={ENDED}"]
+        shown = [f"--delimiter={separator}", f"--format={','.join(past.SACCT)}"]
+        env = {"SLURM_TIME_FORMAT": "%s", "TZ": "UTC"}
+        text = self._programs.ask([*command, *bounds, *shown], env=env)
+        try:
+            found = [past.end_of_sacct(row) for row in words.rows(text, separator, past.SACCT)]
+        except ValueError as error:
+            raise Trouble(f"sacct: {error}") from None
+        return [end for end in found if end is not None]
+
+    def _told(self) -> dict[str, str]:
+        """Return Slurm's configuration, as of some minutes ago at most."""
+        if time.monotonic() >= self._site_until:
+            text = self._programs.ask(["scontrol", "show", "config"])
+            pairs = (line.partition("=") for line in text.splitlines())
+            self._site = {key.strip(): value.strip() for key, _, value in pairs}
+            self._site_until = time.monotonic() + SITE_AGE
+        return self._site
+
+    def _hides(self, what: str) -> bool:
+        """Tell whether Slurm shows us our own alone."""
+        told = self._told()
+        ours = told.get("SlurmUser", "").endswith(f"({os.geteuid()})")
+        return what in told.get("PrivateData", "") and os.geteuid() != 0 and not ours
+
+    # ── starting ─────────────────────────────────────────────────────────────────────────────────
+
+    def _unfit(self, order: Start) -> str:
+        """Return why an order can never be carried out here; nothing if it can."""
+        if order.id:
+            return f"job {order.id} is Slurm's own: Slurm starts it"
+        if os.geteuid() not in (0, order.uid):
+            return (
+                f"only root submits for others; this is uid {os.geteuid()}, the job's {order.uid}"
+            )
+        if not order.shares:
+            return "a start names its nodes"
+        if wrong := orders.unfit(order.options):
+            return f"option {wrong} would make another job of it; write values as in --account=x"
+        if any(b"\n" in path for path in (order.output, order.error, order.input)):
+            return "a path with a newline in it"
+        return ""
+
+
+def _refusal(text: str, *, heard: bool) -> Outcome:
+    """Return what it means that sbatch failed. heard: else nothing was to be submitted anyway."""
+    short = text[:MAX_SENTENCE]
+    if orders.says(text, orders.UNHEARD) or (orders.says(text, orders.UNSURE) and not heard):
+        raise Trouble(f"sbatch: {short}")
+    if orders.says(text, orders.UNSURE):
+        return Outcome(Did.UNKNOWN, text=short)
+    return Outcome(Did.NEVER if orders.says(text, orders.NEVER) else Did.REFUSED, text=short)
+
+
+def _later(text: str) -> str:
+    """Return what Slurm says of a start that is not to be now, from `sbatch --test-only`."""
+    _, found, rest = text.partition(" to start at ")
+    when = _seconds(rest.partition(" ")[0]) if found else None
+    return text[:MAX_SENTENCE] if when is not None and when > time.time() + SOON else ""
+
+
+def _seconds(text: str) -> float | None:
+    """Return Unix seconds of a time as Slurm's commands write it, in the zone of this host."""
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        return None

@@ -1,0 +1,154 @@
+"""What sbatch is told, and what its complaints mean: pure functions."""
+
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+
+from ostler.drivers.programs import FILES
+from ostler.model.foreign import Start
+
+# Wrappers of commands: Slurm runs what it is given once, and we run a command for each task.
+_ONE = b"""#!/bin/sh
+exec "$@"
+"""
+_MANY = b"""#!/bin/sh
+exec srun --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
+OSTLER_RANK=$SLURM_PROCID; export OSTLER_RANK; exec "$@"' sh "$@"
+"""
+_MANY_SCRIPTS = b"""#!/bin/sh
+OSTLER_SCRIPT=%s; export OSTLER_SCRIPT
+exec srun --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
+OSTLER_RANK=$SLURM_PROCID; export OSTLER_RANK
+f=$(mktemp) || exit; trap "rm -f $f" 0
+echo "$OSTLER_SCRIPT" | base64 -d >"$f" && chmod 700 "$f" && unset OSTLER_SCRIPT && "$f" "$@"' sh "$@"
+"""
+MOST_SCRIPT = 90_000  # bytes of one that several tasks run: it travels in their environment
+# What sbatch complains of that no waiting mends.
+NEVER = (
+    *("Invalid account", "Invalid partition", "Invalid qos", "Invalid feature"),
+    *("Invalid generic resource", "Invalid license", "not permitted", "unrecognized option"),
+    *(
+        "invalid option",
+        "requires an argument",
+        "DOS line breaks",
+        "configuration is not available",
+    ),
+    *("Access/permission denied", "Pathname of a file", "Script is empty", "Invalid --"),
+)
+# It was not told whether the controller has heard of it.
+UNSURE = ("timed out", "Zero Bytes", "Unexpected message", "connection reset", "Connection reset")
+# It was not heard at all.
+UNHEARD = ("Unable to contact", "Communication connection failure", "authentication", "Munge")
+OVER = ("already completing or completed", "already finished", "Job/step already")
+
+
+def says(text: str, phrases: Iterable[str]) -> bool:
+    """Tell whether one of the phrases stands in a text."""
+    return any(phrase in text for phrase in phrases)
+
+
+def without_directives(script: bytes) -> bytes:
+    """Return a script in which sbatch finds no options: what they say has been read by us.
+
+    Only lines before the first command are read by it, and all of those are comments.
+    """
+    if not script.startswith(b"#!"):
+        script = b"#!/bin/sh\n" + script
+    lines = script.split(b"\n")
+    for at, line in enumerate(lines):
+        if line.strip() and not line.startswith(b"#"):
+            break
+        if line.startswith(b"#SBATCH"):
+            lines[at] = b"# " + line[1:]
+    return b"\n".join(lines)
+
+
+_VALUED = frozenset("AbBcCdDeFGiJLmMnNopqStwx")  # short options of sbatch that take a value
+_PLAIN = frozenset({"-O", "-s", "-k", "-Q"})
+_OURS = ("array", "wait", "wrap", "uid", "gid", "test-only", "parsable", "help", "usage", "version")
+
+
+def unfit(words: Sequence[str]) -> str:
+    """Return the first of a user's options that would make another job of it; else nothing."""
+    value = False  # of the option before
+    for word in words:
+        name = word[2:].partition("=")[0]
+        if word.startswith("--"):
+            if not name or any(ours.startswith(name) for ours in _OURS):
+                return word
+            value = "=" not in word
+        elif word.startswith("-") and len(word) > 1:
+            if word[1] not in _VALUED and word not in _PLAIN:
+                return word
+            value = word not in _PLAIN and len(word) == 2
+        elif not value:
+            return word
+        else:
+            value = False
+    return ""
+
+
+def script_of(order: Start, srun: str) -> bytes:
+    """Return what sbatch is given for an order. srun: where that program is.
+
+    Raises `ValueError` if it cannot be done.
+    """
+    each = max(1, order.cpus_per_task)
+    if sum(share.tasks for share in order.shares) == 1:
+        return without_directives(order.script) if order.script else _ONE
+    if not order.script:
+        return _with_srun(_MANY % each, srun)
+    if len(order.script) > MOST_SCRIPT:
+        raise ValueError(f"a script of several tasks may have {MOST_SCRIPT} bytes in Slurm")
+    script = b64encode(without_directives(order.script))
+    return _with_srun(_MANY_SCRIPTS % (script, each), srun)
+
+
+def _with_srun(script: bytes, srun: str) -> bytes:
+    return script.replace(b"exec srun ", b"exec " + srun.encode() + b" ", 1)
+
+
+def command_of(order: Start, options: Sequence[str]) -> list[str | bytes]:
+    """Return what sbatch is told, but for the script. options: the administrator's."""
+    shares = order.shares
+    tasks = sum(share.tasks for share in shares)
+    each = order.cpus_per_task
+    if tasks * each != sum(share.cpus for share in shares):
+        each = -(-sum(share.cpus for share in shares) // tasks)
+    even = len({share.tasks for share in shares}) == 1
+    command: list[str | bytes] = ["sbatch", *options, *order.options]
+    command += ["--parsable", "--no-requeue", "--ignore-pbs", "--propagate=NONE"]
+    command += ["--open-mode=truncate", f"--export-file={FILES[0]}", f"--comment={order.token}"]
+    command += [f"--nodes={len(shares)}", "--nodelist=" + ",".join(s.node for s in shares)]
+    command += [f"--ntasks={tasks}", f"--cpus-per-task={each}"]
+    command += [f"--ntasks-per-node={shares[0].tasks}"] if even else []
+    if memory := max(-(-share.memory // max(1, share.cpus)) for share in shares):
+        command.append(f"--mem-per-cpu={-(-memory // 1024)}K")
+    names = {"gpu": max(share.gpus for share in shares)}
+    for share in shares:
+        for name, count in share.generic.items():
+            names[name] = max(names.get(name, 0), count)
+    if gres := ",".join(f"{name}:{count}" for name, count in names.items() if count):
+        command.append(f"--gres={gres}")
+    if order.time_limit:
+        command.append(f"--time={minutes(order.time_limit)}")
+    command += [f"--partition={order.queue}"] if order.queue else []
+    command += [f"--account={order.project}"] if order.project else []
+    command += [f"--job-name={order.name or 'ostler'}", b"--chdir=" + order.cwd]
+    command += [b"--output=" + _path(order.output), b"--input=" + _path(order.input)]
+    command += [b"--error=" + _path(order.error)] if order.error else []
+    return command
+
+
+def tail(order: Start) -> list[str | bytes]:
+    """Return what follows the options: the script, which is given, and its arguments."""
+    return [f"/dev/fd/{FILES[1]}", *order.argv]
+
+
+def _path(path: bytes) -> bytes:
+    """Return a path as sbatch takes it: without patterns."""
+    return path.replace(b"%", b"%%")
+
+
+def minutes(seconds: int) -> str:
+    """Return a time limit in minutes, rounded up."""
+    return str(-(-seconds // 60)) if seconds else "UNLIMITED"

@@ -1,0 +1,258 @@
+"""Slurm's words in ours, over what a real Slurm 22.05.8 has written."""
+
+from pathlib import Path
+
+import pytest
+
+from ostler.drivers.slurm import Slurm
+from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
+from ostler.drivers.slurm_orders import command_of, script_of, unfit, without_directives
+from ostler.drivers.slurm_words import FIELDS, duration, job_of, nodes_of, rows, size
+from ostler.model.foreign import End, ForeignJob, ForeignState, NodeState, Share, Start
+from ostler.model.states import Result
+
+DATA = Path(__file__).parents[1] / "data" / "slurm"
+
+
+def listed() -> dict[str, ForeignJob | End]:
+    text = (DATA / "squeue.txt").read_text(encoding="utf-8")
+    return {each.id: each for each in map(job_of, rows(text, "<%>", FIELDS))}
+
+
+def job(name: str) -> ForeignJob:
+    found = listed()[name]
+    assert isinstance(found, ForeignJob)
+    return found
+
+
+def end(name: str) -> End:
+    found = listed()[name]
+    assert isinstance(found, End)
+    return found
+
+
+def test_a_job_that_runs_is_told_with_all_it_has() -> None:
+    found = job("1")
+    assert found == ForeignJob(
+        id="1",
+        state=ForeignState.RUNNING,
+        user="ann",
+        incarnation="1796065360",
+        token="ostler-1",
+        name="one",
+        project="ann",
+        queue="main",
+        cpus=2,
+        memory=100 << 20,
+        nodes=1,
+        nodelist=("node1",),
+        time_limit=600,
+        priority=4294901759,
+        submitted_at=1796065360.0,
+        started_at=1796065361.0,
+        shares=(Share("node1", cpus=2, memory=100 << 20),),
+        command="/home/ann/j.sh",
+        native_state="RUNNING",
+    )
+    assert [(share.node, share.cpus) for share in job("2_1").shares] == [("node1", 1), ("node2", 1)]
+    assert job("6").shares == (Share("gpu1", cpus=2, memory=32 << 20, gpus=1),)
+    assert job("6").project == "proj"
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "reason"),
+    [
+        ("2_2", ForeignState.IDLE, "JobArrayTaskLimit"),
+        ("5", ForeignState.IDLE, "BeginTime"),
+        ("7", ForeignState.IDLE, "Resources"),
+        ("13", ForeignState.IDLE, "Dependency"),
+        ("3", ForeignState.HELD, "JobHeldUser"),
+        ("11", ForeignState.SUSPENDED, ""),
+    ],
+)
+def test_a_job_that_does_not_run_says_why_in_slurms_words(
+    name: str, state: ForeignState, reason: str
+) -> None:
+    assert (job(name).state, job(name).reason) == (state, reason)
+
+
+def test_what_a_waiting_job_asks_for_is_told() -> None:
+    assert job("7").gpus == 2
+    assert job("5").features == ("fast",)
+    assert job("5").not_before == 1796068960.0
+    assert (job("2_4").tasks, job("2_4").nodes, job("2_4").shares) == (2, 2, ())
+
+
+def test_a_job_that_was_requeued_is_not_taken_for_another() -> None:
+    """Slurm then says that it was submitted when it was requeued."""
+    assert job("9").incarnation == ""
+
+
+def test_names_with_newlines_and_separators_make_no_rows() -> None:
+    assert job("9").name == "two lines |"
+    assert job("9").token == "", "a comment with blanks is no token"
+
+
+@pytest.mark.parametrize(
+    ("name", "result", "status", "signal", "proof"),
+    [
+        ("4", Result.FAILED, 3, 0, "slurmctld: FAILED 3:0"),
+        ("8", Result.FAILED, None, 9, "slurmctld: FAILED 0:9"),
+        ("10", Result.CANCELLED, None, 15, "slurmctld: CANCELLED 0:15"),
+        ("12", Result.TIMEOUT, None, 15, "slurmctld: TIMEOUT 0:15"),
+    ],
+)
+def test_an_end_is_told_with_its_proof(
+    name: str, result: str, status: int | None, signal: int, proof: str
+) -> None:
+    found = end(name)
+    assert (found.result, found.exit_status, found.signal) == (result, status, signal)
+    assert found.proof == proof
+    assert found.started_at == 1796065361.0
+
+
+def test_a_word_that_slurm_did_not_have_yet_is_unknown_and_kept() -> None:
+    row = {**rows((DATA / "squeue.txt").read_text(), "<%>", FIELDS)[0], "State": "DREAMING"}
+    found = job_of(row)
+    assert isinstance(found, ForeignJob)
+    assert (found.state, found.native_state) == (ForeignState.UNKNOWN, "DREAMING")
+
+
+def test_half_an_answer_is_no_answer() -> None:
+    text = (DATA / "squeue.txt").read_text(encoding="utf-8")
+    for cut in (len(text) // 2, len(text) - 4):
+        with pytest.raises(ValueError, match="no whole records"):
+            rows(text[:cut], "<%>", FIELDS)
+    assert rows("", "<%>", FIELDS) == []
+
+
+def test_nodes_are_told_with_state_and_reason() -> None:
+    gpu, first, second, third = nodes_of((DATA / "nodes.txt").read_text(encoding="utf-8"))
+    assert (gpu.name, gpu.gpus, gpu.features, gpu.queues) == (
+        *("gpu1", 2),
+        *(("fast", "big"), ("main", "gpu")),
+    )
+    assert (first.state, first.cpus, first.used_cpus) == (NodeState.UP, 8, 3)
+    assert first.memory == 24105 << 20
+    assert first.host == "host1"
+    assert (second.state, second.native_state) == (NodeState.DRAINING, "MIXED+DRAIN")
+    assert second.reason.startswith("disk full, see [4]")
+    assert third.state is NodeState.UP
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("IDLE*", NodeState.DOWN),
+        ("IDLE~", NodeState.UP),
+        ("IDLE+CLOUD+POWERED_DOWN", NodeState.UP),
+        ("DOWN*+DRAIN", NodeState.DOWN),
+        ("ALLOCATED+NOT_RESPONDING", NodeState.DOWN),
+        ("IDLE+RESERVED", NodeState.DRAINING),
+        ("IDLE+DREAMING", NodeState.UNKNOWN),
+    ],
+)
+def test_the_worst_word_of_a_node_counts(word: str, state: NodeState) -> None:
+    (found,) = nodes_of(f"NodeName=n1 CPUAlloc=0 CPUTot=4 RealMemory=1 State={word} Weight=1\n")
+    assert found.state is state
+    assert found.native_state == word
+    assert bool(found.reason) == (state is not NodeState.UP)
+
+
+def test_the_accounts_prove_ends() -> None:
+    text = (DATA / "sacct.txt").read_text(encoding="utf-8")
+    found = {each.id: each for each in map(end_of_sacct, rows(text, "<%>", SACCT)) if each}
+    assert {each.id: each.result for each in found.values()} == {
+        "4": "failed",
+        "8": "failed",
+        "10": "cancelled",
+        "12": "timeout",
+    }
+    assert (found["4"].exit_status, found["4"].token) == (3, "ostler-2")
+    assert found["4"].incarnation == end("4").incarnation
+    assert found["10"].proof == "sacct: CANCELLED by 0 0:0"
+    assert found["8"].signal == 9
+
+
+def test_the_completion_file_proves_ends() -> None:
+    lines = (DATA / "completions.txt").read_text(encoding="utf-8").splitlines()
+    found = {each.id: each for each in ends_of_file(lines, lambda _: 5.0, {"10": "2_3"})}
+    assert found["4"].exit_status == 3
+    assert found["8"].signal == 9
+    assert found["12"].result == Result.TIMEOUT
+    assert found["2_3"].result == Result.CANCELLED, "elements have other numbers there"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1-02:04:00", 93840), ("10:00", 600), ("1:00:00", 3600), ("UNLIMITED", 0), ("INVALID", 0)],
+)
+def test_durations(text: str, seconds: int) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "number"), [("1.50G", 3 << 29), ("16", 16 << 20), ("N/A", 0)])
+def test_sizes(text: str, number: int) -> None:
+    assert size(text) == number
+
+
+ORDER = Start("m-1", (Share("n1", 2, 4, 3 << 20), Share("n2", 2, 4, 3 << 20)), cpus_per_task=2)
+
+
+def test_an_order_names_exactly_its_nodes_and_what_they_give() -> None:
+    words = command_of(ORDER, ["--qos=low"])
+    assert words[:2] == ["sbatch", "--qos=low"]
+    for word in ("--nodelist=n1,n2", "--nodes=2", "--ntasks=4", "--ntasks-per-node=2"):
+        assert word in words
+    assert "--mem-per-cpu=768K" in words
+    assert "--comment=m-1" in words
+    assert "--no-requeue" in words, "who starts it again is us"
+
+
+def test_paths_have_no_patterns() -> None:
+    words = command_of(Start("m-1", ORDER.shares, output=b"/a%j", input=b"/b"), [])
+    assert b"--output=/a%%j" in words
+    assert not [word for word in words if isinstance(word, bytes) and b"--error" in word]
+
+
+def test_directives_in_a_script_are_not_read_a_second_time() -> None:
+    script = b"#!/bin/sh\n#SBATCH --array=1-9\n\n#SBATCH -n 4\necho\ncat <<E\n#SBATCH x\nE\n"
+    assert without_directives(script) == (
+        b"#!/bin/sh\n# SBATCH --array=1-9\n\n# SBATCH -n 4\necho\ncat <<E\n#SBATCH x\nE\n"
+    )
+    assert without_directives(b"echo\n").startswith(b"#!/bin/sh\n")
+
+
+def test_a_command_of_several_tasks_is_run_by_each() -> None:
+    assert b"exec /bin/srun --ntasks" in script_of(ORDER, "/bin/srun")
+    one = Start("m-1", (Share("n1"),), argv=(b"true",))
+    assert b"srun" not in script_of(one, "/bin/srun")
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (("-A", "proj", "--qos=low", "-Cfast", "--exclusive"), ""),
+        (("--array=1-9",), "--array=1-9"),
+        (("--arr", "1-9"), "--arr"),
+        (("-a1-9",), "-a1-9"),
+        (("-Qa1",), "-Qa1"),
+        (("--wait",), "--wait"),
+        (("other.sh",), "other.sh"),
+        (("--qos=low", "other.sh"), "other.sh"),
+        (("--",), "--"),
+        (("-H",), "-H"),
+    ],
+)
+def test_options_that_make_another_job_of_it_are_refused(
+    words: tuple[str, ...], wrong: str
+) -> None:
+    assert unfit(words) == wrong
+
+
+@pytest.mark.parametrize(
+    "settings", [{"timeout": "soon"}, {"config": "slurm.conf"}, {"colour": "1"}, {"options": "x"}]
+)
+def test_a_bad_setting_is_refused(settings: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        Slurm(settings)
