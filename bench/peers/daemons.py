@@ -26,7 +26,7 @@ class Daemons:
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         return self
 
     def __exit__(

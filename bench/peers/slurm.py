@@ -92,7 +92,7 @@ class Slurm:
         self.begin_controller()
         for name in self.nodes:
             self._daemons.start([node, "-D", "-N", name], self.env)
-        self._daemons.wait("idle nodes", lambda: self._idle() == len(self.nodes))
+        self.wait_for_nodes()
         self.version = self._ask("sinfo", "--version").split()[-1]
         return self
 
@@ -115,8 +115,20 @@ class Slurm:
         if number in (signal.SIGKILL, signal.SIGTERM):
             self._control.wait()
 
-    def _idle(self) -> int:
-        return self._ask("sinfo", "-h", "-N", "-o", "%t").split().count("idle")
+    def wait_for_nodes(self) -> None:
+        """Wait until the controller answers, and has heard of its nodes."""
+        self._daemons.wait("its nodes", self._has_nodes)
+
+    def wait_for_saved(self, job: str) -> None:
+        """Wait until the controller has written down a job: what it has not, it forgets if killed."""
+        now = time.time()
+        self._ask("scontrol", "update", f"JobId={job}", "Nice=1")
+        state = self.folder / "state" / "job_state"
+        self._daemons.wait("its state", lambda: state.stat().st_mtime > now)
+
+    def _has_nodes(self) -> bool:
+        words = self._ask("sinfo", "-h", "-N", "-o", "%t").split()
+        return len(words) == len(self.nodes) and {"idle", "mix", "alloc"}.issuperset(words)
 
     @property
     def roots(self) -> list[int]:

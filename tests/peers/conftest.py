@@ -4,8 +4,10 @@
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +16,7 @@ from bench.processes import Unavailable
 from tests.e2e.machine_kit import Host, machine
 
 HERE = Path(__file__).parent
+T = TypeVar("T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -21,6 +24,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.peer)
+
+
+@contextmanager
+def peer(system: AbstractContextManager[T], name: str) -> Iterator[T]:
+    """Run another system; skip what needs it, and say so, where it cannot be."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(system)
+        except Unavailable as error:
+            pytest.skip(f"NOT TESTED AGAINST {name}: {error}; `make test-peers` installs it")
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +49,8 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def slurm(open_folder: Path) -> Iterator[Slurm]:
     """Run munged, slurmctld and one slurmd."""
-    try:
-        with Slurm(open_folder) as found:
-            yield found
-    except Unavailable as error:
-        pytest.skip(f"NOT TESTED AGAINST SLURM: {error}; `make test-peers` installs it")
+    with peer(Slurm(open_folder), "Slurm") as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -39,12 +39,9 @@ class Person:
     gid: int
 
     @property
-    def words(self) -> dict[str, object]:
-        """Return what `subprocess` has to be told."""
-        if self.uid == os.geteuid():
-            return {}
-        groups = os.getgrouplist(pwd.getpwuid(self.uid).pw_name, self.gid)
-        return {"user": self.uid, "group": self.gid, "extra_groups": groups}
+    def groups(self) -> list[int]:
+        """Return all its groups; raise `KeyError` if nobody knows the user."""
+        return os.getgrouplist(pwd.getpwuid(self.uid).pw_name, self.gid)
 
 
 class Programs:
@@ -78,6 +75,7 @@ class Programs:
         nobody knows what it has done.
         """
         name = os.fsdecode(words[0])
+        other = person if person and person.uid != os.geteuid() else None
         with ExitStack() as opened:
             command = [self.find(name), *words[1:]]
             fds = [_memory(opened, data) for data in files]
@@ -94,18 +92,20 @@ class Programs:
                     check=False,
                     pass_fds=fds,
                     umask=umask,
-                    **(person.words if person else {}),
+                    user=other.uid if other else None,
+                    group=other.gid if other else None,
+                    extra_groups=other.groups if other else None,
                 )
             except subprocess.TimeoutExpired:
                 raise Trouble(f"{name} did not answer within {self._seconds:g} s") from None
             except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
                 raise Trouble(f"{name} cannot be started: {error}") from None
-        out, error = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
-        return Answer(done.returncode, out, error)
+        out, said = (each.decode(errors="replace") for each in (done.stdout, done.stderr))
+        return Answer(done.returncode, out, said)
 
-    def ask(self, words: Sequence[str], **more: Mapping[str, str]) -> str:
+    def ask(self, words: Sequence[str], env: Mapping[str, str] = {}) -> str:
         """Return what one writes; raise `Trouble`, in its own words, if it fails."""
-        answer = self.run(words, **more)
+        answer = self.run(words, env=env)
         if answer.status:
             raise Trouble(f"{words[0]}: {answer.complaint or f'it ended with {answer.status}'}")
         return answer.out

@@ -9,6 +9,7 @@ import os
 import shlex
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
 
@@ -20,6 +21,7 @@ from ostler.drivers import slurm_words as words
 from ostler.drivers.completions import Completions
 from ostler.drivers.contract import Trouble
 from ostler.drivers.programs import (
+    Answer,
     Person,
     Programs,
     folder_of,
@@ -51,6 +53,22 @@ SITE_AGE = 600.0  # seconds for which what Slurm says of its configuration is ta
 OVERLAP = 600.0  # seconds before the last load in which ends are told again
 SOON = 3.0  # seconds: Slurm starts batch jobs from a loop that turns once a second
 ENDED = "CD,CA,F,TO,DL,OOM,NF,BF,PR,RV"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A job that is there for a token. row: what squeue says; None if only accounts know it."""
+
+    fact: ForeignJob | End
+    row: words.Row | None = None
+
+    def other_than(self, order: Start) -> bool:
+        """Tell whether it is another job than what is ordered."""
+        return self.row is not None and (
+            set(words.names(self.row["ReqNodes"])) != {share.node for share in order.shares}
+            or orders.size_of(order)
+            != (words.number(self.row["NumTasks"]), words.number(self.row["cpus-per-task"]))
+        )
 
 
 class Slurm:
@@ -156,26 +174,28 @@ class Slurm:
         if wrong := self._unfit(order):
             return Outcome(Did.NEVER, text=wrong)
         if found := self._find(order.token, order.user):
-            return Outcome(
-                Did.ACCEPTED, found.id, found.incarnation, "it has been submitted before"
-            )
+            fact = found.fact
+            if found.other_than(order):
+                return Outcome(Did.NEVER, fact.id, text="its token is that of another job")
+            return Outcome(Did.ACCEPTED, fact.id, fact.incarnation, "it was submitted before")
         try:
             command = orders.command_of(order, self._options)
-            script = orders.script_of(order, self._programs.find("srun"))
+            files = (order.env or b"\0", orders.script_of(order, self._programs.find("srun")))
         except ValueError as error:
             return Outcome(Did.NEVER, text=str(error))
-        more = {
-            "files": (order.env or b"\0", script),
-            "person": Person(order.uid, order.gid),
-            "umask": order.umask,
-        }
-        trial = self._programs.run([*command, "--test-only", *orders.tail(order)], **more)
+        person = Person(order.uid, order.gid)
+
+        def submit(*more: str) -> Answer:
+            words = [*command, *more, *orders.tail(order)]
+            return self._programs.run(words, files=files, person=person, umask=order.umask)
+
+        trial = submit("--test-only")
         if trial.status:
             return _refusal(trial.complaint, heard=False)
         if later := _later(trial.complaint):
             return Outcome(Did.REFUSED, text=later)
         try:
-            done = self._programs.run([*command, *orders.tail(order)], **more)
+            done = submit()
         except Trouble as error:
             return Outcome(Did.UNKNOWN, text=str(error)[:MAX_SENTENCE])
         if done.status:
@@ -197,7 +217,13 @@ class Slurm:
         return self._control(job, token, "resume")
 
     def requeue(self, job: str, token: str) -> Outcome:
-        return self._control(job, token, "requeue")
+        found = self._job(job, token)
+        if not isinstance(found, ForeignJob):
+            return found
+        allowed = self._order(found, ["scontrol", "update", f"JobId={found.id}", "Requeue=1"])
+        if allowed.did is not Did.ACCEPTED:
+            return allowed
+        return self._order(found, ["scontrol", "requeue", found.id])
 
     def modify(self, job: str, token: str, time_limit: int) -> Outcome:
         found = self._job(job, token)
@@ -240,33 +266,31 @@ class Slurm:
         except ValueError as error:
             raise Trouble(f"squeue: {error}") from None
 
-    def _squeue(self, *which: str) -> list[ForeignJob | End]:
-        return [words.job_of(row) for row in self._rows(*which)]
-
-    def _find(self, token: str, user: str = "") -> ForeignJob | End | None:
+    def _find(self, token: str, user: str = "") -> "Found | None":
         """Return the job that a start of this token has made, if Slurm remembers one."""
         whose = [f"--user={user}"] if user else []
-        for each in self._squeue("--all", *whose):
-            if each.token == token and user in ("", each.user):
-                return each
+        for row in self._rows("--all", *whose):
+            if row["Comment"] == token and user in ("", row["UserName"]):
+                return Found(words.job_of(row), row)
         if "job_comment" in self._told().get("AccountingStoreFlags", ""):
             for end in self._accounts(time.time() - self._history, whose):
                 if end.token == token and user in ("", end.user):
-                    return end
+                    return Found(end)
         return None
 
     def _job(self, job: str, token: str) -> ForeignJob | Outcome:
         """Return a job that has not ended, or the answer to an order for one that is not there."""
-        try:
-            found = self._squeue("--all", f"--jobs={job}")[0] if job else self._find(token)
-        except Trouble as error:
-            if "Invalid job id" not in str(error):
-                raise
-            found = None
-        except IndexError:
-            found = None
-        if found is None and job:
-            found = next((end for end in self._forgotten(time.time()) if end.id == job), None)
+        found: ForeignJob | End | None = None
+        if job:
+            try:
+                found = next(map(words.job_of, self._rows("--all", f"--jobs={job}")), None)
+            except Trouble as error:
+                if "Invalid job id" not in str(error):
+                    raise
+            if found is None:
+                found = next((end for end in self._forgotten(time.time()) if end.id == job), None)
+        elif its := self._find(token):
+            found = its.fact
         if found is None:
             what = f"job {job}" if job else f"job of the start {token}"
             return Outcome(Did.UNKNOWN, job, text=f"Slurm knows no {what}, and no proof of its end")

@@ -30,7 +30,6 @@ NEVER = (
         "invalid option",
         "requires an argument",
         "DOS line breaks",
-        "configuration is not available",
     ),
     *("Access/permission denied", "Pathname of a file", "Script is empty", "Invalid --"),
 )
@@ -92,8 +91,8 @@ def script_of(order: Start, srun: str) -> bytes:
 
     Raises `ValueError` if it cannot be done.
     """
-    each = max(1, order.cpus_per_task)
-    if sum(share.tasks for share in order.shares) == 1:
+    tasks, each = size_of(order)
+    if tasks == 1:
         return without_directives(order.script) if order.script else _ONE
     if not order.script:
         return _with_srun(_MANY % each, srun)
@@ -107,13 +106,16 @@ def _with_srun(script: bytes, srun: str) -> bytes:
     return script.replace(b"exec srun ", b"exec " + srun.encode() + b" ", 1)
 
 
+def size_of(order: Start) -> tuple[int, int]:
+    """Return how many tasks an order has, and the CPUs of each."""
+    tasks = sum(share.tasks for share in order.shares)
+    return tasks, -(-sum(share.cpus for share in order.shares) // tasks)
+
+
 def command_of(order: Start, options: Sequence[str]) -> list[str | bytes]:
     """Return what sbatch is told, but for the script. options: the administrator's."""
     shares = order.shares
-    tasks = sum(share.tasks for share in shares)
-    each = order.cpus_per_task
-    if tasks * each != sum(share.cpus for share in shares):
-        each = -(-sum(share.cpus for share in shares) // tasks)
+    tasks, each = size_of(order)
     even = len({share.tasks for share in shares}) == 1
     command: list[str | bytes] = ["sbatch", *options, *order.options]
     command += ["--parsable", "--no-requeue", "--ignore-pbs", "--propagate=NONE"]

@@ -42,8 +42,8 @@ JOB_STATES: dict[str, ForeignState | str] = {
     "DEADLINE": Result.TIMEOUT,
     "OUT_OF_MEMORY": Result.MEMORY,
     "NODE_FAIL": Result.LOST,
-    "BOOT_FAIL": Result.REJECTED,
-    "LAUNCH_FAILED": Result.REJECTED,
+    "BOOT_FAIL": Result.LOST,
+    "LAUNCH_FAILED": Result.LOST,
 }
 UP, DRAINING, DOWN = NodeState.UP, NodeState.DRAINING, NodeState.DOWN
 NODE_STATES = {
