@@ -26,11 +26,7 @@ MOST_SCRIPT = 90_000  # bytes of one that several tasks run: it travels in their
 NEVER = (
     *("Invalid account", "Invalid partition", "Invalid qos", "Invalid feature"),
     *("Invalid generic resource", "Invalid license", "not permitted", "unrecognized option"),
-    *(
-        "invalid option",
-        "requires an argument",
-        "DOS line breaks",
-    ),
+    *("invalid option", "requires an argument", "DOS line breaks"),
     *("Access/permission denied", "Pathname of a file", "Script is empty", "Invalid --"),
 )
 # It was not told whether the controller has heard of it.
