@@ -41,7 +41,7 @@ def propose(on: Box, *lines: Start | Resume, waits: dict[int, Wait] | None = Non
     """Let the machine take a plan; return the reasons of what it refused."""
     list(on.machine.deltas(on.now))
     plan = Plan(list(lines), waits or {}, number=on.machine.state.marks.number)
-    effects = on.machine.handle(on.now, Planned(plan, by="somebody"))
+    effects = on.machine.handle(on.now, Planned(plan))
     broken = list(violations(on.machine.state))
     assert not broken, broken
     rows = [e.write for e in effects if isinstance(e, Save)]
@@ -91,7 +91,7 @@ def test_a_line_that_is_not_legal_changes_nothing_and_is_told(
     machine = box()
     before = dict(machine.machine.state.allocations)
     (told,) = propose(machine, line)
-    assert told.startswith("somebody: ")
+    assert told.startswith("backfill: ")
     assert reason in told
     assert machine.machine.state.allocations == before
 
