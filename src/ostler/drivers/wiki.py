@@ -11,7 +11,7 @@ import pwd
 import socket
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -116,19 +116,18 @@ class WikiDriver:
         """Start a job on these nodes, a task for each time that its share names one."""
         if not order.id:
             return Outcome(Did.NEVER, text="WIKI starts jobs that it has, and takes no others")
-        tasks = tuple(s.node for s in order.shares for _ in range(s.tasks))
         end = self._end()
         if self._unclear.get(order.id) == order.token:
-            known = self._started(order.id, tasks, end)
+            known = self._started(order, end)
             if known is not None:
                 return known
         self._unclear[order.id] = order.token
         try:
             asked_until = end - _KEPT * self._timeout
-            reply = self._ask(StartJob(order.id, tasks), asked_until)
+            reply = self._ask(StartJob(order.id, _tasks(order)), asked_until)
         except Trouble as trouble:
             with contextlib.suppress(Trouble):
-                known = self._started(order.id, tasks, end)
+                known = self._started(order, end)
                 if known is not None:
                     return known
             return Outcome(Did.UNKNOWN, order.id, text=str(trouble)[:1000])
@@ -139,7 +138,7 @@ class WikiDriver:
             reply.status == NO_JOB
         ):  # also said of one that is not idle, which it may be by this start
             with contextlib.suppress(Trouble):
-                known = self._started(order.id, tasks, end)
+                known = self._started(order, end)
                 if known is not None:
                     return known
         return Outcome(Did.REFUSED, order.id, text=_why(reply))
@@ -170,15 +169,18 @@ class WikiDriver:
                     return Outcome(Did.ALREADY, job, text=_why(reply))
         return Outcome(Did.REFUSED, job, text=_why(reply))
 
-    def _started(self, job: str, tasks: Sequence[str], end: float) -> Outcome | None:
+    def _started(self, order: Start, end: float) -> Outcome | None:
         """Say whether an earlier order has started it; None: it has not, as far as is known."""
+        job, tasks = order.id, _tasks(order)
         found = self._find(job, end)
         if found is None or found.state not in {*ACTIVE, *ENDED}:
             return None
         self._unclear.pop(job, None)
-        if found.state in ACTIVE and sorted(found.task_list) != sorted(tasks):
-            where = ", ".join(found.task_list)[:500]
-            return Outcome(Did.REFUSED, job, text=f"it is {found.state} elsewhere: {where}")
+        cpus = len(tasks) * found.cpus
+        if sorted(found.task_list) != sorted(tasks) or cpus != sum(s.cpus for s in order.shares):
+            where = f"{len(found.task_list)} tasks of {found.cpus} CPUs on "
+            where += ", ".join(dict.fromkeys(found.task_list))[:500]
+            return Outcome(Did.REFUSED, job, text=f"it is {found.state} with {where}")
         return Outcome(Did.ACCEPTED, job, text=f"it is {found.state}")
 
     def _find(self, job: str, end: float) -> Job | None:
@@ -233,6 +235,11 @@ class WikiDriver:
                 view = view[sock.send(view) :]
             header = _receive(sock, HEADER, end)
             return _receive(sock, size_of(header, MAX_REPLY), end)
+
+
+def _tasks(order: Start) -> tuple[str, ...]:
+    """Return a node's name for each task."""
+    return tuple(share.node for share in order.shares for _ in range(share.tasks))
 
 
 def _receive(sock: socket.socket, size: int, end: float) -> bytes:

@@ -12,6 +12,7 @@ from ostler.drivers import spool
 from ostler.drivers.contract import Driver
 from ostler.model.foreign import Share
 from ostler.testing.conformance.bench import Bench
+from ostler.testing.conformance.wiki import WikiBench
 
 
 class LocalBench(Bench):
@@ -48,4 +49,4 @@ class LocalBench(Bench):
         shutil.rmtree(self._spool / job)
 
 
-BENCHES: dict[str, type[Bench]] = {"local": LocalBench}
+BENCHES: dict[str, type[Bench]] = {"local": LocalBench, "wiki": WikiBench}
