@@ -1,5 +1,6 @@
 """The bench of the WIKI driver: a simulated server, unless it is told where a real one listens."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -24,26 +25,35 @@ class WikiBench(Bench):
         self, make: Callable[[Mapping[str, str]], Driver], settings: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(make, settings)
-        self._sim: WikiSim | None = None
+        self._simulated = "port" not in self.settings
+        self._sims: dict[int, WikiSim] = {}  # by the process whose it is
         self._ids: dict[str, str] = {}  # token -> job
-        if "port" not in self.settings:
-            self._sim = WikiSim({"n1": 4, "n2": 4})
+        if self._simulated:
             key = self.folder / "key"
             key.write_text("42\n")
             key.chmod(0o600)
-            self.settings |= {"port": str(self._sim.port), "key-file": str(key), "timeout": "2"}
+            self.settings |= {"key-file": str(key), "timeout": "2"}
 
     @property
     def sim(self) -> WikiSim:
-        """Return the simulated server; raise `Skipped` before a real one."""
-        if self._sim is None:
+        """Return the simulated server of this process; raise `Skipped` before a real one."""
+        if not self._simulated:
             raise Skipped("nobody can submit jobs over WIKI")
-        return self._sim
+        if os.getpid() not in self._sims:  # a case has a process of its own, without our threads
+            sim = self._sims[os.getpid()] = WikiSim({"n1": 4, "n2": 4})
+            sim.add(SimJob("bystander", _FOREVER))  # a list without any job is a failed query
+        return self._sims[os.getpid()]
+
+    def driver(self) -> Driver:
+        """Return a client of the server."""
+        if self._simulated:
+            self.settings["port"] = str(self.sim.port)
+        return super().driver()
 
     def close(self) -> None:
         """Stop the server."""
-        if self._sim is not None:
-            self._sim.close()
+        if (sim := self._sims.pop(os.getpid(), None)) is not None:
+            sim.close()
         super().close()
 
     def order(self, key: str, shares: Sequence[Share], job: str = "") -> Start:
