@@ -1,5 +1,6 @@
 """A driver that fails in the way that its setting `how` tells, or as it is told in an order."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -78,6 +79,12 @@ class Driver:
             case "print":
                 while True:
                     os.write(1, b"x" * 65_536)
+            case "meddle":  # with what it finds open
+                for fd in range(3, 64):
+                    with contextlib.suppress(OSError):
+                        os.write(fd, b"\0\0\0\1?")
+            case "close":
+                os.closerange(3, 64)
             case "raise":
                 msg = "a thing that nobody had thought of"
                 raise RuntimeError(msg)

@@ -20,6 +20,8 @@ CASES = {
     "drip": (Fault.HUNG, "did not answer to list_nodes"),
     "grow": (Fault.MEMORY, "list_nodes took more memory than 256 MiB"),
     "print": (Fault.FLOOD, "printed over 8 MiB"),
+    "meddle": (Fault.GARBAGE, "the driver's process talks nonsense"),
+    "close": (Fault.CRASHED, "while it did list_nodes"),
     "raise": (Fault.FAILED, "list_nodes raised RuntimeError: a thing that nobody had thought of"),
     "exit": (Fault.FAILED, "list_nodes raised SystemExit: enough"),
     "trouble": (Fault.FAILED, "the controller is away"),

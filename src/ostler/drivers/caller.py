@@ -73,8 +73,15 @@ class Caller:
         write_all(self._out, drivers.framed(message))
 
     def _tell_events(self) -> None:
-        for text in self._driver.events():
-            self._say(Hint(_words(text)[:200]))
+        try:
+            for text in self._driver.events():
+                self._say(Hint(_words(text)[:200]))
+            why = "events() returned"
+        except BrokenPipeError:  # nobody is left to hear it
+            return
+        except BaseException as error:  # noqa: BLE001 - a driver's own; SystemExit, too
+            why = _named(error)
+        self._say(drivers.Unable(_words(why)))
 
     def _do(self, order: Do) -> bool:
         """Make a call and tell its answer; say whether the next one can be made here."""

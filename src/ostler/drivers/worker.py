@@ -35,6 +35,7 @@ from ostler.wire.drivers import (
     Up,
 )
 from ostler.wire.frames import Splitter
+from ostler.wire.slices import take_usual_slices
 
 _LINE = 400  # bytes of a line that a driver prints
 _LINES = 20  # that are logged within a while
@@ -258,8 +259,9 @@ class Worker(Beside[Child]):
                 wants = child.role is Role.QUERY and Option.EVENTS in message.about.options
                 if wants and self._places[Role.EVENTS].child is None:
                     self._places[Role.EVENTS].begin_at = 0.0
-            case Unable(why=why) if not child.up:
-                child.end(Fault.FAILED, f"the driver cannot be loaded: {why}")
+            case Unable(why=why) if not child.doing:
+                what = "tells of no more events" if child.up else "cannot be loaded"
+                child.end(Fault.FAILED, f"the driver {what}: {why}")
             case Hint() if child.role is Role.EVENTS:
                 self._hinted(child, message)
             case Part(number=number) if child.doing and child.doing.number == number:
@@ -271,12 +273,12 @@ class Worker(Beside[Child]):
                     self.say(framed)
             case Asking(number=number) if child.doing and child.doing.number == number:
                 child.until = time.monotonic() + child.doing.round + _SLACK
+            case Done(number=number, fault=Fault.MEMORY) if child.doing:
+                child.end(Fault.MEMORY, message.why)
             case Done(number=number) if child.doing and child.doing.number == number:
                 child.doing, child.until = None, NEVER
                 self.say(framed)
-                if message.fault is Fault.MEMORY:
-                    child.end(Fault.MEMORY, message.why)
-                elif message.stuck:
+                if message.stuck:
                     child.leaves = True
                     child.kill()
             case _:
@@ -338,6 +340,7 @@ def _end_of(child: Child, status: int) -> str:
 def main() -> None:
     """Serve stdin and stdout."""
     worker = Worker(*beside.begin())
+    take_usual_slices()  # the manager is served first
     try:
         with contextlib.suppress(BrokenPipeError):  # nobody is left to hear it
             worker.serve()
