@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ostler.drivers.contract import Trouble
@@ -40,13 +41,16 @@ class Driver:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._how = settings.get("how", "")
+        self._file = settings.get("file", "")  # what it has at the time counts
+        self._with = settings.get("with", "trap '' TERM; sleep 3600")
         if self._how == "begin":
             msg = "it does not like its settings"
             raise ValueError(msg)
 
     def list_nodes(self) -> Nodes:
-        self._fail(self._how)
-        make: Any = MAKES.get(self._how, lambda: Nodes((ForeignNode("n1", UP),)))
+        how = Path(self._file).read_text(encoding="ascii") if self._file else self._how
+        self._fail(how)
+        make: Any = MAKES.get(how, lambda: Nodes((ForeignNode("n1", UP),)))
         return make()  # type: ignore[no-any-return]
 
     def list_jobs(self) -> Jobs:
@@ -66,7 +70,7 @@ class Driver:
             case "abort":
                 os.abort()
             case "hang":  # with a child, and deaf to the polite
-                subprocess.run(["/bin/sh", "-c", "trap '' TERM; sleep 3600"], check=False)
+                subprocess.run(["/bin/sh", "-c", self._with], check=False)
             case "hang-in-c":  # no thread of Python's gets its turn
                 re.match(r"(a+)+$", 64 * "a" + "b")
             case "drip":  # of what somebody says a byte at a time

@@ -1,7 +1,9 @@
 """A driver in its processes: whatever it does, an answer or the reason comes by the deadline."""
 
+import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -12,16 +14,18 @@ from ostler.wire.drivers import Fault
 from tests.e2e.machine_kit import eventually
 
 FILE = Path(__file__).with_name("faulty_driver.py")
-CASES = {
+ENDS = {
     "segfault": (Fault.CRASHED, "SIGSEGV while it did list_nodes"),
-    "abort": (Fault.CRASHED, "SIGABRT"),
+    "close": (Fault.CRASHED, "while it did list_nodes"),
     "hang": (Fault.HUNG, "did not answer to list_nodes in 0.3 s"),
     "hang-in-c": (Fault.HUNG, "did not answer to list_nodes"),
     "drip": (Fault.HUNG, "did not answer to list_nodes"),
     "grow": (Fault.MEMORY, "list_nodes took more memory than 256 MiB"),
     "print": (Fault.FLOOD, "printed over 8 MiB"),
     "meddle": (Fault.GARBAGE, "the driver's process talks nonsense"),
-    "close": (Fault.CRASHED, "while it did list_nodes"),
+    "begin": (Fault.FAILED, "cannot be loaded: ValueError: it does not like its settings"),
+}  # these cost a process
+ANSWERS = {
     "raise": (Fault.FAILED, "list_nodes raised RuntimeError: a thing that nobody had thought of"),
     "exit": (Fault.FAILED, "list_nodes raised SystemExit: enough"),
     "trouble": (Fault.FAILED, "the controller is away"),
@@ -29,10 +33,7 @@ CASES = {
     "bad-field": (Fault.GARBAGE, r"Expected `int` >= 0 - at `\$.nodes\[1\].cpus`"),
     "too-many": (Fault.GARBAGE, "100001 nodes; the most is 100000"),
     "endless": (Fault.GARBAGE, "nodes is no tuple, but callable_iterator"),
-    "begin": (Fault.FAILED, "cannot be loaded: ValueError: it does not like its settings"),
 }
-
-
 LATE = 0.3  # seconds until a hang is one
 
 
@@ -40,26 +41,32 @@ def running(how: str, seconds: float = 30.0) -> Running:
     return Running(f"{FILE}:Driver", {"how": how}, seconds=seconds, memory=256 << 20)
 
 
-def group(session: int) -> list[str]:
-    """Return the names of the processes of a session."""
-    found = []
+def below(pid: int) -> list[int]:
+    """Return the children of a process, and theirs."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [found for child in children for found in (int(child), *below(int(child)))]
+
+
+def lives(pid: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def running_with(mark: str) -> bool:
+    """Say whether a process has this among its arguments."""
     for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            text = Path(f"/proc/{name}/stat").read_text()
-        except OSError:
-            continue
-        if int(text.rpartition(")")[2].split()[3]) == session:
-            found.append(text[text.index("(") + 1 : text.rindex(")")])
-    return sorted(found)
+        with contextlib.suppress(OSError):
+            told = Path(f"/proc/{name}/cmdline").read_bytes()
+            if mark in told.replace(b"\0", b" ").decode(errors="replace"):
+                return True
+    return False
 
 
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@pytest.mark.parametrize("how", CASES)
+@pytest.mark.parametrize("how", ENDS)
 def test_whatever_a_driver_does_the_reason_is_told_and_orders_go_on(how: str) -> None:
-    fault, why = CASES[how]
+    fault, why = ENDS[how]
     with running(how, LATE if fault is Fault.HUNG else 30.0) as driver:
         with pytest.raises(Failure, match=why) as told:
             driver.list_nodes()
@@ -68,24 +75,37 @@ def test_whatever_a_driver_does_the_reason_is_told_and_orders_go_on(how: str) ->
             assert driver.start(Start("t1", ())).id == "t1"
 
 
+def test_an_answer_that_is_none_costs_no_process(tmp_path: Path) -> None:
+    told = tmp_path / "how"
+    with Running(f"{FILE}:Driver", {"file": str(told)}) as driver:
+        for how, (fault, why) in ANSWERS.items():
+            told.write_text(how)
+            with pytest.raises(Failure, match=why) as failure:
+                driver.list_nodes()
+            assert failure.value.fault is fault
+        told.write_text("")
+        assert [node.name for node in driver.list_nodes().nodes] == ["n1"]
+        assert not driver.lost
+
+
 def test_what_a_hanging_driver_has_started_ends_with_it_and_with_the_process_that_watches() -> None:
-    with running("") as driver:
-        assert driver.about.name == "faulty"
+    with running("hang") as driver:
         assert driver.start(Start("t", ())).did is Did.DONE
-        forks = children(driver.pid)
-        assert len(forks) == 2
         driver.tell("cancel", "hang")
-        eventually("it hangs", lambda: any("sleep" in group(fork) for fork in forks))
+        driver.tell("list_nodes", "")
+        # Of each fork a shell, and what that waits for.
+        eventually("both hang", lambda: len(below(driver.pid)) == 6)
+        hanging = below(driver.pid)
         os.kill(driver.pid, signal.SIGKILL)
-        eventually("none is left", lambda: not any(group(fork) for fork in forks))
+        eventually("none is left", lambda: not any(map(lives, hanging)))
         with pytest.raises(Failure):
             driver.list_nodes()
-    with running("hang", LATE) as driver:
-        assert driver.about.name == "faulty"
-        forks = children(driver.pid)
-        with pytest.raises(Failure):
+    mark = f"sleep 36{time.monotonic_ns()}"
+    settings = {"how": "hang", "with": f"trap '' TERM; {mark}"}
+    with Running(f"{FILE}:Driver", settings, seconds=LATE) as driver:
+        with pytest.raises(Failure, match=r"in 0\.3 s"):
             driver.list_nodes()
-        eventually("its child has ended", lambda: not any("sleep" in group(fork) for fork in forks))
+        eventually("none is left", lambda: not running_with(mark))
 
 
 def test_nodes_are_asked_for_side_by_side_and_one_that_hangs_costs_one_worker() -> None:

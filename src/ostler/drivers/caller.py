@@ -227,6 +227,7 @@ def run(begin: Begin, role: Role, given: int, out: int, talk: int, lifeline: int
 def _end_with(lifeline: int) -> None:
     """Have the kernel kill this session's group when the other end of a pipe is closed.
 
+    The pipe is this process's alone: whom the kernel kills is noted in the pipe's end itself.
     Nothing else reaches a driver that never comes back from a call into a library in C.
     """
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())

@@ -73,8 +73,7 @@ class Running:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.terminate()
-        self._process.communicate()
+        self._process.communicate()  # it ends when nobody talks to it
 
     @property
     def pid(self) -> int:

@@ -89,10 +89,11 @@ class Talk:
 class Child(Fork):
     """A fork that runs a driver."""
 
-    def __init__(self, rm: str, role: Role, given: int, talk: int) -> None:
+    def __init__(self, rm: str, role: Role, given: int, talk: int, line: int) -> None:
         super().__init__(time.monotonic() + drivers.LOADING)
         self.role = role
         self.given, self.talk = given, talk  # pipes: its frames, what it prints
+        self.line = line  # a pipe: it is killed when nobody has this end of it any more
         self.talks = Talk(rm, role)
         self.splitter = Splitter(drivers.MOST)
         self.unsent = bytearray()
@@ -102,6 +103,11 @@ class Child(Fork):
         self.hints = Meter()
         self.fault: tuple[Fault, str] | None = None  # why it is ended, if not by itself
         self.leaves = False  # it is of no more use, but has done nothing wrong
+
+    @property
+    def pipes(self) -> tuple[int, ...]:
+        """Return the descriptors that only the loop has."""
+        return self.given, self.talk, self.line
 
     def kill(self) -> None:
         """End it with all that it has started."""
@@ -148,7 +154,6 @@ class Worker(Beside[Child]):
         self._begin: Begin | None = None
         self._name = ""  # of the resource manager
         self._places = {role: Place() for role in Role}
-        self._lifeline, self._ours = os.pipe()  # forks are killed when its writer is gone
         self._hint: Hint | None = None  # to be told
         self._hint_at = 0.0
 
@@ -194,21 +199,21 @@ class Worker(Beside[Child]):
         begin, self._name = self._begin, self._begin.rm
         given, ours = os.pipe()
         talk, theirs = os.pipe()
+        lifeline, line = os.pipe()
 
         def work(out: int) -> None:
             self.close_in_fork()
             for place in self._places.values():
-                if place.child:
-                    os.close(place.child.given)
-                    os.close(place.child.talk)
-            for fd in (ours, talk, self._ours):
+                for fd in place.child.pipes if place.child else ():
+                    os.close(fd)
+            for fd in child.pipes:
                 os.close(fd)
-            caller.run(begin, role, given, out, theirs, self._lifeline)
+            caller.run(begin, role, given, out, theirs, lifeline)
 
-        child = Child(begin.rm, role, ours, talk)
+        child = Child(begin.rm, role, ours, talk, line)
         self.fork(work, child)
-        os.close(given)
-        os.close(theirs)
+        for fd in (given, theirs, lifeline):
+            os.close(fd)
         os.set_blocking(ours, False)
         self._selector.register(talk, selectors.EVENT_READ, lambda fd, _: self._print(child, fd))
         return child
@@ -297,7 +302,7 @@ class Worker(Beside[Child]):
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(child.talk, False)
             child.talks.heard(os.read(child.talk, 1 << 16), time.monotonic())
-        for fd in (child.given, child.talk):
+        for fd in child.pipes:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(fd)
             os.close(fd)
