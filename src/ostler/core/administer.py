@@ -101,6 +101,7 @@ def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> Non
     s.holds.appoint(s)
     s.fitting.clear()
     s.parts.fitting.clear()
+    s.parts.foreign = None
     s.marks.rules = s.changed = True
     charge.appointed(s, old)
 

@@ -83,7 +83,7 @@ def grant(
         entry.slots[alloc.id].last = not entry.waiting
         alloc = replace(alloc, chunk=tuple(RangeSet(list(first)).spans), running=index, since=now)
     else:
-        _give_whole(entry, alloc)
+        give_whole(entry, alloc)
     s.put(alloc)
     if not job.is_array:
         where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
@@ -93,7 +93,7 @@ def grant(
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)
 
 
-def _give_whole(entry: Entry, alloc: Allocation) -> None:
+def give_whole(entry: Entry, alloc: Allocation) -> None:
     """Let one element have the whole allocation."""
     index = alloc.element
     if entry.returned and entry.returned[0] == index:

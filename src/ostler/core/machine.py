@@ -95,12 +95,15 @@ class Machine:
         now: float,
         utc_offset: int = 0,
         home: tzinfo = UTC,
+        identity: str = "ostler",
     ) -> None:
         """Take the state from the database.
 
         utc_offset: of the manager's host, seconds east. home: its zone, by which calendars go.
+        identity: by which other resource managers tell its jobs from those of other machines.
         """
         self.state = load(loaded, epoch, now, utc_offset, home)
+        self.state.identity = identity
 
     def handle(self, now: float, event: Event) -> list[Effect]:
         """Apply one event and return what is to be done. now: Unix seconds."""

@@ -118,7 +118,24 @@ def _change(
     places: tuple[Placement, ...],
     why: str,
 ) -> None:
-    """End the allocation, and let the job go on with another that holds these places."""
+    """Let the job go on with these places, and tell it."""
+    other = exchange(s, now, entry, alloc, places)
+    s.alloc_news.add(entry.job.id)
+    names = ", ".join(sorted(other.nodes))
+    has = f"it has {counted(len(places), 'node')} now: {names}"
+    s.note(
+        *(now, "job-resized", f"{why}; {has}"),
+        job=entry.job.id,
+        allocation=other.id,
+        user=entry.job.user,
+    )
+    settle(s, now, entry)
+
+
+def exchange(
+    s: State, now: float, entry: Entry, alloc: Allocation, places: tuple[Placement, ...]
+) -> Allocation:
+    """End the allocation, and let the job go on with another that holds these places; return it."""
     job = entry.job
     closed = replace(entry.touched[alloc.element], attempt=alloc.attempt, ended_at=now)
     s.save(accounting(job, alloc, closed, RESIZED, alloc.granted_at))
@@ -141,8 +158,4 @@ def _change(
     entry.live[alloc.element] = other.id
     names = ",".join(place.node for place in places)
     entry.touched[alloc.element] = replace(entry.touched[alloc.element], node=names)
-    s.put(other)
-    s.alloc_news.add(job.id)
-    has = f"it has {counted(len(places), 'node')} now: {', '.join(sorted(nodes))}"
-    s.note(now, "job-resized", f"{why}; {has}", job=job.id, allocation=other.id, user=job.user)
-    settle(s, now, entry)
+    return s.put(other)

@@ -108,6 +108,7 @@ def nodes_changed(s: State) -> None:
     """Forget what could serve requests: a node came, went, or is another."""
     s.fitting.clear()
     s.parts.fitting.clear()
+    s.parts.foreign = None
     s.parts.look_again = len(s.site.configurations) > 1
 
 

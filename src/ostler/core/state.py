@@ -8,6 +8,7 @@ from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
 from ostler.core.fitting import Fitting
+from ostler.core.foreign import orders
 from ostler.core.foreign.rms import Rm
 from ostler.core.holds import Holds
 from ostler.core.marks import Marks
@@ -27,6 +28,7 @@ from ostler.model.record import Event, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import SHIPPED
 from ostler.model.states import (
+    JOB_STATE_OF,
     LEGAL_ALLOCATION,
     AllocationState,
     JobState,
@@ -43,12 +45,6 @@ from ostler.schedule.words import counted
 NO_JOB = 0  # what a deadline is for that is no job's
 RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
 RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
-_FROM_ALLOCATION = {
-    AllocationState.GRANTED: JobState.STARTING,
-    AllocationState.READY: JobState.RUNNING,
-    AllocationState.SUSPENDED: JobState.SUSPENDED,
-    AllocationState.RELEASING: JobState.FINISHING,
-}
 STORY = 20  # events told of an object when something illegal happens to it
 
 
@@ -56,8 +52,8 @@ class NodeEntry:
     """A node, what is free on it, and whether its agent listens."""
 
     __slots__ = (
-        "allocations", "books", "connected", "fault", "faults", "guests", "node", "restless",
-        "strays", "try_at",
+        "allocations", "books", "connected", "extra", "fault", "faults", "guests", "node", "restless",
+        "silence", "strays", "try_at",
     )  # fmt: skip
 
     def __init__(self, node: Node) -> None:
@@ -66,6 +62,8 @@ class NodeEntry:
         self.allocations: set[int] = set()
         self.guests: set[int] = set()  # of another partition: nothing starts before they have ended
         self.connected = False
+        self.silence = ""  # of a foreign node: why nothing new starts there; empty: it may
+        self.extra: frozenset[int] = frozenset()  # CPUs of it that nobody known uses
         self.strays: set[int] = set()  # runs there, and was given up: its CPUs are not free
         self.faults = 0  # starts in a row that failed through no fault of the jobs
         self.fault = ""  # why nothing is started there before `try_at`; empty: it may
@@ -80,6 +78,8 @@ class NodeEntry:
             return "it left the machine"
         if node.word is not NodeWord.IN:
             return f"{node.word}: {node.word_reason}" if node.word_reason else str(node.word)
+        if self.silence:
+            return self.silence
         if node.status is not NodeStatus.RUNNING:
             return f"its status is {node.status}"
         if not self.connected:
@@ -104,6 +104,7 @@ class State:
         self.rules, self.limits = Rules(), Limits(Rules())  # as site and settings have them
         self.nodes: dict[str, NodeEntry] = {}
         self.rms: dict[str, Rm] = {}  # other resource managers, by name
+        self.identity, self.next_call = "", 1  # the machine's name there; of calls of drivers
         self.jobs: dict[int, Entry] = {}  # unfinished
         self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
         self.ended: dict[int, str] = {}  # every ended job -> result
@@ -155,7 +156,10 @@ class State:
 
     def send(self, node: str, order: Order, blobs: tuple[str, str, str] = ("", "", "")) -> None:
         """Order something of an agent, once this turn is durable."""
-        if self.nodes[node].connected:
+        entry = self.nodes[node]
+        if entry.node.rm:
+            orders.take(self, entry.node.rm, node, order, blobs)
+        elif entry.connected:
             self.effects.append(Send(node, order, blobs))
 
     def note(
@@ -256,7 +260,7 @@ class State:
 
     def live_state(self, number: AllocationId) -> JobState:
         """Return the state of the element that holds this allocation."""
-        return _FROM_ALLOCATION[self.allocations[number].state]
+        return JOB_STATE_OF[self.allocations[number].state]
 
     def cpus_of(self, alloc: Allocation) -> int:
         """Return how many CPUs the allocation holds when it is not suspended."""

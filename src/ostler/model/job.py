@@ -13,6 +13,7 @@ from ostler.model.states import JobState, Result
 # What another job has to do first, and how that is written behind its id.
 KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail", "each": ":each"}
 ALLOC = "alloc"  # kind of a job that holds its allocation for steps
+FOREIGN = "foreign"  # kind of a job that was submitted to another resource manager itself
 ATTENDED = ("run", ALLOC)  # kinds that end when their client is gone
 DISTRIBUTIONS = ("block", "cyclic")  # of ranks over nodes: node after node, or round and round
 
@@ -146,6 +147,7 @@ class Job(Struct, frozen=True):
     started_at: float | None = None  # first start of any element
     ended_at: float | None = None
     requeues: int = 0
+    rm: str = ""  # the other resource manager that it is bound to; empty: none
     rest: Result | None = None  # how its elements ended that have no row: they never started
 
     @property

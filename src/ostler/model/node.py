@@ -23,3 +23,4 @@ class Node(Struct, frozen=True):
     gone: bool = False  # it left the machine for good; kept so that waiting can be explained
     # What its agent declared, while an administrator has said otherwise; None: `facts` has that.
     own_features: tuple[str, ...] | None = None
+    rm: str = ""  # the resource manager whose node it is; empty: the machine's own

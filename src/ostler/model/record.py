@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ostler.model.allocation import Allocation
 from ostler.model.errand import ErrandKey, ErrandState, Notice, Outcome
+from ostler.model.foreign_rows import Discrepancy, RmJob, RmNode
 from ostler.model.job import Element, Job, Usage
 from ostler.model.node import Node
 from ostler.model.site import SHIPPED, Key, Row, Site
@@ -171,6 +172,9 @@ Write = (
     | Errand
     | Dealt
     | Posting
+    | RmNode
+    | RmJob
+    | Discrepancy
     | Answered
 )
 
@@ -223,3 +227,6 @@ class Loaded(Struct):
     site: Site = SHIPPED
     next_transaction: int = 1
     errands: list[Errand] = []  # not done
+    rm_nodes: list[RmNode] = []
+    rm_jobs: list[RmJob] = []  # not over, or of late
+    discrepancies: list[Discrepancy] = []  # not over

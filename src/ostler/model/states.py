@@ -88,6 +88,14 @@ LEGAL_ALLOCATION: Mapping[AllocationState, frozenset[AllocationState]] = {
     _A.RELEASED: frozenset(),
 }
 
+# Of an element that holds an allocation.
+JOB_STATE_OF: Mapping[AllocationState, JobState] = {
+    _A.GRANTED: _J.STARTING,
+    _A.READY: _J.RUNNING,
+    _A.SUSPENDED: _J.SUSPENDED,
+    _A.RELEASING: _J.FINISHING,
+}
+
 _S = NodeStatus
 LEGAL_NODE: Mapping[NodeStatus, frozenset[NodeStatus]] = {
     _S.UNREACHABLE: frozenset({_S.NO_AGENT, _S.RUNNING}),
@@ -123,4 +131,5 @@ class Rule(StrEnum):
     QUEUE = "queue"  # jobs that ask for the same are ahead of it
     BEHIND = "behind"  # it would fit now, but would delay what is ahead
     NODE_LEFT = "node_left"  # no node that is left is large enough
+    FOREIGN = "foreign"  # in another resource manager, which starts it by itself
     RETRY = "retry"  # waits a moment before another try

@@ -1,7 +1,19 @@
 """Loads of resource managers, taken in as a whole; and what their drivers tell beside."""
 
+from msgspec.structs import replace
+
 from ostler.core.events import RmAnswered, RmLoaded, RmTrouble, RmUp
+from ostler.core.foreign import jobs, nodes, orders
+from ostler.core.foreign.distrust import clean
+from ostler.core.foreign.rms import Asked, Rm
+from ostler.core.foreign.told import allocation_of, back, goes_on, keep
+from ostler.core.moves import settle
 from ostler.core.state import State
+from ostler.model.foreign import Did, ForeignState, Option, Outcome
+from ostler.model.foreign_rows import RmJob, Stage
+from ostler.model.states import AllocationState, Result
+
+_TAKEN = (Did.DONE, Did.ACCEPTED, Did.ALREADY)
 
 
 def on_up(s: State, now: float, event: RmUp) -> None:
@@ -9,30 +21,133 @@ def on_up(s: State, now: float, event: RmUp) -> None:
     rm = s.rms.get(event.rm)
     if rm is not None:
         rm.about = event.about
-        s.note(now, "driver-up", event.about.title, about=event.rm)
+        s.note(now, "driver-up", clean(event.about.title), about=event.rm)
+
+
+def on_trouble(s: State, now: float, event: RmTrouble) -> None:
+    """Record it. What became of the calls that were lost with it is not known."""
+    rm = s.rms.get(event.rm)
+    if rm is None:
+        return
+    s.note(now, f"driver-{event.kind}", clean(event.why), about=event.rm)
+    for number in event.calls:
+        _answered(s, now, rm, number, Outcome(Did.UNKNOWN))
 
 
 def on_loaded(s: State, now: float, event: RmLoaded) -> None:
-    """Take nodes and jobs in, all in this turn."""
+    """Take nodes and jobs in, all in this turn; or note that there was no answer.
+
+    What it does not answer is as it was, and nothing new is started there.
+    """
     rm = s.rms.get(event.rm)
-    if rm is None:
+    if rm is None or not rm.row.enabled:
         return  # it was removed meanwhile
     rm.about, rm.took = event.about, event.took
     rm.loads += 1
     if event.nodes is None or event.jobs is None:
-        rm.down_since = now if rm.down_since is None else rm.down_since
-        rm.why = event.why
+        _went_down(s, now, rm, clean(event.why))
     else:
-        rm.down_since, rm.why = None, ""
-        rm.nodes_at = event.nodes.at or event.began
-        rm.jobs_at = event.jobs.at or event.began
+        _came_up(s, now, rm)
+    if event.nodes is not None:
+        nodes.take(s, now, rm, event.nodes, event.began)
+    if event.jobs is not None and event.nodes is not None:
+        jobs.take(s, now, rm, event.jobs, event.began)
+        nodes.compare(s, now, rm, event.began)
+    nodes.look(s, rm)
+
+
+def _went_down(s: State, now: float, rm: Rm, why: str) -> None:
+    if rm.down_since is None or not rm.why or rm.loads == 1:
+        s.note(now, "rm-down", why, about=rm.name)
+    if rm.down_since is None:
+        rm.down_since = now
+    rm.why = why
+
+
+def _came_up(s: State, now: float, rm: Rm) -> None:
+    if rm.down_since is not None:
+        s.note(now, "rm-up", f"it answers, after {now - rm.down_since:.0f} s", about=rm.name)
+    rm.down_since, rm.why = None, ""
+
+
+# -- answers to calls ---------------------------------------------------------------------------
 
 
 def on_answered(s: State, now: float, event: RmAnswered) -> None:
     """Take the answer to a call in."""
+    rm = s.rms.get(event.rm)
+    if rm is not None:
+        _answered(s, now, rm, event.call, event.outcome)
 
 
-def on_trouble(s: State, now: float, event: RmTrouble) -> None:
-    """Record it."""
-    if event.rm in s.rms:
-        s.note(now, f"driver-{event.kind}", event.why, about=event.rm)
+def _answered(s: State, now: float, rm: Rm, number: int, outcome: Outcome) -> None:
+    asked = rm.asked.pop(number, None)
+    if asked is None:
+        return  # of a manager before this one
+    rm.under_way.discard(asked)
+    job = rm.jobs.get(asked.key)
+    if job is None:
+        return
+    outcome = replace(outcome, text=clean(outcome.text))
+    if asked.verb == orders.START:
+        _start_answered(s, now, rm, job, outcome)
+    elif asked.verb == orders.CANCEL:
+        _cancel_answered(s, now, rm, job, outcome)
+    elif outcome.did in (Did.REFUSED, Did.NEVER):
+        _refused(s, now, rm, job, asked, outcome)
+
+
+def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) -> None:
+    if job.stage is not Stage.ASKED:
+        return  # a load has shown it already, or it has ended
+    text = outcome.text or "it gave no reason"
+    said = f"{rm.name} refused it: {text}"
+    alloc = allocation_of(s, job)
+    if outcome.did in _TAKEN:
+        taken = replace(
+            job,
+            stage=Stage.TAKEN,
+            since=now,
+            id=outcome.id or job.id,
+            incarnation=outcome.incarnation or job.incarnation,
+        )
+        keep(s, rm, taken)
+        if alloc is not None and alloc.cause:
+            orders.cancel(s, rm, taken)
+    elif outcome.did is Did.REFUSED:
+        s.note(now, "start-refused", said, job=job.job, about=rm.name)
+        back(s, now, rm, job, said)
+    elif outcome.did is Did.NEVER:
+        s.note(now, "start-refused", f"{said}; it always will", job=job.job, about=rm.name)
+        _never(s, now, rm, job, said)
+
+
+def _never(s: State, now: float, rm: Rm, job: RmJob, why: str) -> None:
+    """End a job that will never start; hold it if it goes on waiting in its resource manager."""
+    entry = s.jobs.get(job.job)
+    if not job.theirs or entry is None:
+        back(s, now, rm, job, why, str(Result.REJECTED))
+        return
+    back(s, now, rm, job, why)
+    before = entry.job
+    entry.job = replace(before, held_by="ostler")
+    settle(s, now, entry, why=why, saved=before)
+
+
+def _cancel_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) -> None:
+    if outcome.did in _TAKEN:
+        rm.ending[job.key] = now
+    elif outcome.did is not Did.UNKNOWN:
+        text = f"{rm.name} does not end it: {outcome.text}"
+        s.note(now, "cancel-refused", text, job=job.job, about=rm.name)
+
+
+def _refused(s: State, now: float, rm: Rm, job: RmJob, asked: Asked, outcome: Outcome) -> None:
+    """Record it. What was to stand still, and does not, goes on here, too."""
+    text = f"{rm.name} does not {asked.verb} it: {outcome.text}"
+    s.note(now, f"{asked.verb}-refused", text, job=job.job, about=rm.name)
+    alloc = allocation_of(s, job)
+    if asked.verb != Option.SUSPEND or alloc is None:
+        return
+    if alloc.state is AllocationState.SUSPENDED and job.state == ForeignState.RUNNING:
+        goes_on(s, now, alloc)

@@ -1,22 +1,56 @@
-"""What the core knows of each resource manager beside its nodes and jobs."""
+"""What the core knows of each resource manager beside its nodes and jobs in the machine."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from ostler.model.foreign import About, Option
+from ostler.model.foreign import About, ForeignJob, ForeignNode, Option
+from ostler.model.foreign_rows import Discrepancy, RmJob, RmNode, Stage
+from ostler.model.ids import JobId
 from ostler.model.site import ResourceManager
+
+Key = tuple[JobId, int, int]  # job, element and attempt
+
+
+class Asked(NamedTuple):
+    """A call that is under way."""
+
+    verb: str
+    key: Key
+
+
+class Conflict(NamedTuple):
+    """A node of which more is known to run than its resource manager tells."""
+
+    since: float  # Unix seconds
+    sure: int  # CPUs in use by its jobs
+    told: int  # as it says of the node
+    settled: bool = False  # it has lasted for so long that the word of the resource manager counts
 
 
 class Rm:
-    """One resource manager. All but its row can be forgotten: it is found out anew."""
+    """One resource manager. All but rows can be forgotten: it is found out anew."""
 
     __slots__ = (
         "about",
+        "asked",
+        "by_id",
+        "by_token",
+        "conflicts",
         "down_since",
+        "ending",
+        "freed_at",
+        "jobs",
         "jobs_at",
         "loads",
+        "nodes",
         "nodes_at",
+        "odd",
         "row",
+        "said",
+        "told",
         "took",
+        "twins",
+        "under_way",
         "why",
     )
 
@@ -28,10 +62,60 @@ class Rm:
         self.loads = 0  # that were taken in
         self.nodes_at = self.jobs_at = 0.0  # Unix seconds as of which what is known holds; 0: never
         self.took = 0.0  # seconds, the last load
+        self.nodes: dict[str, RmNode] = {}  # by their names in the machine
+        self.told: dict[str, ForeignNode] = {}  # likewise, in the last load
+        self.said: dict[Key, ForeignJob] = {}  # as they were told last
+        self.jobs: dict[Key, RmJob] = {}  # those over for as long as they may still be listed
+        self.by_id: dict[str, Key] = {}
+        self.by_token: dict[str, Key] = {}
+        self.asked: dict[int, Asked] = {}  # by number of the call
+        self.under_way: set[Asked] = set()
+        self.ending: dict[Key, float] = {}  # when a cancel was answered: it has ended, or will
+        self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
+        self.conflicts: dict[str, Conflict] = {}  # by node
+        self.freed_at: dict[str, float] = {}  # by node: when something ended there last
+        self.twins: dict[str, str] = {}  # node -> the one of another that is the same computer
+
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.row.name
 
     def can(self, option: Option) -> bool:
         """Say whether its driver declares this."""
         return self.about is not None and option in self.about.options
+
+    def local(self, node: str) -> str:
+        """Return what the machine calls a node of it."""
+        return f"{self.row.name}/{node}"
+
+    def own(self, node: str) -> str:
+        """Return what it calls a node of the machine."""
+        return node.removeprefix(f"{self.row.name}/")
+
+    def keep(self, job: RmJob) -> None:
+        """Have this as what is known of a job."""
+        self.jobs[job.key] = job
+        if job.id:
+            self.by_id[job.id] = job.key
+        if job.token:
+            self.by_token[job.token] = job.key
+
+    def forget(self, key: Key) -> None:
+        """Know nothing of a job any more."""
+        job = self.jobs.pop(key)
+        for index, name in ((self.by_id, job.id), (self.by_token, job.token)):
+            if index.get(name) == key:
+                del index[name]
+        self.said.pop(key, None)
+        self.ending.pop(key, None)
+
+    def of(self, key: Key, allocation: int) -> RmJob | None:
+        """Return the job that runs in an allocation, unless it is over."""
+        job = self.jobs.get(key)
+        if job is None or job.allocation != allocation or job.stage is Stage.OVER:
+            return None
+        return job
 
 
 def appoint(known: dict[str, Rm], rows: Iterable[ResourceManager], now: float) -> dict[str, Rm]:

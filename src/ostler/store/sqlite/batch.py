@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ostler.model.allocation import Allocation
+from ostler.model.foreign_rows import Discrepancy, RmJob, RmNode
 from ostler.model.job import Element, Job
 from ostler.model.node import Node
 from ostler.model.record import (
@@ -22,7 +23,7 @@ from ostler.model.record import (
     Write,
 )
 from ostler.store.days import totals
-from ostler.store.sqlite import rows, site_rows
+from ostler.store.sqlite import rm_rows, rows, site_rows
 from ostler.store.sqlite.connection import SQL
 
 Values = rows.Values
@@ -42,6 +43,7 @@ class Batch:
         readers = kept[Subscriber].values()
         errands = kept[Errand].values()
         self._attempts = kept[Accounting].values()
+        rm_nodes = kept[RmNode].values()
         # Parents before children: SQLite checks a reference with each row.
         self._statements: list[tuple[str, Sequence[Values]]] = [
             ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
@@ -54,6 +56,10 @@ class Batch:
             ("put_errand", [rows.errand_values(e) for e in errands]),
             ("add_dealt", [(d.at, d.note, d.user, d.serial) for d in kept[Dealt].values()]),
             ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
+            ("put_rm_job", [rm_rows.job_values(j) for j in kept[RmJob].values()]),
+            ("drop_rm_node", [(n.name,) for n in rm_nodes if n.over]),
+            ("put_rm_node", [rm_rows.node_values(n) for n in rm_nodes if not n.over]),
+            ("put_discrepancy", [*map(rm_rows.discrepancy_values, kept[Discrepancy].values())]),
             ("drop_attribute", [(s.key,) for s in settings if s.value is None]),
             (
                 "put_attribute",
@@ -115,5 +121,8 @@ _KEYS: dict[type, Callable[[Any], object]] = {
     Errand: lambda w: w.key,
     Posting: id,
     Dealt: lambda w: w.serial,
+    RmJob: lambda w: w.key,
+    RmNode: lambda w: w.name,
+    Discrepancy: lambda w: w.serial,
     Answered: id,
 }

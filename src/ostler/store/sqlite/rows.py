@@ -59,6 +59,7 @@ def job_values(job: Job) -> Values:
         job.gid,
         spec.project,
         spec.partition,
+        job.rm or None,
         job.state,
         job.result,
         job.exit_status,
@@ -96,7 +97,7 @@ def job_values(job: Job) -> Values:
 def job_of(row: Values) -> Job:
     """Return the job of a row of `load_jobs`."""
     ident, spec, user, uid, gid, request_id, submitted_at, state, held_by, result = row[:10]
-    status, reason, rule, priority, started_at, ended_at, requeues, rest = row[10:]
+    status, reason, rule, priority, started_at, ended_at, requeues, rm, rest = row[10:]
     return Job(
         ident,
         _decode_spec(spec),
@@ -115,6 +116,7 @@ def job_of(row: Values) -> Job:
         started_at,
         ended_at,
         requeues,
+        rm or "",
         _RESULTS[rest],
     )
 
@@ -340,6 +342,7 @@ def node_values(node: Node) -> Values:
     return (
         node.name,
         node.partition,
+        node.rm or None,
         node.status,
         node.since,
         node.unknown_since,
@@ -385,4 +388,5 @@ def node_of(row: Row) -> Node:
         row["unknown_since"],
         bool(row["gone"]),
         None if row["own_features"] is None else _decode_names(row["own_features"]),
+        row["rm"] or "",
     )

@@ -19,7 +19,7 @@ from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import Site, site_of
 from ostler.model.site_kinds import KINDS
 from ostler.store.protocol import Account
-from ostler.store.sqlite import archive, roles, rows
+from ostler.store.sqlite import archive, rm_rows, roles, rows
 from ostler.store.sqlite.batch import Batch
 from ostler.store.sqlite.connection import (
     MEMORY,
@@ -283,6 +283,9 @@ class SqliteStore(Reads):
             successes=self._successes(jobs),
             used=self._used(settings),
             errands=[rows.errand_of(row) for row in self._writer.execute(SQL["load_errands"])],
+            rm_nodes=[*map(rm_rows.node_of, self._dicts("rm_nodes"))],
+            rm_jobs=[*map(rm_rows.job_of, self._dicts("load_rm_jobs"))],
+            discrepancies=[*map(rm_rows.discrepancy_of, self._dicts("load_discrepancies"))],
             subscribers=[Subscriber(*row) for row in self._writer.execute(SQL["subscribers"])],
             site=self._site(),
             next_transaction=self._number("next_transaction"),

@@ -12,6 +12,7 @@ CREATE TABLE jobs (
   gid INTEGER NOT NULL, -- number of the owner's first group there
   project TEXT NOT NULL, -- what it is accounted to; may be empty
   partition TEXT NOT NULL, -- where it may run
+  rm TEXT, -- the other resource manager that it is bound to; NULL: none
   state TEXT NOT NULL, -- held, pending, starting, running, suspended, finishing or done
   result TEXT, -- success, failed, cancelled, timeout, memory, lost, rejected or dependency; NULL before the end
   exit_status INTEGER, -- NULL before the end
@@ -277,6 +278,7 @@ CREATE TABLE nodes (
   -- One row for each node that ever was in the machine.
   name TEXT PRIMARY KEY, -- its name in the machine
   partition TEXT NOT NULL, -- the partition it serves
+  rm TEXT, -- the other resource manager whose node it is; NULL: the machine's own
   status TEXT NOT NULL, -- as seen from outside: unreachable, no_agent or running
   since REAL NOT NULL, -- when the status last changed
   unknown_since REAL, -- since when what runs there cannot be seen; NULL: it can
@@ -422,6 +424,56 @@ CREATE TABLE schedulers (
   deadline INTEGER NOT NULL, -- seconds for one plan
   memory INTEGER NOT NULL -- bytes of address space that it may have
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rm_nodes (
+  -- What other resource managers say of their nodes; each has a row in nodes, too.
+  name TEXT PRIMARY KEY, -- as in nodes
+  rm TEXT NOT NULL, -- the resource manager
+  state TEXT NOT NULL, -- up, draining, down or unknown
+  native_state TEXT NOT NULL, -- in its own words; may be empty
+  reason TEXT NOT NULL, -- why it is not up, in its own words; may be empty
+  host TEXT NOT NULL, -- the computer behind it; empty: not told
+  missing_since REAL -- since when it is not listed any more; NULL: it is
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rm_jobs (
+  -- The jobs of other resource managers: one row for each attempt of an element there.
+  job INTEGER NOT NULL, -- the job here
+  element INTEGER NOT NULL, -- and the element of it
+  attempt INTEGER NOT NULL, -- which start of the element
+  rm TEXT NOT NULL, -- the resource manager
+  id TEXT NOT NULL, -- as it calls the job; empty: it has not said
+  incarnation TEXT NOT NULL, -- tells the job from an older one of the same id; may be empty
+  token TEXT NOT NULL, -- by which its start is known; empty: it was not asked for here
+  allocation INTEGER, -- that it has; NULL: none
+  theirs INTEGER NOT NULL, -- 1: it was submitted to the resource manager itself
+  stage TEXT NOT NULL, -- waits, asked, taken, seen or over
+  since REAL NOT NULL, -- when it came there, or since when it differs from what it should be
+  state TEXT NOT NULL, -- as last told: idle, held, starting, running, suspended, ending or unknown; may be empty
+  native_state TEXT NOT NULL, -- in the resource manager's own words; may be empty
+  reason TEXT NOT NULL, -- likewise; may be empty
+  missing_since REAL, -- since when it is not listed any more; NULL: it is
+  differs TEXT NOT NULL, -- how it differs from what it should be; empty: it does not
+  PRIMARY KEY (job, element, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rm_jobs_by_id ON rm_jobs (rm, id);
+CREATE INDEX rm_jobs_open ON rm_jobs (since) WHERE stage <> 'over';
+
+CREATE TABLE discrepancies (
+  -- What other resource managers told that was not as it should be, and what was done about it.
+  serial INTEGER PRIMARY KEY, -- of the event that tells of it
+  at REAL NOT NULL, -- when it was found
+  rm TEXT NOT NULL, -- who told it
+  kind TEXT NOT NULL, -- node_back, node_busy, node_idle, node_renamed, not_started, elsewhere, more_cpus, state or stray
+  object TEXT NOT NULL, -- the node or job
+  before TEXT NOT NULL, -- as it should be
+  after TEXT NOT NULL, -- as it was told
+  done TEXT NOT NULL, -- what was done
+  over_at REAL -- when it was so no longer; NULL: it still is
+) STRICT;
+
+CREATE INDEX discrepancies_open ON discrepancies (serial) WHERE over_at IS NULL;
 
 CREATE TABLE transactions (
   -- Who changed which row of the tables above or of attributes; rows are added and never changed.

@@ -1,15 +1,16 @@
 -- name: put_job
 -- A new job, or the new state of a known one; what never changes is left alone.
 INSERT INTO jobs (
-  id, name, user, uid, gid, project, partition, state, result, exit_status, reason, rule, priority,
+  id, name, user, uid, gid, project, partition, rm, state, result, exit_status, reason, rule, priority,
   kind, command, tasks, cpus, memory, gpus, nodes, "constraint", exclusive, licences, reservation,
   time_limit_seconds, "array", array_cap, elements, "after", held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
   rest
 ) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, project = excluded.project, partition = excluded.partition,
+  rm = excluded.rm,
   state = excluded.state, result = excluded.result, exit_status = excluded.exit_status,
   reason = excluded.reason, rule = excluded.rule, priority = excluded.priority,
   command = excluded.command, tasks = excluded.tasks, cpus = excluded.cpus,
@@ -24,7 +25,7 @@ INSERT INTO jobs (
 -- name: load_jobs
 -- Every unfinished job, in order of submission.
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
-       reason, rule, priority, started_at, ended_at, requeues, rest
+       reason, rule, priority, started_at, ended_at, requeues, rm, rest
   FROM jobs INDEXED BY jobs_unfinished WHERE state <> 'done' ORDER BY id;
 -- name: load_ended
 -- Read from the index alone: a row of a job is long, and there may be millions.
@@ -32,7 +33,7 @@ SELECT id, result FROM jobs INDEXED BY jobs_results WHERE state = 'done';
 -- name: get_job
 -- One job, whatever its state, with the columns of load_jobs.
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
-       reason, rule, priority, started_at, ended_at, requeues, rest
+       reason, rule, priority, started_at, ended_at, requeues, rm, rest
   FROM jobs WHERE id = :id;
 -- name: next_job
 -- Numbers from 1 << 61 on are those of steps.

@@ -1,11 +1,11 @@
 -- name: put_node
 INSERT INTO nodes (
-  name, partition, status, since, unknown_since, word, word_by, word_at, word_reason, boot_id, gone,
+  name, partition, rm, status, since, unknown_since, word, word_by, word_at, word_reason, boot_id, gone,
   cpus, memory, gpus, cpu_numbers, gpu_numbers, generic, features, own_features,
   declared
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET
-  partition = excluded.partition, status = excluded.status, since = excluded.since,
+  partition = excluded.partition, rm = excluded.rm, status = excluded.status, since = excluded.since,
   unknown_since = excluded.unknown_since, word = excluded.word, word_by = excluded.word_by,
   word_at = excluded.word_at, word_reason = excluded.word_reason, boot_id = excluded.boot_id,
   gone = excluded.gone, cpus = excluded.cpus, memory = excluded.memory, gpus = excluded.gpus,

@@ -1,0 +1,124 @@
+"""Jobs that were submitted to a resource manager itself: they become jobs of the machine."""
+
+from msgspec.structs import replace
+
+from ostler.core.entry import Entry
+from ostler.core.foreign.bind import with_feature
+from ostler.core.foreign.distrust import clean
+from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.told import close_unseen, keep
+from ostler.core.moves import settle
+from ostler.core.state import State
+from ostler.model.features import OF_RM, is_feature
+from ostler.model.foreign import End, ForeignJob, ForeignState, Option
+from ostler.model.foreign_rows import RmJob, Stage
+from ostler.model.job import FOREIGN, Job, JobSpec
+from ostler.model.resources import Request
+from ostler.model.states import Rule
+
+BY_NAME = -1  # the number of an owner who is known by name only
+
+
+def adopt(s: State, now: float, rm: Rm, told: ForeignJob) -> RmJob:
+    """Take a job in that the machine did not know; return what is known of it."""
+    at = min(told.submitted_at or now, now)
+    entry = _entered(s, rm, spec_of(s, rm, told), told.user, told.id, told.incarnation, at)
+    job = keep(
+        s,
+        rm,
+        RmJob(rm.name, entry.job.id, 0, 1, Stage.WAITS, now, told.id, told.incarnation, theirs=True),
+    )
+    user, name = entry.job.user, f"{rm.name}/{told.id}"
+    s.note(now, "job-adopted", f"{user} submitted it as {name}", job=entry.job.id, user=user)
+    settle(s, now, entry)
+    return job
+
+
+def _entered(
+    s: State, rm: Rm, spec: JobSpec, user: str, ident: str, incarnation: str, at: float
+) -> Entry:
+    number = s.next_job
+    s.next_job += 1
+    waits = rm.can(Option.SCHEDULES)
+    job = Job(
+        number,
+        spec,
+        clean(user),
+        BY_NAME,
+        BY_NAME,
+        f"{rm.name}/{ident}/{incarnation}/{number}",
+        at,
+        rule=str(Rule.FOREIGN if waits else Rule.NEW),
+        priority=spec.priority,
+        rm=rm.name,
+    )
+    entry = Entry(job)
+    s.save(job)
+    s.add(entry)
+    return entry
+
+
+def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
+    """Return what a job asks for, as far as that was told."""
+    features = [name for name in told.features if is_feature(name)]
+    request = Request(
+        tasks=max(told.tasks, 1),
+        cpus=max(told.cpus, 1),
+        memory=told.memory,
+        gpus=told.gpus,
+        nodes=told.nodes,
+        nodelist=tuple(map(rm.local, told.nodelist)),
+        constraint="&".join(features),
+    )
+    nodes = [rm.local(share.node) for share in told.shares] or list(request.nodelist)
+    return JobSpec(
+        argv=(told.command.encode(),) if told.command else (),
+        name=clean(told.name),
+        project=clean(told.project),
+        partition=_home(s, rm, nodes),
+        request=replace(request, constraint=with_feature(request.constraint, f"{OF_RM}{rm.name}")),
+        time_limit=told.time_limit,
+        not_before=told.not_before,
+        kind=FOREIGN,
+    )
+
+
+def _home(s: State, rm: Rm, nodes: list[str]) -> str:
+    """Return the partition of a job that has, or names, these nodes."""
+    known = [s.nodes[name].node.partition for name in (*nodes, *rm.nodes) if name in s.nodes]
+    return next((name for name in known if name), s.division.of(rm.local("")))
+
+
+def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob) -> None:
+    """Bring a job that waits up to what its resource manager says of it now."""
+    before = entry.job
+    held = told.state is ForeignState.HELD
+    by = before.held_by
+    if held and not by:
+        by = rm.name
+    elif not held and by == rm.name:
+        by = ""
+    why = clean(told.reason)
+    entry.job = replace(before, spec=spec_of(s, rm, told), held_by=by)
+    if rm.can(Option.SCHEDULES):
+        entry.job = replace(entry.job, rule=str(Rule.FOREIGN), reason=why)
+    if entry.job.spec.weight != entry.weight:
+        s.user_weight[before.user] += entry.job.spec.weight - entry.weight
+        entry.weight = entry.job.spec.weight
+    if entry.job != before:
+        settle(s, now, entry, why=f"{rm.name} holds it: {why}" if held else why, saved=before)
+        s.waiting.look(entry)
+
+
+def adopt_ended(s: State, now: float, rm: Rm, end: End) -> None:
+    """Take a job in that has begun and ended between two loads: it is listed and accounted."""
+    began = min(end.started_at or end.ended_at or now, now)
+    spec = JobSpec(partition=_home(s, rm, []), kind=FOREIGN)
+    entry = _entered(s, rm, spec, end.user, end.id, end.incarnation, began)
+    number = entry.job.id
+    keep(
+        s,
+        rm,
+        RmJob(rm.name, number, 0, 1, Stage.OVER, now, end.id, end.incarnation, theirs=True),
+    )
+    close_unseen(s, now, rm, entry, end)

@@ -1,0 +1,350 @@
+"""Jobs of a resource manager, as a load tells them, brought together with what should be there.
+
+A job is known by the token of its start, else by its id and incarnation. What a load shows is
+believed as far as it can follow on what was; an end needs a proof, or an absence that has lasted.
+"""
+
+from msgspec.structs import replace
+
+from ostler.core import life
+from ostler.core.foreign import orders
+from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
+from ostler.core.foreign.distrust import agree, clean, tell
+from ostler.core.foreign.places import correct, hold, places_of
+from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.told import (
+    allocation_of,
+    back_from_run,
+    ended,
+    goes_on,
+    halted,
+    is_live,
+    keep,
+    runs,
+)
+from ostler.core.moves import settle
+from ostler.core.over import UNDONE
+from ostler.core.state import State
+from ostler.model.allocation import Allocation
+from ostler.model.foreign import End, ForeignJob, ForeignState, Jobs, Option
+from ostler.model.foreign_rows import RmJob, Stage
+from ostler.model.states import AllocationState, Result
+
+_REMEMBERED = 86_400  # seconds, as the database has it: of jobs that are over
+
+
+class Look:
+    """One load, as it is taken in."""
+
+    __slots__ = ("again", "asking", "began", "busy", "now", "rm", "s")
+
+    def __init__(self, s: State, now: float, rm: Rm, began: float) -> None:
+        self.s, self.now, self.rm = s, now, rm
+        self.began = began  # what was ordered later than this may not show
+        self.busy = {asked.key for asked in rm.under_way}
+        self.again: list[Allocation] = []  # of which the start is asked once more
+        self.asking = {  # users with a start of which it is not known what became
+            s.jobs[key[0]].job.user
+            for key, job in rm.jobs.items()
+            if job.stage is Stage.ASKED and not job.theirs and key[0] in s.jobs
+        }
+
+
+def take(s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
+    """Take all jobs of a load in. began: Unix seconds as of which they are so."""
+    look = Look(s, now, rm, began)
+    for end in jobs.ended:
+        _end(look, end)
+    seen = {key for told in jobs.jobs if (key := _one(look, told))}
+    for job in [job for job in rm.jobs.values() if job.key not in seen]:
+        _absent(look, job, complete=jobs.complete)
+    rm.jobs_at = began
+    for alloc in look.again:  # last: whatever is to be ended goes first
+        start_again(s, alloc)
+
+
+def start_again(s: State, alloc: Allocation) -> None:
+    """Ask for a start once more, by the same token."""
+    entry = s.jobs[alloc.job]
+    life.order_launch(s, entry, alloc, alloc.placements[0].node, start=True)
+
+
+def known(rm: Rm, ident: str, incarnation: str, token: str) -> RmJob | None:
+    """Return what is known of a job that is told of by these."""
+    if token and (key := rm.by_token.get(token)) is not None:
+        job = rm.jobs[key]
+        if job.token == token:
+            return job
+    job = rm.jobs[key] if (key := rm.by_id.get(ident)) is not None else None
+    if job is not None and incarnation and job.incarnation not in ("", incarnation):
+        return None  # an older one had that id
+    return job
+
+
+def _end(look: Look, end: End) -> None:
+    s, now, rm = look.s, look.now, look.rm
+    if end.result not in Result:
+        end = replace(end, result=str(Result.LOST))
+    job = known(rm, end.id, end.incarnation, end.token)
+    if job is not None:
+        if job.stage is not Stage.OVER:
+            ended(s, now, rm, replace(job, id=job.id or end.id), end)
+        return
+    ours = end.token.startswith(f"{s.identity}-")
+    fresh = now - end.ended_at <= min(rm.row.job_purge, _REMEMBERED)
+    if fresh and not ours and end.user not in look.asking:
+        adopt_ended(s, now, rm, end)
+
+
+def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
+    s, now, rm = look.s, look.now, look.rm
+    job, plain = known(rm, told.id, told.incarnation, told.token), replace(told, at=0.0)
+    if job is not None and job.stage is Stage.WAITS and rm.said.get(job.key) == plain:
+        if job.missing_since is None and job.job in s.jobs and not is_live(job.state):
+            return job.key  # as before
+    if job is not None and job.stage is Stage.OVER:
+        if job.since >= look.began or told.state is ForeignState.ENDING:
+            return job.key  # what is known is newer
+        if not _comes_back(look, job, told):
+            return job.key
+        job = None
+    if job is None:
+        if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
+            return None  # it may be the one of which nothing is known
+        job = adopt(s, now, rm, told)
+    job = _updated(look, job, told)
+    rm.said[job.key] = plain
+    if (alloc := allocation_of(s, job)) is None:
+        _waits(look, job, told)
+    else:
+        _has(look, job, alloc, told)
+    return job.key
+
+
+def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
+    """Say whether a job that was given up, and is listed again, is taken up again."""
+    s, rm = look.s, look.rm
+    entry = s.jobs.get(job.job)
+    if entry is not None and entry.result_of(job.element) is None and not job.theirs:
+        _stray(look, job, told)
+        return False
+    tell(
+        *(s, look.now, rm, "state", f"{rm.name}/{told.id}"),
+        before=f"over, as job {job.job}",
+        after=str(told.state),
+        done="it is taken up again",
+        job=job.job,
+        lasts=False,
+    )
+    rm.forget(job.key)
+    return True
+
+
+def _stray(look: Look, job: RmJob, told: ForeignJob) -> None:
+    """End what was started from here and given up: its element waits, or runs, once more."""
+    s, rm, thing = look.s, look.rm, f"{look.rm.name}/{told.id}"
+    said = {"before": "over", "after": str(told.state), "done": "it is ended", "job": job.job}
+    tell(s, look.now, rm, "stray", thing, **said)
+    orders.cancel(s, rm, replace(job, id=told.id, state=str(told.state)))
+
+
+def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
+    """Note what was told of a job."""
+    s, rm = look.s, look.rm
+    word, unknown = clean(told.native_state), told.state is ForeignState.UNKNOWN
+    if unknown and word != job.native_state:
+        text = f"{rm.name} says {word!r} of it, which its driver does not know"
+        s.note(look.now, "job-unknown", text, job=job.job, about=rm.name)
+    new = replace(
+        job,
+        id=told.id,
+        incarnation=told.incarnation or job.incarnation,
+        state=job.state if unknown else str(told.state),
+        native_state=word,
+        reason=clean(told.reason),
+        missing_since=None,
+    )
+    if new != job:
+        if job.missing_since is not None and job.job in s.jobs:
+            s.marks.allocations.update(s.jobs[job.job].slots)
+        keep(s, rm, new)
+    return new
+
+
+# -- without an allocation ----------------------------------------------------------------------
+
+
+def _waits(look: Look, job: RmJob, told: ForeignJob) -> None:
+    s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs.get(job.job)
+    if entry is None or not job.theirs:  # it was cancelled here
+        if told.state is not ForeignState.ENDING:
+            orders.cancel(s, rm, job)
+        return
+    if not is_live(job.state):
+        follow_request(s, now, rm, entry, told)
+        return
+    found = places_of(s, rm, told.shares)
+    thing = f"{rm.name}/{told.id}"
+    if not found.places:
+        where = f"on {', '.join(found.strange)}" if found.strange else "nowhere"
+        done = "nothing counts as used"
+        tell(
+            *(s, now, rm, "elsewhere", thing),
+            before="on nodes that are listed",
+            after=f"{job.state} {where}",
+            done=done,
+            job=job.job,
+        )
+        return
+    agree(s, now, rm, "elsewhere", thing)
+    if not rm.can(Option.SCHEDULES) and (job.stage is Stage.WAITS):
+        tell(
+            *(s, now, rm, "not_started", thing),
+            before="idle: nobody started it from here",
+            after=str(told.state),
+            done="what it has counts as used",
+            job=job.job,
+            lasts=False,
+        )
+    for node, count in found.short.items():
+        tell(
+            *(s, now, rm, "more_cpus", node),
+            before="large enough for its jobs",
+            after=f"used with {count} CPUs more than are free",
+            done="all of it counts as used",
+            node=node,
+            lasts=False,
+        )
+    if entry.job.held_by:
+        before = entry.job
+        entry.job = replace(before, held_by="")
+        settle(s, now, entry, saved=before)
+    since = told.started_at if told.started_at is not None else now
+    alloc = hold(s, now, entry, found.places, since)
+    job = keep(s, rm, replace(job, stage=Stage.SEEN, since=now, allocation=alloc.id))
+    _has(look, job, alloc, told)
+
+
+# -- with one -----------------------------------------------------------------------------------
+
+
+def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
+    s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs[alloc.job]
+    if not is_live(job.state):
+        _does_not_run(look, job, alloc)
+        return
+    agree(s, now, rm, "state", f"{rm.name}/{told.id}")
+    if job.stage is not Stage.SEEN or job.differs:
+        job = keep(s, rm, replace(job, stage=Stage.SEEN, since=now, differs=""))
+    alloc = correct(s, now, rm, entry, alloc, told)
+    if alloc.id != job.allocation:
+        job = keep(s, rm, replace(job, allocation=alloc.id))
+    if job.state != ForeignState.STARTING and (told.started_at is not None or job.state != "ending"):
+        runs(s, now, alloc, told.started_at)
+    alloc = s.allocations[alloc.id]
+    if job.key not in look.busy:
+        if job.state == ForeignState.SUSPENDED and alloc.state is AllocationState.READY:
+            halted(s, now, rm, alloc)
+        elif job.state == ForeignState.RUNNING and _was_halted(alloc, look.began):
+            goes_on(s, now, alloc)
+    alloc = s.allocations[alloc.id]
+    if alloc.cause:
+        orders.cancel(s, rm, job)
+    elif _is_late(rm, job, alloc, now):
+        why = f"it ran for longer than its time limit of {alloc.time_limit} s"
+        life.release(s, alloc, Result.TIMEOUT, why)
+        settle(s, now, entry)
+
+
+def _was_halted(alloc: Allocation, began: float) -> bool:
+    return alloc.suspended_at is not None and alloc.suspended_at < began
+
+
+def _is_late(rm: Rm, job: RmJob, alloc: Allocation, now: float) -> bool:
+    """Say whether a job runs beyond its limit, and it is ours to end it."""
+    if job.theirs and rm.can(Option.SCHEDULES):
+        return False
+    if not alloc.time_limit or alloc.started_at is None or alloc.suspended_at is not None:
+        return False
+    return now > alloc.started_at + alloc.suspended + alloc.time_limit
+
+
+def _does_not_run(look: Look, job: RmJob, alloc: Allocation) -> None:
+    """Decide on a job that has an allocation, and of which it is told that it waits."""
+    s, now, rm = look.s, look.now, look.rm
+    if alloc.cause:
+        orders.cancel(s, rm, job)
+        return
+    if job.since >= look.began or not job.state:
+        return  # it was asked for later than this was seen
+    if job.stage is Stage.ASKED and job.key not in look.busy:
+        look.again.append(alloc)
+    if alloc.started and job.theirs and rm.can(Option.SCHEDULES):
+        back_from_run(s, now, rm, job, f"{rm.name} put it back into its queue")
+        return
+    if not job.differs:
+        since = now if alloc.started else job.since
+        job = keep(s, rm, replace(job, differs=f"it is {job.state} there", since=since))
+    thing = f"{rm.name}/{job.id}"
+    if alloc.started:
+        tell(
+            *(s, now, rm, "state", thing),
+            before="running",
+            after=job.state,
+            done=f"its word counts unless it runs again within {rm.row.job_sync} s",
+            job=job.job,
+        )
+    if now - job.since <= rm.row.job_sync:
+        return
+    agree(s, now, rm, "state", thing)
+    said = f": {job.reason}" if job.reason else ""
+    why = f"{rm.name} has told for {now - job.since:.0f} s that it is {job.state}{said}"
+    s.note(now, "sync-deadline", why, job=job.job, allocation=alloc.id, about=rm.name)
+    if job.theirs:
+        back_from_run(s, now, rm, job, why)
+        return
+    life.release(s, alloc, Result.LOST if alloc.started else UNDONE, why)
+    settle(s, now, s.jobs[alloc.job])
+
+
+# -- not listed ---------------------------------------------------------------------------------
+
+
+def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
+    """Decide on a job that a load lacks, and of whose end there is no proof."""
+    s, now, rm = look.s, look.now, look.rm
+    if job.stage is Stage.OVER:
+        if now - job.since > max(rm.row.job_purge, rm.row.interval):
+            rm.forget(job.key)
+        return
+    alloc = allocation_of(s, job)
+    if job.key in look.busy or job.since >= look.began:
+        return
+    if job.stage is Stage.ASKED and alloc is not None and not alloc.cause:
+        look.again.append(alloc)
+        return
+    if not complete:
+        return
+    confirmed = rm.ending.get(job.key)
+    if confirmed is not None and confirmed < look.began:
+        proof = f"{rm.name} took the order to end it, and does not list it any more"
+        ended(s, now, rm, job, End(job.id, str(Result.CANCELLED), proof))
+        return
+    if alloc is not None and alloc.cause:
+        orders.cancel(s, rm, job)
+    _unknown(look, job)
+
+
+def _unknown(look: Look, job: RmJob) -> None:
+    s, now, rm = look.s, look.now, look.rm
+    if job.missing_since is None:
+        since = max(job.since, rm.jobs_at) if job.stage is not Stage.SEEN else rm.jobs_at or now
+        job = keep(s, rm, replace(job, missing_since=since))
+        text = f"{rm.name} does not list {job.id or 'it'} any more, nor how it ended"
+        s.note(now, "job-unknown", text, job=job.job, about=rm.name)
+    since = job.missing_since if job.missing_since is not None else now
+    if now - since <= rm.row.job_purge:
+        return
+    proof = f"it has not listed it for {now - since:.0f} s, nor told how it ended"
+    s.note(now, "job-purged", f"{rm.name}: {proof}", job=job.job, about=rm.name)
+    ended(s, now, rm, job, End(job.id, str(Result.LOST), proof))

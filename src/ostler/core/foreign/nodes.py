@@ -1,0 +1,334 @@
+"""Nodes of a resource manager, as a load tells them: each is a node of the machine."""
+
+from msgspec.structs import replace
+
+from ostler.core.foreign.distrust import agree, clean, tell
+from ostler.core.foreign.rms import Conflict, Rm
+from ostler.core.serving import nodes_changed
+from ostler.core.state import NodeEntry, State
+from ostler.model.features import FOREIGN, OF_RM, is_feature
+from ostler.model.foreign import ForeignNode, ForeignState, Nodes, NodeState
+from ostler.model.foreign_rows import RmNode, Stage
+from ostler.model.limits import MAX_FEATURES
+from ostler.model.node import Node
+from ostler.model.resources import NodeFacts
+from ostler.model.states import NodeStatus
+from ostler.schedule.words import counted
+
+_STATUS = {
+    NodeState.UP: NodeStatus.RUNNING,
+    NodeState.DRAINING: NodeStatus.RUNNING,
+    NodeState.DOWN: NodeStatus.UNREACHABLE,
+}
+
+
+def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
+    """Take all nodes of a load in. seen_at: Unix seconds as of which they are so."""
+    listed: set[str] = set()
+    changed = False
+    for raw in nodes.nodes:
+        name = rm.local(raw.name)
+        told = replace(raw, at=0.0)
+        listed.add(name)
+        entry = s.nodes.get(name)
+        same = rm.told.get(name) == told and entry is not None and not entry.node.gone
+        if not same or rm.nodes[name].missing_since is not None:
+            changed = _take_one(s, now, rm, name, told) or changed
+    if nodes.complete:
+        for name in [name for name in rm.nodes if name not in listed]:
+            changed = _missing(s, now, rm, name) or changed
+    rm.nodes_at = seen_at
+    if changed:
+        nodes_changed(s)
+        find_twins(s, rm)
+
+
+def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> bool:
+    """Take one node in that is new, or another than before; say whether it could serve others now."""
+    entry, known = s.nodes.get(name), rm.nodes.get(name)
+    facts = _facts(rm, told)
+    fresh = entry is None or entry.node.gone
+    if entry is None:
+        partition = s.division.of(name)
+        entry = s.nodes[name] = NodeEntry(Node(name, facts, partition, since=now, rm=rm.name))
+    if fresh:
+        s.note(now, "node-joined", counted(len(facts.cpus), "CPU"), node=name)
+        _renamed(s, now, rm, name, told)
+    old = entry.node
+    if old.own_features is not None:  # an administrator's word holds
+        facts = replace(facts, features=old.facts.features)
+    status = _STATUS.get(told.state, old.status)
+    entry.node = replace(
+        old,
+        facts=facts,
+        rm=rm.name,
+        partition=s.division.of(name),
+        status=status,
+        since=now if status is not old.status else old.since,
+        gone=False,
+    )
+    if entry.node.facts != entry.books.facts or fresh:
+        recount(s, entry)
+    if status is not old.status:
+        s.note(now, "node-status", f"{old.status} -> {status}", node=name)
+    if entry.node != old or fresh:
+        s.save(entry.node)
+    if known is not None and not fresh:
+        _back(s, now, rm, known, told)
+    _say_unknown(s, now, rm, name, told, known)
+    row = RmNode(
+        *(name, rm.name, str(told.state), clean(told.native_state), clean(told.reason)),
+        clean(told.host),
+    )
+    if row != known:
+        s.save(row)
+    rm.nodes[name], rm.told[name] = row, told
+    s.marks.nodes.add(name)
+    s.changed = True
+    return fresh or old.facts != facts
+
+
+def _facts(rm: Rm, told: ForeignNode) -> NodeFacts:
+    known = [name for name in told.features if is_feature(name)]
+    own = (FOREIGN, f"{OF_RM}{rm.name}")
+    return NodeFacts(
+        tuple(range(told.cpus)),
+        told.memory,
+        tuple(range(told.gpus)),
+        dict(told.generic),
+        declared=True,
+        features=(*known[: MAX_FEATURES - len(own)], *own),
+    )
+
+
+def _back(s: State, now: float, rm: Rm, known: RmNode, told: ForeignNode) -> None:
+    """Record that a node takes work again that was given up, or was down."""
+    was = "missing" if known.missing_since is not None else known.state
+    if was in ("missing", NodeState.DOWN) and told.state is NodeState.UP:
+        tell(
+            *(s, now, rm, "node_back", known.name),
+            before=was,
+            after=str(told.state),
+            done="it is taken up again",
+            node=known.name,
+            lasts=False,
+        )
+
+
+def _say_unknown(
+    s: State, now: float, rm: Rm, name: str, told: ForeignNode, known: RmNode | None
+) -> None:
+    word = clean(told.native_state)
+    if told.state is NodeState.UNKNOWN and (known is None or known.native_state != word):
+        text = f"{rm.name} says {word!r} of it, which its driver does not know"
+        s.note(now, "node-unknown", text, node=name, about=rm.name)
+
+
+def _renamed(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> None:
+    """Record that a node is one that was listed by another name before."""
+    for old in rm.nodes.values() if told.host else ():
+        if old.host == told.host and old.name != name and old.missing_since is not None:
+            done = "what runs there is looked for by its new name"
+            tell(
+                *(s, now, rm, "node_renamed", name),
+                before=old.name,
+                after=name,
+                done=done,
+                node=name,
+                lasts=False,
+            )
+
+
+def _missing(s: State, now: float, rm: Rm, name: str) -> bool:
+    """Note that a complete load lacks a node; let it go when that has lasted. Say whether it went."""
+    known, entry = rm.nodes[name], s.nodes[name]
+    if known.missing_since is None:
+        known = rm.nodes[name] = replace(known, missing_since=rm.nodes_at or now)
+        s.save(known)
+        entry.node = replace(entry.node, unknown_since=known.missing_since)
+        s.note(now, "node-missing", f"{rm.name} does not list it any more", node=name)
+    since = known.missing_since if known.missing_since is not None else now
+    if now - since <= rm.row.node_purge or entry.allocations:
+        return False
+    leave(s, now, rm, name)
+    return True
+
+
+def leave(s: State, now: float, rm: Rm, name: str) -> None:
+    """Let a node leave the machine; should it be listed again, it is taken up again."""
+    entry = s.nodes[name]
+    entry.node = replace(entry.node, gone=True)
+    entry.connected = False
+    s.save(entry.node)
+    s.save(replace(rm.nodes.pop(name), over=True))
+    rm.told.pop(name, None)
+    rm.conflicts.pop(name, None)
+    s.note(now, "node-left", f"{rm.name} has not listed it for so long", node=name)
+    s.marks.nodes.add(name)
+    s.changed = True
+
+
+def find_twins(s: State, rm: Rm) -> None:
+    """Find the nodes that are computers which count already, as others' nodes."""
+    others = {
+        node.host: node.name
+        for other in s.rms.values()
+        if other.name < rm.name
+        for node in other.nodes.values()
+        if node.host and node.missing_since is None
+    }
+    rm.twins = {
+        node.name: other
+        for node in rm.nodes.values()
+        if node.host and (other := others.get(node.host) or _native(s, node.host))
+    }
+
+
+def _native(s: State, host: str) -> str:
+    found = s.nodes.get(host)
+    return host if found is not None and not found.node.rm and not found.node.gone else ""
+
+
+# -- whether they can be used -------------------------------------------------------------------
+
+
+def look(s: State, rm: Rm) -> None:
+    """Work out of each node whether something new may start there, and why not."""
+    for name in rm.nodes:
+        entry = s.nodes[name]
+        silence, connected = _silence(rm, name), rm.down_since is None
+        if entry.silence == silence and entry.connected is connected:
+            continue
+        entry.silence, entry.connected = silence, connected
+        since = rm.nodes[name].missing_since if connected else rm.down_since
+        # Not saved: after a restart nobody sees it anyhow until there was a load.
+        entry.node = replace(entry.node, unknown_since=since)
+        s.marks.nodes.add(name)
+        s.marks.allocations.update(entry.allocations)  # whether they can be suspended
+        s.changed = True
+
+
+def _silence(rm: Rm, name: str) -> str:
+    if not rm.row.enabled:
+        return f"{rm.name} is disabled"
+    if rm.down_since is not None:
+        return f"{rm.name} does not answer: {rm.why}"
+    known = rm.nodes[name]
+    reason = f": {known.reason}" if known.reason else ""
+    if known.missing_since is not None:
+        return f"{rm.name} does not list it any more"
+    if name in rm.twins:
+        return f"it is the computer of node {rm.twins[name]}, and counts there"
+    if known.state == NodeState.DOWN:
+        return f"{rm.name} says that it is down{reason}"
+    if known.state == NodeState.DRAINING:
+        return f"{rm.name} drains it{reason}"
+    if known.state == NodeState.UNKNOWN:
+        return f"{rm.name} says {known.native_state!r} of it, which its driver does not know"
+    conflict = rm.conflicts.get(name)
+    if conflict is not None and not conflict.settled:
+        used = counted(conflict.sure, "CPU")
+        return f"jobs use {used} of it, and {rm.name} tells of {conflict.told}"
+    return ""
+
+
+# -- what is in use -----------------------------------------------------------------------------
+
+
+def compare(s: State, now: float, rm: Rm, began: float) -> None:
+    """Compare what runs on each node with what the resource manager tells of the node itself.
+
+    began: when the load began. What has started or ended since may show or not.
+    """
+    for name, told in rm.told.items():
+        if told.used_cpus is None or rm.nodes[name].missing_since is not None:
+            continue
+        entry = s.nodes[name]
+        sure, most = _uses(s, rm, entry, began)
+        _hold_more(s, now, rm, entry, told.used_cpus, most, began)
+        if told.used_cpus < sure:
+            _idle(s, now, rm, name, sure, told.used_cpus)
+        elif name in rm.conflicts:
+            del rm.conflicts[name]
+            agree(s, now, rm, "node_idle", name)
+
+
+def _uses(s: State, rm: Rm, entry: NodeEntry, began: float) -> tuple[int, int]:
+    """Return how many CPUs jobs use for sure, and how many they may use at most."""
+    sure = most = 0
+    for number in entry.allocations:
+        alloc = s.allocations[number]
+        cpus = sum(len(p.cpus) for p in alloc.placements if p.node == entry.node.name)
+        most += cpus
+        job = rm.of((alloc.job, alloc.element, alloc.attempt), number)
+        runs = job is not None and job.stage is Stage.SEEN and job.state == ForeignState.RUNNING
+        before = alloc.started_at is not None and max(alloc.started_at, alloc.granted_at) < began
+        if runs and before and not alloc.cause and alloc.suspended_at is None:
+            sure += cpus
+    return sure, most
+
+
+def _hold_more(
+    s: State, now: float, rm: Rm, entry: NodeEntry, used: int, most: int, began: float
+) -> None:
+    """Count CPUs as used of which nobody knows who uses them."""
+    name = entry.node.name
+    more = used - most
+    if more > 0 and rm.freed_at.get(name, 0.0) >= began:
+        return  # what has ended meanwhile was still counted there
+    if more <= 0:
+        if entry.extra:
+            hold_extra(s, entry, 0)
+        agree(s, now, rm, "node_busy", name)
+        return
+    hold_extra(s, entry, more)
+    tell(
+        *(s, now, rm, "node_busy", name),
+        before=f"busy with {counted(most, 'CPU')}",
+        after=f"busy with {used}",
+        done="the others count as used, too",
+        node=name,
+    )
+
+
+def hold_extra(s: State, entry: NodeEntry, count: int) -> None:
+    """Let so many CPUs of a node be used by nobody who is known, or as many as are left."""
+    if count == len(entry.extra):
+        return
+    entry.books.cpus.update(entry.extra)
+    entry.extra = frozenset(sorted(entry.books.cpus, reverse=True)[:count])
+    entry.books.cpus.difference_update(entry.extra)
+    s.marks.nodes.add(entry.node.name)
+    s.changed = True
+
+
+def _idle(s: State, now: float, rm: Rm, name: str, sure: int, used: int) -> None:
+    """Keep new work from a node that is told to be idler than it can be, until its word counts."""
+    known = rm.conflicts.get(name)
+    if known is None or (known.sure, known.told) != (sure, used):
+        since = now if known is None or known.settled else known.since
+        known = rm.conflicts[name] = Conflict(since, sure, used)
+    tell(
+        *(s, now, rm, "node_idle", name),
+        before=f"busy with {counted(sure, 'CPU')}",
+        after=f"busy with {used}",
+        done=f"nothing new starts there for {rm.row.node_sync} s, unless they agree before",
+        node=name,
+    )
+    if not known.settled and now - known.since > rm.row.node_sync:
+        rm.conflicts[name] = known._replace(settled=True)
+        text = f"{rm.name} has told for {now - known.since:.0f} s that {counted(used, 'CPU')} are"
+        text += f" in use, not {sure}: its word counts from now on"
+        s.note(now, "sync-deadline", text, node=name, about=rm.name)
+
+
+def recount(s: State, entry: NodeEntry) -> None:
+    """Make the books of a node anew, for it is another, or holds other things."""
+    entry.books = type(entry.books)(entry.node.facts)
+    for number in entry.allocations:
+        alloc = s.allocations[number]
+        for place in alloc.placements:
+            if place.node == entry.node.name:
+                entry.books.force(place, cpus=alloc.suspended_at is None)
+    count, entry.extra = len(entry.extra), frozenset()
+    hold_extra(s, entry, count)
