@@ -83,6 +83,7 @@ MEANINGS = {
     Rule.QUEUE: "jobs that ask for the same are ahead of it: what they wait for, it waits for",
     Rule.BEHIND: "it would fit now, but would delay what is ahead of it",
     Rule.NODE_LEFT: "the nodes that were large enough have left the machine",
+    Rule.FOREIGN: "another resource manager has it, and starts it by itself",
     Rule.RETRY: "a node could not start it; it is tried again after a moment",
 }
 

@@ -63,6 +63,7 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
             "gid": 1000,
             "project": "p",
             "partition": "main",
+            "rm": None,
             "state": "pending",
             "result": None,
             "exit_status": None,

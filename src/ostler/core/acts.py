@@ -9,6 +9,7 @@ from ostler.core import steps, ties
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
+from ostler.core.foreign import words as foreign
 from ostler.core.halts import freeze, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moved import waits_for_home
@@ -44,6 +45,7 @@ def on_acted(s: State, now: float, event: Acted) -> None:
         try:
             entry = s.entry(ref)
             check_job(s, event.caller, entry.job, event.verb)
+            foreign.check(s, entry, event.verb)
             row["message"] = verb(s, now, entry, ref, event)
         except OstlerError as error:
             row |= {
@@ -94,6 +96,7 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """End what runs and take what waits out of the queue."""
     if entry.job.id not in s.jobs:
         return f"had already ended as {entry.job.result}"
+    foreign.check_cancel(s, entry)
     by = f"cancelled by {event.caller.user}"
     why = f"{by}: {event.reason}" if event.reason else by
     for alloc, indices in _allocations(s, entry, ref):
@@ -102,6 +105,7 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         else:
             end_for_good(s, alloc, why)
     if ref.elements is None:
+        foreign.cancel_waiting(s, entry)
         end_waiting(s, now, entry, Result.CANCELLED, why)
     else:
         for index in _waiting(entry, ref):

@@ -9,6 +9,7 @@ from ostler.core import charge
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered
 from ostler.core.follow import follow_site
+from ostler.core.foreign.leaving import check_removal, follow_rms
 from ostler.core.foreign.rms import appoint
 from ostler.core.holds import members_of
 from ostler.core.rules import rules_of
@@ -57,8 +58,10 @@ def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Chang
     first = s.next_transaction
     for each in changed:
         _save(s, now, user, each, first)
-    old = s.site
+    old, rms = s.site, s.rms
     take_site(s, now, draft.site, draft.settings)
+    if rms:
+        follow_rms(s, now, rms)
     for each in changed:
         _tell(s, now, user, each)
     follow_site(s, now, old, move_nodes(s, now))
@@ -77,7 +80,9 @@ def _row(each: Changed) -> dict[str, Any]:
 
 
 def _check_unused(s: State, each: Changed) -> None:
-    """Raise `Refused` if a partition is to go that has jobs."""
+    """Raise `Refused` if a partition is to go that has jobs, or a resource manager with some."""
+    if each.kind == "rm" and each.verb == REMOVE:
+        check_removal(s, each.key[0])
     if each.kind != "partition" or each.verb != REMOVE:
         return
     (name,) = each.key

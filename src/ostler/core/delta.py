@@ -5,6 +5,7 @@ from math import inf
 from typing import TypeVar
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.words import their_own
 from ostler.core.halts import can_halt
 from ostler.core.resize import growth
 from ostler.core.serving import shut
@@ -216,6 +217,8 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
     Elements that wait in a slot behind others count once no others wait, and if it takes long.
     """
     job = entry.job
+    if job.rm and their_own(s, entry) is not None:
+        return None
     count = len(entry.waiting) or len(entry.barred)
     handed = 0 if count else _worth_taking(s, now, entry)
     more = growth(s, entry) if job.holds or entry.growth else None

@@ -7,6 +7,8 @@ from msgspec import to_builtins
 
 from ostler.core.delta import snapshot, waiting_view
 from ostler.core.entry import Entry
+from ostler.core.foreign.words import own_reason
+from ostler.core.foreign.words import why_waits as why_waits_there
 from ostler.core.resize import growth
 from ostler.core.state import State
 from ostler.core.steps import why_waits
@@ -57,8 +59,9 @@ def prepare(s: State, now: float, ref: Ref) -> Row | Prepared:
     entry = s.entry(ref)
     known, whole = _known(s, now, ref, entry)
     row = first_row(entry, str(ref)) | known
+    own = own_reason(s, entry) if entry.job.rm else ""
     if whole:
-        return row
+        return row | ({"reason": f"{row['reason']}; {own}"} if own and entry.slots else {})
     if entry.job.reason:
         row["last"] = entry.job.reason  # what sent it back to the queue, if anything did
     parts = priority_parts(s, now, waiting_view(s, now, entry))
@@ -128,6 +131,8 @@ def priority_parts(s: State, now: float, view: WaitingView | None) -> dict[str, 
 def _known(s: State, now: float, ref: Ref, entry: Entry) -> tuple[Row, bool]:
     """Return what is known without a look at the queue, and whether that is all there is to say."""
     index = ref.elements[0][0] if ref.elements else None
+    if told := why_waits_there(s, entry):
+        return told, True
     if index is not None and (result := entry.result_of(index)):
         return {"state": "done", "reason": f"it ended as {result}", "result": result}, True
     if entry.job.state is JobState.DONE:

@@ -11,6 +11,7 @@ from ostler.core.moves import settle
 from ostler.core.slots import drain, feed
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
+from ostler.model.foreign import Option
 from ostler.model.orders import ResumeShare, StartTasks, SuspendShare
 from ostler.model.states import AllocationState, JobState, Suspender
 
@@ -21,8 +22,16 @@ def can_halt(s: State, entry: Entry, alloc: Allocation) -> bool:
         alloc.state is AllocationState.READY
         and alloc.started
         and not (entry.job.holds or entry.job.spec.within)
-        and all(s.nodes[node].connected for node in alloc.nodes - alloc.freed)
+        and all(_hears(s, node) for node in alloc.nodes - alloc.freed)
     )
+
+
+def _hears(s: State, name: str) -> bool:
+    node = s.nodes[name]
+    if not node.node.rm:
+        return node.connected
+    rm = s.rms.get(node.node.rm)
+    return rm is not None and node.connected and rm.can(Option.SUSPEND) and rm.can(Option.RESUME)
 
 
 def freeze(

@@ -6,6 +6,7 @@ from ostler.core.chunks import slot_over
 from ostler.core.claims import count_licences, per_task
 from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
+from ostler.core.foreign.bind import bind_at_start
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.reserved import elements_before
@@ -54,6 +55,9 @@ def grant(
     index = entry.next_waiting() if element is None else element
     if index is None:
         return
+    if s.rms:
+        bind_at_start(s, entry, places)
+        job = entry.job
     alloc = Allocation(
         s.next_allocation,
         job.id,
@@ -63,7 +67,9 @@ def grant(
         now,
         s.epoch,
         time_limit=job.spec.time_limit,
-        slot=can_be_slot(job, len(places)) and s.parts.is_ours(s.site, job.spec.partition),
+        slot=can_be_slot(job, len(places))
+        and s.parts.is_ours(s.site, job.spec.partition)
+        and not job.rm,
     )
     s.next_allocation += 1
     for place in places:

@@ -8,6 +8,7 @@ from ostler.core import ties
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.follow import look_at_calendars, note_closing
+from ostler.core.foreign.recall import recall as recall_foreign
 from ostler.core.foreign.rms import appoint
 from ostler.core.moved import note_guests
 from ostler.core.moves import broken_dependency
@@ -56,6 +57,7 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzin
         s.ledger.charge(account, used.cpu_seconds / seconds, used.began_at, used.ended_at)
     _add_allocations(s, loaded, now)
     s.holds.appoint(s)
+    recall_foreign(s, loaded, now)
     note_guests(s)
     note_closing(s)
     look_at_calendars(s, now)

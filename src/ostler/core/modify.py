@@ -11,6 +11,7 @@ from ostler.core.claims import check_fits
 from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Modified
+from ostler.core.foreign import words as foreign
 from ostler.core.moves import settle
 from ostler.core.roles import check_job, may
 from ostler.core.state import State
@@ -56,6 +57,9 @@ def on_modified(s: State, now: float, event: Modified) -> None:
         entry = s.entry(event.ref)
         check_job(s, event.caller, entry.job, "modify")
         alive(s, entry, "modify")
+        foreign.check(s, entry, "modify")
+        if "time_limit" in event.changes:
+            foreign.check_limit(s, entry)
         if event.ref.elements is not None:
             raise UsageError("only a whole job can be modified", hint=f"name {event.ref.job}")
         if "nodes" in event.changes and entry.slots and not entry.job.holds:

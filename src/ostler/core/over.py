@@ -9,7 +9,7 @@ from ostler.core.notices import on_element_failed
 from ostler.core.state import State
 from ostler.core.status import describe, exit_status, result_of
 from ostler.model.allocation import Allocation
-from ostler.model.job import Element, Job
+from ostler.model.job import FOREIGN, Element, Job
 from ostler.model.orders import NODE_FAULT, ElementEnd, Ended
 from ostler.model.record import Accounting
 from ostler.model.states import JobState, Result
@@ -31,6 +31,7 @@ _TOLD = frozenset(
         UNDONE,
     }
 )
+LONGEST_PAUSE = 3_600.0  # seconds between two tries that a resource manager refuses
 MAX_FAILURES = 5  # starts in a row that nodes could not make, before an element is rejected
 
 
@@ -48,7 +49,8 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
         cause, why = Result.LOST, f"how {tasks - known} of its {tasks} tasks ended is not known"
     told = Result.REJECTED if cause in (REQUEUE, UNDONE) else cause
     status = exit_status(told, alloc.tasks)
-    again, reason = _again(entry, alloc, cause, why, status)
+    tries, _ = _tries(s, alloc)
+    again, reason = _again(entry, alloc, cause, why, status, tries)
     result = result_of(told, alloc.tasks)
     element = replace(
         entry.element(alloc.element),
@@ -113,8 +115,25 @@ def _cause(alloc: Allocation) -> tuple[str, str]:
     return "", ""
 
 
+def _tries(s: State, alloc: Allocation) -> tuple[int, float]:
+    """Return how often a start is tried, 0 for ever, and the seconds before the second try."""
+    job = s.jobs[alloc.job].job
+    rm = s.rms.get(job.rm) if job.rm else None
+    if rm is None:
+        return MAX_FAILURES, 0.0
+    return (0 if job.spec.kind == FOREIGN else rm.row.retries + 1), float(rm.row.retry)
+
+
+def _pause(s: State, alloc: Allocation, failures: int) -> float:
+    """Return the seconds until another try; a node of the machine's own is tried at once."""
+    first = _tries(s, alloc)[1]
+    if first:
+        return float(min(first * 2 ** (max(failures, 1) - 1), LONGEST_PAUSE))
+    return 2.0**failures if failures > 1 else 0.0
+
+
 def _again(
-    entry: Entry, alloc: Allocation, cause: str, why: str, status: int | None
+    entry: Entry, alloc: Allocation, cause: str, why: str, status: int | None, most: int
 ) -> tuple[bool, str]:
     """Say whether the element goes back to its queue, and the sentence for it."""
     spec = entry.job.spec
@@ -126,7 +145,7 @@ def _again(
         return True, f"could not start: {why}"  # the job has no part in it, however often
     if cause == UNDONE and not alloc.started:
         failures = entry.failures[alloc.element] = entry.failures.get(alloc.element, 0) + 1
-        return failures < MAX_FAILURES, f"could not start: {why}"
+        return not most or failures < most, f"could not start: {why}"
     if cause in (Result.LOST, UNDONE) and spec.requeue:
         return True, f"runs again: {why}"
     if cause in (Result.CANCELLED, Result.REJECTED, Result.DEPENDENCY, UNDONE):
@@ -165,8 +184,7 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
     if not alloc.started and alloc.cause in ("", UNDONE):
         # At once the first time, so that nothing overtakes it.
         failures = entry.failures.get(alloc.element, 0)
-        pause = 2.0**failures if failures > 1 else 0.0
-        entry.retry_at = max(entry.retry_at, now + pause)
+        entry.retry_at = max(entry.retry_at, now + _pause(s, alloc, failures))
         s.wake(entry.retry_at, entry.job.id)
     if entry.job.spec.immediate and not entry.job.spec.within:
         s.immediate.add(entry.job.id)

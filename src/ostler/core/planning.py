@@ -9,6 +9,7 @@ from ostler.core.charge import check_charge, take_reasons
 from ostler.core.claims import check_groups, check_licences, check_node, share_of
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
+from ostler.core.foreign.bind import check_one
 from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
@@ -194,6 +195,8 @@ def check_places(
         raise Refused(f"job {job.id} asks for {request.nodes} nodes, not {len(names)}")
     if sum(p.tasks for p in places) != request.tasks:
         raise Refused(f"job {job.id} asks for {request.tasks} tasks")
+    if s.rms:
+        check_one(s, job.id, places)
     rank = 0
     for place in sorted(places, key=lambda p: p.first_rank):
         _check_place(s, job, request, place, rank)

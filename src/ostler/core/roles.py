@@ -7,7 +7,7 @@ from ostler.core import events
 from ostler.core.state import State
 from ostler.model.caller import Caller
 from ostler.model.errors import Refused
-from ostler.model.job import Job
+from ostler.model.job import BY_NAME, Job
 from ostler.model.site import Role
 from ostler.model.site_kinds import ATTRIBUTE, KINDS, Kind
 
@@ -99,7 +99,8 @@ def may_see_all(s: State, caller: Caller) -> bool:
 
 def _least(caller: Caller, verb: str, job: Job | None) -> Role:
     need = NEEDS[verb]
-    mine = job is None or (job.uid == caller.uid and job.user == caller.user)
+    # Of a job that was submitted to another resource manager only its owner's name is known.
+    mine = job is None or (job.user == caller.user and job.uid in (caller.uid, BY_NAME))
     return need.own if mine else need.others
 
 

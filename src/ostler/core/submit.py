@@ -13,6 +13,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
+from ostler.core.foreign.bind import settled as bind_settled
 from ostler.core.holds import learn
 from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.queue import check_depth
@@ -107,7 +108,7 @@ def make_job(
     """Return the job of a specification. later: how many others get their ids before it."""
     held = spec.hold and caller.user
     spec = access_settled(s, caller, spec)
-    spec = replace(spec, request=settled(spec.request))
+    spec = bind_settled(s, replace(spec, request=settled(spec.request)))
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     if spec.kind == ALLOC and spec.idle < 0:

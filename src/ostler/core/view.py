@@ -3,6 +3,7 @@
 from typing import Any
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.words import unknown_since as missing_since
 from ostler.core.state import NodeEntry, State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name, is_step
@@ -27,6 +28,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "user": job.user,
         "project": job.spec.project,
         "partition": job.spec.partition,
+        "rm": job.rm or None,
         "state": str(job.state),
         "result": job.result and str(job.result),
         "exit_status": job.exit_status,
@@ -60,7 +62,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "ended_at": job.ended_at,
         "requeues": job.requeues,
         "allocation_nodes": nodes,
-        "unknown_since": unknown_since(s, nodes),
+        "unknown_since": unknown_since(s, nodes) or (missing_since(s, entry) if job.rm else None),
     }
 
 
@@ -176,6 +178,7 @@ def node_row(entry: NodeEntry) -> Row:
     return {
         "name": node.name,
         "partition": node.partition,
+        "rm": node.rm or None,
         "status": str(node.status),
         "word": str(node.word),
         "word_by": node.word_by,

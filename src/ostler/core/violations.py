@@ -57,6 +57,7 @@ def node_violations(s: State, name: str, node: NodeEntry) -> Iterator[str]:
         for place in () if is_step(alloc.job) else alloc.placements:
             if place.node == name:
                 books.force(place, cpus=alloc.suspended_at is None)
+    books.cpus.difference_update(node.extra)
     for what in ("cpus", "gpus", "memory", "generic"):
         kept, right = getattr(node.books, what), getattr(books, what)
         if kept != right:

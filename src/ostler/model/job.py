@@ -14,6 +14,7 @@ from ostler.model.states import JobState, Result
 KINDS: Mapping[str, str] = {"ok": "", "any": ":any", "fail": ":fail", "each": ":each"}
 ALLOC = "alloc"  # kind of a job that holds its allocation for steps
 FOREIGN = "foreign"  # kind of a job that was submitted to another resource manager itself
+BY_NAME = -1  # uid of an owner of whom only the name is known
 ATTENDED = ("run", ALLOC)  # kinds that end when their client is gone
 DISTRIBUTIONS = ("block", "cyclic")  # of ranks over nodes: node after node, or round and round
 

@@ -12,11 +12,9 @@ from ostler.core.state import State
 from ostler.model.features import OF_RM, is_feature
 from ostler.model.foreign import End, ForeignJob, ForeignState, Option
 from ostler.model.foreign_rows import RmJob, Stage
-from ostler.model.job import FOREIGN, Job, JobSpec
+from ostler.model.job import BY_NAME, FOREIGN, Job, JobSpec
 from ostler.model.resources import Request
 from ostler.model.states import Rule
-
-BY_NAME = -1  # the number of an owner who is known by name only
 
 
 def adopt(s: State, now: float, rm: Rm, told: ForeignJob) -> RmJob:
@@ -26,7 +24,9 @@ def adopt(s: State, now: float, rm: Rm, told: ForeignJob) -> RmJob:
     job = keep(
         s,
         rm,
-        RmJob(rm.name, entry.job.id, 0, 1, Stage.WAITS, now, told.id, told.incarnation, theirs=True),
+        RmJob(
+            rm.name, entry.job.id, 0, 1, Stage.WAITS, now, told.id, told.incarnation, theirs=True
+        ),
     )
     user, name = entry.job.user, f"{rm.name}/{told.id}"
     s.note(now, "job-adopted", f"{user} submitted it as {name}", job=entry.job.id, user=user)

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.state import State
-from ostler.model.constraint import All, Constraint, Feature, Not, parse
+from ostler.model.constraint import All, Constraint, Expr, Feature, Not, parse
 from ostler.model.errors import Refused, Unsupported
 from ostler.model.features import FOREIGN, OF_RM
 from ostler.model.job import ALLOC, JobSpec
@@ -19,6 +19,7 @@ def with_feature(constraint: str, feature: str, *, without: bool = False) -> str
     """
     old = parse(constraint)
     more = Not(Feature(feature)) if without else Feature(feature)
+    every: Expr
     if old.every is None:
         every = more
     else:

@@ -1,5 +1,7 @@
 """What is told and is not as it should be: a row and an event for each change, and what was done."""
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from ostler.core.foreign.rms import Rm
@@ -13,37 +15,36 @@ def clean(text: str, most: int = MAX_SENTENCE) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:most])
 
 
-def tell(
-    s: State,
-    now: float,
-    rm: Rm,
-    kind: str,
-    thing: str,
-    *,
-    before: str,
-    after: str,
-    done: str,
-    job: int | None = None,
-    node: str | None = None,
-    lasts: bool = True,
-) -> None:
-    """Record that a thing should be as before, and was told to be otherwise; once until it changes.
+class Odd(NamedTuple):
+    """A thing that is told to be otherwise than it should be. All but its names are phrases."""
+
+    kind: str  # as in the table of discrepancies
+    thing: str  # node or job
+    before: str  # as it should be
+    after: str  # as it is told
+    done: str = ""
+    job: int | None = None
+    node: str | None = None
+
+
+def tell(s: State, now: float, rm: Rm, odd: Odd, *, lasts: bool = True) -> None:
+    """Record a discrepancy: once, until it is another.
 
     lasts: it goes on until `agree` is called; else what was done has settled it.
     """
-    known = rm.odd.get((kind, thing))
+    key = odd.kind, odd.thing
+    known = rm.odd.get(key)
     if known is not None:
-        if (known.before, known.after) == (before, after):
+        if (known.before, known.after) == (odd.before, odd.after):
             return
-        agree(s, now, rm, kind, thing)
-    found = Discrepancy(
-        s.next_event, now, rm.name, kind, thing, before, after, done, None if lasts else now
-    )
-    text = f"{thing} should be {before}, and {rm.name} tells that it is {after}: {done}"
-    s.note(now, "discrepancy", text, job=job, node=node, about=rm.name)
+        agree(s, now, rm, *key)
+    over_at = None if lasts else now
+    found = Discrepancy(s.next_event, now, rm.name, *odd[:5], over_at)
+    text = f"{odd.thing} should be {odd.before}, and {rm.name} tells that it is {odd.after}: "
+    s.note(now, "discrepancy", text + odd.done, job=odd.job, node=odd.node, about=rm.name)
     s.save(found)
     if lasts:
-        rm.odd[kind, thing] = found
+        rm.odd[key] = found
 
 
 def agree(s: State, now: float, rm: Rm, kind: str, thing: str) -> None:

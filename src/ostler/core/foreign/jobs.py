@@ -7,9 +7,10 @@ believed as far as it can follow on what was; an end needs a proof, or an absenc
 from msgspec.structs import replace
 
 from ostler.core import life
+from ostler.core.entry import Entry
 from ostler.core.foreign import orders
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
-from ostler.core.foreign.distrust import agree, clean, tell
+from ostler.core.foreign.distrust import Odd, agree, clean, tell
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import (
@@ -75,15 +76,16 @@ def known(rm: Rm, ident: str, incarnation: str, token: str) -> RmJob | None:
         job = rm.jobs[key]
         if job.token == token:
             return job
-    job = rm.jobs[key] if (key := rm.by_id.get(ident)) is not None else None
-    if job is not None and incarnation and job.incarnation not in ("", incarnation):
-        return None  # an older one had that id
-    return job
+    if (key := rm.by_id.get(ident)) is None:
+        return None
+    job = rm.jobs[key]
+    older = incarnation and job.incarnation not in ("", incarnation)
+    return None if older else job  # that had the id before
 
 
 def _end(look: Look, end: End) -> None:
     s, now, rm = look.s, look.now, look.rm
-    if end.result not in Result:
+    if end.result not in set(Result):
         end = replace(end, result=str(Result.LOST))
     job = known(rm, end.id, end.incarnation, end.token)
     if job is not None:
@@ -99,9 +101,8 @@ def _end(look: Look, end: End) -> None:
 def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     s, now, rm = look.s, look.now, look.rm
     job, plain = known(rm, told.id, told.incarnation, told.token), replace(told, at=0.0)
-    if job is not None and job.stage is Stage.WAITS and rm.said.get(job.key) == plain:
-        if job.missing_since is None and job.job in s.jobs and not is_live(job.state):
-            return job.key  # as before
+    if job is not None and rm.said.get(job.key) == plain and _only_waits(s, job):
+        return job.key  # as before
     if job is not None and job.stage is Stage.OVER:
         if job.since >= look.began or told.state is ForeignState.ENDING:
             return job.key  # what is known is newer
@@ -121,6 +122,12 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     return job.key
 
 
+def _only_waits(s: State, job: RmJob) -> bool:
+    """Say whether nothing is to be done about a job of which the same is told as before."""
+    waits = job.stage is Stage.WAITS and job.missing_since is None
+    return waits and job.job in s.jobs and not is_live(job.state)
+
+
 def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
     """Say whether a job that was given up, and is listed again, is taken up again."""
     s, rm = look.s, look.rm
@@ -129,11 +136,17 @@ def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
         _stray(look, job, told)
         return False
     tell(
-        *(s, look.now, rm, "state", f"{rm.name}/{told.id}"),
-        before=f"over, as job {job.job}",
-        after=str(told.state),
-        done="it is taken up again",
-        job=job.job,
+        s,
+        look.now,
+        rm,
+        Odd(
+            "state",
+            f"{rm.name}/{told.id}",
+            before=f"over, as job {job.job}",
+            after=str(told.state),
+            done="it is taken up again",
+            job=job.job,
+        ),
         lasts=False,
     )
     rm.forget(job.key)
@@ -143,8 +156,8 @@ def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
 def _stray(look: Look, job: RmJob, told: ForeignJob) -> None:
     """End what was started from here and given up: its element waits, or runs, once more."""
     s, rm, thing = look.s, look.rm, f"{look.rm.name}/{told.id}"
-    said = {"before": "over", "after": str(told.state), "done": "it is ended", "job": job.job}
-    tell(s, look.now, rm, "stray", thing, **said)
+    odd = Odd("stray", thing, "over", str(told.state), "it is ended", job.job)
+    tell(s, look.now, rm, odd)
     orders.cancel(s, rm, replace(job, id=told.id, state=str(told.state)))
 
 
@@ -177,44 +190,30 @@ def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
 def _waits(look: Look, job: RmJob, told: ForeignJob) -> None:
     s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs.get(job.job)
     if entry is None or not job.theirs:  # it was cancelled here
-        if told.state is not ForeignState.ENDING:
-            orders.cancel(s, rm, job)
-        return
-    if not is_live(job.state):
+        orders.cancel(s, rm, job)
+    elif is_live(job.state):
+        _runs_there(look, job, told, entry)
+    else:
         follow_request(s, now, rm, entry, told)
-        return
-    found = places_of(s, rm, told.shares)
-    thing = f"{rm.name}/{told.id}"
+
+
+def _runs_there(look: Look, job: RmJob, told: ForeignJob, entry: Entry) -> None:
+    """Give a job what it is told to have."""
+    s, now, rm = look.s, look.now, look.rm
+    found, thing = places_of(s, rm, told.shares), f"{look.rm.name}/{told.id}"
     if not found.places:
         where = f"on {', '.join(found.strange)}" if found.strange else "nowhere"
-        done = "nothing counts as used"
-        tell(
-            *(s, now, rm, "elsewhere", thing),
-            before="on nodes that are listed",
-            after=f"{job.state} {where}",
-            done=done,
-            job=job.job,
-        )
+        said = ("on nodes that are listed", f"{job.state} {where}", "nothing counts as used")
+        tell(s, now, rm, Odd("elsewhere", thing, *said, job.job))
         return
     agree(s, now, rm, "elsewhere", thing)
-    if not rm.can(Option.SCHEDULES) and (job.stage is Stage.WAITS):
-        tell(
-            *(s, now, rm, "not_started", thing),
-            before="idle: nobody started it from here",
-            after=str(told.state),
-            done="what it has counts as used",
-            job=job.job,
-            lasts=False,
-        )
+    if not rm.can(Option.SCHEDULES) and job.stage is Stage.WAITS:
+        said = ("idle: nobody has started it", str(told.state), "what it has counts as used")
+        tell(s, now, rm, Odd("not_started", thing, *said, job.job), lasts=False)
     for node, count in found.short.items():
-        tell(
-            *(s, now, rm, "more_cpus", node),
-            before="large enough for its jobs",
-            after=f"used with {count} CPUs more than are free",
-            done="all of it counts as used",
-            node=node,
-            lasts=False,
-        )
+        after = f"used with {count} CPUs more than are free"
+        said = ("large enough for its jobs", after, "all of it counts as used")
+        tell(s, now, rm, Odd("more_cpus", node, *said, node=node), lasts=False)
     if entry.job.held_by:
         before = entry.job
         entry.job = replace(before, held_by="")
@@ -239,7 +238,9 @@ def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     alloc = correct(s, now, rm, entry, alloc, told)
     if alloc.id != job.allocation:
         job = keep(s, rm, replace(job, allocation=alloc.id))
-    if job.state != ForeignState.STARTING and (told.started_at is not None or job.state != "ending"):
+    if job.state != ForeignState.STARTING and (
+        told.started_at is not None or job.state != "ending"
+    ):
         runs(s, now, alloc, told.started_at)
     alloc = s.allocations[alloc.id]
     if job.key not in look.busy:
@@ -288,11 +289,17 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation) -> None:
     thing = f"{rm.name}/{job.id}"
     if alloc.started:
         tell(
-            *(s, now, rm, "state", thing),
-            before="running",
-            after=job.state,
-            done=f"its word counts unless it runs again within {rm.row.job_sync} s",
-            job=job.job,
+            s,
+            now,
+            rm,
+            Odd(
+                "state",
+                thing,
+                before="running",
+                after=job.state,
+                done=f"its word counts unless it runs again within {rm.row.job_sync} s",
+                job=job.job,
+            ),
         )
     if now - job.since <= rm.row.job_sync:
         return
@@ -314,6 +321,7 @@ def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
     """Decide on a job that a load lacks, and of whose end there is no proof."""
     s, now, rm = look.s, look.now, look.rm
     if job.stage is Stage.OVER:
+        agree(s, now, rm, "stray", f"{rm.name}/{job.id}")
         if now - job.since > max(rm.row.job_purge, rm.row.interval):
             rm.forget(job.key)
         return

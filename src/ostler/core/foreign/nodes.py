@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from ostler.core.foreign.distrust import agree, clean, tell
+from ostler.core.foreign.distrust import Odd, agree, clean, tell
 from ostler.core.foreign.rms import Conflict, Rm
 from ostler.core.serving import nodes_changed
 from ostler.core.state import NodeEntry, State
@@ -106,11 +106,17 @@ def _back(s: State, now: float, rm: Rm, known: RmNode, told: ForeignNode) -> Non
     was = "missing" if known.missing_since is not None else known.state
     if was in ("missing", NodeState.DOWN) and told.state is NodeState.UP:
         tell(
-            *(s, now, rm, "node_back", known.name),
-            before=was,
-            after=str(told.state),
-            done="it is taken up again",
-            node=known.name,
+            s,
+            now,
+            rm,
+            Odd(
+                "node_back",
+                known.name,
+                before=was,
+                after=str(told.state),
+                done="it is taken up again",
+                node=known.name,
+            ),
             lasts=False,
         )
 
@@ -130,11 +136,17 @@ def _renamed(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> None
         if old.host == told.host and old.name != name and old.missing_since is not None:
             done = "what runs there is looked for by its new name"
             tell(
-                *(s, now, rm, "node_renamed", name),
-                before=old.name,
-                after=name,
-                done=done,
-                node=name,
+                s,
+                now,
+                rm,
+                Odd(
+                    "node_renamed",
+                    name,
+                    before=old.name,
+                    after=name,
+                    done=done,
+                    node=name,
+                ),
                 lasts=False,
             )
 
@@ -150,11 +162,11 @@ def _missing(s: State, now: float, rm: Rm, name: str) -> bool:
     since = known.missing_since if known.missing_since is not None else now
     if now - since <= rm.row.node_purge or entry.allocations:
         return False
-    leave(s, now, rm, name)
+    leave(s, now, rm, name, f"{rm.name} has not listed it for {now - since:.0f} s")
     return True
 
 
-def leave(s: State, now: float, rm: Rm, name: str) -> None:
+def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     """Let a node leave the machine; should it be listed again, it is taken up again."""
     entry = s.nodes[name]
     entry.node = replace(entry.node, gone=True)
@@ -163,7 +175,7 @@ def leave(s: State, now: float, rm: Rm, name: str) -> None:
     s.save(replace(rm.nodes.pop(name), over=True))
     rm.told.pop(name, None)
     rm.conflicts.pop(name, None)
-    s.note(now, "node-left", f"{rm.name} has not listed it for so long", node=name)
+    s.note(now, "node-left", why, node=name)
     s.marks.nodes.add(name)
     s.changed = True
 
@@ -283,11 +295,17 @@ def _hold_more(
         return
     hold_extra(s, entry, more)
     tell(
-        *(s, now, rm, "node_busy", name),
-        before=f"busy with {counted(most, 'CPU')}",
-        after=f"busy with {used}",
-        done="the others count as used, too",
-        node=name,
+        s,
+        now,
+        rm,
+        Odd(
+            "node_busy",
+            name,
+            before=f"busy with {counted(most, 'CPU')}",
+            after=f"busy with {used}",
+            done="the others count as used, too",
+            node=name,
+        ),
     )
 
 
@@ -309,11 +327,17 @@ def _idle(s: State, now: float, rm: Rm, name: str, sure: int, used: int) -> None
         since = now if known is None or known.settled else known.since
         known = rm.conflicts[name] = Conflict(since, sure, used)
     tell(
-        *(s, now, rm, "node_idle", name),
-        before=f"busy with {counted(sure, 'CPU')}",
-        after=f"busy with {used}",
-        done=f"nothing new starts there for {rm.row.node_sync} s, unless they agree before",
-        node=name,
+        s,
+        now,
+        rm,
+        Odd(
+            "node_idle",
+            name,
+            before=f"busy with {counted(sure, 'CPU')}",
+            after=f"busy with {used}",
+            done=f"nothing new starts there for {rm.row.node_sync} s, unless they agree before",
+            node=name,
+        ),
     )
     if not known.settled and now - known.since > rm.row.node_sync:
         rm.conflicts[name] = known._replace(settled=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
-from ostler.core.foreign.distrust import tell
+from ostler.core.foreign.distrust import Odd, tell
 from ostler.core.foreign.rms import Rm
 from ostler.core.life import give_whole
 from ostler.core.moved import moved
@@ -114,18 +114,17 @@ def correct(
     if had.keys() == has.keys() and all(has[node] <= had[node] for node in had):
         return alloc
     found = places_of(s, rm, told.shares, alloc.placements)
-    said = {"before": _shown(rm, had), "after": _shown(rm, has), "job": entry.job.id}
-    thing = f"{rm.name}/{told.id}"
     kind = "more_cpus" if had.keys() == has.keys() else "elsewhere"
+    odd = Odd(kind, f"{rm.name}/{told.id}", _shown(rm, had), _shown(rm, has), "", job=entry.job.id)
     if found.strange or not found.places:
-        tell(s, now, rm, kind, thing, **said, done=f"{_unknown(found.strange)}: it counts as before")
+        done = f"{_unknown(found.strange)}: it counts as before"
+        tell(s, now, rm, odd._replace(done=done))
         return alloc
     if [(p.node, p.cpus) for p in found.places] == [(p.node, p.cpus) for p in alloc.placements]:
-        tell(s, now, rm, kind, thing, **said, done="there is no CPU more to count as used")
+        tell(s, now, rm, odd._replace(done="there is no CPU more to count as used"))
         return alloc
     other = exchange(s, now, entry, alloc, found.places)
-    done = "what it has counts as used"
-    tell(s, now, rm, kind, thing, **said, done=done, lasts=False)
+    tell(s, now, rm, odd._replace(done="what it has counts as used"), lasts=False)
     settle(s, now, entry)
     moved(s, now, other.nodes)
     return s.allocations[other.id]

@@ -147,9 +147,7 @@ def back(s: State, now: float, rm: Rm, job: RmJob, why: str, cause: str = "") ->
     """
     alloc = allocation_of(s, job)
     waits = {"stage": Stage.WAITS, "allocation": 0, "token": ""} if job.theirs else {}
-    keep(
-        s, rm, replace(job, **{"stage": Stage.OVER, **waits}, since=now, differs="", reason=why)
-    )
+    keep(s, rm, replace(job, **{"stage": Stage.OVER, **waits}, since=now, differs="", reason=why))
     if alloc is None:
         return
     for name in sorted(alloc.nodes - alloc.freed):

@@ -459,6 +459,7 @@ CREATE TABLE rm_jobs (
 
 CREATE INDEX rm_jobs_by_id ON rm_jobs (rm, id);
 CREATE INDEX rm_jobs_open ON rm_jobs (since) WHERE stage <> 'over';
+CREATE INDEX rm_jobs_by_time ON rm_jobs (since);
 
 CREATE TABLE discrepancies (
   -- What other resource managers told that was not as it should be, and what was done about it.

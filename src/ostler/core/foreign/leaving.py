@@ -1,0 +1,39 @@
+"""Resource managers that are disabled or leave the machine, with their nodes."""
+
+from collections.abc import Mapping
+
+from ostler.core.foreign import nodes
+from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.told import ended
+from ostler.core.serving import nodes_changed
+from ostler.core.state import State
+from ostler.model.errors import Refused
+from ostler.model.foreign import End
+from ostler.model.foreign_rows import Stage
+from ostler.model.job import FOREIGN
+from ostler.model.states import Result
+from ostler.schedule.words import counted
+
+
+def check_removal(s: State, name: str) -> None:
+    """Raise `Refused` if jobs of the machine are bound to a resource manager that is to go."""
+    mine = sum(e.job.rm == name and e.job.spec.kind != FOREIGN for e in s.jobs.values())
+    if mine:
+        raise Refused(
+            f"{counted(mine, 'unfinished job')} can run in {name} alone",
+            hint=f"cancel them or wait; `enabled=false` keeps new ones from {name}",
+        )
+
+
+def follow_rms(s: State, now: float, before: Mapping[str, Rm]) -> None:
+    """Let the nodes and jobs of resource managers go that are there no more."""
+    for name, rm in before.items():
+        if name in s.rms:
+            nodes.look(s, rm)
+            continue
+        proof = f"{name} was removed; what runs there goes on, and is not looked at any more"
+        for job in [job for job in rm.jobs.values() if job.stage is not Stage.OVER]:
+            ended(s, now, rm, job, End(job.id, str(Result.LOST), proof))
+        for node in list(rm.nodes):
+            nodes.leave(s, now, rm, node, f"{name} was removed")
+        nodes_changed(s)
