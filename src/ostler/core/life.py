@@ -15,7 +15,7 @@ from ostler.core.state import NodeEntry, State
 from ostler.core.trims import give_back, give_up, is_apart, is_joining, tell
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
-from ostler.model.job import JobSpec
+from ostler.model.job import Job, JobSpec
 from ostler.model.orders import (
     NODE_FAULT,
     Chunk,
@@ -67,9 +67,7 @@ def grant(
         now,
         s.epoch,
         time_limit=job.spec.time_limit,
-        slot=can_be_slot(job, len(places))
-        and s.parts.is_ours(s.site, job.spec.partition)
-        and not job.rm,
+        slot=_is_slot(s, job, len(places)),
     )
     s.next_allocation += 1
     for place in places:
@@ -97,6 +95,11 @@ def grant(
     settle(s, now, entry)
     for place in () if job.holds else places:
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)
+
+
+def _is_slot(s: State, job: Job, nodes: int) -> bool:
+    """Say whether an allocation serves one element after the other: agents do that, for our plans."""
+    return can_be_slot(job, nodes) and not job.rm and s.parts.is_ours(s.site, job.spec.partition)
 
 
 def give_whole(entry: Entry, alloc: Allocation) -> None:
