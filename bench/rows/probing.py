@@ -17,7 +17,8 @@ import msgspec
 
 from bench.bench import Bench, brief, say
 from bench.record import Sample
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.core.watch import Finding, Known, Watch
 from ostler.manager.eye import LINES, Eye
 from ostler.manager.native import Agents, Blobs

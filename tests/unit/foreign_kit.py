@@ -7,8 +7,9 @@ from ostler.core.events import Event, Planned, RmAnswered, RmTrouble, Tick
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.foreign import Option, Share
-from ostler.model.record import Discrepancy, Loaded
+from ostler.model.foreign_rows import Discrepancy
 from ostler.model.record import Event as EventRow
+from ostler.model.record import Loaded
 from ostler.model.site import ResourceManager
 from ostler.model.site_changes import Change
 from ostler.testing.judge import blame

@@ -3,9 +3,10 @@
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.node_entry import NodeEntry
 from ostler.core.reserved import check_named, nodes_of
 from ostler.core.serving import refusal
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.constraint import parse
 from ostler.model.errors import Refused
 from ostler.model.job import JobSpec

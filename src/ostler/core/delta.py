@@ -7,10 +7,11 @@ from typing import TypeVar
 from ostler.core.entry import Entry
 from ostler.core.foreign.words import their_own
 from ostler.core.halts import can_halt
+from ostler.core.node_entry import NodeEntry
 from ostler.core.resize import growth
 from ostler.core.serving import shut
 from ostler.core.slots import may_be_taken_at, worth_taking
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import STEPS_FROM
 from ostler.model.states import Rule, Suspender

@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
+from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.states import NodeWord
 
 OSTLER = "ostler"  # who said a word that no person did

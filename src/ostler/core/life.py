@@ -8,10 +8,11 @@ from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
 from ostler.core.foreign.bind import bind_at_start
 from ostler.core.moves import settle, tell_dependents
+from ostler.core.node_entry import NodeEntry
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.reserved import elements_before
 from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.core.trims import give_back, give_up, is_apart, is_joining, tell
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within

@@ -12,8 +12,9 @@ from ostler.core.foreign.recall import recall as recall_foreign
 from ostler.core.foreign.rms import appoint
 from ostler.core.moved import note_guests
 from ostler.core.moves import broken_dependency
+from ostler.core.node_entry import NodeEntry
 from ostler.core.rules import rules_of
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
 from ostler.model.job import ATTENDED, Job

@@ -6,9 +6,10 @@ from ostler.core import life, steps, trims
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
 from ostler.core.slots import resend
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.core.view import node_row
 from ostler.model.allocation import Allocation
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError

@@ -3,7 +3,8 @@
 from msgspec.structs import replace
 
 from ostler.core.events import AgentGone, NodeSeen
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.core.unmade import give_up
 from ostler.model.states import NodeStatus
 

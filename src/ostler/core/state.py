@@ -3,7 +3,6 @@
 from collections import OrderedDict, defaultdict, deque
 from heapq import heappop, heappush
 
-from ostler.core.books import Books
 from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
@@ -12,6 +11,7 @@ from ostler.core.foreign import orders
 from ostler.core.foreign.rms import Rm
 from ostler.core.holds import Holds
 from ostler.core.marks import Marks
+from ostler.core.node_entry import NodeEntry
 from ostler.core.own import OwnJobs
 from ostler.core.parts import Parts
 from ostler.core.postbox import Postbox
@@ -22,7 +22,6 @@ from ostler.model.errors import IllegalEvent, Missing
 from ostler.model.ids import AllocationId, Ref, is_step, job_name
 from ostler.model.job import Job
 from ostler.model.limits import MAX_REFS
-from ostler.model.node import Node
 from ostler.model.orders import Order
 from ostler.model.record import Event, Write
 from ostler.model.settings import ATTRIBUTES
@@ -32,66 +31,17 @@ from ostler.model.states import (
     LEGAL_ALLOCATION,
     AllocationState,
     JobState,
-    NodeStatus,
-    NodeWord,
 )
 from ostler.schedule.limits import Limits
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.rules import Rules, ShareRules
 from ostler.schedule.shares import Ledger, rate
 from ostler.schedule.snapshot import Standing
-from ostler.schedule.words import counted
 
 NO_JOB = 0  # what a deadline is for that is no job's
 RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
 RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
 STORY = 20  # events told of an object when something illegal happens to it
-
-
-class NodeEntry:
-    """A node, what is free on it, and whether its agent listens."""
-
-    __slots__ = (
-        "allocations", "books", "connected", "extra", "fault", "faults", "guests", "node", "restless",
-        "silence", "strays", "try_at",
-    )  # fmt: skip
-
-    def __init__(self, node: Node) -> None:
-        self.node = node
-        self.books = Books(node.facts)
-        self.allocations: set[int] = set()
-        self.guests: set[int] = set()  # of another partition: nothing starts before they have ended
-        self.connected = False
-        self.silence = ""  # of a foreign node: why nothing new starts there; empty: it may
-        self.extra: frozenset[int] = frozenset()  # CPUs of it that nobody known uses
-        self.strays: set[int] = set()  # runs there, and was given up: its CPUs are not free
-        self.faults = 0  # starts in a row that failed through no fault of the jobs
-        self.fault = ""  # why nothing is started there before `try_at`; empty: it may
-        self.try_at = 0.0  # Unix seconds
-        self.restless = 0  # times it was lost of late, if that is too often; else 0
-
-    @property
-    def unusable(self) -> str:
-        """Return one phrase on why nothing new starts on the node; empty when it may."""
-        node = self.node
-        if node.gone:
-            return "it left the machine"
-        if node.word is not NodeWord.IN:
-            return f"{node.word}: {node.word_reason}" if node.word_reason else str(node.word)
-        if self.silence:
-            return self.silence
-        if node.status is not NodeStatus.RUNNING:
-            return f"its status is {node.status}"
-        if not self.connected:
-            return "its agent has not greeted this manager yet"
-        if self.strays:
-            return f"it is ending {len(self.strays)} allocations that had been given up"
-        if self.guests:
-            return f"it changes its partition: {counted(len(self.guests), 'allocation')} of the old one left"
-        if self.fault:
-            return f"nothing could be started there: {self.fault}"
-        lost = f"it was lost {self.restless} times of late; it has to be steady for a while"
-        return lost if self.restless else ""
 
 
 class State:

@@ -1,8 +1,9 @@
 """What a node that falls silent keeps from starting elsewhere: allocations not all nodes hold yet."""
 
 from ostler.core.life import on_ended
+from ostler.core.node_entry import NodeEntry
 from ostler.core.over import UNDONE
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.orders import NODE_FAULT, Ended, EndShare
 
 _WHY = "it fell silent before every node held the context"

@@ -4,7 +4,8 @@ from typing import Any
 
 from ostler.core.entry import Entry
 from ostler.core.foreign.words import unknown_since as missing_since
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name, is_step
 from ostler.model.job import Element, Job, format_after

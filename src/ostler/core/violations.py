@@ -8,7 +8,8 @@ from ostler.core.delta import held
 from ostler.core.entry import Entry
 from ostler.core.moved import away
 from ostler.core.moves import total_state
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.core.waiting import account_of
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, job_name

@@ -6,7 +6,8 @@ from contextlib import suppress
 from typing import Protocol
 
 from ostler.core.events import Event, NodeSeen
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.core.watch import Finding, Known, Watch
 from ostler.manager.fresh import Fresh
 from ostler.manager.native import Agents

@@ -11,6 +11,7 @@ from ostler.core.entry import Entry
 from ostler.core.explain import Prepared, prepare
 from ostler.core.load import recall
 from ostler.core.machine import Machine
+from ostler.core.node_entry import NodeEntry
 from ostler.core.roles import may, may_see_all
 from ostler.core.site_view import (
     configuration_rows,
@@ -19,7 +20,6 @@ from ostler.core.site_view import (
     reservation_rows,
     site_rows,
 )
-from ostler.core.state import NodeEntry
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
 from ostler.manager.documents import Counted, Listing

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 from ostler.core.delta import begun, blocked
 from ostler.core.entry import Entry
-from ostler.core.state import NodeEntry, State
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.constraint import Feature, parse
 from ostler.model.errors import UsageError

@@ -4,8 +4,9 @@ from msgspec.structs import replace
 
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
 from ostler.core.foreign.rms import Conflict, Rm
+from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
-from ostler.core.state import NodeEntry, State
+from ostler.core.state import State
 from ostler.model.features import FOREIGN, OF_RM, is_feature
 from ostler.model.foreign import ForeignNode, ForeignState, Nodes, NodeState
 from ostler.model.foreign_rows import RmNode, Stage
