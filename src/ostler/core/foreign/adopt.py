@@ -67,10 +67,10 @@ def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
         memory=told.memory,
         gpus=told.gpus,
         nodes=told.nodes,
-        nodelist=tuple(map(rm.local, told.nodelist)),
+        nodelist=tuple(map(rm.here, told.nodelist)),
         constraint="&".join(features),
     )
-    nodes = [rm.local(share.node) for share in told.shares] or list(request.nodelist)
+    nodes = [rm.here(share.node) for share in told.shares] or list(request.nodelist)
     return JobSpec(
         argv=(told.command.encode(),) if told.command else (),
         name=clean(told.name),
@@ -86,7 +86,7 @@ def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
 def _home(s: State, rm: Rm, nodes: list[str]) -> str:
     """Return the partition of a job that has, or names, these nodes."""
     known = [s.nodes[name].node.partition for name in (*nodes, *rm.nodes) if name in s.nodes]
-    return next((name for name in known if name), s.division.of(rm.local("")))
+    return next((name for name in known if name), s.division.of(rm.here("")))
 
 
 def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob) -> None:

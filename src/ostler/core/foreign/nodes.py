@@ -28,7 +28,7 @@ def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
     listed: set[str] = set()
     changed = False
     for raw in nodes.nodes:
-        name = rm.local(raw.name)
+        name = rm.here(raw.name)
         told = replace(raw, at=0.0)
         listed.add(name)
         entry = s.nodes.get(name)

@@ -34,7 +34,7 @@ def places_of(s: State, rm: Rm, shares: Iterable[Share], kept: Iterable[Placemen
     short: dict[str, int] = {}
     rank = 0
     for share in _by_node(shares):
-        name = rm.local(share.node)
+        name = rm.here(share.node)
         node = s.nodes.get(name)
         if node is None or node.node.rm != rm.name:
             strange.append(name)
@@ -135,4 +135,4 @@ def _unknown(nodes: tuple[str, ...]) -> str:
 
 
 def _shown(rm: Rm, cpus: Mapping[str, int]) -> str:
-    return ", ".join(f"{counted(n, 'CPU')} of {rm.local(node)}" for node, n in sorted(cpus.items()))
+    return ", ".join(f"{counted(n, 'CPU')} of {rm.here(node)}" for node, n in sorted(cpus.items()))

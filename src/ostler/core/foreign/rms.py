@@ -85,7 +85,7 @@ class Rm:
         """Say whether its driver declares this."""
         return self.about is not None and option in self.about.options
 
-    def local(self, node: str) -> str:
+    def here(self, node: str) -> str:
         """Return what the machine calls a node of it."""
         return f"{self.row.name}/{node}"
 
