@@ -60,12 +60,20 @@ def test_jobs_older_than_their_lifetime_are_found_in_an_archive(own_host: Host) 
     newest = own_host.submit("--", "true")
     own_host.ostler("wait", newest)
     own_host.ostler("config", "set", "jobs-lifetime", "1s")
-    eventually("it has moved", lambda: own_host.ostler("job", old, check=False).returncode == 4)
-    told = own_host.ostler("job", old, check=False).stderr
-    assert f"job {old} was moved to an archive; see `ostler query --archive`" in told
+    eventually("it has moved", lambda: "archive" in own_host.json("job", old)["jobs"][0])
+    job = own_host.json("job", old)["jobs"][0]
+    assert (job["name"], job["result"]) == ("ancient", "success")
+    assert job["element_rows"][0]["exit_status"] == 0
+    story = own_host.json("history", old)
+    assert story["archive"] == job["archive"]
+    kinds = [event["kind"] for event in story["events"]]
+    assert (kinds[0], kinds[-1]) == ("job-submitted", "job-ended")
+    told = own_host.ostler("cancel", old, check=False)
+    assert (told.returncode, "was moved to an archive" in told.stderr) == (4, True)
     nowhere = own_host.ostler("query", "--archive", "x", "select 1", check=False)
     assert nowhere.returncode == 4
     [month] = nowhere.stderr.partition("archives: ")[2].strip(")\n").split(", ")
+    assert month == job["archive"]
     sql = f"select name, state from jobs where id = {old}"
     eventually(  # the rows themselves go a little later
         "its row has gone", lambda: own_host.json("query", sql)["rows"] == []

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.model.errors import Missing, StaleEpoch
 from ostler.model.ids import step_id
+from ostler.model.job import Job
+from ostler.model.record import Blob
 from ostler.model.states import JobState
 from ostler.store import query
 from ostler.store.sqlite import sandbox
-from ostler.store.sqlite.archive import path_of
+from ostler.store.sqlite.archive import Archives, path_of
 from tests.store.builders import (
     Held,
     a_job,
@@ -148,3 +151,39 @@ def test_an_archive_that_is_not_there_is_refused_with_those_that_are(
         path_of(tmp_path / "archive", "../ostler")
     with pytest.raises(Missing, match="none so far"):
         path_of(tmp_path / "nowhere", "2025-02")
+
+
+def test_an_archived_job_is_read_from_the_archive_that_has_it(held: Held, tmp_path: Path) -> None:
+    move(held, tmp_path / "archive")
+    archives = Archives(tmp_path / "archive")
+    with archives.holding(1) as (month, kept):
+        assert month == "2025-02"
+        assert len(kept.elements(1)) == ELEMENTS
+        assert [row["serial"] for row in kept.history(1)] == [1]
+    with archives.holding(step_id(2, 0)) as (month, kept):
+        job = kept.job(step_id(2, 0))
+        assert (month, job is not None) == ("2025-03", True)
+    (tmp_path / "archive" / "2025-02.db").unlink()
+    with (
+        pytest.raises(Missing, match="job 1 was moved to an archive, which is no longer there"),
+        archives.holding(1),
+    ):
+        pass
+
+
+def test_blobs_go_when_no_job_names_them_any_more(held: Held, tmp_path: Path) -> None:
+    def named(number: int, env: str, at: float) -> Job:
+        job = a_job(number)
+        return ended(replace(job, spec=replace(job.spec, env=env)), at=at)
+
+    blobs = [Blob(name, 0, name.encode()) for name in ("old", "both", "new", "come")]
+    held.commit(*blobs, named(6, "old", OLDER), named(7, "both", OLDER), named(8, "both", NEW))
+    held.commit(named(9, "new", NEW))
+    jobs = held.store.copy_jobs(str(tmp_path / "archive"), NEW, 100)
+    while not held.store.drop_jobs(held.epoch, jobs, 100):
+        pass
+    digests, asked = held.store.orphans()
+    assert set(digests) == {"old", "come"}
+    held.commit(named(10, "come", NEW))  # before the others go
+    held.store.drop_blobs(held.epoch, digests, asked)
+    assert [held.store.blob(blob.digest) is None for blob in blobs] == [True, False, False, False]

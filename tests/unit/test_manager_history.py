@@ -1,12 +1,14 @@
 """How a job, a node or a row of the site came to be as it is; what there never was is missing."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from ostler.manager.history import history
 from ostler.model.errors import Missing
 from ostler.model.site_changes import Change
+from ostler.store.sqlite.archive import Archives
 from tests.store.builders import Held
 from tests.unit.core_kit import Box, saved
 
@@ -20,9 +22,12 @@ def told() -> Iterator[Told]:
     box.submit()
     box.change(Change("create", "partition", ("batch",), {}))
     held.commit(*saved(box.done))
+    nowhere = Archives(Path("/nowhere"))
 
     def ask(text: str) -> list[str]:
-        return [row["kind"] for row in history(text, box.machine.state, held.store)["events"]]
+        return [
+            row["kind"] for row in history(text, box.machine.state, held.store, nowhere)["events"]
+        ]
 
     yield ask
     held.store.close()

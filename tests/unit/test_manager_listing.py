@@ -1,6 +1,7 @@
 """A listing of thousands of jobs is made in pieces, and others have their turns between them."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from ostler.manager.documents import Listing
 from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
+from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire import messages
 from tests.unit.core_kit import ANN, BOB, Box
@@ -19,7 +21,7 @@ from tests.unit.core_kit import ANN, BOB, Box
 def listing(box: Box, caller: Caller, **options: Any) -> Listing:
     store = SqliteStore.open(":memory:")
     nobody: Any = None  # agents have no part in a listing
-    reads = Reads(store, lambda: box.machine, dict, nobody)
+    reads = Reads(store, lambda: box.machine, dict, nobody, Archives(Path("/nowhere")))
     found = reads.answer(
         caller, messages.Read(1, "jobs", "", messages.ReadOptions(**options)), box.now
     )

@@ -59,6 +59,8 @@ def main(given: Given) -> int:
     link.close()
     rows = rows_of(document, "accounting")
     more = bool(document.pop("more", False))
+    if (month := document.get("archive")) and not given.flag("quiet"):
+        complain(f"from archive {month}: `ostler query --archive {month}` asks it", bare=True)
     if given.flag("json"):
         say(json_text(document))
     else:

@@ -2,7 +2,7 @@
 
 from ostler.cli.ask import link_to, number
 from ostler.cli.options import Given
-from ostler.cli.output import Row, cell, json_text, rows_of, say, table
+from ostler.cli.output import Row, cell, complain, json_text, rows_of, say, table
 from ostler.cli.when import parse_moment
 from ostler.client.link import Link
 
@@ -105,6 +105,8 @@ def history(given: Given) -> int:
     document = link.call("read", what="history", ref=" ".join(given.words))
     link.close()
     _print(given, document)
+    if (month := document.get("archive")) and not given.flag("quiet"):
+        complain(f"it is in archive {month}: `ostler query --archive {month}` asks it", bare=True)
     return 0
 
 

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from ostler.core.effects import Address
-from ostler.model.ids import AllocationId
+from ostler.model.errors import Missing
+from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import Element, Job
 from ostler.model.ranges import RangeSet
 from ostler.model.resources import Request
@@ -119,6 +120,12 @@ class Entry:
     def has(self, low: int, high: int) -> bool:
         """Say whether the job has every element from `low` to `high`."""
         return RangeSet(list(self.job.spans())).between(low, high) == high - low + 1
+
+    def check(self, ref: Ref) -> None:
+        """Raise `Missing` if it has not all the elements that are named."""
+        for low, high in ref.elements or ():
+            if not (self.job.is_array and self.has(low, high)):
+                raise Missing(f"job {ref.job} has no element {ref}", hint=self.extent)
 
     def over(self, low: int, high: int) -> bool:
         """Say whether every element from `low` to `high` has ended."""

@@ -155,6 +155,13 @@ def recall(s: State, job: Job, done: list[EndedElement]) -> None:
     """Bring an ended job back into view, so that it can be shown or run again."""
     if job.id in s.jobs or job.state is not JobState.DONE:
         return
+    entry = ended_entry(job, done)
+    s.ended[job.id] = str(job.result)
+    s.remember(entry)
+
+
+def ended_entry(job: Job, done: list[EndedElement]) -> Entry:
+    """Return an ended job as it is known in memory."""
     entry = Entry(job)
     entry.waiting = RangeSet()
     for index, result, attempt in done:
@@ -167,5 +174,4 @@ def recall(s: State, job: Job, done: list[EndedElement]) -> None:
         into = entry.results.setdefault(str(job.rest or job.result), RangeSet())
         into.spans = RangeSet([*into.spans, *rest.spans]).spans
     entry.statuses = job.exit_status or 0
-    s.ended[job.id] = str(job.result)
-    s.remember(entry)
+    return entry

@@ -3,6 +3,7 @@
 from collections import OrderedDict, defaultdict, deque
 from heapq import heappop, heappush
 
+from ostler.core.absent import absent
 from ostler.core.desk import Desk
 from ostler.core.effects import Address, Effect, Save, Send
 from ostler.core.entry import Entry
@@ -18,8 +19,8 @@ from ostler.core.postbox import Postbox
 from ostler.core.waiter import Waiter
 from ostler.core.waiting import WaitingJobs
 from ostler.model.allocation import Allocation
-from ostler.model.errors import IllegalEvent, Missing
-from ostler.model.ids import AllocationId, Ref, is_step, job_name
+from ostler.model.errors import IllegalEvent
+from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import Job
 from ostler.model.limits import MAX_REFS
 from ostler.model.orders import Order
@@ -154,16 +155,9 @@ class State:
     def entry(self, ref: Ref) -> Entry:
         """Return the job, unfinished or recently ended; raise `Missing`."""
         found = self.jobs.get(ref.job) or self.recent.get(ref.job)
-        if found is None and 0 < ref.job < self.next_job and ref.job not in self.ended:
-            was = f"job {ref.job} was moved to an archive"
-            raise Missing(was, hint="see `ostler query --archive`")
         if found is None:
-            what = "step" if is_step(ref.job) else "job"
-            raise Missing(f"no {what} {job_name(ref.job)}", hint="see `ostler jobs --all`")
-        if ref.elements is not None:
-            for low, high in ref.elements:
-                if not (found.job.is_array and found.has(low, high)):
-                    raise Missing(f"job {ref.job} has no element {ref}", hint=found.extent)
+            raise absent(self, ref.job)
+        found.check(ref)
         return found
 
     def setting(self, key: str) -> int:

@@ -39,6 +39,7 @@ class Archivist:
         self._epoch = epoch
         self._clock = clock
         self._said = ""
+        self._emptied = False  # since blobs were looked at
 
     async def run(self) -> None:
         """Go on until cancelled: at once when a lifetime is set, else now and then."""
@@ -53,6 +54,7 @@ class Archivist:
                 try:
                     while await self.round():
                         pass
+                    await self._sweep()
                     self._said = ""
                 except OstlerError as error:  # a full disk, say: the next time is as good
                     if str(error) != self._said:
@@ -84,7 +86,16 @@ class Archivist:
         gone = [job for job in copied if job not in state.ended and job not in state.jobs]
         while not await self._write(partial(self._store.drop_jobs, self._epoch, gone, ROWS)):
             pass  # others have had their turn meanwhile
+        self._emptied = self._emptied or bool(gone)
         return bool(gone)
+
+    async def _sweep(self) -> None:
+        """Remove environments and scripts that only jobs named which have moved."""
+        if self._emptied:
+            digests, asked = await asyncio.to_thread(self._store.orphans)
+            if digests:
+                await self._write(partial(self._store.drop_blobs, self._epoch, digests, asked))
+            self._emptied = False
 
     async def _write(self, work: Callable[[], Made]) -> Made:
         """Do it in the writer's thread, and return what it returned."""

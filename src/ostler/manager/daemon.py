@@ -41,7 +41,7 @@ from ostler.manager.writer import Writer
 from ostler.manager.zone import home_zone
 from ostler.model.errors import NotNow, OstlerError
 from ostler.model.states import NodeStatus
-from ostler.store.sqlite.archive import FOLDER
+from ostler.store.sqlite.archive import FOLDER, Archives
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire.descriptors import raise_limit
 from ostler.wire.logs import log_to_stderr
@@ -169,7 +169,11 @@ class Manager:
         eye = Eye(str(self.state))
         server.probing = Probing(lambda: turns.machine.state, turns.put, server.agents, eye)
         server.reads = Reads(
-            store, lambda: turns.machine, lambda: self._status(server, epoch), server.agents
+            store,
+            lambda: turns.machine,
+            lambda: self._status(server, epoch),
+            server.agents,
+            Archives(Path(self._archives)),
         )
         server.reads.schedulers = server.schedulers.rows
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)

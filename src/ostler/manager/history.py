@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ostler.core.absent import is_archived
 from ostler.core.site_view import change_row, object_of
 from ostler.core.state import State
 from ostler.model.errors import Missing
@@ -10,16 +11,17 @@ from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import FIELDS
 from ostler.model.site_kinds import ATTRIBUTE, KINDS
 from ostler.store.protocol import Store
+from ostler.store.sqlite.archive import Archives
 
 Row = dict[str, Any]
 JOB, NODE = "job", "node"
 
 
-def history(text: str, state: State, store: Store) -> Row:
+def history(text: str, state: State, store: Store, archives: Archives) -> Row:
     """Return what happened to what a text names; raise `Missing`, `UsageError`."""
     about = object_of(text, state)
     if about is None or about[0] == JOB:
-        return _of_job(about[1] if about else text, state, store)
+        return _of_job(about[1] if about else text, state, store, archives)
     kind, name = about
     known = (JOB, NODE, ATTRIBUTE, *KINDS)
     if kind is not None and kind not in known:
@@ -33,8 +35,12 @@ def history(text: str, state: State, store: Store) -> Row:
     return {"events": sorted(rows, key=lambda row: row["at"])}
 
 
-def _of_job(text: str, state: State, store: Store) -> Row:
+def _of_job(text: str, state: State, store: Store, archives: Archives) -> Row:
     wanted = parse_ref(text)
+    if is_archived(state, wanted.job):
+        element = wanted.elements[0][0] if wanted.elements else None
+        with archives.holding(wanted.job) as (month, kept):
+            return {"events": shown(kept.history(wanted.job, element), store), "archive": month}
     if wanted.job not in state.ended:
         state.entry(wanted)
     element = wanted.elements[0][0] if wanted.elements else None

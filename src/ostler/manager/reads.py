@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from ostler.core.absent import is_archived
 from ostler.core.charge import rows
 from ostler.core.entry import Entry
 from ostler.core.explain import Prepared, prepare
-from ostler.core.load import recall
+from ostler.core.load import ended_entry, recall
 from ostler.core.machine import Machine
 from ostler.core.node_entry import NodeEntry
 from ostler.core.roles import may, may_see_all
@@ -32,6 +33,8 @@ from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
 from ostler.model.settings import ATTRIBUTES, Attribute, attribute, in_force
 from ostler.store import usage
 from ostler.store.protocol import Store
+from ostler.store.sqlite.archive import Archives
+from ostler.store.sqlite.reads import Reads as Kept
 from ostler.wire import messages
 
 Row = dict[str, Any]
@@ -63,7 +66,9 @@ class Reads:
         machine: Callable[[], Machine],
         status: Callable[[], Row],
         agents: Agents,
+        archives: Archives,
     ) -> None:
+        self._archives = archives
         self.schedulers: Callable[[], list[Row]] = list  # their processes
         self._store = store
         self._agents = agents
@@ -154,13 +159,26 @@ class Reads:
         wanted = parse_ref(asked.ref)
         self.recall(wanted)
         state = self._machine().state
-        entry = state.entry(wanted)
+        if not is_archived(state, wanted.job):
+            return self._job_document(asked, wanted, state.entry(wanted), self._store)
+        with self._archives.holding(wanted.job) as (month, kept):
+            job = kept.job(wanted.job)
+            if job is None:
+                raise Missing(f"no job {job_name(wanted.job)}")
+            entry = ended_entry(job, kept.done(job.id))
+            entry.check(wanted)
+            document = self._job_document(asked, wanted, entry, kept)
+        document["jobs"][0]["archive"] = month
+        return document
+
+    def _job_document(self, asked: Asked, wanted: Ref, entry: Entry, rows: Store | Kept) -> Row:
+        state = self._machine().state
         row = job_row(state, entry)
         if asked.options.brief:
             self._veil(row, asked.caller)
             return {"jobs": [row if wanted.elements is None else row | _counts(entry, wanted)]}
         spans = wanted.elements or entry.job.spans()
-        stored = self._store.elements(wanted.job, spans=spans, limit=ELEMENTS_SHOWN)
+        stored = rows.elements(wanted.job, spans=spans, limit=ELEMENTS_SHOWN)
         known = {int(r["element"]): r for r in stored}
         numbers = (i for low, high in spans for i in range(low, high + 1))
         elements: list[Row] = []
@@ -174,7 +192,7 @@ class Reads:
             elements.append(element | (files(entry.job, place) if own else {}))
         row["element_rows"] = elements
         if entry.job.holds:
-            row["step_rows"] = self._steps_of(wanted.job)
+            row["step_rows"] = self._steps_of(wanted.job, rows)
             for step in row["step_rows"]:
                 self._veil(step, asked.caller)
         self._veil(row, asked.caller)
@@ -185,10 +203,10 @@ class Reads:
         if row["user"] != caller.user and not may_see_all(self._machine().state, caller):
             del row["command"]
 
-    def _steps_of(self, job: JobId) -> list[Row]:
+    def _steps_of(self, job: JobId, kept: Store | Kept) -> list[Row]:
         """Return the steps of an allocation's job, as they are and as they ended."""
         state = self._machine().state
-        rows = {int(row["id"]): _public(row) for row in self._store.steps(job, limit=STEPS_SHOWN)}
+        rows = {int(row["id"]): _public(row) for row in kept.steps(job, limit=STEPS_SHOWN)}
         for number in state.steps.get(job, ()):
             rows[number] = job_row(state, state.jobs[number])
         return [rows[number] for number in sorted(rows)][-STEPS_SHOWN:]
@@ -223,7 +241,7 @@ class Reads:
         return prepare(state, asked.now, wanted)
 
     def _history(self, asked: Asked) -> Row:
-        return history(asked.ref, self._machine().state, self._store)
+        return history(asked.ref, self._machine().state, self._store, self._archives)
 
     def _events(self, asked: Asked) -> Row:
         since = asked.options.since
@@ -243,7 +261,16 @@ class Reads:
             job=parse_ref(asked.ref).job if asked.ref else None,
             limit=limit + 1,
         )
-        return {"accounting": [named(row) for row in rows[-limit:]], "more": len(rows) > limit}
+        found: Row = {
+            "accounting": [named(row) for row in rows[-limit:]],
+            "more": len(rows) > limit,
+        }
+        if not rows and asked.ref and is_archived(self._machine().state, parse_ref(asked.ref).job):
+            job = parse_ref(asked.ref).job
+            with self._archives.holding(job) as (month, kept):
+                rows = kept.accounting(job=job, limit=limit)
+            found |= {"accounting": [named(row) for row in rows], "archive": month}
+        return found
 
     def _usage(self, asked: Asked) -> Counted:
         options = asked.options

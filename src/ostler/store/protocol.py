@@ -40,6 +40,12 @@ class Store(Protocol):
     def drop_accounts(self, epoch: int, accounts: Sequence[Account]) -> None:
         """Remove accounting that was copied."""
 
+    def orphans(self) -> tuple[list[str], list[JobId]]:
+        """Return environments and scripts that no job names, and the jobs that were asked."""
+
+    def drop_blobs(self, epoch: int, digests: Sequence[str], asked: Sequence[JobId]) -> None:
+        """Remove such, unless a job names them that was not asked."""
+
     def probe(self) -> None:
         """Return if writing works, after a commit that failed."""
 

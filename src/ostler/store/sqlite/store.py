@@ -169,6 +169,15 @@ class SqliteStore(Reads):
         with explained(self.path), self._as_holder(epoch):
             archive.drop_accounts(self._writer, accounts)
 
+    def orphans(self) -> tuple[list[str], list[JobId]]:
+        """Return blobs that no job names, and the jobs that were asked; from any thread."""
+        return archive.orphans(self.path)
+
+    def drop_blobs(self, epoch: int, digests: Sequence[str], asked: Sequence[JobId]) -> None:
+        """Remove blobs that no job names, not even one that was not asked."""
+        with explained(self.path), self._as_holder(epoch):
+            archive.drop_blobs(self._writer, digests, asked)
+
     def probe(self) -> None:
         """Write something that changes nothing; raise `NotNow` while writing does not work."""
         self._place.check()

@@ -7,6 +7,8 @@ SELECT id, ended_at FROM jobs
                                    ELSE (job - 2305843009213693952) >> 20 END
                          FROM allocations ORDER BY id DESC LIMIT 1), 0)
  ORDER BY id LIMIT :limit;
+-- name: span_of_jobs
+SELECT min(id), max(id) FROM jobs;
 -- name: numbers_of_steps
 SELECT id FROM jobs WHERE id BETWEEN :low AND :high;
 -- name: old_accounts
