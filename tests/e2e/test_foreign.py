@@ -1,0 +1,43 @@
+"""Other resource managers beside a live machine: what goes wrong in one is that one's alone."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.machine_kit import Host, eventually, machine
+
+FILE = Path(__file__).parents[1] / "unit" / "faulty_driver.py"
+
+
+def add(host: Host, **fails: str) -> None:
+    """Add resource managers, each failing in its own way."""
+    text = host.ostler("config", "show").stdout
+    for name, how in fails.items():
+        text += f'[rms.{name}]\ndriver = "{FILE}:Driver"\nsettings = {{ how = "{how}" }}\n'
+        text += 'interval = "1h"\ndeadline = "1s"\n'
+    (host.work / "site.toml").write_text(text)
+    host.ostler("config", "apply", "site.toml")
+
+
+def kinds(host: Host, name: str) -> set[str]:
+    """Return the kinds of events about a resource manager."""
+    rows = host.json("events")["events"]
+    return {row["kind"] for row in rows if row["object"] == name}
+
+
+@pytest.mark.e2e
+def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_path: Path) -> None:
+    """R-MAU-23, 24 and 26."""
+    with machine(tmp_path) as host:
+        manager = host.pids()["manager"]
+        add(host, hangs="hang", dies="segfault", lives="")
+        eventually("one is up", lambda: "rm-up" in kinds(host, "lives"))
+        assert host.ostler("run", "echo", "native").stdout == "native\n"
+        eventually("another hung", lambda: "driver-hung" in kinds(host, "hangs"))
+        eventually("another died", lambda: "driver-crashed" in kinds(host, "dies"))
+        told = {kind for kind in kinds(host, "lives") if kind.startswith(("driver", "rm"))}
+        assert told == {"rm-created", "driver-up", "rm-up"}
+        nodes = {row["name"] for row in host.json("nodes")["nodes"]}
+        assert {name for name in nodes if "/" in name} == {"lives/n1"}
+        assert host.ostler("run", "echo", "native").stdout == "native\n"
+        assert host.pids()["manager"] == manager
