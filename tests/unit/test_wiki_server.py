@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from ostler.core.effects import Fail, Reply
-from ostler.core.events import Event
+from ostler.core.events import Event, ShutdownAsked
 from ostler.core.explain import explain
-from ostler.manager import wiki_server
+from ostler.manager import wiki_orders, wiki_server
 from ostler.manager.inner import Inner
 from ostler.manager.turns import Turns
 from ostler.manager.wiki_server import WikiServer
@@ -37,7 +37,7 @@ from ostler.wire.wiki_words import (
 )
 from ostler.wire.wiki_words import Reply as Told
 from ostler.wire.wiki_words import Request as Asked
-from tests.unit.core_kit import Box, orders
+from tests.unit.core_kit import ROOT, Box, orders
 
 KEY = 42
 
@@ -496,5 +496,44 @@ def test_while_nothing_can_be_written_it_says_so(rig: Rig, monkeypatch: pytest.M
         monkeypatch.setattr(rig.turns, "barrier", full)
         told = await rig.ask(GetJobs())
         assert (told.status, told.text) == (-1, "the disk is full")
+
+    served(rig, story)
+
+
+def test_a_listing_is_never_longer_than_maui_takes(
+    rig: Rig, box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiki_orders, "MOST", 1_000)
+
+    async def story() -> None:
+        first = str(box.submit())
+        await rig.ask(StartJob(first, ("n1",)))
+        for _ in range(20):
+            box.submit()
+        jobs = await rig.jobs()
+        assert jobs[first].state == "Starting"
+        assert 1 < len(jobs) < 21
+
+    served(rig, story)
+
+
+def test_a_machine_that_is_being_stopped_starts_nothing(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        first, job = str(box.submit()), str(box.submit())
+        await rig.ask(StartJob(first, ("n1",)))
+        box.ask(ShutdownAsked, ROOT, "wait")
+        told = await rig.ask(StartJob(job, ("n1",)))
+        assert (told.status, told.text) == (-910, "the machine is being stopped")
+
+    served(rig, story)
+
+
+def test_what_was_to_start_at_once_and_did_not_is_rejected(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        job = box.submit(immediate=True)
+        await rig.jobs()
+        assert box.state(job) == "pending"  # the scheduler has been told of it
+        await rig.jobs()
+        assert box.state(job) == "rejected"
 
     served(rig, story)

@@ -1,7 +1,6 @@
 """What a WIKI scheduler asks for, as reads and events of the core."""
 
 import asyncio
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -38,7 +37,8 @@ from ostler.wire.wiki_words import (
     Request as Asked,
 )
 
-log = logging.getLogger("ostler.manager")
+WAITING = ("Idle", "Hold")
+MOST = 2_000_000  # bytes of records: Maui takes 2 MiB, or nothing
 
 
 class Orders:
@@ -47,6 +47,7 @@ class Orders:
     def __init__(self, turns: Turns, inner: Inner, view: View, clock: Callable[[], float]) -> None:
         self._turns, self._inner, self._view, self._clock = turns, inner, view, clock
         self._waits: dict[int, Wait] = {}  # why jobs wait that WIKI cannot carry,
+        self._offered: set[int] = set()  # jobs that it could have started
         self._told: object = None  # and the machine that knows it
         who = (os.geteuid(), os.getegid(), SCHEDULER)
         self._caller = Caller(*who, owner=True)  # it was proven by the key
@@ -84,16 +85,18 @@ class Orders:
         chosen = [job for job in told if not names or job.id in names]
         if names and not chosen:
             return format_reply(Reply(NO_JOB, f"there is no job {names[0]} here"))
-        self._tell_left_out()
+        self._tell_waits(told)
         return await asyncio.to_thread(_format_jobs, chosen)
 
-    def _tell_left_out(self) -> None:
-        """Let people know why jobs wait that the scheduler is not told to start."""
-        found = self._view.left_out(self._state)
-        waits = {
-            number: Wait(Rule.SCHEDULER, {"why": f"WIKI has no words for {what}"})
-            for number, what in found.items()
-        }
+    def _tell_waits(self, told: list[Job]) -> None:
+        """Let people know why jobs wait that it cannot start, or has not started at once."""
+        s = self._state
+        why = {n: f"WIKI has no words for {what}" for n, what in self._view.left_out(s).items()}
+        late = {int(job.id) for job in told if job.state == "Idle" and job.id.isdigit()}
+        for number in late & s.immediate & self._offered:
+            why[number] = "it has not started it when it was told of it"
+        self._offered = late
+        waits = {n: Wait(Rule.SCHEDULER, {"why": text}) for n, text in why.items()}
         machine = self._turns.machine
         if waits != self._waits or (waits and self._told is not machine):
             self._waits, self._told = waits, machine
@@ -101,6 +104,8 @@ class Orders:
 
     async def _start(self, asked: StartJob) -> Reply:
         s, now = self._state, self._clock()
+        if s.stopping:
+            return Reply(NOT_STARTED, "the machine is being stopped")
         ref = self._known(asked.job)
         if ref is None:
             return Reply(NO_JOB, f"there is no job {asked.job} here")
@@ -171,7 +176,13 @@ class Orders:
 
 
 def _format_jobs(jobs: list[Job]) -> str:
-    return format_reply(Reply(0, "", tuple(map(format_job, jobs))))
+    """Return the text. If it is too long, the last that wait are left for another time."""
+    text = format_reply(Reply(0, "", tuple(map(format_job, jobs))))
+    while len(text) > MOST and (waiting := [job for job in jobs if job.state in WAITING]):
+        dropped = {job.id for job in waiting[len(waiting) // 2 :]}
+        jobs = [job for job in jobs if job.id not in dropped]
+        text = format_reply(Reply(0, "", tuple(map(format_job, jobs))))
+    return text
 
 
 def _waits(entry: Entry | None, ref: Ref) -> bool:

@@ -18,6 +18,7 @@ from ostler.wire.wiki_records import ACTIVE, Job, Node
 
 SCHEDULER = "wiki"  # what partitions name it by
 UNLIMITED = 366 * 86_400  # seconds, for a job without a limit: none is an error to Maui
+MAX_TASKS = 4_096  # of one job: Maui holds no more
 _STATES = {AllocationState.GRANTED: "Starting", AllocationState.SUSPENDED: "Suspended"}
 
 
@@ -157,6 +158,7 @@ def unsayable(request: Request) -> str:
     several = not request.nodes and most and request.tasks % most
     named = request.nodelist and request.nodes != len(request.nodelist)
     told = {
+        f"more than {MAX_TASKS} tasks": request.tasks > MAX_TASKS,
         "GPUs": request.gpus,
         "named resources": request.generic,
         "licences": request.licences,
