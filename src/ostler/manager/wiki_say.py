@@ -178,6 +178,7 @@ def each_of(request: Request) -> int:
     return request.tasks // max(1, request.nodes)
 
 
+@lru_cache(maxsize=8_192)
 def ref_of(name: str) -> Ref | None:
     """Return the job or the one element that an id names; None: it is none of ours."""
     with suppress(UsageError):

@@ -72,12 +72,13 @@ class View:
     def jobs(self, s: State, now: float) -> list[Job]:
         """Return its jobs: what runs, what waits as far as there is room, and what has ended."""
         told: dict[str, Job] = {}
+        mine = decides(s, SCHEDULER)
         for number in dict.fromkeys(alloc.job for alloc in s.allocations.values()):
-            if self._is_mine(s, number):
+            if not is_step(number) and s.jobs[number].job.spec.partition in mine:
                 told |= {job.id: job for job in active_jobs(s, now, s.jobs[number])}
         for name in self._jobs.keys() - told.keys():
             ref = ref_of(name)
-            waits = None if ref is None else self._waits(s, ref)
+            waits = None if ref is None else _waits(s, mine, ref)
             if ref is not None and waits is not None:
                 told[name] = waiting_job(s, now, waits, _index(ref), name)
         for entry in self._entries(s):
@@ -131,19 +132,6 @@ class View:
             if entry.job.spec.partition in mine and not is_step(number):
                 yield entry
 
-    @staticmethod
-    def _is_mine(s: State, number: int) -> bool:
-        return not is_step(number) and s.jobs[number].job.spec.partition in decides(s, SCHEDULER)
-
-    @staticmethod
-    def _waits(s: State, ref: Ref) -> Entry | None:
-        """Return the entry of something that was shown and waits still."""
-        entry, index = s.jobs.get(ref.job), _index(ref)
-        if entry is None or entry.job.spec.partition not in decides(s, SCHEDULER):
-            return None
-        known = index in entry.waiting or index in entry.barred or index in entry.touched
-        return entry if known and index not in entry.live else None
-
     def _ended(self, now: float, *, alone: bool) -> list[Job]:
         for over in self._over.values():
             over.listings += 1
@@ -161,6 +149,15 @@ class View:
 
 def _index(ref: Ref) -> int:
     return ref.elements[0][0] if ref.elements else 0
+
+
+def _waits(s: State, mine: frozenset[str], ref: Ref) -> Entry | None:
+    """Return the entry of something that was shown and waits still in one of these partitions."""
+    entry, index = s.jobs.get(ref.job), _index(ref)
+    if entry is None or entry.job.spec.partition not in mine:
+        return None
+    known = index in entry.waiting or index in entry.barred or index in entry.touched
+    return entry if known and index not in entry.live else None
 
 
 def _waiting(entry: Entry) -> Iterator[int]:
