@@ -537,3 +537,18 @@ def test_what_was_to_start_at_once_and_did_not_is_rejected(rig: Rig, box: Box) -
         assert box.state(job) == "rejected"
 
     served(rig, story)
+
+
+def test_what_a_limit_keeps_waiting_is_held_there_and_not_started(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        box.change(Change("set", "access", ("main", "user", "ann"), {"running": "1"}))
+        first, second = str(box.submit()), str(box.submit())
+        assert (await rig.ask(StartJob(first, ("n1",)))).status == 0
+        assert (await rig.jobs())[second].state == "Hold"
+        told = await rig.ask(StartJob(second, ("n1",)))
+        assert told.status == -910
+        assert "ann in partition main may have 1 jobs running" in told.text
+        box.start(box.alloc(int(first))), box.end(box.alloc(int(first)))
+        assert (await rig.jobs())[second].state == "Idle"
+
+    served(rig, story)

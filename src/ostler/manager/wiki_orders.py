@@ -12,7 +12,7 @@ from ostler.core.planning import check_start
 from ostler.core.state import State
 from ostler.manager.inner import Inner
 from ostler.manager.turns import Turns
-from ostler.manager.wiki_say import SCHEDULER, active_jobs, ref_of
+from ostler.manager.wiki_say import SCHEDULER, active_jobs, is_limited, ref_of
 from ostler.manager.wiki_view import View
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError, Refused
@@ -164,6 +164,8 @@ class Orders:
             if alloc.state is not AllocationState.SUSPENDED:
                 continue
             if s.parts.planner_of(s.site, partition) != SCHEDULER:
+                continue
+            if is_limited(s, s.jobs[alloc.job].job, s.cpus_of(alloc)):
                 continue
             if all(s.nodes[p.node].books.cpus.issuperset(p.cpus) for p in alloc.placements):
                 lines.append(Resume(number))

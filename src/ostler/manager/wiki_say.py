@@ -10,11 +10,13 @@ from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.constraint import Feature, parse
-from ostler.model.errors import UsageError
+from ostler.model.errors import Refused, UsageError
 from ostler.model.ids import Ref, element_name, parse_ref
+from ostler.model.job import Job
 from ostler.model.resources import Request
 from ostler.model.states import AllocationState, NodeStatus, Result
-from ostler.wire.wiki_records import ACTIVE, Job, Node
+from ostler.wire.wiki_records import ACTIVE, Node
+from ostler.wire.wiki_records import Job as Told
 
 SCHEDULER = "wiki"  # what partitions name it by
 UNLIMITED = 366 * 86_400  # seconds, for a job without a limit: none is an error to Maui
@@ -52,7 +54,7 @@ def node_record(entry: NodeEntry, now: float, *, here: bool) -> Node:
     )
 
 
-def active_jobs(s: State, now: float, entry: Entry) -> Iterator[Job]:
+def active_jobs(s: State, now: float, entry: Entry) -> Iterator[Told]:
     """Yield what runs of a job: each element, or the job with all that it holds."""
     allocs = [s.allocations[number] for number in sorted(entry.slots)]
     if not entry.job.is_array:
@@ -64,7 +66,7 @@ def active_jobs(s: State, now: float, entry: Entry) -> Iterator[Job]:
         yield _active(entry, element_name(entry.job.id, index), [alloc], now)
 
 
-def _active(entry: Entry, name: str, allocs: list[Allocation], now: float) -> Job:
+def _active(entry: Entry, name: str, allocs: list[Allocation], now: float) -> Told:
     places = [place for alloc in allocs for place in alloc.placements]
     return _record(
         entry,
@@ -76,14 +78,31 @@ def _active(entry: Entry, name: str, allocs: list[Allocation], now: float) -> Jo
     )
 
 
-def waiting_job(s: State, now: float, entry: Entry, index: int, name: str) -> Job:
-    """Return what waits: Idle, or Hold where the core itself knows why it cannot start."""
+def waiting_job(s: State, now: float, entry: Entry, index: int, name: str) -> Told:
+    """Return what waits: Idle, or Hold where the core itself knows why it cannot start.
+
+    Maui waits an hour before it tries again what was refused.
+    """
     free = index in entry.waiting and not blocked(s, now, entry)
-    sayable = not unsayable(entry.job.spec.request)
-    return _record(entry, name, now, state="Idle" if free and sayable else "Hold")
+    request = entry.job.spec.request
+    free = free and not unsayable(request)
+    free = free and not is_limited(s, entry.job, request.tasks * request.cpus)
+    return _record(entry, name, now, state="Idle" if free else "Hold")
 
 
-def ended_job(s: State, before: Job, now: float) -> Job:
+def is_limited(s: State, job: Job, cpus: int) -> bool:
+    """Say whether its user, or another holder of a limit, may not have so many CPUs more now."""
+    most = s.setting("max-cpus-per-user")
+    if most and s.user_cpus.get(job.user, 0) + cpus > most:
+        return True
+    try:
+        s.holds.check(job, cpus)
+    except Refused:
+        return True
+    return False
+
+
+def ended_job(s: State, before: Told, now: float) -> Told:
     """Return a job that was told of, as one that has ended, with what is known of that."""
     result, at = "", now
     ref = ref_of(before.id)
@@ -94,7 +113,7 @@ def ended_job(s: State, before: Job, now: float) -> Job:
     elif ref is not None:
         result = s.ended.get(ref.job, "")
     ran = before.state in ACTIVE or result == Result.SUCCESS
-    return Job(
+    return Told(
         id=before.id,
         state="Completed" if ran and result != Result.CANCELLED else "Removed",
         user=before.user,
@@ -116,11 +135,11 @@ def _record(
     state: str,
     started_at: int = 0,
     task_list: tuple[str, ...] = (),
-) -> Job:
+) -> Told:
     job, spec = entry.job, entry.job.spec
     request = spec.request
     each = request.tasks // request.nodes if request.nodes else request.tasks_per_node
-    return Job(
+    return Told(
         id=name,
         state=state,
         user=job.user,
