@@ -75,6 +75,32 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler configurations use night --dry-run",
     ),
     Command(
+        "rm", "The machine", "rm:main",
+        "List other resource managers whose nodes and jobs are part of the machine.", "format",
+        example="ostler rm",
+    ),
+    Command(
+        "rm add", "The machine", "rm:change",
+        "Take a resource manager in by its driver: slurm, gridengine, wiki, local, or one of yours.",
+        "", ("NAME DRIVER [KEY=VALUE…]", 2, None),
+        example="ostler rm add slurm slurm interval=10s",
+    ),
+    Command(
+        "rm set", "The machine", "rm:change",
+        "Change what a resource manager has, or what its driver is told.", "",
+        ("NAME KEY=VALUE…", 2, None), example="ostler rm set slurm deadline=20s",
+    ),
+    Command(
+        "rm remove", "The machine", "rm:change",
+        "Let a resource manager go, with its nodes; its jobs go on there.", "",
+        ("NAME", 1, 1), example="ostler rm remove slurm",
+    ),
+    Command(
+        "rm show", "The machine", "rm:one",
+        "Show how a resource manager stands, how long it takes, and what its driver can.", "",
+        ("NAME", 1, 1), example="ostler rm show slurm",
+    ),
+    Command(
         "scheduler", "The machine", "scheduler:main",
         "List the schedulers: who plans which partition, who is compared, who is lost.", "format",
         example="ostler scheduler",

@@ -176,6 +176,7 @@ class Manager:
             Archives(Path(self._archives)),
         )
         server.reads.schedulers = server.schedulers.rows
+        server.reads.foreign = server.foreign
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         server.submissions.tell_members()
         server.query = partial(

@@ -24,8 +24,10 @@ from ostler.core.site_view import (
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
 from ostler.manager.documents import Counted, Listing
+from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
+from ostler.manager.rm_reads import list_rms, one_rm
 from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -70,6 +72,7 @@ class Reads:
     ) -> None:
         self._archives = archives
         self.schedulers: Callable[[], list[Row]] = list  # their processes
+        self.foreign: Foreign
         self._store = store
         self._agents = agents
         self._machine = machine
@@ -89,6 +92,8 @@ class Reads:
             "site": self._site,
             "partitions": self._partitions,
             "handlers": self._handlers,
+            "rms": lambda _: list_rms(self._machine().state),
+            "rm": lambda asked: one_rm(self._machine().state, asked.ref, self.foreign),
             "schedulers": self._schedulers,
             "handled": self._handled,
             "reservations": self._reservations,

@@ -1,0 +1,39 @@
+"""What is read of resource managers: rows of the core, with how their processes do."""
+
+from typing import Any
+
+from ostler.core.foreign.view import about_row, rm_rows
+from ostler.core.state import State
+from ostler.manager.foreign import Foreign
+from ostler.model.errors import Missing
+
+Row = dict[str, Any]
+_SECONDS = {"total": "total_seconds", "max": "max_seconds", "average": "mean_seconds"}
+_SECONDS |= {"last": "last_seconds"}
+
+
+def list_rms(s: State) -> Row:
+    """Return all resource managers."""
+    return {"resource_managers": rm_rows(s)}
+
+
+def one_rm(s: State, name: str, foreign: Foreign) -> Row:
+    """Return one, with what its driver can and how long it takes; raise `Missing`."""
+    found = next((row for row in rm_rows(s) if row["name"] == name), None)
+    if found is None:
+        known = ", ".join(sorted(s.rms)) or "none"
+        raise Missing(f"there is no resource manager {name!r}", expected=f"known: {known}")
+    about = s.rms[name].about
+    process = foreign.read().get(name)
+    if process is not None:
+        process |= {"load": _timed(process["load"])}
+        process["verbs"] = [{"verb": v, **_timed(t)} for v, t in process["verbs"].items()]
+    return {
+        "resource_managers": [
+            found | {"about": about and about_row(about), "process": process},
+        ]
+    }
+
+
+def _timed(row: Row) -> Row:
+    return {_SECONDS.get(key, key): value for key, value in row.items()}
