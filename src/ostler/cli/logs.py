@@ -52,8 +52,8 @@ class Elements:
         self.link = link
         self.ref = ref
         self._key = key
-        parsed = parse_ref(ref)
         job = rows_of(link.call("read", what="job", ref=ref, options={"brief": True}), "jobs")[0]
+        parsed = parse_ref(str(job["id"]))  # it may have been named as another calls it
         self.job = parsed.job
         self._user = "" if "command" in job else str(job.get("user"))  # if it is somebody else's
         self.is_array = job.get("array") is not None

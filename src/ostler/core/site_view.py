@@ -27,7 +27,8 @@ def object_of(text: str, s: State) -> tuple[str | None, str] | None:
         return kind, name
     if text in s.nodes:
         return "node", text
-    return None if text[:1].isdigit() else (None, text)
+    is_job = text[:1].isdigit() or text.partition("/")[0] in s.rms
+    return None if is_job else (None, text)
 
 
 def change_row(row: Row) -> Row:

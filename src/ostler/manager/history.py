@@ -3,10 +3,11 @@
 from typing import Any
 
 from ostler.core.absent import is_archived
+from ostler.core.foreign.names import read_ref
 from ostler.core.site_view import change_row, object_of
 from ostler.core.state import State
 from ostler.model.errors import Missing
-from ostler.model.ids import job_name, parse_ref
+from ostler.model.ids import job_name
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import FIELDS
 from ostler.model.site_kinds import ATTRIBUTE, KINDS
@@ -36,7 +37,7 @@ def history(text: str, state: State, store: Store, archives: Archives) -> Row:
 
 
 def _of_job(text: str, state: State, store: Store, archives: Archives) -> Row:
-    wanted = parse_ref(text)
+    wanted = read_ref(state, text)
     if is_archived(state, wanted.job):
         element = wanted.elements[0][0] if wanted.elements else None
         with archives.holding(wanted.job) as (month, kept):

@@ -10,6 +10,7 @@ from ostler.core.absent import is_archived
 from ostler.core.charge import rows
 from ostler.core.entry import Entry
 from ostler.core.explain import Prepared, prepare
+from ostler.core.foreign.names import read_ref
 from ostler.core.load import ended_entry, recall
 from ostler.core.machine import Machine
 from ostler.core.node_entry import NodeEntry
@@ -27,11 +28,11 @@ from ostler.manager.documents import Counted, Listing
 from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
-from ostler.manager.rm_reads import list_rms, one_rm
+from ostler.manager.rm_reads import NATIVE, list_rms, one_rm, rm_of
 from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
-from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, parse_ref, within
+from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, within
 from ostler.model.settings import ATTRIBUTES, Attribute, attribute, in_force
 from ostler.store import usage
 from ostler.store.protocol import Store
@@ -135,10 +136,10 @@ class Reads:
 
     def _jobs(self, asked: Asked) -> Listing:
         state, options = self._machine().state, asked.options
-        user = options.user or (None if options.all else asked.caller.user)
+        user = options.user or (None if options.all or options.rm else asked.caller.user)
         wanted, since = set(options.states), options.since
         limit = options.limit or SHOWN
-        plain = not (options.all or options.steps or wanted) and since is None
+        plain = not (options.all or options.steps or options.rm or wanted) and since is None
         if plain and user is not None:
             numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
             own: list[Row | Entry] = [state.jobs[n] for n in numbers]
@@ -154,6 +155,8 @@ class Reads:
                 found[number] = state.jobs[number]
         if wanted:
             found = {number: one for number, one in found.items() if _matches(one, wanted)}
+        if options.rm:
+            found = {number: one for number, one in found.items() if rm_of(one) == options.rm}
         steps = (lambda number: (within(number), number)) if options.steps else None
         order = sorted(found, key=steps)  # steps behind their job
         shown = [found[number] for number in order[-limit:]]
@@ -161,7 +164,7 @@ class Reads:
         return Listing(self._veil, asked.caller, state, shown, more, options.columns)
 
     def _job(self, asked: Asked) -> Row:
-        wanted = parse_ref(asked.ref)
+        wanted = read_ref(self._machine().state, asked.ref)
         self.recall(wanted)
         state = self._machine().state
         if not is_archived(state, wanted.job):
@@ -216,9 +219,11 @@ class Reads:
             rows[number] = job_row(state, state.jobs[number])
         return [rows[number] for number in sorted(rows)][-STEPS_SHOWN:]
 
-    def _nodes(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
-        state = self._machine().state
-        return {"nodes": [self._node_row(entry) for _, entry in sorted(state.nodes.items())]}
+    def _nodes(self, asked: Asked) -> Row:
+        state, rm = self._machine().state, asked.options.rm
+        nodes = (entry for _, entry in sorted(state.nodes.items()))
+        wanted = (each for each in nodes if rm is None or (each.node.rm or NATIVE) == rm)
+        return {"nodes": [self._node_row(entry) for entry in wanted]}
 
     def _node_row(self, entry: NodeEntry) -> Row:
         name = entry.node.name
@@ -239,7 +244,7 @@ class Reads:
         suppose, state = asked.options.suppose, self._machine().state
         if suppose is not None and not asked.ref:
             return prepare_if(state, asked.now, asked.caller, None, suppose)
-        wanted = parse_ref(asked.ref)
+        wanted = read_ref(self._machine().state, asked.ref)
         self.recall(wanted)
         if suppose is not None:
             return prepare_if(state, asked.now, asked.caller, wanted, suppose)
@@ -263,15 +268,19 @@ class Reads:
             partition=options.partition,
             since=options.since,
             until=options.until,
-            job=parse_ref(asked.ref).job if asked.ref else None,
+            job=read_ref(self._machine().state, asked.ref).job if asked.ref else None,
             limit=limit + 1,
         )
         found: Row = {
             "accounting": [named(row) for row in rows[-limit:]],
             "more": len(rows) > limit,
         }
-        if not rows and asked.ref and is_archived(self._machine().state, parse_ref(asked.ref).job):
-            job = parse_ref(asked.ref).job
+        if (
+            not rows
+            and asked.ref
+            and is_archived(self._machine().state, read_ref(self._machine().state, asked.ref).job)
+        ):
+            job = read_ref(self._machine().state, asked.ref).job
             with self._archives.holding(job) as (month, kept):
                 rows = kept.accounting(job=job, limit=limit)
             found |= {"accounting": [named(row) for row in rows], "archive": month}

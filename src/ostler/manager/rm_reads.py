@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ostler.core.entry import Entry
 from ostler.core.foreign.view import about_row, rm_rows
 from ostler.core.state import State
 from ostler.manager.foreign import Foreign
@@ -10,6 +11,12 @@ from ostler.model.errors import Missing
 Row = dict[str, Any]
 _SECONDS = {"total": "total_seconds", "max": "max_seconds", "average": "mean_seconds"}
 _SECONDS |= {"last": "last_seconds"}
+NATIVE = "native"  # what people call our own nodes, and jobs that no other has
+
+
+def rm_of(job: Row | Entry) -> str:
+    """Return the resource manager that a job is bound to."""
+    return (job["rm"] if isinstance(job, dict) else job.job.rm) or NATIVE
 
 
 def list_rms(s: State) -> Row:

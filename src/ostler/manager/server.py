@@ -23,6 +23,7 @@ from ostler.manager.errands import Errands
 from ostler.manager.following import begin_to_follow, tell_followers
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
+from ostler.manager.naming import refs_of
 from ostler.manager.native import Agents
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
@@ -35,7 +36,7 @@ from ostler.manager.turns import Spoken, Turns
 from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
-from ostler.model.ids import job_name, parse_ref
+from ostler.model.ids import Ref
 from ostler.model.record import Setting, Write
 from ostler.store.protocol import Store
 from ostler.wire import messages
@@ -235,31 +236,8 @@ class Server:
                     return None
                 return event
 
-    def _refs(self, texts: list[str]) -> tuple[Any, ...]:
-        if not 1 <= len(texts) <= limits.MAX_REFS:
-            raise UsageError(f"{len(texts)} jobs are named", expected=f"1 to {limits.MAX_REFS}")
-        refs = []
-        named = 0
-        for text in texts:
-            ref = parse_ref(text)
-            named += sum(high - low + 1 for low, high in ref.elements or ())
-            if named > limits.MAX_NAMED:
-                raise UsageError(
-                    f"{named} elements are named at once",
-                    expected=f"most: {limits.MAX_NAMED}",
-                    hint="name the whole job, or take them in parts",
-                )
-            refs.append(ref)
-        for ref in refs:
-            self.reads.recall(ref)
-        state = self.turns.machine.state
-        for ref in refs:
-            if ref.job in state.ended and ref.job not in state.recent:
-                raise NotNow(
-                    f"job {job_name(ref.job)} has ended and cannot be looked at beside the others",
-                    hint="name fewer jobs at once, or try again",
-                )
-        return tuple(refs)
+    def _refs(self, texts: list[str]) -> tuple[Ref, ...]:
+        return refs_of(self.turns.machine.state, texts, self.reads.recall)
 
     # -- requests that look: of each user one at a time ---------------------------------------
 

@@ -92,6 +92,7 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
     """What narrows a `Read`; what does not apply to it is ignored."""
 
     user: str | None = None
+    rm: str | None = None  # jobs, nodes: of this resource manager; native: of none
     all: bool = False  # everybody's, and what has ended
     steps: bool = False  # jobs: those in allocations, too
     states: list[str] = []  # states or results
