@@ -226,6 +226,7 @@ def job_values(given: Given) -> Values:
             values[name] = number(f"--{name.replace('_', '-')}", text)
     for name in (
         "partition",
+        "rm",
         "project",
         "work",
         "name",

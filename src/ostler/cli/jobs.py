@@ -152,6 +152,8 @@ def _options(given: Given) -> dict[str, object]:
     options: dict[str, object] = {name: True for name in ("all", "steps") if given.flag(name)}
     if (user := given.text("user")) is not None:
         options["user"] = user
+    if (rm := given.text("of_rm")) is not None:
+        options["rm"] = rm
     if (text := given.text("limit")) is not None and (most := number("--limit", text, _MANY)):
         options["limit"] = most
     if (text := given.text("in_state")) is not None:

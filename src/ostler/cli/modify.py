@@ -41,7 +41,7 @@ def _told(key: str, value: object) -> str:
 
 def _changes(given: Given) -> dict[str, object]:
     changes: dict[str, object] = {}
-    for name, key in (("renamed", "name"), ("project", "project")):
+    for name, key in (("renamed", "name"), ("rm", "rm"), ("project", "project")):
         if (text := given.text(name)) is not None:
             changes[key] = text
     for name in ("priority", "boost", "tasks", "cpus", "gpus", "nodes", "retries"):

@@ -26,7 +26,8 @@ COLUMNS: list[Column] = [
 def main(given: Given) -> int:
     """List the nodes."""
     link = link_to(given)
-    document = link.call("read", what="nodes")
+    rm = given.text("of_rm")
+    document = link.call("read", what="nodes", options={} if rm is None else {"rm": rm})
     link.close()
     return _print(given, document)
 

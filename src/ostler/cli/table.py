@@ -9,7 +9,7 @@ from ostler.cli.table_site import SITE
 GROUPS = ("Jobs", "The machine", "What happened", "Here", "A lab")
 
 _REQUEST = (
-    "partition tasks cpus memory time nodes gpus generic constraint exclusive spread licences "
+    "partition rm tasks cpus memory time nodes gpus generic constraint exclusive spread licences "
     "reservation nodelist exclude name project work priority "
     "chdir env umask requeue retries retry_on signal tasks_per_node distribution kill_on_bad_exit "
 )
@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user in_state since all steps tree format watch limit",
+            "user of_rm in_state since all steps tree format watch limit",
             example="ostler jobs --all --since 2h",
         ),
         Command(
@@ -94,7 +94,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "modify", "Jobs", "modify:main", "Change a waiting job, or the time limit or nodes of one that runs.",
-            "renamed project priority boost time not_before array_cap tasks cpus memory gpus nodes end_tasks "
+            "renamed rm project priority boost time not_before array_cap tasks cpus memory gpus nodes end_tasks "
             "retries constraint licences reservation",
             _ID, example="ostler modify 12 -t 4h --priority 60",
         ),
@@ -122,7 +122,7 @@ COMMANDS: dict[str, Command] = {
             example="ostler status",
         ),
         Command(
-            "nodes", "The machine", "nodes:main", "List the nodes.", "format",
+            "nodes", "The machine", "nodes:main", "List the nodes.", "of_rm format",
             example="ostler nodes",
         ),
         Command(

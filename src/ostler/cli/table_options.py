@@ -30,6 +30,8 @@ OPTIONS: dict[str, Option] = {
     for o in (
         # what a job asks for
         Option("partition", "-p/--partition", "NAME", "where to run; the default one unless told"),
+        Option("rm", "--rm", "NAME", "only in this resource manager; `native`: on our own nodes"),
+        Option("of_rm", "--rm", "NAME", "of this resource manager alone, everybody's; `native`: of none"),
         Option("tasks", "-n/--tasks", "N", "tasks side by side; `run` and `submit` start CMD for each"),
         Option("cpus", "-c/--cpus", "N", "CPUs of each task"),
         Option("memory", "-m/--memory", "SIZE", "most memory of each task: 512M, 8G"),

@@ -47,6 +47,7 @@ _LENGTHS = {
     "name": limits.MAX_NAME,
     "project": limits.MAX_NAME,
     "partition": limits.MAX_NAME,
+    "rm": limits.MAX_NAME,
     "cwd": limits.MAX_PATH,
     "output": limits.MAX_PATH,
     "error": limits.MAX_PATH,

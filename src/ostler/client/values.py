@@ -20,6 +20,7 @@ class JobOptions(TypedDict, total=False):
     name: str
     project: str
     partition: str
+    rm: str  # only in this resource manager; native: in none
     priority: int  # 0 to 100
     tasks: int
     cpus: int  # of each task

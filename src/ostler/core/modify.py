@@ -124,6 +124,12 @@ def _changed(s: State, entry: Entry, changes: dict[str, Any]) -> JobSpec:
             expected="--end-tasks with --nodes, of a job whose tasks run",
         )
     for key, value in changes.items():
+        if key == "rm":
+            raise Refused(
+                f"job {_name(entry)} stays where it was submitted to: jobs never move between"
+                " resource managers",
+                hint="cancel it, and submit it anew with --rm",
+            )
         if key not in _SPEC_KEYS | _REQUEST_KEYS:
             known = ", ".join(sorted(_SPEC_KEYS | _REQUEST_KEYS))
             raise Missing(f"a job has nothing named {key!r} to change", expected=known)

@@ -109,6 +109,8 @@ def make_job(
     held = spec.hold and caller.user
     spec = access_settled(s, caller, spec)
     spec = bind_settled(s, replace(spec, request=settled(spec.request)))
+    spec = access_settled(s, caller, wish.placed(s, spec))
+    spec = replace(spec, request=settled(spec.request))
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     if spec.kind == ALLOC and spec.idle < 0:
