@@ -25,10 +25,10 @@ class Foreign(Box):
     """A machine that is told of loads, and whose calls are carried out at once."""
 
     def __init__(self, *rms: ScriptedRm, native: tuple[str, ...] = (), **settings: Any) -> None:
-        super().__init__(native)
         self.rms = {rm.name: rm for rm in rms}
         self.holds = False  # calls are not carried out before `carry_out`
         self.held: list[Call] = []
+        super().__init__(native)
         changes = [Change("create", "partition", (rm.name,)) for rm in rms]
         changes += [
             Change("create", "rm", (rm.name,), {"driver": "scripted", **settings}) for rm in rms

@@ -36,6 +36,7 @@ COLUMNS: list[Column] = [
 _WANTED: tuple[str, ...] = (  # keys of a row that the table is made of
     "id", "name", "user", "state", "result", "array", "elements", "elements_done",
     "tasks", "cpus", "submitted_at", "started_at", "ended_at", "rule", "reason", "allocation_nodes",
+    "rm_jobs",
 )  # fmt: skip
 _ELEMENTS: list[Column] = [
     ("id", "ID"),
@@ -104,7 +105,9 @@ def _text(given: Given, rows: list[Row]) -> str:
 
         return drawn([_shown(row) for row in rows])
     if rows:
-        return table([_shown(row) for row in rows], COLUMNS, heading=not quiet)
+        there = any(row.get("rm_jobs") for row in rows)
+        columns = [*COLUMNS[:1], ("rm_jobs", "THERE"), *COLUMNS[1:]] if there else COLUMNS
+        return table([_shown(row) for row in rows], columns, heading=not quiet)
     return "" if quiet else _none(given)
 
 

@@ -17,7 +17,7 @@ from ostler.core.roles import check_job, may
 from ostler.core.state import State
 from ostler.core.submit import check_priority, respec
 from ostler.core.view import job_row
-from ostler.model.errors import Missing, NotNow, OstlerError, UsageError
+from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import element_name, within
 from ostler.model.job import JobSpec
 from ostler.model.licences import format_licences

@@ -13,6 +13,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Submitted
 from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
+from ostler.core.foreign import wish
 from ostler.core.foreign.bind import settled as bind_settled
 from ostler.core.holds import learn
 from ostler.core.moves import broken_dependency, settle, tell_dependents
@@ -107,10 +108,9 @@ def make_job(
 ) -> Job:
     """Return the job of a specification. later: how many others get their ids before it."""
     held = spec.hold and caller.user
-    spec = access_settled(s, caller, spec)
-    spec = bind_settled(s, replace(spec, request=settled(spec.request)))
     spec = access_settled(s, caller, wish.placed(s, spec))
-    spec = replace(spec, request=settled(spec.request))
+    spec = bind_settled(s, replace(spec, request=settled(spec.request)))
+    spec = wish.together(s, spec)
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     if spec.kind == ALLOC and spec.idle < 0:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.names import names_there
 from ostler.core.foreign.words import unknown_since as missing_since
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
@@ -30,6 +31,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "project": job.spec.project,
         "partition": job.spec.partition,
         "rm": job.rm or None,
+        "rm_jobs": names_there(s, entry) if job.rm else [],
         "state": str(job.state),
         "result": job.result and str(job.result),
         "exit_status": job.exit_status,

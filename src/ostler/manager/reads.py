@@ -383,6 +383,7 @@ def _public(row: Row) -> Row:
         "elements_done": row["elements"],
         "elements_by_result": {row["result"]: 1} if row["elements"] == 1 else None,
         "allocation_nodes": [],
+        "rm_jobs": [],
         "unknown_since": None,
     }
 

@@ -1,9 +1,11 @@
 """Jobs of other resource managers by the names that people know: `slurm/4711`."""
 
-from ostler.core.foreign.rms import Rm
+from ostler.core.entry import Entry
 from ostler.core.state import State
 from ostler.model.errors import Missing
 from ostler.model.ids import Ref, parse_ref
+
+NAMES_SHOWN = 100  # of the elements of one job
 
 
 def read_ref(s: State, text: str) -> Ref:
@@ -27,7 +29,14 @@ def read_ref(s: State, text: str) -> Ref:
     return Ref(job, ((element, element),) if is_array else None)
 
 
-def foreign_ids(rm: Rm, job: int) -> list[str]:
-    """Return what a resource manager calls the parts of a job that it has or had of late."""
-    found = [each.id for each in rm.jobs.values() if each.job == job and each.id]
-    return [f"{rm.name}/{ident}" for ident in sorted(found)]
+def names_there(s: State, entry: Entry) -> list[str]:
+    """Return what its resource manager calls a job, or the elements of it that it has."""
+    job, rm = entry.job, s.rms.get(entry.job.rm)
+    if rm is None:
+        return []
+    allocs = (s.allocations[number] for number in entry.slots)
+    keys = [(job.id, alloc.element, alloc.attempt) for alloc in allocs]
+    if not keys and not job.is_array:
+        keys = [(job.id, 0, max(entry.element(0).attempt, 1))]
+    there = (rm.jobs.get(key) for key in keys[:NAMES_SHOWN])
+    return [f"{rm.name}/{each.id}" for each in there if each is not None and each.id]

@@ -119,9 +119,6 @@ def correct(
     if found.strange or not found.places:
         done = f"{_unknown(found.strange)}: it counts as before"
         tell(s, now, rm, odd._replace(done=done))
-        tell(
-            s, now, rm, kind, thing, **said, done=f"{_unknown(found.strange)}: it counts as before"
-        )
         return alloc
     if [(p.node, p.cpus) for p in found.places] == [(p.node, p.cpus) for p in alloc.placements]:
         tell(s, now, rm, odd._replace(done="there is no CPU more to count as used"))

@@ -5,16 +5,15 @@ nodes cannot be of several resource managers at once, so it is bound to one at i
 where it would have room now, else to where least waits for what there is.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from ostler.core.foreign.bind import bind
-from ostler.core.state import NodeEntry, State
-from ostler.model.errors import Missing
+from ostler.core.node_entry import NodeEntry
+from ostler.core.state import State
+from ostler.model.errors import Missing, Refused
 from ostler.model.job import JobSpec
-from ostler.model.node import Node
 from ostler.schedule.can_ever import can_ever
 from ostler.schedule.room import Room, mask_of
 
@@ -24,7 +23,7 @@ NATIVE = "native"  # what people call the machine's own nodes and jobs
 def placed(s: State, spec: JobSpec) -> JobSpec:
     """Return what a job asks for that names a resource manager; raise `Missing`.
 
-    Without a partition it goes to the one of that name.
+    Without a partition it goes where nodes of that one are: the default one, if it has some.
     """
     if not spec.rm or (spec.rm == NATIVE and not s.rms):
         return spec
@@ -33,11 +32,21 @@ def placed(s: State, spec: JobSpec) -> JobSpec:
         raise Missing(f"there is no resource manager {spec.rm!r}", expected=f"known: {known}")
     if spec.rm == NATIVE:
         return bind(spec, "")
-    return replace(bind(spec, spec.rm), partition=spec.partition or spec.rm)
+    return replace(bind(spec, spec.rm), partition=spec.partition or _home(s, spec.rm))
+
+
+def _home(s: State, rm: str) -> str:
+    """Return the partition for jobs of a resource manager that name none."""
+    nodes = (s.nodes[name].node for name in s.rms[rm].nodes)
+    found = {node.partition for node in nodes if not node.gone} or {rm}
+    return next((n for n in (s.site.default_partition, rm) if n in found), min(found))
 
 
 def together(s: State, spec: JobSpec) -> JobSpec:
-    """Return what a job asks for that may lie on several nodes: those of one resource manager."""
+    """Return what a job asks for that may lie on several nodes: those of one resource manager.
+
+    Raises `Refused` if none of them could hold it.
+    """
     request = spec.request
     if not s.rms or spec.rm or spec.within or request.nodes == 1 or request.tasks == 1:
         return spec
@@ -47,12 +56,17 @@ def together(s: State, spec: JobSpec) -> JobSpec:
             by_rm.setdefault(entry.node.rm, []).append(entry)
     if len(by_rm) < 2:
         return spec
-    offers = [
-        _offer(s, bound, nodes)
-        for rm, nodes in sorted(by_rm.items())
-        if can_ever((bound := bind(spec, rm)).request, spec.partition, _views(nodes)) is None
-    ]
-    return min(offers, key=lambda offer: offer.key).spec if offers else spec
+    offers, refusals = [], []
+    for rm, nodes in sorted(by_rm.items(), key=lambda pair: -len(pair[1])):
+        bound = bind(spec, rm)
+        why = can_ever(bound.request, spec.partition, [entry.node for entry in nodes])
+        if why is None:
+            offers.append(_offer(s, bound, nodes))
+        else:
+            refusals.append(f"{rm or NATIVE}: {why}")
+    if not offers:
+        raise Refused("no resource manager has room for all of its tasks", expected=refusals[0])
+    return min(offers, key=lambda offer: offer.key).spec
 
 
 class _Offer(NamedTuple):
@@ -66,16 +80,16 @@ def _offer(s: State, bound: JobSpec, nodes: list[NodeEntry]) -> _Offer:
     room = sum(_room(entry).capacity(request) for entry in nodes if not entry.unusable)
     total = sum(len(entry.node.facts.cpus) for entry in nodes)
     constraint = request.constraint
-    waits = (e.job.spec.request for e in s.jobs.values() if e.waiting and e.job.spec.request.constraint == constraint)
+    waits = (
+        e.job.spec.request
+        for e in s.jobs.values()
+        if e.waiting and e.job.spec.request.constraint == constraint
+    )
     queued = sum(each.tasks * max(each.cpus, 1) for each in waits)
     return _Offer((room < request.tasks, queued / max(total, 1)), bound)
 
 
 def _room(entry: NodeEntry) -> Room:
     books, node = entry.books, entry.node
-    free = mask_of(books.cpus), books.memory, mask_of(books.gpus), books.generic
+    free = mask_of(tuple(books.cpus)), books.memory, mask_of(tuple(books.gpus)), books.generic
     return Room(node.name, *free, node.facts.features, len(entry.allocations))
-
-
-def _views(nodes: Iterable[NodeEntry]) -> list[Node]:
-    return [entry.node for entry in nodes]

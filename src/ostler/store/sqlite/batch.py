@@ -54,7 +54,7 @@ class Batch:
             ("add_event", [rows.event_values(e) for e in kept[Event].values()]),
             ("add_posting", [(p.uid, p.request_id, p.serial) for p in kept[Posting].values()]),
             ("put_errand", [rows.errand_values(e) for e in errands]),
-            ("add_dealt", [(d.at, d.note, d.user, d.serial) for d in kept[Dealt].values()]),
+            ("add_dealt", [(d.at, d.at, d.note, d.user, d.serial) for d in kept[Dealt].values()]),
             ("put_node", [rows.node_values(n) for n in kept[Node].values()]),
             ("put_rm_job", [rm_rows.job_values(j) for j in kept[RmJob].values()]),
             ("drop_rm_node", [(n.name,) for n in rm_nodes if n.over]),

@@ -11,8 +11,8 @@ ON CONFLICT (first, handler) DO UPDATE SET
 -- Of an event that is no longer there nothing is kept.
 INSERT OR IGNORE INTO handled (first, handler, event, events, state, attempt, due_at, began_at,
                                ended_at, result, exit_status, reason, user)
-SELECT serial, 'by-hand', serial, 1, 'done', 0, ?1, NULL, ?1, 'success', NULL, ?2, ?3
-  FROM events WHERE serial = ?4;
+SELECT serial, 'by-hand', serial, 1, 'done', 0, ?, NULL, ?, 'success', NULL, ?, ?
+  FROM events WHERE serial = ?;
 -- name: dealt
 SELECT first, user, ended_at, reason FROM handled
  WHERE handler = 'by-hand' AND first IN (SELECT value FROM json_each(:serials));
