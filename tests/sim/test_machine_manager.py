@@ -216,6 +216,18 @@ def test_a_node_that_comes_and_goes_gets_no_new_work_for_a_while_and_all_is_on_r
     assert not sim.core.nodes["n01"].restless
 
 
+def test_the_next_manager_knows_which_nodes_came_and_went() -> None:
+    sim = machine(nodes=1)
+    sim.configure(POLL, 10)
+    for _ in range(4):
+        sim.kill_agent("n01")
+        sim.run_for(0.9)
+    assert sim.core.nodes["n01"].restless
+    sim.kill_manager()
+    sim.run_until(lambda: sim.manager.serving and bool(sim.core.nodes["n01"].restless), seconds=9)
+    sim.run_until(lambda: not sim.core.nodes["n01"].restless, seconds=12)
+
+
 def test_a_clock_that_is_set_is_no_outage() -> None:
     sim = machine()
     for step in (3600.0, -7200.0):

@@ -226,3 +226,16 @@ def test_only_looking_at_what_would_change_is_not_remembered() -> None:
         made = create("partition", "night")
         box.ask(Administered, ROOT, (made,), dry=dry, request_id="r1")
     assert len(transactions(box)) == 1
+
+
+def test_times_of_a_reservation_are_told_by_the_clock_of_its_place() -> None:
+    box = Box(["n1"])
+    values = {"nodes": "n1", "start": 1798099200.0, "duration": 7200, "utc_offset": 3600}
+    [told] = box.change(create("reservation", "r", **values, days=[0, 4]))
+    assert told.endswith("r: nodes n1, start 2026-12-24 09:00, duration 2h, days mon,fri")
+    [told] = box.change(put("reservation", "r", until=1798761600.0, start=1798102800.0))
+    assert told.endswith(
+        "r: start 2026-12-24 09:00 -> 2026-12-24 10:00, until none -> 2027-01-01 01:00"
+    )
+    [told] = box.change(put("reservation", "r", until=1e15))
+    assert told.endswith("until 2027-01-01 01:00 -> 1000000000000000.0")

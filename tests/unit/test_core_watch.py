@@ -159,6 +159,24 @@ def test_a_node_that_comes_and_goes_is_restless_and_steady_again_after_a_pause()
     assert finding.restless == 0
 
 
+def test_losses_of_before_are_recalled_and_count_from_the_last_of_them() -> None:
+    watch = Watch(10.0)
+    watch.recall("calm", [880.0, 985.0, 990.0, 995.0], 1000.0)  # the first is too long ago
+    watch.recall("over", [905.0, 906.0, 907.0, 908.0], 1000.0)
+    watch.recall("n1", [965.0, 975.0, 985.0, 995.0], 1000.0)
+    assert watch.due(1000.0) == ["n1"]  # whoever is restless is looked at first
+    finding = watch.answered("n1", 1000.0, seen(), KNOWN)
+    assert finding is not None
+    assert finding.restless == LOSSES
+    assert watch.next_due() is not None
+    later = max(1005.0, watch.next_due() or 0.0)
+    found = {
+        name: watch.answered(name, later + 10, seen(), KNOWN) for name in watch.due(later + 10)
+    }
+    assert {name: each.restless for name, each in found.items() if each} == dict.fromkeys(found, 0)
+    assert set(found) == {"calm", "over", "n1"}
+
+
 def test_a_loss_that_cannot_be_written_down_is_one_loss() -> None:
     looks = Looks(1.0)
     looks.what["n1"] = NOBODY

@@ -5,6 +5,7 @@ outage. Nothing here believes a node that it is well: an open connection, heartb
 only tell when to look again. The looks themselves are the manager's; see `manager.probing`.
 """
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from zlib import crc32
 
@@ -83,6 +84,27 @@ class Watch:
         if name not in self._nodes:
             self._nodes[name] = _Node(now)
             self._put(name, now + _phase(name) * self.interval)
+
+    def recall(self, name: str, losses: Iterable[float], now: float) -> None:
+        """Take in when a node was lost before this watch began; a restless one is looked at first.
+
+        losses: by the same clock, so perhaps below 0.
+        """
+        self.add(name, now)
+        node = self._nodes[name]
+        node.losses = sorted(at for at in losses if now - WINDOW * self.interval < at <= now)
+        if len(node.losses) >= LOSSES:
+            self._rests(node, node.losses[-1])
+            if now < node.pause_until:
+                self._put(name, now)
+            else:
+                node.restless = 0
+
+    def _rests(self, node: _Node, lost: float) -> None:
+        """Let a node have no new work for a while from its last loss on."""
+        node.restless = len(node.losses)
+        pauses = min(1 << min(node.restless - LOSSES, 8), PAUSE_MOST)
+        node.pause_until = lost + pauses * self.interval
 
     def drop(self, name: str) -> None:
         """Watch it no more."""
@@ -173,9 +195,7 @@ class Watch:
             since = now - WINDOW * self.interval
             node.losses = [at for at in node.losses if at > since] + [now]
             if len(node.losses) >= LOSSES:
-                node.restless = len(node.losses)
-                pauses = min(1 << min(node.restless - LOSSES, 8), PAUSE_MOST)
-                node.pause_until = now + pauses * self.interval
+                self._rests(node, now)
         elif node.restless and not fails and now >= node.pause_until:
             node.restless = 0
 

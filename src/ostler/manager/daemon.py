@@ -26,7 +26,7 @@ from ostler.manager.eye import Eye
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
-from ostler.manager.probing import Probing
+from ostler.manager.probing import RECALLED, Probing
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
 from ostler.manager.run_as import Place
@@ -113,7 +113,7 @@ class Manager:
         door = await self._until_done(lambda: self._door(server))
         if door is None:
             return 0
-        server.probing.begin()
+        server.probing.begin(store.events(limit=RECALLED, newest=True), time.time())
         server.foreign.configured()
         log.info("manager serves", extra={"epoch": epoch})
         tasks = [

@@ -1,9 +1,10 @@
 """The machine manager's looks at nodes: when the watch says so, and what they mean to the core."""
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from ostler.core.events import Event, NodeSeen
 from ostler.core.node_entry import NodeEntry
@@ -14,9 +15,12 @@ from ostler.manager.native import Agents
 from ostler.model.errors import OstlerError
 from ostler.model.settings import in_force
 from ostler.model.sight import Seen
+from ostler.model.states import NodeStatus
 
 MOST = 32  # nodes looked at in one turn of the loop: some milliseconds
 BATCH = 0.01  # seconds between two rounds, at least: looks that are due soon go together
+RECALLED = 2_000  # events in which losses of before are looked for
+_LOSS = f"{NodeStatus.RUNNING} -> "  # so begins the text of an event about one
 INTERVAL = "node-status-poll-interval"
 
 
@@ -56,10 +60,19 @@ class Probing:
         """Return the seconds between two looks at one node."""
         return self.watch.interval
 
-    def begin(self) -> None:
-        """Watch the nodes that are known."""
+    def begin(self, events: Iterable[Mapping[str, Any]], now: float) -> None:
+        """Watch the nodes that are known.
+
+        events: the newest so far, by which nodes that were lost again and again stay restless.
+        now: Unix seconds, as of the events.
+        """
+        lost: defaultdict[str, list[float]] = defaultdict(list)
+        here = self._loop.time()
+        for event in events:
+            if event["kind"] == "node-status" and str(event["text"]).startswith(_LOSS):
+                lost[str(event["node"])].append(here - (now - float(event["at"])))
         for name in self._state().nodes:
-            self.watch.add(name, self._loop.time())
+            self.watch.recall(name, lost[name], here)
         self._schedule()
 
     def hurry(self, name: str, *, greets: bool = False) -> None:

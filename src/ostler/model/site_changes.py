@@ -4,6 +4,7 @@ What a change names is as typed; what it makes is checked against everything els
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
@@ -16,7 +17,7 @@ from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
 from ostler.model.scheduler import SERVED, check_scheduler
 from ostler.model.settings import ATTRIBUTES
-from ostler.model.shifts import calendars, clash
+from ostler.model.shifts import DAYS, calendars, clash
 from ostler.model.site import (
     ANYWHERE,
     FIELDS,
@@ -46,6 +47,8 @@ from ostler.model.site_kinds import (
 CREATE, SET, REMOVE = "create", "set", "remove"
 VERBS = (CREATE, SET, REMOVE)
 ACTIVE = ""  # instead of the name of a configuration: the one that is in force
+_OFFSET = "utc_offset"  # column of what keeps its time of day by it
+_YEAR_9999 = 253_370_764_800  # Unix seconds; calendars end there
 MERGED = {"nodes", "settings"}  # columns that are tables: what is set is added to what there is
 
 
@@ -317,12 +320,26 @@ def describe(each: Changed) -> str:
     before = each.before or (defaults(kind) if kind else {})
     parts = []
     for name, value in each.after.items():
-        if name in before and before[name] == value:
+        if (name in before and before[name] == value) or name == _OFFSET:
             continue
         show = kind.values[name].show if kind else str
-        old = "" if each.before is None else f"{_word(show(before[name]))} -> "
-        parts.append(f"{name} {old}{_word(show(value))}")
+        old = ""
+        if each.before is not None:
+            old = f"{_word(_by_the_clock(name, show(before[name]), before))} -> "
+        parts.append(f"{name} {old}{_word(_by_the_clock(name, show(value), each.after))}")
     return ", ".join(parts)
+
+
+def _by_the_clock(name: str, value: Any, row: dict[str, Any]) -> Any:
+    """Return a time or weekdays of a reservation as people write them, by the clock of its place."""
+    if _OFFSET not in row:
+        return value
+    if name == "days":
+        return [DAYS[day] for day in value]
+    if name in ("start", "until") and isinstance(value, int | float) and value < _YEAR_9999:
+        place = timezone(timedelta(seconds=row[_OFFSET]))
+        return datetime.fromtimestamp(value, place).strftime("%Y-%m-%d %H:%M")
+    return value
 
 
 def _word(value: Any) -> str:

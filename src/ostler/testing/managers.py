@@ -9,7 +9,7 @@ from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
-from ostler.manager.probing import Probing
+from ostler.manager.probing import RECALLED, Probing
 from ostler.manager.repeats import answer_again
 from ostler.manager.turns import Spoken, Turns
 from ostler.model.errand import Order, Outcome, Ran
@@ -196,7 +196,8 @@ class SimManager:
             self.turns.put, self.epoch, self.blobs, b"simulated", heartbeat, clock=self.loop.time
         )
         self.probing = Probing(lambda: self.state, self.turns.put, self.agents, self)
-        self.probing.begin()
+        events = self.store.real.events(limit=RECALLED, newest=True)
+        self.probing.begin(events, self.loop.time())
         self.turns.lost.add_done_callback(lambda _: self.kill())
         self.loop.later(GREETING, self._first_greetings)
         self.loop.later(LEASE / 3, self._renew)
