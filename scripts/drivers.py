@@ -20,6 +20,14 @@ A driver speaks to another resource manager: `ostler rm add NAME DRIVER [KEY=VAL
 Each has the four verbs; what else is asked of it, it declares as an option.
 The first, `native`, is Ostler's own agents as the suite sees them; their manager needs no driver.
 A word for a state that is in no table here counts as unknown, and is told as it is.
+
+DRIVER is a name from here, MODULE:CLASS, or FILE.py:CLASS with an absolute path.
+Each runs in processes of its own, to which two settings are told instead of the driver:
+
+| setting | means |
+|---|---|
+| `run-as` | The user as whom it runs; that of the manager. |
+| `memory` | Address space that each of its processes may take, as in 512M; 1G. |
 """
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ostler.drivers.running import Failure, Running
-from ostler.model.foreign import Did, NodeState, Start
+from ostler.model.foreign import Did, NodeState, Share, Start
 from ostler.wire.drivers import Fault
 from tests.e2e.machine_kit import eventually
 
@@ -123,3 +124,18 @@ def test_nodes_are_asked_for_side_by_side_and_one_that_hangs_costs_one_worker() 
         assert driver.hints == ["a node has come"]
         assert len(driver.list_nodes().nodes) == 200  # by a process that has no call hanging
         assert not driver.lost
+
+
+def test_what_a_driver_begins_as_a_job_outlives_it_and_has_not_its_limits(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    os.mkfifo(tmp_path / "go")
+    script = f"#!/bin/sh\nread -r _ <{tmp_path}/go\nulimit -Sv >{out}.new && mv {out}.new {out}\n"
+    with Running("local", {"folder": str(tmp_path), "cpus": "1"}) as driver:
+        share = Share("local")
+        order = Start("t1", (share,), script=script.encode(), user="u", cwd=bytes(tmp_path))
+        assert driver.start(order).did is Did.ACCEPTED
+    (tmp_path / "go").write_text("go\n")
+    eventually("it has ended", out.exists)
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    unlimited = hard == resource.RLIM_INFINITY
+    assert out.read_text() == ("unlimited\n" if unlimited else f"{hard >> 10}\n")

@@ -1,8 +1,11 @@
 """Drivers under the manager: each on its own, whatever becomes of the others."""
 
 import asyncio
+import os
+import pwd
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
@@ -131,5 +134,40 @@ def test_a_start_gets_the_environment_and_script_that_the_core_does_not_hold() -
         assert isinstance(answer, RmAnswered)
         assert answer.outcome.text == "HOME=/h A=2 OSTLER_ITEM=y #!/bin/sh"
         foreign.forget()
+
+    live(story)
+
+
+WHO = """
+import os
+from ostler.model.foreign import About, Did, Outcome
+class Who:
+    about = About("who", "tells as whom it runs")
+    def __init__(self, settings):
+        pass
+    def start(self, order):
+        return Outcome(Did.DONE, order.token, text=f"{os.geteuid()} {os.getgroups()}")
+"""
+
+
+def test_a_driver_runs_as_the_user_that_its_row_says() -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+
+    async def story(core: Core, foreign: Foreign) -> None:
+        with TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            file = Path(folder, "who.py")
+            file.write_text(WHO)
+            core.site.rms["a"] = ResourceManager("a", f"{file}:Who", {"run-as": "nobody"})
+            foreign.configured()
+            foreign.give(Call("a", 1, "start", "", "t", Start("t", ())))
+            told = await core.until(lambda e: isinstance(e, RmAnswered | RmTrouble))
+        if os.geteuid() == 0:
+            assert isinstance(told, RmAnswered)
+            assert told.outcome.text.startswith(f"{nobody} ")
+            assert "[0" not in told.outcome.text
+        else:
+            assert isinstance(told, RmTrouble)
+            assert "only root can run a driver as nobody" in told.why
 
     live(story)

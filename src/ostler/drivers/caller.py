@@ -211,7 +211,8 @@ def run(begin: Begin, role: Role, given: int, out: int, talk: int, lifeline: int
         sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", 1, closefd=False)  # noqa: SIM115
         faulthandler.enable()
         _become(begin.user)
-        resource.setrlimit(resource.RLIMIT_AS, (begin.memory, begin.memory))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (begin.memory, hard))
         Caller(begin, role, given, out).run()
         status = 0
     except BrokenPipeError:  # nobody is left to hear it

@@ -4,6 +4,9 @@ It runs in worker processes of its own, is called from there, and may block: eac
 deadline that is kept from outside, by ending the process. So a driver holds nothing that a new one
 could not find out anew. It answers with facts (`ostler.model.foreign`); what it cannot know it
 leaves out. It is found by an entry point of the group `ostler.drivers`, whose name is its kind.
+
+What it starts ends with it, unless that leads a session of its own. The limit of its address space
+is a soft one, and is inherited: what becomes a job is to be given the hard one back.
 """
 
 from collections.abc import Iterator, Mapping

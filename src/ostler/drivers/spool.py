@@ -13,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-# Runs in a session of its own. Who links `pid` is the job, so to begin this twice does no harm.
+# Runs in a session of its own. Who links `pid` is the job, so to begin this twice does no harm. It has
+# the limits that this host gives, whatever those of its beginner.
 WRAPPER = b"""
+ulimit -Sv "$(ulimit -Hv)"; ulimit -Sc "$(ulimit -Hc)"
 read -r stat </proc/$$/stat && echo "$stat" >.$$ && /bin/ln .$$ pid 2>/dev/null || exit
 trap "echo \\$? >'$PWD/exit'" EXIT
 cd "$1" && exec <"$2" >>"$3" 2>>"$4" && shift 4 && "$@"
