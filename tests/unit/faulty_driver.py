@@ -43,6 +43,9 @@ class Driver:
         self._how = settings.get("how", "")
         self._file = settings.get("file", "")  # what it has at the time counts
         self._with = settings.get("with", "trap '' TERM; sleep 3600")
+        if self._how == "lacks":
+            self.list_jobs = None  # type: ignore[assignment,method-assign]
+            self.about = About("faulty", "", frozenset({Option.EVENTS}))
         if self._how == "begin":
             msg = "it does not like its settings"
             raise ValueError(msg)

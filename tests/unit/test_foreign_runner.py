@@ -3,9 +3,11 @@
 import asyncio
 import os
 import pwd
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import pytest
 
 from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
@@ -144,29 +146,35 @@ from ostler.model.foreign import About, Did, Outcome
 class Who:
     about = About("who", "tells as whom it runs")
     def __init__(self, settings):
-        pass
+        self.list_nodes = self.list_jobs = self.cancel = id
     def start(self, order):
         return Outcome(Did.DONE, order.token, text=f"{os.geteuid()} {os.getgroups()}")
 """
 
 
-def test_a_driver_runs_as_the_user_that_its_row_says() -> None:
+@pytest.fixture
+def folder_for_all() -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_driver_runs_as_the_user_that_its_row_says(folder_for_all: Path) -> None:
     nobody = pwd.getpwnam("nobody").pw_uid
+    file = folder_for_all / "who.py"
+    file.write_text(WHO)
 
     async def story(core: Core, foreign: Foreign) -> None:
-        with TemporaryDirectory() as folder:
-            Path(folder).chmod(0o755)
-            file = Path(folder, "who.py")
-            file.write_text(WHO)
-            core.site.rms["a"] = ResourceManager("a", f"{file}:Who", {"run-as": "nobody"})
-            foreign.configured()
-            foreign.give(Call("a", 1, "start", "", "t", Start("t", ())))
-            told = await core.until(lambda e: isinstance(e, RmAnswered | RmTrouble))
+        core.site.rms["a"] = ResourceManager("a", f"{file}:Who", {"run-as": "nobody"})
+        foreign.configured()
+        foreign.give(Call("a", 1, "start", "", "t", Start("t", ())))
         if os.geteuid() == 0:
+            told = await core.until(lambda e: isinstance(e, RmAnswered))
             assert isinstance(told, RmAnswered)
             assert told.outcome.text.startswith(f"{nobody} ")
             assert "[0" not in told.outcome.text
         else:
+            told = await core.until(lambda e: isinstance(e, RmTrouble))
             assert isinstance(told, RmTrouble)
             assert "only root can run a driver as nobody" in told.why
 

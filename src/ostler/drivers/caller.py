@@ -20,7 +20,7 @@ import msgspec
 from ostler.drivers.asking import Round
 from ostler.drivers.contract import Trouble
 from ostler.drivers.finding import find
-from ostler.model.errors import OstlerError, Refused
+from ostler.model.errors import OstlerError, Refused, UsageError
 from ostler.model.foreign import About, ForeignNode, Jobs, Nodes, Option, Outcome
 from ostler.model.limits import MAX_FOREIGN_JOBS, MAX_FOREIGN_NODES, MAX_SENTENCE
 from ostler.wire import drivers
@@ -30,6 +30,11 @@ from ostler.wire.frames import Splitter
 
 _READ = 1 << 18  # bytes
 _SETSIG = 10  # F_SETSIG, which the module does not name
+_VERBS = ("list_nodes", "list_jobs", "start", "cancel")
+_MORE = (
+    *(Option.SUSPEND, Option.RESUME, Option.CHECKPOINT, Option.REQUEUE),
+    *(Option.MODIFY, Option.NODE, Option.EVENTS),
+)  # that are verbs, too
 _WRONG = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, AttributeError)
 
 
@@ -52,6 +57,8 @@ class Caller:
         try:
             self._driver = find(self._begin.driver)(self._begin.settings)
             self._about = _same(self._driver.about, About)
+            if lacks := _lacks(self._driver, self._about):
+                raise UsageError(f"its class has no {', '.join(lacks)}")  # noqa: TRY301
             up = Up(self._role, self._about)
         except OstlerError as error:
             self._say(drivers.Unable(_words(str(error))))
@@ -188,6 +195,12 @@ def _same(value: Any, kind: type) -> Any:
         return msgspec.msgpack.decode(drivers.encode(_answer(value, kind)), type=kind)
     except _WRONG as error:
         raise Garbage(str(error)) from None
+
+
+def _lacks(driver: object, about: About) -> list[str]:
+    """Return the verbs that it should have."""
+    wanted = [*_VERBS, *(option for option in _MORE if option in about.options)]
+    return [verb for verb in wanted if not callable(getattr(driver, verb, None))]
 
 
 def _named(error: BaseException) -> str:
