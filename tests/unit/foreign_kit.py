@@ -3,11 +3,12 @@
 from typing import Any
 
 from ostler.core.effects import Call, Effect
-from ostler.core.events import Event, Planned, RmAnswered, RmTrouble, Tick
+from ostler.core.events import Event, Modified, Planned, RmAnswered, RmTrouble, Tick
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.foreign import Option, Share
 from ostler.model.foreign_rows import Discrepancy
+from ostler.model.ids import Ref
 from ostler.model.record import Event as EventRow
 from ostler.model.record import Loaded
 from ostler.model.site import ResourceManager
@@ -15,7 +16,7 @@ from ostler.model.site_changes import Change
 from ostler.testing.judge import blame
 from ostler.testing.rm import FOUR, ScriptedRm
 from ostler.testing.scheduler import Scheduler
-from tests.unit.core_kit import Box, saved
+from tests.unit.core_kit import ROOT, Box, saved
 
 WIKI = frozenset({Option.MANY_NODES})  # the four verbs alone: jobs are its own, and ours to start
 SCHEDULES = FOUR | {Option.SCHEDULES}
@@ -91,6 +92,10 @@ class Foreign(Box):
         """Return kind, object, before and after of each discrepancy so far, once each."""
         rows = {w.serial: w for w in saved(self.done) if isinstance(w, Discrepancy)}
         return [(w.kind, w.object, w.before, w.after) for w in rows.values()]
+
+    def ask_modify(self, job: int, **changes: Any) -> Any:
+        """Change a job, as somebody who may do anything."""
+        return self.ask(Modified, ROOT, Ref(job), changes)
 
     def row(self, name: str) -> ResourceManager:
         """Return the row of a resource manager."""

@@ -12,6 +12,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Modified
 from ostler.core.foreign import words as foreign
+from ostler.core.foreign.bind import bound
 from ostler.core.moves import settle
 from ostler.core.roles import check_job, may
 from ostler.core.state import State
@@ -146,7 +147,7 @@ def _changed(s: State, entry: Entry, changes: dict[str, Any]) -> JobSpec:
             request = replace(request, **{key: value})
         else:
             spec = respec(spec, **{key: value})
-    return respec(spec, request=request)
+    return bound(s, entry, respec(spec, request=request))
 
 
 def _name(entry: Entry) -> str:

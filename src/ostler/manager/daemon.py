@@ -31,7 +31,7 @@ from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
 from ostler.manager.run_as import Place
 from ostler.manager.schedulers import Schedulers
-from ostler.manager.secret import read_secret
+from ostler.manager.secret import identity_of, read_secret
 from ostler.manager.server import Server
 from ostler.manager.submissions import Submissions
 from ostler.manager.turns import Turns
@@ -154,7 +154,11 @@ class Manager:
         server.put_behind = self._turnstile.put_behind
         writer = Writer(asyncio.get_running_loop())
         recorder, home = Recorder(self.state), home_zone()
-        server.turns = turns = Turns(store, server, writer, epoch, time.time, recorder, _zone, home)
+        secret = read_secret(self.state)
+        server.turns = turns = Turns(
+            *(store, server, writer, epoch, time.time, recorder, _zone, home),
+            identity=identity_of(secret),
+        )
         server.schedulers = Schedulers(turns, time.time, Place(str(self.state), self.system))
         turns.look = server.schedulers.look
         server.inner = Inner(turns.put)
@@ -162,7 +166,6 @@ class Manager:
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
         server.foreign = Foreign(lambda: turns.machine.state, turns.put, blobs)
-        secret = read_secret(self.state)
         server.agents = Agents(turns.put, epoch, blobs, secret, self.heartbeat)
         server.contexts = Contexts(server.agents)
         server.agents.fresh.begin(store.nodes())

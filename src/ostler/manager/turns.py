@@ -66,8 +66,13 @@ class Turns:
         recorder: Recorder | None = None,
         zone: Callable[[float], int] = lambda _: 0,
         home: tzinfo = UTC,
+        identity: str = "ostler",
     ) -> None:
-        """Load the machine. zone: the offset from UTC at a time, in seconds east."""
+        """Load the machine. zone: the offset from UTC at a time, in seconds east.
+
+        identity: of the machine, at other resource managers.
+        """
+        self._identity = identity
         self._zone = zone
         self._store = store
         self._speaker = speaker
@@ -88,7 +93,12 @@ class Turns:
         self.lost: asyncio.Future[StaleEpoch] = self._loop.create_future()
         self.commits = 0
         self.machine = Machine(
-            store.load(), epoch=epoch, now=clock(), utc_offset=zone(clock()), home=home
+            store.load(),
+            epoch=epoch,
+            now=clock(),
+            utc_offset=zone(clock()),
+            home=home,
+            identity=identity,
         )
         self.look: Callable[[], None] = lambda: None  # before each plan: others may plan as well
         self.planning = Planning(self, clock, recorder=recorder)
@@ -249,7 +259,12 @@ class Turns:
             return
         now, offset = self._clock(), self._zone(self._clock())
         self.machine = Machine(
-            loaded, epoch=self._epoch, now=now, utc_offset=offset, home=self._home
+            loaded,
+            epoch=self._epoch,
+            now=now,
+            utc_offset=offset,
+            home=self._home,
+            identity=self._identity,
         )
         self.down = None
         self._pause = min(2 * self._pause, PROBE_MOST)  # until a commit succeeds

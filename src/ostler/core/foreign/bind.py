@@ -53,6 +53,13 @@ def bind_at_start(s: State, entry: Entry, places: tuple[Placement, ...]) -> None
         s.save(entry.job)
 
 
+def bound(s: State, entry: Entry, spec: JobSpec) -> JobSpec:
+    """Return what a job is to ask for now, bound to where it is bound."""
+    job = entry.job
+    elsewhere = job.started_at is not None and job.spec.partition in foreign_partitions(s)
+    return bind(spec, job.rm) if job.rm or (s.rms and elsewhere) else spec
+
+
 def check_one(s: State, job: int, places: tuple[Placement, ...]) -> None:
     """Raise `Refused` if the places are not all of one resource manager."""
     if len({s.nodes[place.node].node.rm for place in places}) > 1:
