@@ -61,7 +61,7 @@ def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Chang
     old, rms = s.site, s.rms
     take_site(s, now, draft.site, draft.settings)
     if rms:
-        follow_rms(s, now, rms)
+        follow_rms(s, now, rms, old)
     for each in changed:
         _tell(s, now, user, each)
     follow_site(s, now, old, move_nodes(s, now))

@@ -30,7 +30,7 @@ def on_gone(s: State, now: float, event: AgentGone) -> None:
 def on_seen(s: State, now: float, event: NodeSeen) -> None:
     """Enter what was seen: a change of status is one event and the node's row, written together."""
     entry = s.nodes.get(event.node)
-    if entry is None or entry.node.gone:
+    if entry is None or entry.node.gone or entry.node.rm:
         return
     if event.status is not entry.node.status:
         _move(s, now, entry, event.status)

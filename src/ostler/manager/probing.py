@@ -71,8 +71,9 @@ class Probing:
         for event in events:
             if event["kind"] == "node-status" and str(event["text"]).startswith(_LOSS):
                 lost[str(event["node"])].append(here - (now - float(event["at"])))
-        for name in self._state().nodes:
-            self.watch.recall(name, lost[name], here)
+        for name, entry in self._state().nodes.items():
+            if not entry.node.rm:  # of others their own resource managers tell
+                self.watch.recall(name, lost[name], here)
         self._schedule()
 
     def hurry(self, name: str, *, greets: bool = False) -> None:

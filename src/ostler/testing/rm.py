@@ -38,7 +38,7 @@ class ScriptedRm:
         """Begin with these nodes, all up, and no jobs."""
         self.name = name
         self.about = About(name, f"the scripted {name}", options)
-        self.nodes = {each: ForeignNode(each, NodeState.UP, cpus) for each in nodes}
+        self.nodes = {each: ForeignNode(each, NodeState.UP, cpus, 8 << 30) for each in nodes}
         self.jobs: dict[str, ForeignJob] = {}
         self.ends: dict[str, End] = {}
         self.calls: list[Call] = []

@@ -37,11 +37,12 @@ _REMEMBERED = 86_400  # seconds, as the database has it: of jobs that are over
 class Look:
     """One load, as it is taken in."""
 
-    __slots__ = ("again", "asking", "began", "busy", "now", "rm", "s")
+    __slots__ = ("again", "asking", "back", "began", "busy", "now", "rm", "s")
 
     def __init__(self, s: State, now: float, rm: Rm, began: float) -> None:
         self.s, self.now, self.rm = s, now, rm
         self.began = began  # what was ordered later than this may not show
+        self.back: set[str] = set()  # ids of jobs that were given up
         self.busy = {asked.key for asked in rm.under_way}
         self.again: list[Allocation] = []  # of which the start is asked once more
         self.asking = {  # users with a start of which it is not known what became
@@ -150,6 +151,7 @@ def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
         lasts=False,
     )
     rm.forget(job.key)
+    look.back.add(told.id)
     return True
 
 
@@ -207,7 +209,7 @@ def _runs_there(look: Look, job: RmJob, told: ForeignJob, entry: Entry) -> None:
         tell(s, now, rm, Odd("elsewhere", thing, *said, job.job))
         return
     agree(s, now, rm, "elsewhere", thing)
-    if not rm.can(Option.SCHEDULES) and job.stage is Stage.WAITS:
+    if not rm.can(Option.SCHEDULES) and job.stage is Stage.WAITS and told.id not in look.back:
         said = ("idle: nobody has started it", str(told.state), "what it has counts as used")
         tell(s, now, rm, Odd("not_started", thing, *said, job.job), lasts=False)
     for node, count in found.short.items():
@@ -230,7 +232,7 @@ def _runs_there(look: Look, job: RmJob, told: ForeignJob, entry: Entry) -> None:
 def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs[alloc.job]
     if not is_live(job.state):
-        _does_not_run(look, job, alloc)
+        _does_not_run(look, job, alloc, told)
         return
     agree(s, now, rm, "state", f"{rm.name}/{told.id}")
     if job.stage is not Stage.SEEN or job.differs:
@@ -270,7 +272,7 @@ def _is_late(rm: Rm, job: RmJob, alloc: Allocation, now: float) -> bool:
     return now > alloc.started_at + alloc.suspended + alloc.time_limit
 
 
-def _does_not_run(look: Look, job: RmJob, alloc: Allocation) -> None:
+def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     """Decide on a job that has an allocation, and of which it is told that it waits."""
     s, now, rm = look.s, look.now, look.rm
     if alloc.cause:
@@ -282,6 +284,7 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation) -> None:
         look.again.append(alloc)
     if alloc.started and job.theirs and rm.can(Option.SCHEDULES):
         back_from_run(s, now, rm, job, f"{rm.name} put it back into its queue")
+        follow_request(s, now, rm, s.jobs[alloc.job], told)
         return
     if not job.differs:
         since = now if alloc.started else job.since

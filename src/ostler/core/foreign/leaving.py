@@ -11,6 +11,7 @@ from ostler.model.errors import Refused
 from ostler.model.foreign import End
 from ostler.model.foreign_rows import Stage
 from ostler.model.job import FOREIGN
+from ostler.model.site import Site
 from ostler.model.states import Result
 from ostler.schedule.words import counted
 
@@ -25,10 +26,16 @@ def check_removal(s: State, name: str) -> None:
         )
 
 
-def follow_rms(s: State, now: float, before: Mapping[str, Rm]) -> None:
-    """Let the nodes and jobs of resource managers go that are there no more."""
+def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> None:
+    """Let the nodes and jobs of resource managers go that are there no more. old: before.
+
+    Another driver may serve one that is otherwise now: nobody answers what was asked before.
+    """
     for name, rm in before.items():
         if name in s.rms:
+            if s.site.rms[name] != old.rms[name]:
+                rm.asked.clear()
+                rm.under_way.clear()
             nodes.look(s, rm)
             continue
         proof = f"{name} was removed; what runs there goes on, and is not looked at any more"

@@ -1,5 +1,7 @@
 """Nodes of a resource manager, as a load tells them: each is a node of the machine."""
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
@@ -25,16 +27,18 @@ _STATUS = {
 
 def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
     """Take all nodes of a load in. seen_at: Unix seconds as of which they are so."""
-    listed: set[str] = set()
+    listed = {rm.here(each.name) for each in nodes.nodes}
     changed = False
     for raw in nodes.nodes:
         name = rm.here(raw.name)
         told = replace(raw, at=0.0)
-        listed.add(name)
         entry = s.nodes.get(name)
         same = rm.told.get(name) == told and entry is not None and not entry.node.gone
         if not same or rm.nodes[name].missing_since is not None:
+            fresh = entry is None or entry.node.gone
             changed = _take_one(s, now, rm, name, told) or changed
+            if fresh and nodes.complete:
+                _renamed(s, now, rm, name, listed)
     if nodes.complete:
         for name in [name for name in rm.nodes if name not in listed]:
             changed = _missing(s, now, rm, name) or changed
@@ -54,7 +58,6 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
         entry = s.nodes[name] = NodeEntry(Node(name, facts, partition, since=now, rm=rm.name))
     if fresh:
         s.note(now, "node-joined", counted(len(facts.cpus), "CPU"), node=name)
-        _renamed(s, now, rm, name, told)
     old = entry.node
     if old.own_features is not None:  # an administrator's word holds
         facts = replace(facts, features=old.facts.features)
@@ -131,24 +134,14 @@ def _say_unknown(
         s.note(now, "node-unknown", text, node=name, about=rm.name)
 
 
-def _renamed(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> None:
-    """Record that a node is one that was listed by another name before."""
-    for old in rm.nodes.values() if told.host else ():
-        if old.host == told.host and old.name != name and old.missing_since is not None:
+def _renamed(s: State, now: float, rm: Rm, name: str, listed: Collection[str]) -> None:
+    """Record that a new node is one that was listed by another name before."""
+    host = rm.nodes[name].host
+    for old in rm.nodes.values() if host else ():
+        if old.host == host and old.name not in listed:
             done = "what runs there is looked for by its new name"
             tell(
-                s,
-                now,
-                rm,
-                Odd(
-                    "node_renamed",
-                    name,
-                    before=old.name,
-                    after=name,
-                    done=done,
-                    node=name,
-                ),
-                lasts=False,
+                s, now, rm, Odd("node_renamed", name, old.name, name, done, node=name), lasts=False
             )
 
 
@@ -274,7 +267,8 @@ def _uses(s: State, rm: Rm, entry: NodeEntry, began: float) -> tuple[int, int]:
         cpus = sum(len(p.cpus) for p in alloc.placements if p.node == entry.node.name)
         most += cpus
         job = rm.of((alloc.job, alloc.element, alloc.attempt), number)
-        runs = job is not None and job.stage is Stage.SEEN and job.state == ForeignState.RUNNING
+        seen = job is not None and job.stage is Stage.SEEN and job.missing_since is None
+        runs = seen and job is not None and job.state == ForeignState.RUNNING
         before = alloc.started_at is not None and max(alloc.started_at, alloc.granted_at) < began
         if runs and before and not alloc.cause and alloc.suspended_at is None:
             sure += cpus

@@ -95,10 +95,11 @@ class Rm:
 
     def keep(self, job: RmJob) -> None:
         """Have this as what is known of a job."""
+        old = self.jobs.get(job.key)
         self.jobs[job.key] = job
-        if job.id:
+        if job.id and (old is None or old.id != job.id):
             self.by_id[job.id] = job.key
-        if job.token:
+        if job.token and (old is None or old.token != job.token):
             self.by_token[job.token] = job.key
 
     def forget(self, key: Key) -> None:

@@ -111,9 +111,9 @@ def _close(s: State, now: float, rm: Rm, alloc: Allocation, end: End) -> None:
     if began is not None:
         began = min(max(began, alloc.granted_at), at)
     cause = "" if plain else end.result
+    why = f"{rm.name}: {clean(end.reason or end.proof)}"
     if end.result == Result.CANCELLED and alloc.cause:
-        cause = alloc.cause  # it was ended from here
-    why = clean(end.reason or end.proof)
+        cause, why = alloc.cause, alloc.why  # it was ended from here
     tasks = _exits(s.jobs[alloc.job].job.spec.request.tasks, end) if plain else ()
     for place in alloc.placements:
         if place.node in alloc.freed:
@@ -123,7 +123,7 @@ def _close(s: State, now: float, rm: Rm, alloc: Allocation, end: End) -> None:
             at,
             began,
             cause,
-            f"{rm.name}: {why}" if cause else "",
+            why if cause else "",
             tasks,
             end.usage,
         )

@@ -540,4 +540,5 @@ CREATE VIEW servers AS SELECT
   'running' AS status -- text: running; of an agent, the status of its node
 FROM roles WHERE role = 'machine' AND holder <> ''
 UNION ALL
-SELECT 'agent', name, agent_pid, agent_started_at, status FROM nodes WHERE NOT gone;
+SELECT 'agent', name, agent_pid, agent_started_at, status FROM nodes
+ WHERE NOT gone AND rm IS NULL;
