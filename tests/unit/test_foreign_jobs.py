@@ -489,7 +489,7 @@ def test_a_resource_manager_with_jobs_of_ours_is_not_removed() -> None:
     box = Foreign(rm)
     job = box.submit(partition="stub")
     box.load()
-    with pytest.raises(Exception, match="1 unfinished job"):
+    with pytest.raises(Exception, match="1 unfinished job can run in stub alone"):
         box.change(Change("remove", "rm", ("stub",)))
     box.change(Change("set", "rm", ("stub",), {"enabled": False}))
     assert box.node("stub/n1") == "stub is disabled"

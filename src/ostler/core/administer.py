@@ -15,6 +15,7 @@ from ostler.core.holds import members_of
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
+from ostler.model.job import FOREIGN
 from ostler.model.record import Answered, Setting, SiteRow, Transaction
 from ostler.model.site import Site
 from ostler.model.site_changes import REMOVE, Changed, Draft, check_serial, describe
@@ -37,8 +38,7 @@ def on_administered(s: State, now: float, event: Administered) -> None:
         draft = Draft(s.site, s.settings)
         changed = draft.take(event.changes)
         rules_of(draft.site, draft.settings)  # it may be well written and yet mean nothing
-        for each in changed:
-            _check_unused(s, each)
+        _check_unused(s, changed)
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return
@@ -79,19 +79,19 @@ def _row(each: Changed) -> dict[str, Any]:
     }
 
 
-def _check_unused(s: State, each: Changed) -> None:
+def _check_unused(s: State, changed: list[Changed]) -> None:
     """Raise `Refused` if a partition is to go that has jobs, or a resource manager with some."""
-    if each.kind == "rm" and each.verb == REMOVE:
-        check_removal(s, each.key[0])
-    if each.kind != "partition" or each.verb != REMOVE:
-        return
-    (name,) = each.key
-    count = sum(entry.job.spec.partition == name for entry in s.jobs.values())
-    if count:
-        raise Refused(
-            f"{counted(count, 'unfinished job')} of partition {name} would have no place",
-            hint="cancel them, or wait for them to end",
-        )
+    gone = [(each.kind, each.key[0]) for each in changed if each.verb == REMOVE]
+    rms = {name for kind, name in gone if kind == "rm"}
+    for name in rms:
+        check_removal(s, name)
+    for name in (name for kind, name in gone if kind == "partition"):
+        jobs = (entry.job for entry in s.jobs.values() if entry.job.spec.partition == name)
+        if count := sum(not (job.spec.kind == FOREIGN and job.rm in rms) for job in jobs):
+            raise Refused(
+                f"{counted(count, 'unfinished job')} of partition {name} would have no place",
+                hint="cancel them, or wait for them to end",
+            )
 
 
 def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> None:
