@@ -91,6 +91,15 @@ def test_the_page_on_prologs_can_be_typed_as_it_stands(state: Path) -> None:
     assert "2: success" in told
 
 
+def test_the_page_on_resource_managers_can_be_typed_as_it_stands(state: Path) -> None:
+    told = type_all(commands("docs/howto/other-resource-managers.md"), state)
+    assert "hall/local" in told
+    assert "from the hall\n" in told
+    assert re.search(r"^rm +hall$", told, re.MULTILINE)
+    assert re.search(r"^both, as a load ", told, re.MULTILINE)
+    assert "removed rm hall" in told
+
+
 def test_the_page_on_schedulers_can_be_typed_as_it_stands(state: Path) -> None:
     told = type_all(commands("docs/howto/write-a-scheduler.md"), state)
     assert "scheduler shortest plans partition main and says: no node has 2 CPUs free" in told
