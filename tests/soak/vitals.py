@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from ostler.agent.cgroup import find_bases
+from ostler.wire.cgroup import find_bases
 from tests.e2e.kills import our_processes
 
 Vitals = dict[str, float]  # quantity -> value, as "agent fds" or "spool bytes"; sizes in bytes

@@ -3,7 +3,7 @@
 import pytest
 
 from ostler.agent import memory
-from ostler.agent.cgroup import Groups
+from ostler.wire.cgroup import Groups
 
 
 class Processes:

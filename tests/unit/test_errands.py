@@ -5,6 +5,7 @@ import pwd
 import smtplib
 import subprocess
 import sys
+from glob import glob
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from ostler.manager import mail, smtp, webhook
 from ostler.manager.run_as import Place, environment, identity
 from ostler.model.errand import Hook, Mail, Outcome, Program
 from ostler.model.errors import Refused
+from ostler.wire.cgroup import find_bases
 
 PERSONAL = Place("/state", system=False)
 SYSTEM = Place("/state", system=True)
@@ -22,20 +24,22 @@ SYSTEM = Place("/state", system=True)
 # What the process that runs errands does, in a process of its own: reads an order, tells its end.
 ATTEMPT = """
 import os, sys, msgspec
+from ostler.manager import program
 from ostler.manager.program import _descendants, run
 from ostler.manager.run_as import Identity
 from ostler.model.errand import Program
 work = msgspec.json.decode(sys.stdin.buffer.read(), type=Program)
+program.MEMORY = int(sys.argv[2])
 own = Identity("me", os.geteuid(), os.getegid(), "/", None)
 found = run(work, own, {"PATH": "/usr/bin:/bin"}, int(sys.argv[1]))
 print(found.result, len(_descendants(os.getpid())))
 """
 
 
-def attempt(work: Program, lifeline: int) -> tuple[str, int]:
+def attempt(work: Program, lifeline: int, memory: int = 1 << 30) -> tuple[str, int]:
     """Run a program; return the result, and how many processes are left of it."""
     done = subprocess.run(
-        [sys.executable, "-c", ATTEMPT, str(lifeline)],
+        [sys.executable, "-c", ATTEMPT, str(lifeline), str(memory)],
         input=msgspec.json.encode(work),
         stdout=subprocess.PIPE,
         pass_fds=(lifeline,),
@@ -65,6 +69,24 @@ def test_a_program_reads_the_event_and_has_no_environment_of_ours(tmp_path: Path
     assert lines[0] == '{"event":1}'
     names = {line.partition("=")[0] for line in lines[1:]}
     assert names <= {"PATH", "PWD", "SHLVL", "_"}
+    for fd in (lifeline, ours):
+        os.close(fd)
+
+
+def test_a_program_and_all_that_it_starts_have_so_much_memory_together() -> None:
+    if not any(base.memory for base in find_bases()):
+        pytest.skip("no memory control group may be used here")
+    lifeline, ours = os.pipe()
+    # Each of two processes has less than that, and both together have more.
+    twins = """
+import os
+twin = os.fork()
+held = b"x" * (60 << 20)
+os._exit(os.waitpid(twin, 0)[1] and 1) if twin else signal.pause()
+"""
+    work = Program((sys.executable, "-c", f"import signal\n{twins}"), "", 60.0)
+    assert attempt(work, lifeline, memory=96 << 20) == ("failed", 0)
+    assert not [path for base in find_bases() for path in glob(f"{base.folder}/ostler-handler-*")]
     for fd in (lifeline, ours):
         os.close(fd)
 

@@ -1,9 +1,9 @@
 """What a starter keeps for all shares that it runs, one after the other."""
 
-from ostler.agent.cgroup import Groups
 from ostler.agent.output import Nulls
 from ostler.agent.spawn import Pinning
 from ostler.agent.spool import Spool
+from ostler.wire.cgroup import Groups
 
 
 class Host:

@@ -3,9 +3,9 @@
 import os
 import resource  # wait4 loads it too, when a job's user may not be able to read it
 
-from ostler.agent.cgroup import Groups
 from ostler.agent.proc import descendants, proportional, resident
 from ostler.model.units import format_size
+from ostler.wire.cgroup import Groups
 
 _SOON, _LATE = 0.02, 0.2  # seconds between two looks, near the limit and far from it
 _COUNT = 1.0  # seconds between two looks at the kernel's count of kills

@@ -6,9 +6,9 @@ import socket
 import msgspec
 from msgspec import Struct
 
-from ostler.agent.cgroup import shortcomings as cgroup_shortcomings
 from ostler.model.errors import UsageError
 from ostler.model.resources import NodeFacts
+from ostler.wire.cgroup import shortcomings as cgroup_shortcomings
 
 
 class Machine(Struct, frozen=True):

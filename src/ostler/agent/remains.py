@@ -8,11 +8,12 @@ import os
 import signal
 import time
 
-from ostler.agent import cgroup, proc, tree
+from ostler.agent import proc, tree
 from ostler.agent.context import drop_script
 from ostler.agent.spool import SpoolState
 from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE, SPOOL
 from ostler.model.job import Usage
+from ostler.wire import cgroup
 
 _ROUNDS = 100
 _SETTLE_TRIES = 20

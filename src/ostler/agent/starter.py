@@ -7,7 +7,6 @@ import time
 from math import inf
 
 from ostler.agent import linux, proc
-from ostler.agent.cgroup import Base, Groups, name_of
 from ostler.agent.guests import Guest
 from ostler.agent.host import Host
 from ostler.agent.link import Link, dial, peer_uid
@@ -26,6 +25,7 @@ from ostler.agent.starter_protocol import (
 )
 from ostler.agent.telling import Message
 from ostler.agent.waits import SIGNALS, next_signal
+from ostler.wire.cgroup import Base, Groups, name_of
 
 _STDIO = 3  # descriptors 0, 1 and 2
 

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 
 from ostler.agent import relay, relay_socket, starter
-from ostler.agent.cgroup import Base, find_bases
 from ostler.agent.output import why_not
 from ostler.agent.relay_order import Order
 from ostler.agent.starter_protocol import SCRIPTS, SPOOL, TWIN
+from ostler.wire.cgroup import Base, find_bases
 from ostler.wire.pack import pack, unpack
 from ostler.wire.slices import take_usual_slices
 from ostler.wire.streams import FOLDER

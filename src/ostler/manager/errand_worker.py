@@ -18,6 +18,7 @@ import msgspec
 from ostler.manager import errands
 from ostler.manager.attempt import attempt_at
 from ostler.manager.found import DEADLINE
+from ostler.manager.pen import sweep
 from ostler.manager.run_as import Place
 from ostler.model.errand import Order, Outcome, Program, Ran
 from ostler.wire import beside
@@ -92,6 +93,7 @@ class Worker(Beside[_Attempt]):
 def main() -> None:
     """Serve stdin and stdout."""
     pipes = beside.begin()
+    sweep()
     place = Place(sys.argv[1], system=sys.argv[2] == "system")
     with contextlib.suppress(BrokenPipeError):  # nobody is left to hear it
         Worker(*pipes, place).serve()

@@ -8,14 +8,17 @@ import select
 import signal
 import subprocess
 import time
+from functools import partial
 
 from ostler.manager.found import Found
+from ostler.manager.pen import pen
 from ostler.manager.run_as import Identity
 from ostler.model.errand import Outcome, Program
+from ostler.wire.cgroup import Groups
 
 OUTPUT = 1 << 20  # bytes that it may write
 SHOWN = 600  # of them the last, for the log
-MEMORY = 1 << 30  # bytes of data of each of its processes
+MEMORY = 1 << 30  # bytes of all its processes; without a control group, of data of each of them
 _PR_SET_CHILD_SUBREAPER = 36
 _ENDING = 5.0  # seconds to end what is left of it
 _NAP = 0.01
@@ -27,13 +30,23 @@ def run(work: Program, who: Identity, environ: dict[str, str], lifeline: int) ->
     Whatever it has started ends with it: this process is made their reaper, so that none can leave.
     """
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with pen(MEMORY) as groups:
+        found = _run(work, who, environ, lifeline, groups)
+        if found.result is Outcome.FAILED and groups.kills():
+            found = found._replace(reason=f"it used more than {MEMORY >> 30} GiB of memory")
+    return found
+
+
+def _run(
+    work: Program, who: Identity, environ: dict[str, str], lifeline: int, groups: Groups
+) -> Found:
     ours, theirs = os.pipe()
     os.set_blocking(ours, False)
     stdin = os.memfd_create("event")
     os.write(stdin, work.stdin.encode())
     os.lseek(stdin, 0, os.SEEK_SET)
     try:
-        process = _start(work, who, environ, (stdin, theirs))
+        process = _start(work, who, environ, (stdin, theirs), groups)
     except OSError as error:
         return Found(Outcome.FAILED, 127, f"{work.argv[0]} cannot be run: {error.strerror}")
     os.close(theirs)
@@ -58,7 +71,11 @@ def run(work: Program, who: Identity, environ: dict[str, str], lifeline: int) ->
 
 
 def _start(
-    work: Program, who: Identity, environ: dict[str, str], files: tuple[int, int]
+    work: Program,
+    who: Identity,
+    environ: dict[str, str],
+    files: tuple[int, int],
+    groups: Groups,
 ) -> "subprocess.Popen[bytes]":
     stdin, stdout = files
     changed = who.groups is not None
@@ -74,15 +91,19 @@ def _start(
         extra_groups=who.groups,
         umask=0o077,
         start_new_session=True,
-        preexec_fn=_bound,  # noqa: PLW1509 - no thread runs here
+        preexec_fn=partial(_bound, groups),  # noqa: PLW1509 - no thread runs here
     )
 
 
-def _bound() -> None:
-    """Bound what the program may take; where memory is short, the kernel ends it first."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+def _bound(groups: Groups) -> None:
+    """Bound what the program may take; where memory is short, the kernel ends it first.
+
+    Without a group that limits all of it, each process has a limit of its own.
+    """
+    if not [group for group in groups.all if group.enter()]:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
 

@@ -18,12 +18,12 @@ import secrets
 import signal
 import sys
 
-from ostler.agent.cgroup import groups_of, remove
 from ostler.agent.linux import become_subreaper, set_name
 from ostler.agent.proc import LAB_BOOT
 from ostler.agent.starter_protocol import SOCKET
 from ostler.model.errors import OstlerError
 from ostler.wire.address import dial, listen
+from ostler.wire.cgroup import groups_of, remove
 from ostler.wire.supervise import launch_supervisor, process_start, take_lock, write_json
 
 _PIECE = 1 << 18  # bytes taken from one side at once

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from ostler.agent import cgroup, proc, remains, spool
+from ostler.agent import proc, remains, spool
 from ostler.agent.remains import Exit
 from ostler.agent.spool import SpoolState
 from ostler.model.job import Usage
+from ostler.wire import cgroup
 from tests.e2e.starter.kit import Agent, Line, order, wait_readable
 
 pytestmark = pytest.mark.e2e

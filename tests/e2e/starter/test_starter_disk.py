@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ostler.agent import spool
-from ostler.agent.cgroup import find_bases
+from ostler.wire.cgroup import find_bases
 from tests.e2e.starter.kit import Agent, order, wait_gone
 
 pytestmark = pytest.mark.e2e

@@ -32,7 +32,7 @@ os.read(ready, 1)
 GREEDY = "held = b'x' * (300 << 20); import time; time.sleep(1000)"
 WITHOUT_GROUPS = "import ostler.agent.zygote as z; z.find_bases = list"
 ONLY_KILLING = """
-import ostler.agent.zygote as z, ostler.agent.cgroup as c
+import ostler.agent.zygote as z, ostler.wire.cgroup as c
 z.find_bases = lambda: [b for b in c.find_bases() if b.version == 2 and not b.memory]
 """
 BOTH_WAYS = pytest.mark.parametrize(
