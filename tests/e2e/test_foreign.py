@@ -40,4 +40,7 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
         nodes = {row["name"] for row in host.json("nodes")["nodes"]}
         assert {name for name in nodes if "/" in name} == {"lives/n1"}
         assert host.ostler("run", "echo", "native").stdout == "native\n"
+        [shown] = host.json("rm", "show", "hangs")["resource_managers"]
+        assert shown["process"]["losses"] >= 1
+        assert shown["about"]["options"] == []
         assert host.pids()["manager"] == manager

@@ -37,7 +37,7 @@ MAKES = {
 class Driver:
     """All that can go wrong."""
 
-    about = About("faulty", "fails as it is told", frozenset({Option.SUBMIT}))
+    about = About("faulty", "fails as it is told")
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._how = settings.get("how", "")

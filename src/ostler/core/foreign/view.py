@@ -56,4 +56,4 @@ def state_of(rm: Rm) -> str:
 def about_row(about: About) -> Row:
     """Return what is particular to a driver."""
     found: Row = to_builtins(about)
-    return {**found, "options": sorted(found["options"])}
+    return {**found, "options": sorted(about.options)}
