@@ -91,6 +91,15 @@ def test_the_page_on_prologs_can_be_typed_as_it_stands(state: Path) -> None:
     assert "2: success" in told
 
 
+def test_a_job_goes_on_from_its_checkpoint_as_the_page_says(state: Path) -> None:
+    """R-MAU-16: stopped at 550 and restarted it goes on at 500, and each number is there once."""
+    told = type_all(commands("docs/howto/checkpoint.md"), state)
+    assert "1: success" in told
+    assert told.splitlines()[-2:] == ["1000", "1000"]
+    numbers = (state.parent / "numbers").read_text().split()
+    assert numbers == [str(n) for n in range(1, 1001)]
+
+
 def test_the_page_on_resource_managers_can_be_typed_as_it_stands(state: Path) -> None:
     told = type_all(commands("docs/howto/other-resource-managers.md"), state)
     assert "hall/local" in told
