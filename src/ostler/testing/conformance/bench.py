@@ -63,6 +63,7 @@ class Bench:
             argv=() if job else self.command(key),
             env=b"PATH=/usr/local/bin:/usr/bin:/bin\0",
             cwd=os.fsencode(self.folder),
+            output=os.fsencode(self.folder / f"{key}.out"),
             name="check",
             time_limit=600,
             cpus_per_task=sum(share.cpus for share in shares) // sum(s.tasks for s in shares),
@@ -84,6 +85,13 @@ class Bench:
             return len((self.folder / f"{key}.began").read_text().splitlines())
         except FileNotFoundError:
             return 0
+
+    def said(self, key: str) -> str:
+        """Return the last words that the job of a token has written."""
+        try:
+            return (self.folder / f"{key}.out").read_text(errors="replace").strip()[-200:]
+        except OSError:
+            return ""
 
     def finish(self, key: str, status: int) -> None:
         """Let the job of a token end with an exit status."""

@@ -6,7 +6,7 @@ from ostler.drivers.contract import Trouble
 from ostler.model.foreign import Did, End, ForeignState, Option, Outcome, Share, Start
 from ostler.testing.conformance.cases import case
 from ostler.testing.conformance.finding import Skipped, expect
-from ostler.testing.conformance.trial import TAKEN, Trial, names
+from ostler.testing.conformance.trial import TAKEN, Begun, Trial, names
 
 REFUSED = frozenset({Did.REFUSED, Did.NEVER})
 
@@ -167,7 +167,7 @@ def starts_the_same_token_once_without_waiting(trial: Trial) -> None:
     again = trial.start(order)
     came = f"the same start at once answered {again.did} with {again.id!r}: {again.text}"
     expect(again.did in TAKEN and again.id == first.id, came, f"done or accepted, with {first.id}")
-    trial.until(lambda: trial.bench.begun(order.token), "its command has not begun", "a start")
+    trial.until_begun(Begun(order, first.id))
     trial.until_state(first.id, ForeignState.RUNNING)
     _the_same(trial, order, first.id)
 

@@ -171,8 +171,18 @@ class Trial:
         )
         begun = Begun(order, outcome.id)
         self.until_state(begun.id, ForeignState.RUNNING)
-        self.until(lambda: self.bench.begun(order.token), "its command has not begun", "a start")
+        self.until_begun(begun)
         return begun
+
+    def until_begun(self, begun: Begun) -> None:
+        """Wait until the command of a job has begun."""
+        for _ in range(self.bench.polls):
+            if self.bench.begun(begun.token):
+                return
+            self.bench.pause()
+        said = self.bench.said(begun.token)
+        came = f"job {begun.id} runs, and its command has not begun"
+        raise Failed(f"{came}{f' (it wrote: {said})' if said else ''}; expected a start")
 
     # -- looks -------------------------------------------------------------------------------
 
