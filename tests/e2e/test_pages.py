@@ -347,6 +347,9 @@ def test_a_driver_is_written_as_the_tutorial_says(state: Path) -> None:
         "failed   lists-nothing-while-nobody-answers: list_nodes answered while the resource manager"
         " is away; expected Trouble\nhall: 0 passed, 1 failed, 0 skipped\nthat is 1\n"
     ) in told
+    assert "1: success: it succeeded\nI am in the hall\n" in told
+    assert re.search(r"^hall/hall +running", told, re.MULTILINE)
+    assert "  verbs: list_nodes, list_jobs, start, cancel\n" in told
     assert len((state.parent / "hall.py").read_text().splitlines()) <= 120
     shown = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL

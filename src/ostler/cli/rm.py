@@ -4,9 +4,11 @@ import time
 
 from ostler.cli.ask import link_to
 from ostler.cli.listing import show
+from ostler.cli.main import slow_road
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, fields, json_text, rows_of, say, table
 from ostler.cli.site import Change, administer, values_of
+from ostler.model.errors import Missing, NotNow
 
 RMS: list[Column] = [
     ("name", "NAME"),
@@ -70,9 +72,14 @@ def _short(seconds: object) -> str | None:
 
 def one(given: Given) -> int:
     """Show a resource manager: how it stands, how long its answers take, what its driver can."""
-    link = link_to(given)
-    document = link.call("read", what="rm", ref=given.words[0])
-    link.close()
+    try:
+        link = link_to(given)
+        document = link.call("read", what="rm", ref=given.words[0])
+        link.close()
+    except (Missing, NotNow):
+        if not _driver(given):
+            raise
+        return 0
     if given.flag("json"):
         say(json_text(document))
         return 0
@@ -80,6 +87,20 @@ def one(given: Given) -> int:
         say(fields({key: value for key, value in row.items() if key not in _BELOW}))
         _below(row)
     return 0
+
+
+def _driver(given: Given) -> bool:
+    """Show a driver by which nothing was taken in; say whether there is one of that name."""
+    slow_road()  # drivers need installed packages
+    from ostler.drivers.describe import as_dict, as_text
+    from ostler.drivers.finding import kinds
+
+    point = kinds().get(given.words[0])
+    if point is None:
+        return False
+    about = point.load().about
+    say(json_text({"drivers": [as_dict(about)]}) if given.flag("json") else as_text(about))
+    return True
 
 
 def _below(row: Row) -> None:
@@ -96,12 +117,22 @@ def _below(row: Row) -> None:
         say(table(timings, _VERBS))
     if isinstance(about, dict):
         say("\nits driver")
-        say(fields(about, indent="  "))
+        say(_described(about))
     discrepancies = row.get("discrepancies")
     for each in discrepancies if isinstance(discrepancies, list) else ():
         say(
             f"\n{each.get('object')}: {each.get('before')} -> {each.get('after')}; {each.get('done')}"
         )
+
+
+def _described(about: Row) -> str:
+    slow_road()
+    from msgspec import convert
+
+    from ostler.drivers.describe import as_text
+    from ostler.model.foreign import About
+
+    return "\n".join(f"  {line}" for line in as_text(convert(about, About)).splitlines())
 
 
 def _timed(times: Row) -> Row:
