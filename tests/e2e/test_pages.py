@@ -258,6 +258,7 @@ ELSEWHERE = {
     "docs/tutorials/ten-nodes.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/watch-nodes.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/howto/lab.md": "tests/e2e/lab/test_lab_pages.py",
+    "docs/howto/maui.md": "tests/e2e/lab/wiki_planner.py",
     "docs/howto/day-and-night.md": "tests/e2e/lab/test_lab_pages.py",
     "docs/reference/cli.md": "tests/unit/test_cli_options.py",
     "docs/howto/measure.md": ".ci/run",

@@ -106,6 +106,4 @@ class Local:
             return replace(fact, name=order.name, native_state=job.state)
         result = "success" if job.status == 0 else state
         proof = f"its folder: {job.state}"
-            f" with {job.status}" if job.status is not None else ""
-        )
         return rm.End(job.name, result, proof, "", token, order.user, job.status)
