@@ -7,20 +7,23 @@ import pytest
 from ostler.model.errors import OstlerError
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.testing.cluster import ROOT, SimCluster
+from ostler.testing.ledger import job_of
 
 
-def ruled(rules: PartitionRules, *, nodes: int = 1) -> SimCluster:
+def ruled(rules: PartitionRules, *, nodes: int = 1, **attributes: int) -> SimCluster:
     """Return a machine whose partitions have these rules."""
     sim = SimCluster(1, nodes=nodes)
+    for key, value in attributes.items():
+        sim.configure(key.replace("_", "-"), value)
     sim.core.rules = Rules(rules)
     sim.core.marks.rules = sim.core.changed = True
     return sim
 
 
-def awake(sim: SimCluster, job: int) -> list[str]:
-    """Return the nodes on which tasks of the job truly run and do not stand still."""
+def awake(sim: SimCluster, *jobs: int) -> list[str]:
+    """Return the nodes on which tasks of the jobs truly run and do not stand still."""
     runs = [run for found in sim.ledger.active.values() for run in found]
-    return sorted(run.node for run in runs if run.launch.job == job and not run.frozen)
+    return sorted(run.node for run in runs if job_of(run.launch) in jobs and not run.frozen)
 
 
 def test_two_parallel_jobs_share_all_nodes_in_turns_r_mau_18() -> None:
@@ -39,6 +42,28 @@ def test_two_parallel_jobs_share_all_nodes_in_turns_r_mau_18() -> None:
         ran[one if nodes[0] else two] += 1
     assert 48 <= ran[one] <= 72
     sim.run_until(lambda: sim.states([one, two]) == ["success", "success"])
+    sim.settle()
+
+
+def test_what_alloc_holds_takes_turns_with_a_job_and_its_steps_run_in_its_own() -> None:
+    sim = ruled(PartitionRules(time_slice=5.0), nodes=2, client_grace=3_600)  # nobody attends
+    held = sim.submit(tasks=2, cpus=4, nodes=2, kind="alloc")
+    sim.run_until(lambda: sim.started(held))
+    steps = [sim.submit(cpus=4, seconds=50, kind="run", within=held) for _ in range(2)]
+    sim.run_until(lambda: len(awake(sim, *steps)) == 2)
+    job = sim.submit(tasks=2, cpus=4, nodes=2, seconds=50)
+    ran: Counter[str] = Counter()
+    for _ in range(80):
+        sim.run_for(0.5)
+        mine, other = awake(sim, *steps), awake(sim, job)
+        if {len(mine), len(other)} != {0, 2}:  # between two slices
+            sim.run_for(0.5)
+            mine, other = awake(sim, *steps), awake(sim, job)
+        assert {len(mine), len(other)} == {0, 2}
+        ran["steps" if mine else "job"] += 1
+    assert 30 <= ran["steps"] <= 50
+    sim.run_until(lambda: sim.states([*steps, job]) == ["success"] * 3)
+    sim.act("end", held)
     sim.settle()
 
 

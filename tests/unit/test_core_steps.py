@@ -300,7 +300,55 @@ def test_a_suspended_step_keeps_its_cpus_and_goes_on_at_once() -> None:
     assert box.sound()
 
 
-@pytest.mark.parametrize("verb", ["suspend", "requeue", "signal"])
+def test_what_is_held_stands_still_with_all_its_steps_and_goes_on_with_them() -> None:
+    box = Held(cpus=3, time_limit=100)
+    one, two, own = box.step(), box.step(), box.step()
+    (row,) = box.act("suspend", str(box.job))
+    assert (row["ok"], row["message"]) == (False, f"step {one} is just being started")
+    for step in (one, two, own):
+        box.start(box.part(step))
+    box.act("suspend", own)
+    box.act("suspend", str(box.job))
+    assert [box.how(step) for step in (one, two, own)] == ["suspended"] * 3
+    assert len(orders(box.done, SuspendShare)) == 3
+    waiting = box.step()
+    other = box.submit(by=BOB, request=Request(cpus=4))
+    box.start(box.alloc(other))
+    assert (box.how(waiting), box.state(box.job), box.state(other)) == (
+        *("pending", "suspended", "running"),
+    )
+    told = explain(box.machine.state, box.now, parse_ref(one))
+    assert told["to_start_now"] == f"`ostler resume {box.job}`"
+    (row,) = box.act("resume", one)
+    assert (row["ok"], row["hint"]) == (False, f"resume {box.job}")
+    box.later(200)  # its own time stands still
+    box.act("resume", str(box.job))
+    assert (box.state(box.job), box.how(one)) == ("suspended", "suspended")
+    box.end(box.alloc(other))
+    assert [box.how(step) for step in (one, two, own)] == ["running", "running", "suspended"]
+    box.end(box.part(one))
+    assert box.how(waiting) == "starting"
+    assert box.sound()
+    box.later(99)
+    assert box.state(box.job) == "running"
+    box.later(2)
+    assert box.state(box.job) == "finishing"
+
+
+def test_steps_that_stand_still_end_with_their_allocation() -> None:
+    box = Held()
+    step = box.step()
+    box.start(box.part(step))
+    box.act("suspend", str(box.job))
+    box.later(10)
+    box.act("cancel", str(box.job))
+    box.end(box.part(step), code=143, cause="cancelled")
+    assert (box.state(box.job), box.how(step)) == ("cancelled", "cancelled")
+    (row,) = [r for r in saved(box.done) if isinstance(r, Accounting) and r.job == box.job]
+    assert row.usage.suspended == 10.0
+
+
+@pytest.mark.parametrize("verb", ["requeue", "signal"])
 def test_what_an_allocation_cannot_do_is_refused_with_what_can(verb: str) -> None:
     box = Held()
     (row,) = box.act(verb, str(box.job), signal=10)

@@ -10,7 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.foreign import words as foreign
-from ostler.core.halts import freeze, thaw
+from ostler.core.halts import freeze, starting, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moved import waits_for_home
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
@@ -20,7 +20,7 @@ from ostler.core.slots import drain, withdraw
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
-from ostler.model.ids import Ref
+from ostler.model.ids import Ref, job_name
 from ostler.model.orders import SignalTasks
 from ostler.model.ranges import RangeSet
 from ostler.model.states import AllocationState, JobState, Result, Suspender
@@ -219,8 +219,8 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
     alive(s, entry, "suspend")
-    if entry.job.holds:
-        raise Refused(f"{ref} is an allocation, in which nothing runs by itself", hint=_STEPS)
+    if entry.job.holds and (begins := starting(s, entry)):
+        raise NotNow(f"step {job_name(begins[0])} is just being started", hint="try again")
     count, by = 0, _suspender(entry, event)
     for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.state is AllocationState.SUSPENDED:
@@ -252,6 +252,8 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     for alloc in halted:
         if alloc.suspended_by in (Suspender.SCHEDULER, Suspender.CONFIGURATION):
             continue
+        if holder := _halted_holder(s, entry):
+            raise NotNow(f"its allocation stands still: job {holder}", hint=f"resume {holder}")
         if alloc.suspended_by is Suspender.ADMIN and by is Suspender.USER:
             raise Refused(
                 f"an administrator suspended {ref}; {event.caller.user} may not resume it",
@@ -268,6 +270,13 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         raise NotNow(f"nothing of {ref} is suspended; it is {entry.job.state}")
     s.changed = s.changed or bool(count)
     return "goes on when its CPUs are free" if count else "goes on by itself when its CPUs are free"
+
+
+def _halted_holder(s: State, entry: Entry) -> int:
+    """Return the allocation of a step if it is suspended; else 0."""
+    holder = s.jobs.get(entry.job.spec.within)
+    halted = holder is not None and holder.job.state is JobState.SUSPENDED
+    return entry.job.spec.within if halted else 0
 
 
 def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:

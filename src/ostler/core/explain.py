@@ -225,12 +225,7 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
             "to_start_now": "end or suspend what uses these CPUs",
         }
     if alloc.suspended_at is not None:
-        by_admin = alloc.suspended_by is Suspender.ADMIN
-        by, asks = ("an administrator", "an administrator: ") if by_admin else ("its owner", "")
-        return {
-            "reason": f"it was suspended on {where} by {by} and keeps its memory",
-            "to_start_now": f"{asks}`ostler resume {entry.job.name}`",
-        }
+        return _stands_by(entry, alloc, where)
     begun = alloc.since if alloc.slot and alloc.running >= 0 else alloc.started_at
     if alloc.started_at is None or begun is None:
         return {"reason": f"it was given {where}, and is being started there"}
@@ -241,6 +236,24 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     more = growth(s, entry)
     wants = f"; it waits for {counted(more.nodes, 'more node')}" if more else ""
     return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}{wants}"}
+
+
+def _stands_by(entry: Entry, alloc: Allocation, where: str) -> dict[str, Any]:
+    job = entry.job
+    match alloc.suspended_by:
+        case Suspender.ALLOCATION:
+            why, way = "with its allocation", f"`ostler resume {job.spec.within}`"
+        case Suspender.CONFIGURATION:
+            why = "because its nodes are in another partition now"
+            way = "nothing: it goes on by itself when they are back"
+        case Suspender.ADMIN:
+            why, way = "by an administrator", f"an administrator: `ostler resume {job.name}`"
+        case _:
+            why, way = "by its owner", f"`ostler resume {job.name}`"
+    return {
+        "reason": f"it was suspended on {where} {why} and keeps its memory",
+        "to_start_now": way,
+    }
 
 
 def _why_stands(alloc: Allocation) -> str:

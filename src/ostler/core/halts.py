@@ -2,6 +2,7 @@
 
 Who suspended it decides who lets it go on: its owner what the owner suspended, an administrator
 what an administrator did; what a scheduler suspended goes on by itself, on the very same CPUs.
+What a client holds is suspended by its steps: they stand still with it, and go on with it.
 """
 
 from msgspec.structs import replace
@@ -21,9 +22,35 @@ def can_halt(s: State, entry: Entry, alloc: Allocation) -> bool:
     return (
         alloc.state is AllocationState.READY
         and alloc.started
-        and not (entry.job.holds or entry.job.spec.within)
+        and not entry.job.spec.within
         and all(_hears(s, node) for node in alloc.nodes - alloc.freed)
+        and not (entry.job.holds and starting(s, entry))
     )
+
+
+def starting(s: State, entry: Entry) -> list[int]:
+    """Return the steps of an allocation that are just being started, and cannot stand still yet."""
+    return [
+        number
+        for number in sorted(s.steps.get(entry.job.id, ()))
+        if any(
+            not (a := s.allocations[part]).started and not a.cause for part in s.jobs[number].slots
+        )
+    ]
+
+
+def steps_follow(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
+    """Let the steps of an allocation stand still as it does, or go on as it does."""
+    halted = alloc.state is AllocationState.SUSPENDED
+    for number in sorted(s.steps.get(entry.job.id, ())):
+        step = s.jobs[number]
+        for part in [s.allocations[each] for each in sorted(step.slots)]:
+            if halted and part.state is AllocationState.READY and part.started:
+                freeze(s, now, step, part, Suspender.ALLOCATION)
+                settle(s, now, step, why="its allocation stands still")
+            elif not halted and part.suspended_by is Suspender.ALLOCATION and not part.cause:
+                thaw(s, now, step, part)
+    s.marks.allocations.add(alloc.id)  # whether it can stand still depends on its steps
 
 
 def _hears(s: State, name: str) -> bool:
@@ -53,7 +80,8 @@ def freeze(
         if not entry.job.spec.within:  # a step's CPUs stay with its allocation
             s.nodes[place.node].books.give_cpus(place)
             s.marks.nodes.add(place.node)
-        s.send(place.node, SuspendShare(alloc.id))
+        if not entry.job.holds:
+            s.send(place.node, SuspendShare(alloc.id))
     if not entry.job.spec.within:
         s.used(now, entry.job, alloc)
     frozen = replace(
@@ -71,6 +99,8 @@ def freeze(
     if not alloc.slot:
         record = replace(entry.touched[alloc.element], state=JobState.SUSPENDED)
         entry.touched[alloc.element] = record
+    if entry.job.holds:  # at once: whoever gets the CPUs is told to start behind that
+        steps_follow(s, now, entry, frozen)
 
 
 def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
@@ -79,7 +109,7 @@ def thaw(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
         if not entry.job.spec.within:
             s.nodes[place.node].books.take_cpus(place)
             s.marks.nodes.add(place.node)
-        if place.node in alloc.freed:
+        if place.node in alloc.freed or entry.job.holds:
             continue
         s.send(place.node, ResumeShare(alloc.id))
         if len(alloc.nodes) > 1:  # it may have been suspended before it could be told to start

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.events import Submitted
+from ostler.core.halts import steps_follow
 from ostler.core.life import end_for_good, free, grant, note_ready
 from ostler.core.moves import end_waiting, settle
 from ostler.core.over import accounting, with_start
@@ -143,6 +144,8 @@ def why_waits(s: State, entry: Entry) -> str:
         return f"other steps of allocation {holder.job.id} were asked for before it"
     if job.rule == Rule.RETRY:
         return f"its last start failed: {job.reason}"
+    if alloc.state is AllocationState.SUSPENDED:
+        return f"allocation {holder.job.id} stands still, and starts no step before it goes on"
     rooms = _free(s, holder, alloc)
     cpus = sum(room.cpus.bit_count() for room in rooms)
     total = sum(len(p.cpus) for p in alloc.placements)
@@ -168,8 +171,10 @@ def follow(s: State, now: float) -> None:
             alloc = _limited(s, now, entry, alloc)
         if alloc.cause:
             _wind_up(s, now, entry, alloc)
-        else:
+            continue
+        if alloc.state is AllocationState.READY:
             _start_steps(s, now, entry, alloc)
+        steps_follow(s, now, entry, alloc)
 
 
 def _ready(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
@@ -188,14 +193,20 @@ def _ready(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
 
 
 def _limited(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
-    """End it if it has been there, or without a step, for too long; else look again in time."""
+    """End it if it has been there, or without a step, for too long; else look again in time.
+
+    While it stands still, time stands still.
+    """
     job = entry.job
+    if alloc.state is AllocationState.SUSPENDED:
+        entry.idle_since = None
+        return alloc
     if job.id in s.steps:
         entry.idle_since = None
     elif entry.idle_since is None:
         entry.idle_since = now
     begun = alloc.granted_at if alloc.started_at is None else alloc.started_at
-    late = begun + alloc.time_limit if alloc.time_limit else inf
+    late = begun + alloc.suspended + alloc.time_limit if alloc.time_limit else inf
     counts = entry.idle_since is not None and job.spec.idle > 0
     idle = (entry.idle_since or 0.0) + job.spec.idle if counts else inf
     if now >= late:
@@ -286,6 +297,8 @@ def _wind_up(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
 
 def _over(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     before = entry.job
+    still = 0.0 if alloc.suspended_at is None else now - alloc.suspended_at
+    usage = replace(alloc.usage, suspended=alloc.suspended + still)
     status = alloc.tasks[0].code if alloc.tasks else ENDED_BY_OSTLER
     element = replace(
         entry.element(alloc.element),
@@ -298,7 +311,7 @@ def _over(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
         reason=alloc.why,
         started_at=alloc.started_at,
         ended_at=now,
-        usage=alloc.usage,
+        usage=usage,
         tasks=alloc.tasks,
     )
     if alloc.started:

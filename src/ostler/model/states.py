@@ -50,6 +50,7 @@ class Suspender(StrEnum):
     ADMIN = "admin"  # somebody who may act on others' jobs: its owner cannot resume it
     CONFIGURATION = "configuration"  # its nodes are in another partition: it goes on by itself
     SCHEDULER = "scheduler"  # it gave way, or another has its turn: it goes on by itself
+    ALLOCATION = "allocation"  # of a step: what it is a step of stands still, and goes on with it
 
 
 class NodeStatus(StrEnum):

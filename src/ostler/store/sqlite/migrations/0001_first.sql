@@ -119,7 +119,7 @@ CREATE TABLE allocations (
   started_at REAL, -- first start of a task; NULL before it
   time_limit_seconds INTEGER, -- NULL: none
   suspended_at REAL, -- when it was suspended; NULL: it is not
-  suspended_by TEXT, -- user (its owner), admin, configuration or scheduler; NULL: it is not suspended
+  suspended_by TEXT, -- user (its owner), admin, configuration, scheduler or allocation; NULL: it is not
   suspended_so_far_seconds REAL NOT NULL, -- of earlier suspensions
   resuming INTEGER NOT NULL, -- 1: it is to go on as soon as its CPUs are free
   gave_way_to INTEGER, -- the job for which a scheduler suspended or ended it; NULL: for none
