@@ -14,6 +14,7 @@ from ostler.model.job import Streams, TaskExit
 from ostler.model.orders import NODE_FAULT, Ended, EndShare, Held, Launch, Resized
 from ostler.model.record import Accounting
 from ostler.model.resources import Request
+from ostler.model.site_changes import Change
 from ostler.model.states import Result
 from tests.unit.core_kit import ANN, BOB, Box, orders, saved
 
@@ -235,3 +236,15 @@ def test_a_job_of_one_task_stays_where_it_is() -> None:
     with pytest.raises(NotNow, match="its nodes can no longer change") as refusal:
         box.ask(Modified, ANN, Ref(job), {"nodes": 2})
     assert "only jobs of several tasks" in refusal.value.hint
+
+
+def test_a_job_that_gives_back_what_moved_to_another_partition_is_all_at_home() -> None:
+    box = Tasks()
+    box.change(
+        Change("create", "partition", ("night",), {}),
+        Change("set", "configuration", ("",), {"nodes": {"night": "n2"}}),
+    )
+    assert box.machine.state.parts.strangers == {box.number}
+    box.over("n2")
+    box.resize(1)
+    assert not box.machine.state.parts.strangers

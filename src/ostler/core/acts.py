@@ -10,7 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.foreign import words as foreign
-from ostler.core.halts import freeze, starting, thaw
+from ostler.core.halts import freeze, halted_holder, starting, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moved import waits_for_home
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
@@ -252,7 +252,7 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     for alloc in halted:
         if alloc.suspended_by in (Suspender.SCHEDULER, Suspender.CONFIGURATION):
             continue
-        if holder := _halted_holder(s, entry):
+        if holder := halted_holder(s, entry):
             raise NotNow(f"its allocation stands still: job {holder}", hint=f"resume {holder}")
         if alloc.suspended_by is Suspender.ADMIN and by is Suspender.USER:
             raise Refused(
@@ -270,13 +270,6 @@ def resume(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         raise NotNow(f"nothing of {ref} is suspended; it is {entry.job.state}")
     s.changed = s.changed or bool(count)
     return "goes on when its CPUs are free" if count else "goes on by itself when its CPUs are free"
-
-
-def _halted_holder(s: State, entry: Entry) -> int:
-    """Return the allocation of a step if it is suspended; else 0."""
-    holder = s.jobs.get(entry.job.spec.within)
-    halted = holder is not None and holder.job.state is JobState.SUSPENDED
-    return entry.job.spec.within if halted else 0
 
 
 def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:

@@ -39,6 +39,13 @@ def starting(s: State, entry: Entry) -> list[int]:
     ]
 
 
+def halted_holder(s: State, entry: Entry) -> int:
+    """Return the allocation of a step if it stands still; else 0."""
+    holder = s.jobs.get(entry.job.spec.within)
+    halted = holder is not None and holder.job.state is JobState.SUSPENDED
+    return entry.job.spec.within if halted else 0
+
+
 def steps_follow(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     """Let the steps of an allocation stand still as it does, or go on as it does."""
     halted = alloc.state is AllocationState.SUSPENDED

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from ostler.core import moved
 from ostler.core.chunks import slot_over
 from ostler.core.claims import count_licences, per_task
 from ostler.core.drains import drain
@@ -259,6 +260,8 @@ def on_started(s: State, now: float, node: str, row: Started) -> None:
     before = entry.job
     entry.job = with_start(before, row.at)
     settle(s, now, entry, saved=before)
+    if is_step(alloc.job):
+        s.alloc_news.add(within(alloc.job))  # its allocation can stand still now
 
 
 def on_ended(s: State, now: float, node: str, row: Ended) -> None:
@@ -309,6 +312,7 @@ def _one_less(s: State, now: float, alloc: Allocation, node: str, row: Ended) ->
         _finish(s, now, alloc, row)
         return
     tell(s, s.put(alloc))
+    moved.resized(s, entry, alloc)
     settle(s, now, entry)
 
 

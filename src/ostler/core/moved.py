@@ -40,6 +40,14 @@ def away(s: State, entry: Entry, alloc: Allocation) -> list[str]:
     return sorted(name for name in alloc.nodes if s.nodes[name].node.partition != home)
 
 
+def resized(s: State, entry: Entry, alloc: Allocation) -> None:
+    """Look anew where an allocation is that has other nodes now."""
+    if away(s, entry, alloc):
+        _note(s, entry, alloc)
+    elif alloc.id in s.parts.strangers:
+        _return(s, entry, alloc)
+
+
 def note_guests(s: State) -> None:
     """Find what is on the wrong side, as after a start."""
     for alloc in s.allocations.values():

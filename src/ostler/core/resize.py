@@ -7,6 +7,7 @@ with another: so accounting, shares of use and the tables of nodes need to know 
 
 from msgspec.structs import replace
 
+from ostler.core import moved
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.life import free
@@ -158,4 +159,6 @@ def exchange(
     entry.live[alloc.element] = other.id
     names = ",".join(place.node for place in places)
     entry.touched[alloc.element] = replace(entry.touched[alloc.element], node=names)
-    return s.put(other)
+    s.put(other)
+    moved.resized(s, entry, other)
+    return other

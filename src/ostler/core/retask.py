@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core import trims
+from ostler.core import moved, trims
 from ostler.core.access import check_access, check_limits
 from ostler.core.claims import check_fits
 from ostler.core.delta import begun
@@ -67,6 +67,8 @@ def _changeable(s: State, entry: Entry) -> Allocation:
         text = spec.request.constraint
         raise Refused(f"job {name} counts nodes by {text!r}, and keeps their number")
     alloc = s.allocations[next(iter(entry.slots))]
+    if rm := next((m for p in alloc.placements if (m := s.nodes[p.node].node.rm)), ""):
+        raise NotNow(f"job {name} runs in {rm}, and its nodes cannot change there")
     if alloc.state is not AllocationState.READY or not alloc.started:
         raise NotNow(f"job {name} is {entry.job.state}; its nodes change while it runs")
     if entry.growth is not None:
@@ -99,11 +101,14 @@ def _ask(s: State, now: float, entry: Entry, alloc: Allocation, event: Modified,
         check_limits(s, event.caller, whole, jobs=0)
     check_fits(s, whole, entry.job.user)
     had = (*alloc.placements, *alloc.left)  # a node that gave it back may still remember it
+    not_these = {place.node for place in had}
+    if s.rms:
+        not_these |= {node for node, known in s.nodes.items() if known.node.rm}
     request = replace(
         spec.request,
         nodes=more,
         tasks=each * more,
-        exclude=(*spec.request.exclude, *sorted({place.node for place in had})),
+        exclude=(*spec.request.exclude, *sorted(not_these)),
         licences={},
     )
     left = begun(alloc) + alloc.suspended + alloc.time_limit - now if alloc.time_limit else inf
@@ -132,6 +137,7 @@ def grow(s: State, now: float, entry: Entry, places: tuple[Placement, ...]) -> N
     names = ", ".join(place.node for place in more)
     why = f"{growth.user} gave it {names}"
     alloc = s.put(trims.change(s, now, entry, alloc, (*alloc.placements, *more), why))
+    moved.resized(s, entry, alloc)
     for place in more:
         order_launch(s, entry, alloc, place.node, start=True)
     trims.tell(s, alloc)
@@ -166,6 +172,7 @@ def _shrink(
         text = f"{by} ends its tasks on {', '.join(sorted(ending))}, to take them from it"
         s.note(now, "job-resizing", text, job=entry.job.id, allocation=alloc.id)
     alloc = s.put(alloc)
+    moved.resized(s, entry, alloc)
     for node in ending:
         trims.order_end(s, alloc, node)
     if over:

@@ -172,8 +172,7 @@ def follow(s: State, now: float) -> None:
         if alloc.cause:
             _wind_up(s, now, entry, alloc)
             continue
-        if alloc.state is AllocationState.READY:
-            _start_steps(s, now, entry, alloc)
+        _start_steps(s, now, entry, alloc)
         steps_follow(s, now, entry, alloc)
 
 
@@ -228,7 +227,7 @@ def _start_steps(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     waiting = [step for step in waiting if step.waiting and not step.job.held_by]
     if not waiting:
         return
-    rooms = _free(s, entry, alloc)
+    rooms = _free(s, entry, alloc) if alloc.state is AllocationState.READY else []
     rule = ""
     for step in waiting:
         if step.retry_at > now:
