@@ -8,6 +8,7 @@ from ostler.core.claims import count_licences, per_task
 from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
 from ostler.core.foreign.bind import bind_at_start
+from ostler.core.launching import programs_of, ranks_of
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.node_entry import NodeEntry
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
@@ -17,7 +18,7 @@ from ostler.core.state import State
 from ostler.core.trims import give_back, give_up, is_apart, is_joining, tell
 from ostler.model.allocation import Allocation
 from ostler.model.ids import is_step, step_number, within
-from ostler.model.job import Job, JobSpec
+from ostler.model.job import Job
 from ostler.model.orders import (
     NODE_FAULT,
     Chunk,
@@ -25,14 +26,12 @@ from ostler.model.orders import (
     EndShare,
     Launch,
     Made,
-    Programs,
     Started,
     StartTasks,
 )
 from ostler.model.ranges import RangeSet
 from ostler.model.resources import Placement
 from ostler.model.states import AllocationState, JobState, Result
-from ostler.schedule.ranks import cyclic
 from ostler.schedule.words import counted
 
 FAULT_PAUSE_MOST = 30.0  # seconds until a node that could not start anything is tried again
@@ -136,7 +135,7 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         per_task(spec.request, place),
         step=step_number(job.id),
         total_tasks=sum(p.tasks for p in alloc.placements) if alloc.resized else spec.request.tasks,
-        ranks=_ranks(spec, alloc, place),
+        ranks=ranks_of(spec, alloc, place),
         kill_on_bad_exit=spec.kill_on_bad_exit,
         verbose=spec.verbose,
         members=tuple(p.node for p in alloc.placements),
@@ -159,24 +158,9 @@ def order_launch(s: State, entry: Entry, alloc: Allocation, node: str, *, start:
         streams=spec.streams,
         stdin=spec.stdin,
         detach=spec.detach,
-        programs=_programs(s, spec),
+        programs=programs_of(s, spec),
     )
     s.send(node, order, (spec.env, spec.script, spec.items))
-
-
-def _programs(s: State, spec: JobSpec) -> Programs | None:
-    """Return what an administrator has run around each allocation."""
-    prolog, epilog = s.text("prolog"), s.text("epilog")
-    if not (prolog or epilog):
-        return None
-    return Programs(prolog, epilog, s.setting("prolog-timeout"), spec.partition)
-
-
-def _ranks(spec: JobSpec, alloc: Allocation, place: Placement) -> tuple[int, ...]:
-    if spec.distribution == "block" or len(alloc.placements) == 1 or alloc.resized:
-        return ()  # what is added later has ranks of its own
-    ranks = cyclic(tuple(p.tasks for p in alloc.placements))
-    return ranks[alloc.placements.index(place)]
 
 
 def _first_chunk(entry: Entry, alloc: Allocation) -> Chunk:
