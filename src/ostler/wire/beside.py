@@ -131,8 +131,16 @@ class Beside(Generic[Kind]):
         fork.heard += data
 
     def close_in_fork(self) -> None:
-        """Close, in a fork, what only the loop is to have."""
-        for fd in (self._in, self._out, *self._forks):
+        """Close, in a fork, what only the loop is to have.
+
+        Its stdin and stdout stay taken: what is opened next would else get their numbers, and in
+        a program that the fork starts these are something else.
+        """
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for fd in (self._in, self._out):
+            os.dup2(null, fd)
+        os.close(null)
+        for fd in self._forks:
             os.close(fd)
 
     def _hear(self, pipe: int, _: int) -> None:
