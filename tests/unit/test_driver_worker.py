@@ -111,6 +111,7 @@ def test_what_a_hanging_driver_has_started_ends_with_it_and_with_the_process_tha
 
 
 def test_nodes_are_asked_for_side_by_side_and_one_that_hangs_costs_one_worker() -> None:
+    """R-MAU-25; how long it takes is a row of the bench."""
     with Running(f"{FILE}:Fleet", {"count": "200"}, seconds=LATE, workers=8) as driver:
         nodes = driver.list_nodes().nodes
         assert [node.name for node in nodes] == [f"n{n}" for n in range(200)]

@@ -135,7 +135,22 @@ def test_a_start_gets_the_environment_and_script_that_the_core_does_not_hold() -
         answer = await core.until(lambda e: isinstance(e, RmAnswered))
         assert isinstance(answer, RmAnswered)
         assert answer.outcome.text == "HOME=/h A=2 OSTLER_ITEM=y #!/bin/sh"
-        foreign.forget()
+
+    live(story)
+
+
+def test_an_answer_that_nobody_waits_for_any_more_is_dropped_and_counted() -> None:
+    async def story(core: Core, foreign: Foreign) -> None:
+        core.site.rms["a"] = row("a", "")
+        foreign.configured()
+        await core.until(lambda e: isinstance(e, RmUp))
+        foreign.give(Call("a", 1, "start", "", "t1", Start("t1", ())))
+        foreign.forget()  # the core has begun anew, and asks again
+        foreign.give(Call("a", 1, "start", "", "t2", Start("t2", ())))
+        answer = await core.until(lambda e: isinstance(e, RmAnswered))
+        assert isinstance(answer, RmAnswered)
+        assert answer.outcome.id == "t2"
+        assert foreign.read()["a"]["late"] == 1
 
     live(story)
 

@@ -9,7 +9,6 @@ from ostler.core.events import Event
 from ostler.core.state import State
 from ostler.manager.native import Blobs
 from ostler.manager.runner import Runner
-from ostler.model.record import SiteRow, Write
 from ostler.model.site import ResourceManager
 
 
@@ -34,11 +33,6 @@ class Foreign:
         for name, row in rows.items():
             if name not in self.runners:
                 self.runners[name] = Runner(row, self._put, self._blobs)
-
-    def written(self, writes: list[Write]) -> None:
-        """Take note of rows that are now durable."""
-        if any(isinstance(write, SiteRow) and write.kind == "rm" for write in writes):
-            self.configured()
 
     def give(self, call: Call) -> None:
         """Have an order carried out; what becomes of one for nobody is never known."""

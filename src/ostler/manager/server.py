@@ -37,7 +37,7 @@ from ostler.model import limits
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.ids import Ref
-from ostler.model.record import Setting, Write
+from ostler.model.record import Setting, SiteRow, Write
 from ostler.store.protocol import Store
 from ostler.wire import messages
 from ostler.wire.conn import Connection
@@ -348,9 +348,11 @@ class Server:
 
     def written(self, writes: list[Write]) -> None:
         """Tell followers of the events that are now durable."""
-        if any(isinstance(write, Setting) for write in writes):
+        kinds = set(map(type, writes))
+        if Setting in kinds:
             self.probing.configured()
-        self.foreign.written(writes)
+        if SiteRow in kinds:
+            self.foreign.configured()
         if followers := [c for c in self._clients if c.follows]:
             tell_followers(followers, writes)
 
