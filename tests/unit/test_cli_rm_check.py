@@ -70,3 +70,19 @@ def test_settings_that_it_does_not_take_are_refused_with_those_that_it_has(tmp_p
 def test_an_unknown_case_is_refused(tmp_path: Path) -> None:
     done = check(tmp_path, "host=here", "--case", "nothing")
     assert (done.status, "there is no case 'nothing'" in done.err) == (2, True)
+
+
+def test_what_is_particular_to_a_driver_is_told_without_a_machine(tmp_path: Path) -> None:
+    """R-MAU-14."""
+    done = ostler(tmp_path / "state", "rm", "show", "wiki")
+    assert done.status == 0
+    lines = done.out.splitlines()
+    assert "verbs: list_nodes, list_jobs, start, cancel" in lines
+    assert "options: many_nodes, resume, suspend" in lines
+    assert "oldest version: WIKI interface specification 1.1" in lines
+    assert "  Vacated    cancelled" in lines
+    assert "  It tells no reason for waiting." in lines
+
+
+def test_a_name_that_is_no_driver_either_is_missing_as_before(tmp_path: Path) -> None:
+    assert ostler(tmp_path / "state", "rm", "show", "nothing").status == 5

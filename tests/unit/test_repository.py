@@ -198,6 +198,7 @@ def words_in(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("layer", ["schedule", "core"])
 def test_the_scheduler_names_no_driver(layer: str) -> None:
+    """R-MAU-6."""
     points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
     drivers = set(points["ostler.drivers"])
     found = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ostler.testing.conformance import Verdict, check
+from ostler.testing.conformance import CASES, Verdict, check
 from ostler.testing.conformance.native import LabBench
 
 NOT_OF_OURS = {  # and why the bench cannot try it
@@ -14,13 +14,21 @@ NOT_OF_OURS = {  # and why the bench cannot try it
     "tells-a-reused-id-from-the-old-one",  # and uses no id twice
     "writes-checkpoints",
 }
+OUTAGES = {  # a second each, for hosts that boot again: `ostler rm check native`, which CI runs
+    "sees-a-node-fail",
+    "refuses-a-node-that-is-down",
+    "claims-no-start-while-nobody-answers",
+    "lists-nothing-while-nobody-answers",
+    "claims-no-cancel-while-nobody-answers",
+}
 
 
 @pytest.mark.e2e
 def test_our_own_agents_keep_the_contract_of_drivers() -> None:
+    """R-MAU-6, R-MAU-12, R-MAU-13."""
     bench = LabBench()
     try:
-        found = list(check(bench))
+        found = list(check(bench, [name for name in CASES if name not in OUTAGES]))
     finally:
         bench.close()
     assert [each for each in found if each.verdict is Verdict.FAILED] == []

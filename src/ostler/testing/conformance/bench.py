@@ -27,6 +27,7 @@ class Bench:
     deadline = 10.0  # seconds for one call of the driver
     polls = 300  # looks at most until something that was ordered must be seen
     polling = 0.1  # seconds between two looks
+    nap = 0.05  # seconds between two looks of a job, which waits for its end
 
     def __init__(
         self, make: Callable[[Mapping[str, str]], Driver], settings: Mapping[str, str] | None = None
@@ -76,7 +77,7 @@ class Bench:
         """
         folder = shlex.quote(str(self.folder))
         script = f"cd {folder} && echo $$ >>{key}.began; "
-        script += f"while [ -d {folder} ] && [ ! -s {key}.end ]; do sleep 0.05; done; "
+        script += f"while [ -d {folder} ] && [ ! -s {key}.end ]; do sleep {self.nap}; done; "
         return (b"/bin/sh", b"-c", f"{script}exit $(cat {key}.end)".encode())
 
     def begun(self, key: str) -> int:

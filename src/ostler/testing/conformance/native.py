@@ -239,7 +239,7 @@ def _token(row: Row) -> str:
 class LabBench(Bench):
     """A lab of two nodes of four CPUs."""
 
-    polling = 0.02
+    polls, polling, nap = 1500, 0.01, 0.01
 
     def __init__(self) -> None:
         super().__init__(NativeDriver)

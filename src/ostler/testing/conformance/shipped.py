@@ -18,7 +18,7 @@ from ostler.testing.conformance.wiki import WikiBench
 class LocalBench(Bench):
     """The folder of `ostler.drivers.local`: one of its own, unless it is told another."""
 
-    polling = 0.01
+    polls, polling, nap = 1500, 0.01, 0.01
 
     def __init__(
         self, make: Callable[[Mapping[str, str]], Driver], settings: Mapping[str, str] | None = None
