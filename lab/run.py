@@ -13,14 +13,14 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from lab import demo, jobs, nodes, storm, waits
+from lab import demo, jobs, nodes, storm, waits, wiki
 from lab.kit import Check, Failed, Ground, Skipped, all_of
 from lab.later import CHECKS as LATER
 from ostler.model.errors import OstlerError
 from tests.e2e.lab.kit import lab
 
 CHECKS = all_of(
-    jobs.CHECKS, waits.CHECKS, nodes.CHECKS, demo.CHECKS, storm.CHECKS, LATER
+    jobs.CHECKS, waits.CHECKS, nodes.CHECKS, demo.CHECKS, storm.CHECKS, wiki.CHECKS, LATER
 )  # gentle ones first
 NODES = 10
 
