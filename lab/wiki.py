@@ -47,7 +47,7 @@ def driven(at: Ground, *names: str) -> Iterator[dict[str, WikiSim]]:
         for name, sim in sims.items()
     ]
     (folder / "rms.toml").write_text("".join(rows))
-    (folder / "none.toml").write_text("".join(f"[rms.{n}]\nenabled = false\n" for n in names))
+    (folder / "none.toml").write_text("".join(f"{row}enabled = false\n" for row in rows))
     at.lab.ostler("config", "apply", str(folder / "rms.toml"))
     try:
         yield sims

@@ -289,6 +289,8 @@ class Manager:
             if turns.machine is not machine:
                 continue
             for name, entry in list(machine.state.nodes.items()):
+                if entry.node.rm:  # its own resource manager tells of it
+                    continue
                 if not entry.connected and entry.node.status is NodeStatus.RUNNING:
                     with contextlib.suppress(OstlerError):  # logged, and all is read anew
                         turns.put(AgentGone(name))
