@@ -15,8 +15,16 @@ def check_apart(bench: Bench, names: Iterable[str] = ()) -> Iterator[Finding]:
     for name in names or CASES:
         finding = _apart(name, bench)
         yield finding
-        if finding.verdict is Verdict.FAILED and finding.seconds > bench.polls * bench.polling:
-            bench.polls = max(bench.polls // 10, 10)  # what does not come is not waited for twice
+        if finding.verdict is Verdict.FAILED:
+            lose_patience(bench, finding.seconds)
+
+
+def lose_patience(bench: Bench, seconds: float) -> None:
+    """Wait less for what comes next, after a case that has failed by waiting so long."""
+    if seconds > bench.polls * bench.polling:
+        bench.polls = max(bench.polls // 10, 10)
+    if seconds > bench.deadline:
+        bench.deadline = max(bench.deadline / 5, 1.0)
 
 
 def _apart(name: str, bench: Bench) -> Finding:

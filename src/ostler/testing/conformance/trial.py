@@ -227,6 +227,8 @@ class Trial:
 
     def close(self) -> None:
         """End what was begun, as far as the driver can."""
+        if not self._tokens and not self._behind:
+            return
         with suppress(Exception):
             self.restart()
             left = [("", token) for token in self._tokens]
