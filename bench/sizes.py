@@ -42,6 +42,7 @@ SHORT = Sizes(
     runs=30,
     futures=2_000,
     futures_dask=500,
+    asked=40,
     large_nodes=100,
     large_jobs=10_000,
 )

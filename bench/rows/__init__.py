@@ -42,7 +42,7 @@ ROWS = (
     Row("replay", "a year of KTH's IBM SP2 by policy", replay.kth, short=True),
     Row("replay-curie", "300,000 jobs on 80,640 processors", replay.curie),
     Row("cycle", "a planning cycle of a large machine, by nodes", cycle.measure),
-    Row("large", "commands while a large machine is planned", large.measure),
+    Row("large", "commands while a large machine is planned", large.measure, short=True),
     Row("waiting", "an array's speed by what waits behind it", waiting.measure),
     Row("clients", "submissions by the number of clients", submissions.many_clients),
     Row("memory", "resident size against waiting jobs", upkeep.memory),

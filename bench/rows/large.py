@@ -20,9 +20,11 @@ from bench.stats import median, quantile
 
 ROW = "large"
 P99 = "p99 ms"
+MEDIAN = "median ms"
 BARE = "bare Python"
 SHAPES = 200
 SECONDS = 20  # that a job runs
+SLOW = 4  # explanations: one for so many other commands
 COMMANDS = {
     "jobs": ["jobs", "--limit", "200"],
     "jobs of nobody": ["jobs", "--user", "nobody"],
@@ -54,7 +56,7 @@ def measure(bench: Bench) -> None:
     for name in COMMANDS:
         aim = None if name == "explain" else 50.0
         bench.record.count(ROW, name, P99, aim=aim)
-        bench.record.ratio(ROW, P99, (name, BARE), less=True)
+        bench.record.ratio(ROW, MEDIAN, (name, BARE), less=True)
 
 
 def crowd(machine: Machine, nodes: int, last: ExitStack) -> None:
@@ -75,7 +77,7 @@ def crowd(machine: Machine, nodes: int, last: ExitStack) -> None:
 
 def _ask(machine: Machine, words: list[str], times: int, newest: Iterator[int]) -> Sample:
     before, took = machine.cpu(), []
-    for _ in range(times):
+    for _ in range(times // SLOW if words == ["explain"] else times):
         asked = [*words, str(next(newest))] if words == ["explain"] else words
         took.append(machine.timed(*asked))
     used = machine.cpu().since(before)
@@ -90,7 +92,7 @@ def _bare(times: int) -> Sample:
 def _summed(took: list[Timed]) -> dict[str, float]:
     wall = [1e3 * one.seconds for one in took]
     return {
-        "median ms": median(wall),
+        MEDIAN: median(wall),
         P99: quantile(wall, 0.99),
         "most ms": max(wall),
         "CPU ms": median([1e3 * one.cpu_seconds for one in took]),
