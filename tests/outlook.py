@@ -10,6 +10,7 @@ from math import inf
 from msgspec.structs import replace
 
 from ostler.model.states import Rule
+from ostler.schedule.heads import LEADING, lead
 from ostler.schedule.horizon import Expected
 from ostler.schedule.picture import Picture
 from ostler.schedule.planner import Planner
@@ -45,9 +46,10 @@ class Forecaster(Planner):
             found = self.look(shape, entry)
             if isinstance(found, Rule):
                 wait = self.wait(entry, found)
-                if found is Rule.RESOURCES and entry.partition not in self.heads:
-                    self.lead(shape, entry.job, entry.user, self.scorer.key(entry))
-                    head = self.heads.get(entry.partition)
+                heads = self.heads if found is Rule.RESOURCES else self.beside_heads
+                if found in LEADING and entry.partition not in heads:
+                    lead(self, shape, entry, self.scorer.key(entry), found)
+                    head = heads.get(entry.partition)
                     if head is not None and head.shadow < inf:
                         wait = replace(wait, expected_start=head.shadow)
                 return left, wait
@@ -65,11 +67,11 @@ class Forecaster(Planner):
             if release.at > self.now:
                 break
             over += 1
-            self.picture.forecast_end(
-                release.number, release.places, release.cpus, release.licences
-            )
+            self.picture.end_as_planned(release.number)
         del coming[:over]
         self.heads.clear()
+        self.beside_heads.clear()
+        vars(self).pop("supplies", None)
         self._memo.clear()
         return True
 

@@ -24,19 +24,19 @@ class Told:
     resumes: list[int]
     rules: dict[int, Rule]
     heads: dict[str, tuple[int, float]]  # partition -> the job with the promise, and its start
+    licensed: dict[str, tuple[int, float]]  # likewise, of those that lack licences
     promises: dict[str, dict[int, list[Promise]]]  # partition -> job -> starts and places
     asked: dict[int, tuple[float, Request]]  # what jobs asked for then
 
 
 @dataclass
 class Head:
-    """The first job of a partition that waits for room, and what is left beside it then."""
+    """The first job of a partition that waits for room, or licences, and what is left beside it."""
 
     job: int
-    user: str
     shadow: float
-    beside: Rooms
-    user_left: float
+    beside: Rooms  # on its nodes
+    takes: Rooms
 
 
 def in_rank(waiting: Iterable[WaitingView]) -> list[WaitingView]:
@@ -52,12 +52,18 @@ class Pass:
     ) -> None:
         self.machine = machine
         self.policies = policies  # partition -> policy
-        self.heads: dict[str, Head] = {}
+        self.heads: dict[str, Head] = {}  # that wait for room
+        self.licensed: dict[str, Head] = {}  # that wait for licences
+        self.windows = windows
+        self.told: set[object] = set()  # what those ask for that wait: the first speaks for all
         self.starts: list[tuple[int, Seats]] = []
         self.books: dict[str, SlowPromises] = {}
-        for part, policy in sorted(policies.items()):
-            if (most := promised_to(policy)) != 1:
-                self.books[part] = SlowPromises(machine, part, most, self.books, windows)
+        self.plans: dict[str, SlowPromises] = {}  # of all partitions
+        for part in sorted({*policies, *machine.whole}):
+            most = promised_to(policies.get(part, "easy"))
+            made = self.plans[part] = SlowPromises(machine, part, most, self.plans, windows)
+            if most != 1:
+                self.books[part] = made
 
     def offer(self, entry: WaitingView) -> None:
         """Start as many elements as may start; note why the rest waits."""
@@ -68,35 +74,58 @@ class Pass:
             found = self.look(entry)
             if isinstance(found, Rule):
                 self.machine.rules[entry.job] = found
+                self.told.add(self._alike(entry))
                 return
             self._start(entry, found)
 
     def look(self, entry: WaitingView) -> Seats | Rule:
         """Return where one element starts now, or why it waits."""
-        machine, head = self.machine, self.heads.get(entry.partition)
+        machine, fcfs = self.machine, self.policies.get(entry.partition) == "fcfs"
         if (rule := self._over(entry)) is not None:
+            if rule is Rule.LICENCES and not fcfs:
+                self._lead(entry, self.licensed, self.heads)
             return rule
-        rooms = machine.rooms.get(entry.partition, {})
+        rooms = self._open(machine.rooms.get(entry.partition, {}), entry, machine.now)
         found = machine.seats(rooms, entry.request)
         if found is None:
             if (never := machine.never(entry)) is not None:
                 return never
-            if head is None:
-                self.heads[entry.partition] = self._lead(entry)
+            idle = self._open(machine.whole[entry.partition], entry, machine.now)
+            room = machine.rooms[entry.partition]
+            if machine.seats(room, entry.request) or not machine.seats(idle, entry.request):
+                return Rule.RESERVED
+            self._lead(entry, self.heads, self.licensed)
             return Rule.RESOURCES
         if machine.over_limit(entry, found):
             return Rule.LIMIT
-        if head is None:
-            return found
-        if self.policies.get(entry.partition) == "fcfs":
+        if fcfs and entry.partition in self.heads:
             return Rule.BEHIND
-        if not self._late(entry, head):
-            return found
-        found = machine.seats(less_of(rooms, head.beside), entry.request)
-        if found is None or machine.over_limit(entry, found):
+        late = [head for head in self._heads(entry) if self._late(entry, head)]
+        for head in late:
+            both = {name: rooms[name] for name in head.beside if name in rooms}
+            rooms = rooms | less_of(both, head.beside)
+        if late:
+            found = machine.seats(rooms, entry.request)
+            if found is None or machine.over_limit(entry, found):
+                return Rule.BEHIND
+        plan = self.plans[entry.partition]
+        if plan.everybody() and not plan.within(entry, machine.now, found):
             return Rule.BEHIND
-        asked = machine.cpus_of(entry.request, found)
-        return Rule.BEHIND if head.user == entry.user and asked > head.user_left else found
+        return found
+
+    def _alike(self, entry: WaitingView) -> object:
+        user = entry.user if self.machine.snapshot.max_cpus_per_user else ""
+        return entry.partition, entry.shape, entry.duration, user
+
+    def _heads(self, entry: WaitingView) -> list[Head]:
+        found = self.heads.get(entry.partition), self.licensed.get(entry.partition)
+        return [head for head in found if head is not None]
+
+    def _open(self, rooms: Rooms, entry: WaitingView, start: float) -> Rooms:
+        """Return the nodes that are not shut while it would run; at inf nobody can tell."""
+        end = start + entry.duration
+        shut = {n for n, begin, until in self.windows if begin < end and start < until}
+        return {name: room for name, room in rooms.items() if name not in shut}
 
     def _offer_with_promises(self, entry: WaitingView, book: SlowPromises) -> None:
         machine, left = self.machine, entry.elements
@@ -136,32 +165,38 @@ class Pass:
     def _late(self, entry: WaitingView, head: Head) -> bool:
         return entry.duration == inf or self.machine.now + entry.duration > head.shadow
 
-    def _lead(self, entry: WaitingView) -> Head:
-        """Walk the planned ends until the job fits; if it never does, nobody can tell when."""
-        machine, part, request = self.machine, entry.partition, entry.request
-        shadow, then, found = inf, copy_of(machine.whole[part]), None
-        for time in sorted({end.at for end in machine.ends if end.at < inf}):
-            rooms = machine.after(part, time)
-            if (found := machine.seats(rooms, request)) is not None:
-                shadow, then = time, rooms
+    def _lead(self, entry: WaitingView, mine: dict[str, Head], others: dict[str, Head]) -> None:
+        """Try every moment until all is there; if it never is, nobody can tell when.
+
+        Beside another promise it is looked at as if that took its place at once and for ever.
+        """
+        machine, part, plan = self.machine, entry.partition, self.plans[entry.partition]
+        if part in mine or part not in machine.whole or self._alike(entry) in self.told:
+            return
+        for time in (machine.now, *plan.moments(), inf):
+            then = copy_of(machine.whole[part]) if time == inf else machine.after(part, time)
+            if part in others and time < inf:
+                for name, amounts in others[part].takes.items():
+                    change(then[name], amounts, -1)
+            found = machine.seats(self._open(then, entry, time), entry.request)
+            if found is not None and plan.within(entry, time, found):
                 break
-        places = found or machine.seats(then, request) or []
-        for name, amounts in machine.takes(request, places).items():
+        else:
+            return
+        takes = machine.takes(entry.request, found)
+        for name, amounts in takes.items():
             change(then[name], amounts, -1)
-        user_left = inf
-        if most := machine.snapshot.max_cpus_per_user:
-            ended = sum(e.cpus for e in machine.ends if e.user == entry.user and e.at <= shadow)
-            user_left = most - machine.held[entry.user] + ended
-            user_left -= machine.cpus_of(request, places)
-        return Head(entry.job, entry.user, shadow, then, user_left)
+        mine[part] = Head(entry.job, time, {name: then[name] for name in takes}, takes)
+        plan.take(entry, (time, found))
 
     def _start(self, entry: WaitingView, chosen: Seats) -> None:
-        head = self.heads.get(entry.partition)
-        if head is not None and self._late(entry, head):
-            for name, amounts in self.machine.takes(entry.request, chosen).items():
-                change(head.beside[name], amounts, -1)
-            if head.user == entry.user:
-                head.user_left -= self.machine.cpus_of(entry.request, chosen)
+        for head in self._heads(entry):
+            if self._late(entry, head):
+                for name, amounts in self.machine.takes(entry.request, chosen).items():
+                    if name in head.beside:
+                        change(head.beside[name], amounts, -1)
+        if entry.partition not in self.books:
+            self.plans[entry.partition].take(entry, (self.machine.now, chosen))
         self.machine.start(entry, chosen)
         self.starts.append((entry.job, chosen))
 
@@ -205,10 +240,13 @@ def slow_plan(
         entry = _next(work, queue)
         queue.remove(entry)
         work.offer(entry)
-    heads = {part: (head.job, head.shadow) for part, head in work.heads.items()}
+    heads, licensed = (
+        {part: (head.job, head.shadow) for part, head in found.items()}
+        for found in (work.heads, work.licensed)
+    )
     promises = {part: book.kept for part, book in work.books.items()}
     asked = {entry.job: (entry.duration, entry.request) for entry in snapshot.waiting}
-    return Told(work.starts, machine.resumes, machine.rules, heads, promises, asked)
+    return Told(work.starts, machine.resumes, machine.rules, heads, licensed, promises, asked)
 
 
 def _kept(

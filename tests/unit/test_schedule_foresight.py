@@ -18,6 +18,7 @@ from tests.schedule_kit import job, machine, node, running
 
 NOW = 10.0
 CONSERVATIVE = Rules(default=PartitionRules("conservative"))
+EASY = Rules(default=PartitionRules("easy"))
 
 
 def licensed(number: int, cpus: int, limit: float, partition: str = "main") -> WaitingView:
@@ -27,6 +28,13 @@ def licensed(number: int, cpus: int, limit: float, partition: str = "main") -> W
 
 def promised(engine: Engine) -> dict[int, float | None]:
     return {n: book.start_of(n) for book in engine.books.values() for n in book.jobs}
+
+
+def heads(engine: Engine) -> dict[int, float]:
+    """Return what EASY promises."""
+    return {
+        head.job: head.shadow for each in (engine.heads, engine.beside) for head in each.values()
+    }
 
 
 def planned(
@@ -116,3 +124,57 @@ def test_the_first_that_waits_in_a_partition_is_promised_a_start_if_it_lacks_a_l
     engine.apply(Delta(waiting=[licensed(1, 1, 50.0)]))
     engine.plan(NOW)
     assert promised(engine) == {1: 100.0}
+
+
+def test_easy_promises_a_licence_and_nobody_takes_it_beyond_that() -> None:
+    """Job 1 wants both licences, of which one comes back at 100; the other is free until then."""
+    rules = replace(EASY, licences={"solver": 2})
+    run = replace(running(9, (0,), 100.0), licences={"solver": 1})
+    both = licensed(1, 1, 50.0)
+    both = replace(both, request=replace(both.request, licences={"solver": 2}))
+    jobs = [both, licensed(2, 1, 91.0), licensed(3, 1, 91.0, "other"), licensed(4, 1, 90.0)]
+    engine, starts = planned(rules, jobs, [run], others=True)
+    assert (starts, heads(engine)) == ([4], {1: 100.0})
+
+
+def test_easy_promises_room_to_who_lacks_a_licence() -> None:
+    """Job 1 takes three CPUs at 100; job 2 would leave it two, job 3 ends before."""
+    rules = replace(EASY, licences={"solver": 1})
+    run = replace(running(9, (0,), 100.0), licences={"solver": 1})
+    jobs = [licensed(1, 3, 50.0), job(2, 2, 100.0), job(3, 2, 80.0), job(4, 1, 200.0)]
+    engine, starts = planned(rules, jobs, [run])
+    assert (starts, heads(engine)) == ([3, 4], {1: 100.0})
+
+
+def test_who_waits_for_a_licence_does_not_cost_the_head_its_promise() -> None:
+    """Job 1 waits long for its licence; job 2 for all nodes but the CPU that job 1 will have."""
+    rules = replace(EASY, licences={"solver": 1})
+    run = replace(running(9, (0,), 500.0), licences={"solver": 1})
+    jobs = [licensed(1, 1, 50.0), job(2, 2, 50.0), job(3, 1, 60.0), job(4, 1, 40.0)]
+    engine, starts = planned(rules, jobs, [run, running(8, (1, 2), 60.0)])
+    assert (starts, heads(engine)) == ([4], {1: 500.0, 2: 60.0})
+
+
+def test_nobody_takes_what_a_limit_leaves_to_the_head_of_easy() -> None:
+    """Job 3 would be the one job that its user may run when job 2 has room; job 4 has ended then."""
+    rules = replace(EASY, limits=(Limit(Holder.USER, running=1),))
+    run = replace(running(9, (0, 1, 2), 50.0), user="eve")
+    engine, starts = planned(rules, [job(2, 2, 50.0), job(3, 1, 60.0), job(4, 1, 40.0)], [run])
+    assert (starts, heads(engine)) == ([4], {2: 50.0})
+
+
+def test_easy_promises_its_head_a_time_that_ends_before_the_node_is_shut() -> None:
+    shut = Reservation("disks", ("n1",), start=120.0, duration=60.0)
+    rules = replace(EASY, reservations=(shut,))
+    jobs = [job(1, 4, 50.0), job(2, 1, 100.0), job(3, 1, 90.0)]
+    engine, starts = planned(rules, jobs, [running(9, (0,), 100.0)])
+    assert (starts, heads(engine)) == ([2, 3], {1: 180.0})
+
+
+def test_easy_heeds_what_is_promised_in_a_partition_with_more_promises() -> None:
+    """Job 1 is promised the licence from 100 on; under EASY job 2 would hold it until 110."""
+    rules = replace(EASY, licences={"solver": 1})
+    rules = replace(rules, partitions={"other": PartitionRules("conservative")})
+    jobs = [licensed(1, 4, 50.0, "other"), licensed(2, 1, 100.0), licensed(3, 1, 90.0)]
+    engine, starts = planned(rules, jobs, [running(9, (0,), 100.0, on="o1")], others=True)
+    assert (starts, promised(engine)[1]) == ([3], 100.0)

@@ -5,10 +5,11 @@ limits. Where no licence, limit or reservation is asked about, that is the timel
 """
 
 from math import inf
+from typing import Protocol
 
 from ostler.schedule.choose import Seats
 from ostler.schedule.planner import Planner
-from ostler.schedule.supplies import Ask
+from ostler.schedule.supplies import Ask, Supplies, asks_of
 from ostler.schedule.table import Shape
 from ostler.schedule.timeline import Timeline
 from ostler.schedule.waits import Waits
@@ -18,15 +19,33 @@ _TRIES = 1_000  # times that are looked at for one start; behind them nobody can
 Place = tuple[float, Seats]
 
 
-class Agenda:
+class Nodes(Protocol):
+    """When there is room on nodes."""
+
+    def earliest(self, shape: Shape, duration: float) -> Place | None:
+        """Return when one element can start at the earliest, and where; None: it never can."""
+
+    def earliest_from(
+        self, shape: Shape, duration: float, start: float, seats: Seats
+    ) -> Place | None:
+        """Return when it can start at this time or later."""
+
+    def changes(self, shape: Shape, duration: float, start: float) -> list[float]:
+        """Return times after the start at which anything may be otherwise; the first, at least."""
+
+
+class Search:
     """Of one partition in one pass. The counts of licences and limits are all partitions'."""
 
-    def __init__(self, planner: Planner, timeline: Timeline) -> None:
+    def __init__(self, planner: Planner, nodes: Nodes) -> None:
         self.now = planner.now
         self._planner = planner
-        self._timeline = timeline
-        self._supplies = planner.supplies
+        self._nodes = nodes
         self._calendar = planner.picture.calendar
+
+    @property
+    def _supplies(self) -> Supplies | None:
+        return self._planner.supplies  # made when they are first asked for
 
     def earliest(self, entry: Waits) -> Place | None:
         """Return when one element can start at the earliest, and where; None: it never can.
@@ -34,6 +53,85 @@ class Agenda:
         Time inf: the idle nodes have room beside what is promised then, but nobody can tell when.
         """
         return self._first(entry, self.now)
+
+    # -- one try after the other ------------------------------------------------------------------
+
+    def _first(self, entry: Waits, after: float) -> Place | None:
+        asks = self._asks(entry, [])
+        if not asks and self._calendar is None:
+            return self._from(entry.shape, entry.duration, after)
+        supplies = self._supplies if asks else None
+        if asks and supplies is None:  # a licence, and there are none at all
+            return None
+        time = after
+        for _ in range(_TRIES):
+            if supplies is not None:
+                time = supplies.first(asks, time, entry.duration)
+            if time == inf:
+                break
+            shape = self._shape(entry, time)
+            found = self._from(shape, entry.duration, time)
+            at = inf if found is None else found[0]
+            if found is not None and at == time:
+                if self._is_there(self._asks(entry, found[1]), time, entry.duration):
+                    return found
+                at = self._change_after(shape, entry.duration, time)
+            time = min(at, self._opens(entry, time))
+        found = self._from(entry.shape.open or entry.shape, entry.duration, inf)
+        if found is None or not self._is_there(self._asks(entry, found[1]), inf, entry.duration):
+            return None
+        return found
+
+    def _from(self, shape: Shape, duration: float, time: float) -> Place | None:
+        """Return when and where nodes have room, at a time or later."""
+        if time <= self.now:
+            return self._nodes.earliest(shape, duration)
+        return self._nodes.earliest_from(shape, duration, time, [])
+
+    def _shape(self, entry: Waits, time: float) -> Shape:
+        """Return its shape on the nodes that are open to it from a time on."""
+        if self._calendar is None or time == inf:
+            return entry.shape
+        return self._planner.shape(entry.view, time)
+
+    def _opens(self, entry: Waits, time: float) -> float:
+        """Return the next time at which it may have more nodes than it may have then."""
+        calendar, view = self._calendar, entry.view
+        if calendar is None:
+            return inf
+        key, own = calendar.key(view.user, view.project), view.request.reservation
+        if own and (begin := calendar.begins(own, key, time)) > time:
+            return begin
+        shut = calendar.shut(key, time, entry.duration)
+        return min((calendar.opens(n, key, time, entry.duration) for n in shut), default=inf)
+
+    def _change_after(self, shape: Shape, duration: float, time: float) -> float:
+        """Return when next anything may be otherwise: whole nodes may be other ones then."""
+        later = inf if self._supplies is None else self._supplies.after(time)
+        return min([*self._nodes.changes(shape, duration, time)[:1], later])
+
+    # -- licences and limits ----------------------------------------------------------------------
+
+    def _asks(self, entry: Waits, seats: Seats) -> list[Ask]:
+        planner, view = self._planner, entry.view
+        return asks_of(planner.picture, view, planner.cpus(view.request, seats))
+
+    def _is_there(self, asks: list[Ask], start: float, duration: float) -> bool:
+        if not asks:
+            return True
+        if self._supplies is None:
+            return False
+        if start == inf:
+            return self._supplies.at_last(asks)
+        return self._supplies.first(asks, start, duration) == start
+
+
+class Agenda(Search):
+    """A search over nodes on which starts are promised, and the promises."""
+
+    def __init__(self, planner: Planner, timeline: Timeline) -> None:
+        super().__init__(planner, timeline)
+        self._timeline = timeline
 
     def earliest_from(self, entry: Waits, start: float, seats: Seats) -> Place | None:
         """Return when it can start at this time or later, on these seats if they are free then."""
@@ -61,73 +159,6 @@ class Agenda:
         """Give them back."""
         self._timeline.remove(entry.shape, entry.duration, start, seats)
         self._change(entry, start, seats, -1)
-
-    # -- one try after the other ------------------------------------------------------------------
-
-    def _first(self, entry: Waits, after: float) -> Place | None:
-        asks = self._asks(entry, [])
-        if not asks and self._calendar is None:
-            return self._from(entry.shape, entry.duration, after)
-        time = after
-        for _ in range(_TRIES):
-            if asks and self._supplies is not None:
-                time = self._supplies.first(asks, time, entry.duration)
-            if time == inf:
-                break
-            shape = self._shape(entry, time)
-            found = self._from(shape, entry.duration, time)
-            at = inf if found is None else found[0]
-            if found is not None and at == time:
-                if self._is_there(self._asks(entry, found[1]), time, entry.duration):
-                    return found
-                at = self._change_after(shape, entry.duration, time)
-            time = min(at, self._opens(entry, time))
-        found = self._from(entry.shape.open or entry.shape, entry.duration, inf)
-        if found is None or not self._is_there(self._asks(entry, found[1]), inf, entry.duration):
-            return None
-        return found
-
-    def _from(self, shape: Shape, duration: float, time: float) -> Place | None:
-        """Return when and where nodes have room, at a time or later."""
-        if time <= self.now:
-            return self._timeline.earliest(shape, duration)
-        return self._timeline.earliest_from(shape, duration, time, [])
-
-    def _shape(self, entry: Waits, time: float) -> Shape:
-        """Return its shape on the nodes that are open to it from a time on."""
-        if self._calendar is None or time == inf:
-            return entry.shape
-        return self._planner.shape(entry.view, time)
-
-    def _opens(self, entry: Waits, time: float) -> float:
-        """Return the next time at which it may have more nodes than it may have then."""
-        calendar, view = self._calendar, entry.view
-        if calendar is None:
-            return inf
-        key, own = calendar.key(view.user, view.project), view.request.reservation
-        if own and (begin := calendar.begins(own, key, time)) > time:
-            return begin
-        shut = calendar.shut(key, time, entry.duration)
-        return min((calendar.opens(n, key, time, entry.duration) for n in shut), default=inf)
-
-    def _change_after(self, shape: Shape, duration: float, time: float) -> float:
-        """Return when next anything may be otherwise: whole nodes may be other ones then."""
-        later = inf if self._supplies is None else self._supplies.after(time)
-        return min([*self._timeline.changes(shape, duration, time)[:1], later])
-
-    # -- licences and limits ----------------------------------------------------------------------
-
-    def _asks(self, entry: Waits, seats: Seats) -> list[Ask]:
-        if self._supplies is None:
-            return []
-        return self._supplies.asks(entry.view, self._planner.cpus(entry.view.request, seats))
-
-    def _is_there(self, asks: list[Ask], start: float, duration: float) -> bool:
-        if not asks or self._supplies is None:
-            return True
-        if start == inf:
-            return self._supplies.at_last(asks)
-        return self._supplies.first(asks, start, duration) == start
 
     def _change(self, entry: Waits, start: float, seats: Seats, sign: int) -> None:
         if self._supplies is not None and seats:

@@ -1,5 +1,7 @@
 """What a plan has started and nobody has told of yet."""
 
+from copy import copy
+
 from ostler.model.resources import Placement
 from ostler.schedule.snapshot import WaitingView
 
@@ -19,3 +21,9 @@ class Assumed:
         self.places = places
         self.ends_at = ends_at
         self.cpus = sum(len(place.cpus) for place in places)
+
+    def over(self) -> "Assumed":
+        """Return it as it is once it has ended: it holds nothing."""
+        other = copy(self)
+        other.cpus, other.licences = 0, {}
+        return other

@@ -137,13 +137,18 @@ def opened(
 
 def beside(planner: Planner, queue: Queue, partition: str, job: int) -> Agenda:
     """Return what all promises leave but those of one job: nodes of the partition, and the rest."""
+    lay_others(planner, queue, partition)
+    agenda = Agenda(planner, timeline_of(planner.table, planner.now))
+    _lay(planner, queue, planner.books[partition], agenda, but=job)
+    return agenda
+
+
+def lay_others(planner: Planner, queue: Queue, partition: str) -> None:
+    """Let what is promised in other partitions be in use then, as far as it counts for this one."""
     for name, book in planner.books.items():
         if name != partition and planner.supplies is not None:
             nodes = timeline_of(planner.table, planner.now)
             _lay(planner, queue, book, Agenda(planner, nodes), but=0)
-    agenda = Agenda(planner, timeline_of(planner.table, planner.now))
-    _lay(planner, queue, planner.books[partition], agenda, but=job)
-    return agenda
 
 
 def _lay(planner: Planner, queue: Queue, book: Promises, agenda: Agenda, but: int) -> None:

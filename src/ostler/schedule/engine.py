@@ -15,6 +15,8 @@ from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.giving import Due, give
+from ostler.schedule.head import Head
+from ostler.schedule.heads import LEADING, lead
 from ostler.schedule.news import News
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
@@ -24,7 +26,7 @@ from ostler.schedule.promises import Promises
 from ostler.schedule.ranking import Ranking
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Delta, Line, Plan, Resume, Snapshot, Wait, WaitingView, whole
-from ostler.schedule.table import Head, Shape
+from ostler.schedule.table import Shape
 from ostler.schedule.yields import Slots
 
 Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the first job, its class
@@ -47,7 +49,8 @@ class Engine:
         self.ranking = Ranking()
         self.queue = Queue(self.ranking.enter)
         self.blocked: dict[int, Wait] = {}
-        self.heads: dict[str, Head] = {}
+        self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
+        self.beside: dict[str, Head] = {}  # likewise, for they lack licences
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self.news = News()
         self._again: set[str] = set()  # partitions in which the last plan started something
@@ -123,7 +126,7 @@ class Engine:
             return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
         queue = self.queue
         slots = Slots(self) if picture.slots else None
-        planner = Planner(picture, now, self.heads)
+        planner = Planner(picture, now, self.heads, self.books, self.beside)
         dirty = self._dirty(now)
         for number in sorted(queue.touched):
             found = queue.classes[number]
@@ -166,7 +169,7 @@ class Engine:
 
     def lines(self, now: float) -> list[Line]:
         """Return what would be started: every partition is looked at."""
-        planner = Planner(self.picture, now, self.heads)
+        planner = Planner(self.picture, now, self.heads, self.books, self.beside)
         self._pass(planner, {*self.queue.partitions})
         return planner.lines
 
@@ -194,7 +197,8 @@ class Engine:
         moved = self.picture.moved
         if self.books or self._rivals:
             return bool(moved)
-        shadow = max((head.shadow for head in self.heads.values()), default=-inf)
+        promised = (*self.heads.values(), *self.beside.values())
+        shadow = max((head.shadow for head in promised), default=-inf)
         return any(end <= shadow for _, end in moved)
 
     def _dirty(self, now: float) -> set[str]:
@@ -205,9 +209,9 @@ class Engine:
         due = {part for part, book in self.books.items() if book.is_due(now)}
         found = picture.dirty | self._again | due
         for view, end in picture.moved:
-            for partition in picture.partitions(view):
-                head = self.heads.get(partition)
-                if partition in self.books or (head is not None and end <= head.shadow):
+            for partition in self._with_others(picture.partitions(view)):
+                heads = self.heads.get(partition), self.beside.get(partition)
+                if partition in self.books or any(h and end <= h.shadow for h in heads):
                     found.add(partition)
         return self._with_others(found) & partitions
 
@@ -225,19 +229,22 @@ class Engine:
         wait then has to wait as well, unless its place is before the head's.
         """
         head, first = self.heads.get(found.partition), self.queue.first(found)
+        other = self.beside.get(found.partition)
         policy = policy_of(self.picture.rules.of(found.partition).policy)
         book = book_of(self.books, found.partition, policy)
         if book is not None and not (book.settled and first == found.seen):
             return True
         if first == found.seen:
             return False
-        if head is not None and found.seen is not None and head.job == found.seen[-1]:
+        if found.seen is not None and any(h and h.job == found.seen[-1] for h in (head, other)):
             return True
         if first is None:
             self._drop(found)
             return False
         rule = found.rule or self._look(planner, found, first[-1])
         if rule is None or (rule in _HELD_UP and (head is None or first < head.key)):
+            return True
+        if rule is Rule.LICENCES and (other is None or first < other.key):
             return True
         found.rule, found.seen = rule, first
         return False
@@ -250,14 +257,13 @@ class Engine:
 
     # -- the pass ---------------------------------------------------------------------------------
 
-    def _pass(self, planner: Planner, partitions: Iterable[str]) -> None:
+    def _pass(self, planner: Planner, partitions: set[str]) -> None:
         """Look at the first of every class, in the order of the queue."""
         heap: list[Place | Booked] = []
         later: dict[str, list[Place]] = {}
         bookings: list[Booking] = []
+        planner.promise_anew(partitions)
         for partition in sorted(partitions):
-            if (head := self.heads.pop(partition, None)) is not None:
-                planner.hints[partition] = head.shadow
             policy = policy_of(self.picture.rules.of(partition).policy)
             if policy.scan is Scan.SHORTEST:
                 later[partition] = []
@@ -318,8 +324,8 @@ class Engine:
             seats = planner.look(shape, view)
             if isinstance(seats, Rule):
                 found.rule, found.seen = seats, entry.key
-                if seats is Rule.RESOURCES and found.partition not in heads:
-                    planner.lead(shape, job, view.user, entry.key)
+                if seats in LEADING:
+                    lead(planner, shape, view, entry.key, seats)
                 self.news.changed(found)
                 heappop(heap)
                 continue

@@ -18,7 +18,7 @@ from ostler.model.errors import Missing
 from ostler.model.states import Rule
 from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
-from ostler.schedule.booking import beside
+from ostler.schedule.booking import beside, lay_others
 from ostler.schedule.engine import Engine
 from ostler.schedule.funnel import funnel
 from ostler.schedule.horizon import Expected, foresee
@@ -76,9 +76,11 @@ def explained(engine: Engine, now: float, job: int) -> Explanation:
         return _explain_resume(engine, now, job)
     view, before = engine.queue.entries[job].view, engine.copy()
     started = starts_of(engine, now, job)
-    planner = Planner(engine.picture, now, dict(engine.heads), engine.books)
+    planner = Planner(engine.picture, now, dict(engine.heads), engine.books, dict(engine.beside))
     if view.partition in engine.books:
         planner.beside[view.partition] = beside(planner, engine.queue, view.partition, job)
+    else:
+        lay_others(planner, engine.queue, view.partition)
     if job in engine.queue.entries:
         seen = _look(engine, planner, view)
         trial = Trial(before, now, job, len(started)) if seen.place <= _TRIED else None
@@ -125,8 +127,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     kept = book is not None and book.reserved is None and book.count(view.job) > 0
     if (promise := _promise(planner, view)) is not None:
         expected = _foretold(promise)
-        if view.partition in planner.heads:
-            del planner.heads[view.partition]  # remedies are not to be measured against itself
+        planner.forget_head(view.job)  # remedies are not to be measured against itself
     else:
         expected, till = _expected(seen)
     at = expected.at if expected else None
@@ -166,8 +167,9 @@ def _promise(planner: Planner, view: WaitingView) -> Expected | None:
     if (book := planner.books.get(view.partition)) is not None:
         promise = book.next_of(view.job)
         return None if promise is None else Expected(promise.start, dict(promise.seats))
-    head = planner.heads.get(view.partition)
-    if head is None or head.job != view.job:
+    heads = planner.heads.get(view.partition), planner.beside_heads.get(view.partition)
+    head = next((head for head in heads if head and head.job == view.job), None)
+    if head is None:
         return None
     names = {planner.table.views[row].name: tasks for row, tasks in head.seats}
     return Expected(head.shadow, names)

@@ -289,6 +289,7 @@ class Picture:
             found = self.assumed[-1 - number]
             masks = tuple(mask_of(place.cpus) for place in found.places)
             self.forecast_end(number, found.places, masks, found.licences)
+            self.assumed[-1 - number] = found.over()
         self.all_dirty = True
 
     def _forget_assumed(self, told: dict[object, float]) -> None:

@@ -7,7 +7,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 """
 
 from bisect import insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from math import inf
 from typing import TYPE_CHECKING
@@ -17,16 +17,16 @@ from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class
+from ostler.schedule.head import Head, both
 from ostler.schedule.limits import Breach, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
-from ostler.schedule.priority import Key
 from ostler.schedule.profile import Release, assumed, releases, when
 from ostler.schedule.reservations import narrowed, shut_to
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import Line, Resume, Start, Wait, WaitingView
-from ostler.schedule.supplies import Supplies
-from ostler.schedule.table import Head, Shape, promised
+from ostler.schedule.supplies import Supplies, asks_of
+from ostler.schedule.table import Shape
 from ostler.schedule.waits import Waits
 
 if TYPE_CHECKING:
@@ -47,8 +47,12 @@ class Planner:
         now: float,
         heads: dict[str, Head] | None = None,
         books: Mapping[str, "Promises"] | None = None,
+        beside: dict[str, Head] | None = None,
     ) -> None:
-        """Let go on what is to. heads, books: promises that still hold, by partition."""
+        """Let go on what is to. heads, books: promises that still hold, by partition.
+
+        beside: those of EASY to who lacks licences.
+        """
         self.picture = picture
         self.now = now
         self.resumes = picture.go_on(now)
@@ -57,6 +61,7 @@ class Planner:
         ]
         self.table = picture.table
         self.heads = {} if heads is None else heads
+        self.beside_heads = {} if beside is None else beside
         self.books: Mapping[str, Promises] = {} if books is None else books
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.started = 0
@@ -72,7 +77,39 @@ class Planner:
         rules = self.picture.rules
         if not (rules.licences or rules.max_cpus_per_user or rules.limits):
             return None
-        return Supplies(self.picture, self.now)
+        found = Supplies(self.picture, self.now)
+        for head in (*self.heads.values(), *self.beside_heads.values()):
+            self._count_on(found, head)
+        return found
+
+    def count_on(self, head: Head) -> None:
+        """Let what is promised to a head be in use from then on."""
+        if (supplies := vars(self).get("supplies")) is not None:
+            self._count_on(supplies, head)
+
+    def _count_on(self, supplies: Supplies, head: Head) -> None:
+        cpus = self.cpus(head.view.request, head.seats)
+        supplies.change(head.view, cpus, head.shadow, head.view.duration)
+
+    def promise_anew(self, partitions: Iterable[str]) -> None:
+        """Take back what EASY promises in these partitions; when the head was to start is a hint."""
+        for partition in partitions:
+            self.beside_heads.pop(partition, None)
+            if (head := self.heads.pop(partition, None)) is not None:
+                self.hints[partition] = head.shadow
+        vars(self).pop("supplies", None)
+
+    def forget_head(self, job: int) -> None:
+        """Plan as if nothing were promised to this job."""
+        for heads in (self.heads, self.beside_heads):
+            for partition in [part for part, head in heads.items() if head.job == job]:
+                del heads[partition]
+                vars(self).pop("supplies", None)
+
+    def late_heads(self, partition: str, duration: float) -> list[Head]:
+        """Return those of the partition that work of this duration would outlast, if it began now."""
+        found = (self.heads.get(partition), self.beside_heads.get(partition))
+        return [head for head in found if head is not None and head.outlasts(self.now, duration)]
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -124,19 +161,27 @@ class Planner:
         if (agenda := self.beside.get(shape.partition)) is not None:
             seats = agenda.at_once(Waits(entry.job, 1, shape, entry.duration, (), entry))
             return Rule.BEHIND if seats is None or self.over(shape, entry, seats) else seats
-        head = self.heads.get(shape.partition)
-        if head is None:
-            return self.table.seats(shape) or Rule.RESOURCES
-        if not self._backfills(shape.partition):
+        if shape.partition in self.heads and not self.backfills(shape.partition):
             return Rule.BEHIND
-        if not head.outlasts(self.now, entry.duration):
-            return self.table.seats(shape) or Rule.RESOURCES
-        beside = self.table.seats(shape, head)
-        if beside is None or self.over(shape, entry, beside) is not None:
-            return Rule.BEHIND
-        if head.user == entry.user and self.cpus(shape.request, beside) > head.user_left:
-            return Rule.BEHIND
-        return beside
+        late = self.late_heads(shape.partition, entry.duration)
+        if not late:
+            found = self.table.seats(shape)
+            if found is None:
+                return Rule.RESOURCES
+        else:
+            found = self.table.seats(shape, late[0] if len(late) == 1 else both(*late))
+            if found is None or self.over(shape, entry, found) is not None:
+                return Rule.BEHIND
+        return Rule.BEHIND if self._is_promised(shape, entry, found) else found
+
+    def _is_promised(self, shape: Shape, entry: WaitingView, seats: Seats) -> bool:
+        """Say whether a start now would take licences, or what limits count, from a promise."""
+        if not (self.books or self.heads or self.beside_heads):
+            return False
+        asks = asks_of(self.picture, entry, self.cpus(shape.request, seats))
+        if not asks or self.supplies is None:
+            return False
+        return self.supplies.first(asks, self.now, entry.duration) > self.now
 
     def why(self, shape: Shape, entry: WaitingView) -> Rule:
         """Return why an entry waits that does not start now, in a partition with promises."""
@@ -179,30 +224,12 @@ class Planner:
             return sum(len(self.table.views[row].facts.cpus) for row, _ in seats)
         return request.tasks * request.cpus
 
-    def _backfills(self, partition: str) -> bool:
+    def backfills(self, partition: str) -> bool:
         known = self._policies.get(partition)
         if known is None:
             known = policy_of(self.picture.rules.of(partition).policy)
             self._policies[partition] = known
         return known.reserved != 0
-
-    def lead(self, shape: Shape, job: int, user: str, key: Key) -> None:
-        """Promise to an entry that waits for resources when and where it will start."""
-        hint = self.hints.get(shape.partition, inf)
-        found = self.table.earliest(shape, self.now, hint)
-        if found is None:  # what is usable could not hold it: that is another rule's business
-            return
-        shadow, seats, after = promised(found, shape)
-        head = Head(job, user, key, shadow, seats, after)
-        if most := self.picture.rules.max_cpus_per_user:
-            freed = sum(
-                hold.user_cpus
-                for hold in self.table.holds.values()
-                if hold.user == user and hold.at <= shadow
-            )
-            held = self.picture.held.get(user, 0) - freed
-            head.user_left = most - held - self.cpus(shape.request, seats)
-        self.heads[shape.partition] = head
 
     def start(
         self, entry: WaitingView, shape: Shape, seats: Seats, *, counted: bool = False
@@ -214,16 +241,13 @@ class Planner:
             supplies.change(entry, cpus, self.now, entry.duration)
         request = shape.request
         places = self.table.take(request, seats)
-        head = self.heads.get(shape.partition)
-        if head is not None and head.outlasts(self.now, entry.duration):
+        for head in self.late_heads(shape.partition, entry.duration):
             head.kept = None
             for (row, _), place in zip(seats, places, strict=True):
                 if row in head.after:
                     taken = self.table.counts_of(place)
                     pairs = zip(head.after[row], taken, strict=True)
                     head.after[row] = [count - less for count, less in pairs]
-            if head.user == entry.user:
-                head.user_left -= sum(len(place.cpus) for place in places)
         self.lines.append(Start(entry.job, places))
         self.started += 1
         one = self.picture.assume(entry, places, self.now + entry.duration)
@@ -270,9 +294,14 @@ class Planner:
 
     def _delayed(self, entry: WaitingView) -> tuple[int, float]:
         """Return the job that it would delay if it started now, and the start promised to that."""
-        if (head := self.heads.get(entry.partition)) is not None:
+        late = self.late_heads(entry.partition, entry.duration)
+        if not late and entry.partition not in self.books:  # what counts for all partitions
+            late = [*self.heads.values(), *self.beside_heads.values()]
+        if late:
+            head = min(late, key=lambda head: head.shadow)
             return head.job, head.shadow
-        shape, book = self.shape(entry), self.books[entry.partition]
+        shape, books = self.shape(entry), self.books
+        book = books.get(entry.partition) or books[min(books)]
         names = {self.table.views[row].name for row, _ in self.table.seats(shape) or []}
         found = book.within(names, self.now + entry.duration) or book.within(names, inf)
         start, job = found[0] if found else (inf, next(iter(book.jobs), 0))

@@ -143,10 +143,8 @@ def _until(planner: Planner, entry: WaitingView) -> float | None:
             if planner.would_start(replace(entry, duration=float(int(start - planner.now)))):
                 return start
         return None
-    head = planner.heads.get(entry.partition)
-    if head is None or not head.outlasts(planner.now, entry.duration):
-        return None
-    return head.shadow
+    late = planner.late_heads(entry.partition, entry.duration)
+    return min((head.shadow for head in late), default=None)
 
 
 def _others_end(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:

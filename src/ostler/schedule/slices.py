@@ -156,9 +156,7 @@ class _Slice:
         shape = planner.shape(view)
         found = planner.table.seats(shape)
         if found is not None and planner.over(shape, view, found) is None:
-            head = engine.heads.get(self.partition)
-            if head is not None and head.job == job:
-                del engine.heads[self.partition]
+            planner.forget_head(job)
             engine.starts(planner, view, shape, found)
 
 

@@ -9,13 +9,14 @@ CPU-minutes are not among them: they come back second by second and are looked a
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from math import inf, nextafter
 from typing import NamedTuple
 
-from ostler.schedule.limits import Claim
+from ostler.schedule.assumed import Assumed
+from ostler.schedule.limits import Bucket
 from ostler.schedule.picture import Picture
-from ostler.schedule.profile import releases
-from ostler.schedule.snapshot import WaitingView
+from ostler.schedule.snapshot import RunningView, WaitingView
 
 Name = tuple[object, str]  # whose, and what
 
@@ -78,6 +79,26 @@ class _Use:
         return at
 
 
+def asks_of(picture: Picture, view: WaitingView, cpus: int) -> list[Ask]:
+    """Return what an element needs that is to have so many CPUs."""
+    rules, claims = picture.rules, picture.claims
+    found = [
+        Ask(("licence", name), count, rules.licences.get(name, 0))
+        for name, count in view.request.licences.items()
+    ]
+    if rules.max_cpus_per_user:
+        found.append(Ask(("user", view.user), cpus, rules.max_cpus_per_user))
+    if claims is not None:
+        for bucket, limit in claims.limits.key(view.user, view.project, view.partition):
+            for what, count, most in (
+                ("running", 1, limit.running),
+                ("cpus", cpus, limit.cpus),
+            ):
+                if most is not None:
+                    found.append(Ask((bucket, what), count, most))
+    return found
+
+
 class Supplies:
     """All counts of a machine from now on. What is started or promised is added."""
 
@@ -87,35 +108,24 @@ class Supplies:
         self._picture = picture
         held: dict[Name, list[tuple[float, int]]] = defaultdict(list)
         soon = nextafter(now, inf)  # what is overdue is still there
-        for release in releases(picture, now):
-            end = max(release.at, soon)
-            if picture.rules.max_cpus_per_user and release.user_cpus:
-                held["user", release.user].append((end, release.user_cpus))
-            for name, count in release.licences.items():
+        by_user = bool(picture.rules.max_cpus_per_user)
+        there: list[Assumed | RunningView] = [*picture.assumed, *picture.running.values()]
+        for one in there:
+            if not (by_user or one.licences):
+                continue
+            at, cpus = _frees(picture, one)
+            end = max(at, soon)
+            if by_user and cpus:
+                held["user", one.user].append((end, cpus))
+            for name, count in one.licences.items():
                 held["licence", name].append((end, count))
+        buckets = lru_cache(self._buckets)
         for claim in picture.claimed.values():
-            for counted, count in self._counted(claim):
-                held[counted].append((max(claim.ends_at, soon), count))
+            end = max(claim.ends_at, soon)
+            for bucket in buckets(claim.user, claim.project, claim.partition):
+                held[bucket, "running"].append((end, 1))
+                held[bucket, "cpus"].append((end, claim.cpus))
         self._uses = {name: _Use(now, each) for name, each in held.items()}
-
-    def asks(self, view: WaitingView, cpus: int) -> list[Ask]:
-        """Return what an element needs that is to have so many CPUs."""
-        rules, claims = self._picture.rules, self._picture.claims
-        found = [
-            Ask(("licence", name), count, rules.licences.get(name, 0))
-            for name, count in view.request.licences.items()
-        ]
-        if rules.max_cpus_per_user:
-            found.append(Ask(("user", view.user), cpus, rules.max_cpus_per_user))
-        if claims is not None:
-            for bucket, limit in claims.limits.key(view.user, view.project, view.partition):
-                for what, count, most in (
-                    ("running", 1, limit.running),
-                    ("cpus", cpus, limit.cpus),
-                ):
-                    if most is not None:
-                        found.append(Ask((bucket, what), count, most))
-        return found
 
     def first(self, asks: list[Ask], start: float, duration: float) -> float:
         """Return the first time from start on from which all of that is there for so long."""
@@ -161,11 +171,20 @@ class Supplies:
             yield ("licence", name), count
         if self._picture.rules.max_cpus_per_user:
             yield ("user", view.user), cpus
-        yield from self._counted(Claim(view.user, view.project, view.partition, cpus))
+        for bucket in self._buckets(view.user, view.project, view.partition):
+            yield (bucket, "running"), 1
+            yield (bucket, "cpus"), cpus
 
-    def _counted(self, claim: Claim) -> Iterator[tuple[Name, int]]:
+    def _buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
         claims = self._picture.claims
-        if claims is not None:
-            for bucket in claims.limits.buckets(claim.user, claim.project, claim.partition):
-                yield (bucket, "running"), 1
-                yield (bucket, "cpus"), claim.cpus
+        return [] if claims is None else claims.limits.buckets(user, project, partition)
+
+
+def _frees(picture: Picture, one: RunningView | Assumed) -> tuple[float, int]:
+    """Return when something should end, and how many CPUs fewer its user then has."""
+    if isinstance(one, Assumed):
+        return one.ends_at, one.cpus
+    if one.suspended or one.alloc in picture.resumes.all:
+        at, _, cpus = picture.gives_back(one)
+        return at, cpus
+    return one.ends_at, sum(len(place.cpus) for place in one.placements)

@@ -6,9 +6,11 @@ the same answers: lists for a machine of few nodes, and arrays (`table_arrays`) 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from math import inf
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -18,9 +20,11 @@ from ostler.model.states import Rule
 from ostler.schedule.choose import Seats
 from ostler.schedule.fit import allowed
 from ostler.schedule.order import node_order
-from ostler.schedule.priority import Key
 from ostler.schedule.room import Room, mask_of
 from ostler.schedule.snapshot import NodeView
+
+if TYPE_CHECKING:
+    from ostler.schedule.head import Head
 
 Counts = list[int]  # one for each column of the table
 CPUS, MEMORY, GPUS, ALONE = range(4)  # columns; those of generic resources follow
@@ -91,23 +95,6 @@ class Hold(Struct):
     parts: list[tuple[int, Counts]]  # row, what of it
     user: str
     user_cpus: int
-
-
-class Head(Struct):
-    """An entry that waits for resources, and what is promised to it."""
-
-    job: int
-    user: str
-    key: Key  # its place in the queue
-    shadow: float  # Unix seconds at which it can start; inf: nobody can tell
-    seats: Seats
-    after: dict[int, Counts]  # of its rows: what is free at the shadow time beside it
-    kept: object = None  # what the table remembers about it; to be dropped as `after` changes
-    user_left: float = inf  # CPUs its user may hold at the shadow time beside it
-
-    def outlasts(self, now: float, duration: float) -> bool:
-        """Say whether work of this duration is still there at the shadow time."""
-        return duration == inf or now + duration > self.shadow
 
 
 class Table(ABC):
@@ -327,6 +314,26 @@ class Table(ABC):
         for shape in other.shapes.values():
             shape.kept = None
 
+    def taken(self, shape: Shape, row: int, tasks: int) -> Counts:
+        """Return what so many tasks take there."""
+        if shape.request.exclusive:
+            return self.whole(self.views[row].facts)
+        amounts = [0] * self.width
+        amounts[ALONE] = WHOLE
+        for column, need in shape.needs:
+            amounts[column] += tasks * need
+        return amounts
+
+    @contextmanager
+    def without(self, takes: dict[int, Counts]) -> Iterator[None]:
+        """Look at the rows as if so much more were taken there, for ever."""
+        free = {row: self.free(row) for row in takes}
+        self.set_free({row: _less(free[row], counts) for row, counts in takes.items()})
+        try:
+            yield
+        finally:
+            self.set_free(free)
+
     # -- what the two tables do in their own ways -------------------------------------------------
 
     @abstractmethod
@@ -342,7 +349,7 @@ class Table(ABC):
         """Say whether one element fits now."""
 
     @abstractmethod
-    def seats(self, shape: Shape, head: Head | None = None) -> Seats | None:
+    def seats(self, shape: Shape, head: "Head | None" = None) -> Seats | None:
         """Return where one element goes now; beside what is promised to the head, if given."""
 
     @abstractmethod
@@ -351,13 +358,13 @@ class Table(ABC):
 
     @abstractmethod
     def earliest(
-        self, shape: Shape, now: float, hint: float = inf
+        self, shape: Shape, now: float, hint: float = inf, start: float = -inf
     ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then.
 
         It does not fit now. hint: a time that may well be right; what is found does not depend on
-        it. Time inf: no planned end makes room, but the idle nodes have it. None:
-        not even then.
+        it. start: a time later than now; it fits then or later. Time inf: no planned end makes
+        room, but the idle nodes have it. None: not even then.
         """
 
     @abstractmethod
@@ -376,17 +383,5 @@ class Table(ABC):
     def _left(self, number: int, at: float) -> None: ...
 
 
-def promised(
-    found: tuple[float, Seats, dict[int, Counts]], shape: Shape
-) -> tuple[float, Seats, dict[int, Counts]]:
-    """Return it with what such an element takes gone from what is free then."""
-    at, seats, after = found
-    for row, tasks in seats:
-        counts = after[row]
-        if shape.request.exclusive:
-            after[row] = [min(count, 0) for count in counts]
-            continue
-        for column, need in shape.needs:
-            counts[column] -= tasks * need
-        counts[ALONE] -= WHOLE
-    return at, seats, after
+def _less(counts: Counts, others: Counts) -> Counts:
+    return [count - less for count, less in zip(counts, others, strict=True)]

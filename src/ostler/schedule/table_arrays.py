@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ostler.schedule.choose import Seats, choose
 from ostler.schedule.choose_arrays import candidates, capacity
+from ostler.schedule.head import Head
 from ostler.schedule.snapshot import NodeView
-from ostler.schedule.table import WHOLE, Counts, Head, Hold, Shape, Table
+from ostler.schedule.table import WHOLE, Counts, Hold, Shape, Table
 
 Ints = NDArray[np.int64]
 Caps = NDArray[np.int32]  # tasks of a shape that have room, by row
@@ -278,7 +279,7 @@ class ArrayTable(Table):
     # -- planned ends -----------------------------------------------------------------------------
 
     def earliest(
-        self, shape: Shape, now: float, hint: float = inf
+        self, shape: Shape, now: float, hint: float = inf, start: float = -inf
     ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then.
 
@@ -288,10 +289,13 @@ class ArrayTable(Table):
         ok = self.eligible_rows(shape)
         order = self._in_order()
         order = order[ok[self._where[order]]]
-        ends = np.maximum(self._end[order], now)
+        ends = np.maximum(self._end[order], max(now, start))
         last = np.flatnonzero(np.append(ends[1:] != ends[:-1], [True] * bool(len(ends)))) + 1
-        free, done, low, high = self._free, 0, 0, len(last)
-        guess = int(np.searchsorted(ends[last - 1], hint)) if hint < inf else -1
+        times = ends[last - 1]
+        if now < start < inf and start not in times[:1]:  # nothing ends by then
+            times, last = np.insert(times, 0, start), np.insert(last, 0, 0)
+        free, done, low, high = self._free, 0, 0, len(last) if start < inf else 0
+        guess = int(np.searchsorted(times, hint)) if hint < inf else -1
         while low < high:
             middle = guess if low <= guess < high else (low + high) // 2
             guess -= 1
@@ -300,12 +304,12 @@ class ArrayTable(Table):
                 high = middle
             else:
                 free, done, low = then, int(last[middle]), middle + 1
-        if low == len(last):
+        if low == len(last) or start == inf:
             seats = self.choose(shape, capacity(shape, self._whole, ok))
             return None if seats is None else (inf, seats, _at(self._whole, seats))
         then = self._after(self._free, order[: last[low]])
         seats = self.choose(shape, capacity(shape, then, ok)) or []
-        return float(ends[last[low] - 1]), seats, _at(then, seats)
+        return float(times[low]), seats, _at(then, seats)
 
     def rows_for(self, shape: Shape) -> Bools:
         """Return which nodes may be given to the shape; not to be changed."""
@@ -331,9 +335,8 @@ class ArrayTable(Table):
         self._settle()
         other = ArrayTable.__new__(ArrayTable)
         self.copy_into(other)
-        for name in ("_free", "_whole", "_state", "_kind", "_caps", "_ok", "_need", "_most"):
-            setattr(other, name, getattr(self, name).copy())
-        for name in ("_total", "_some", "_end", "_where", "_gives", "_order"):
+        names = "free whole state kind caps ok need most total some end where gives order"
+        for name in [f"_{one}" for one in names.split()]:
             setattr(other, name, getattr(self, name).copy())
         return other
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from math import inf
 
 from ostler.schedule.choose import Seats, choose
+from ostler.schedule.head import Head
 from ostler.schedule.snapshot import NodeView
-from ostler.schedule.table import WHOLE, Counts, Head, Hold, Shape, Table
+from ostler.schedule.table import WHOLE, Counts, Hold, Shape, Table
 
 
 class _Kept:
@@ -75,14 +76,16 @@ class ListTable(Table):
         shape: Shape,
         now: float,
         hint: float = inf,  # noqa: ARG002  the ends are gone through in order
+        start: float = -inf,
     ) -> tuple[float, Seats, dict[int, Counts]] | None:
         """Return when one element fits as allocations end, where, and what is free there then."""
         kept = self._kept(shape)
         free = self._free.copy()
         caps = {row: _capacity(shape, free[row]) for row in kept.rows}
         total, mine, at = sum(caps.values()), set(kept.rows), 0
-        while at < len(self._ends):
-            end, news = max(self._ends[at][0], now), False
+        first = now < start < inf  # whether to look at the start, though nothing may end then
+        while start < inf and (first or at < len(self._ends)):
+            end, news, first = start if first else max(self._ends[at][0], now), first, False
             while at < len(self._ends) and self._ends[at][0] <= end:
                 for row, counts in self.holds[self._ends[at][1]].parts:
                     if row in mine:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from math import inf
 
 from ostler.schedule.choose import Seats
-from ostler.schedule.table import ALONE, WHOLE, Counts, Shape, Table
+from ostler.schedule.table import Counts, Shape, Table
 
 
 class Timeline(ABC):
@@ -52,12 +52,12 @@ class Timeline(ABC):
     def add(self, shape: Shape, duration: float, start: float, seats: Seats) -> None:
         """Take these seats from a time on for the duration."""
         for row, tasks in seats:
-            self._change(row, start, start + duration, self._taken(shape, row, tasks), -1)
+            self._change(row, start, start + duration, self._table.taken(shape, row, tasks), -1)
 
     def remove(self, shape: Shape, duration: float, start: float, seats: Seats) -> None:
         """Give them back."""
         for row, tasks in seats:
-            self._change(row, start, start + duration, self._taken(shape, row, tasks), 1)
+            self._change(row, start, start + duration, self._table.taken(shape, row, tasks), 1)
 
     def is_free(self, shape: Shape, duration: float, start: float, seats: Seats) -> bool:
         """Say whether these seats are free from a time on; none never are."""
@@ -66,16 +66,6 @@ class Timeline(ABC):
             and self._window(row, shape, start, start + duration) >= tasks
             for row, tasks in seats
         )
-
-    def _taken(self, shape: Shape, row: int, tasks: int) -> Counts:
-        """Return what so many tasks take there."""
-        if shape.request.exclusive:
-            return self._table.whole(self._table.views[row].facts)
-        amounts = [0] * self._table.width
-        amounts[ALONE] = WHOLE
-        for column, need in shape.needs:
-            amounts[column] += tasks * need
-        return amounts
 
     @abstractmethod
     def changes(self, shape: Shape, duration: float, start: float) -> list[float]:
