@@ -109,8 +109,21 @@ class Rig:
 
 
 def signed(frame: bytes) -> Told:
-    assert size_of(frame[:9], 1 << 24) == len(frame) - 9
-    return parse_reply(open_up(frame[9:], KEY).data)
+    """Return a reply, which is also one that Maui 3.3.1 reads as it is meant."""
+    assert size_of(frame[:9], 2 << 20) == len(frame) - 9
+    text = open_up(frame[9:], KEY).data
+    assert frame.index(b"DT=SC=") == frame.index(b"DT=")  # all it finds by their first occurrence
+    told = parse_reply(text)
+    if told.records is not None:
+        assert not set(text) & set('\\"\n')  # it takes escapes for text, at first
+        assert text.count(" ") == 1
+        assert "=;" not in text  # it reads on behind an empty value
+        for record in text.partition("#")[2].split("#") if told.records else ():
+            name, _, fields = record.partition(":")
+            assert fields.startswith("STATE=")  # the first STATE that it sees
+            assert fields.endswith(";")  # else it drops the last field
+            assert len(name) < 64
+    return told
 
 
 def unsigned(frame: bytes) -> Told:
@@ -550,5 +563,47 @@ def test_what_a_limit_keeps_waiting_is_held_there_and_not_started(rig: Rig, box:
         assert "ann in partition main may have 1 jobs running" in told.text
         box.start(box.alloc(int(first))), box.end(box.alloc(int(first)))
         assert (await rig.jobs())[second].state == "Idle"
+
+    served(rig, story)
+
+
+def test_words_that_maui_would_misread_are_changed(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        box.change(
+            Change("create", "project", ("two words;STATE",)),
+            Change("set", "user", ("ann",), {"projects": "two words;STATE"}),
+        )
+        job = str(box.submit(project="two words;STATE"))
+        assert (await rig.jobs())[job].project == "two_words_STATE"
+
+    served(rig, story)
+
+
+NONSENSE = (
+    "",
+    "CMD=",
+    "CMD=FORMAT ARG=0:ALL",
+    "CMD=GETJOBS ARG=:ALL",
+    "CMD=GETJOBS ARG=0:" + ":".join(["n"] * 5_000) + ":",
+    "CMD=STARTJOB ARG=1 TASKLIST=" + "n1:" * 3_000,
+    "CMD=STARTJOB ARG=1_[0-9] TASKLIST=n1",
+    "CMD=STARTJOB ARG=99999999999999999999 TASKLIST=n1",
+    "CMD=CANCELJOB ARG=1_99999999 TYPE=ADMIN",
+    "CMD=CANCELJOB ARG=1.0 TYPE=ADMIN",
+    "CMD=SUSPENDJOB ARG=\u2028\ud83d\ude00",
+    "SC=0 ARG=0#",
+)
+
+
+@pytest.mark.parametrize("data", NONSENSE)
+def test_nonsense_with_a_good_signature_is_refused_and_changes_nothing(
+    rig: Rig, box: Box, data: str
+) -> None:
+    async def story() -> None:
+        job = box.submit(array=((0, 9),))
+        frame = pack(data.encode(errors="replace").decode(), KEY, "maui", int(box.now))
+        assert signed(await rig.send(frame)).status < 0
+        assert box.state(job) == "pending"
+        assert not orders(box.done)
 
     served(rig, story)

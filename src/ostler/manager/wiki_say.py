@@ -1,5 +1,6 @@
 """Jobs and nodes of the core as records of WIKI, by the rules that Maui 3.3.1 needs."""
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -21,6 +22,7 @@ from ostler.wire.wiki_records import Job as Told
 SCHEDULER = "wiki"  # what partitions name it by
 UNLIMITED = 366 * 86_400  # seconds, for a job without a limit: none is an error to Maui
 MAX_TASKS = 4_096  # of one job: Maui holds no more
+_ODD = re.compile(r"[^A-Za-z0-9._/+@-]")
 _STATES = {AllocationState.GRANTED: "Starting", AllocationState.SUSPENDED: "Suspended"}
 
 
@@ -48,8 +50,8 @@ def node_record(entry: NodeEntry, now: float, *, here: bool) -> Node:
         free_cpus=free if usable else 0,
         memory=node.facts.memory,
         free_memory=max(0, books.memory) if usable else 0,
-        classes=(node.partition,) if here else (),
-        features=node.facts.features,
+        classes=(safe(node.partition),) if here else (),
+        features=tuple(map(safe, node.facts.features)),
         updated=int(now),
     )
 
@@ -142,7 +144,7 @@ def _record(
     return Told(
         id=name,
         state=state,
-        user=job.user,
+        user=safe(job.user),
         tasks=request.tasks,
         time_limit=spec.time_limit or UNLIMITED,
         submitted_at=int(job.submitted_at),
@@ -155,10 +157,15 @@ def _record(
         tasks_per_node=each,
         cpus=request.cpus,
         memory=request.memory,
-        classes=(spec.partition,),
-        features=tuple(parse(request.constraint).needed),
-        project=spec.project,
+        classes=(safe(spec.partition),),
+        features=tuple(map(safe, parse(request.constraint).needed)),
+        project=safe(spec.project),
     )
+
+
+def safe(text: str) -> str:
+    """Return a word in the letters that Maui reads as they are: it takes escapes for text, at first."""
+    return _ODD.sub("_", text)
 
 
 @lru_cache(maxsize=4_096)
