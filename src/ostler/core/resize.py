@@ -148,12 +148,14 @@ def exchange(
         alloc, id=s.next_allocation, placements=places, granted_at=now, made=nodes, epoch=s.epoch
     )
     s.next_allocation += 1
+    runs = alloc.suspended_at is None
     for place in places:
         node = s.nodes[place.node]
-        node.books.force(place)
+        node.books.force(place, cpus=runs)
         node.allocations.add(other.id)
         s.marks.nodes.add(place.node)
-    s.uses(now, job, other)
+    if runs:
+        s.uses(now, job, other)
     count_licences(s, entry, 1)
     entry.slots[other.id] = Slot()
     entry.live[alloc.element] = other.id

@@ -111,6 +111,9 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
             return job.key
         job = None
     if job is None:
+        if (key := rm.by_token.get(told.token)) is not None:
+            _stray(look, rm.jobs[key], told)  # of a start that was given up before this one
+            return None
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
         job = adopt(s, now, rm, told)
@@ -249,8 +252,9 @@ def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
         if job.state == ForeignState.SUSPENDED and alloc.state is AllocationState.READY:
             halted(s, now, rm, alloc)
         elif job.state == ForeignState.RUNNING and _was_halted(alloc, look.began):
-            goes_on(s, now, alloc)
-    alloc = s.allocations[alloc.id]
+            goes_on(s, now, rm, job, alloc)
+    job = rm.jobs[job.key]
+    alloc = s.allocations[job.allocation]
     if alloc.cause:
         orders.cancel(s, rm, job)
     elif _is_late(rm, job, alloc, now):

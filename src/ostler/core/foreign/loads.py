@@ -9,7 +9,7 @@ from ostler.core.foreign.rms import Asked, Rm
 from ostler.core.foreign.told import allocation_of, back, goes_on, keep
 from ostler.core.moves import settle
 from ostler.core.state import State
-from ostler.model.foreign import Did, ForeignState, Option, Outcome
+from ostler.model.foreign import About, Did, ForeignState, Option, Outcome
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.states import AllocationState, Result
 
@@ -20,8 +20,19 @@ def on_up(s: State, now: float, event: RmUp) -> None:
     """Take note of what a driver is."""
     rm = s.rms.get(event.rm)
     if rm is not None:
-        rm.about = event.about
+        _learn(s, rm, event.about)
         s.note(now, "driver-up", clean(event.about.title), about=event.rm)
+
+
+def _learn(s: State, rm: Rm, about: About) -> None:
+    """Take note of what a driver can; jobs may be ours to start, or to suspend, that were not."""
+    if rm.about is None or rm.about.options != about.options:
+        for number, entry in s.jobs.items():
+            if entry.job.rm == rm.name:
+                s.marks.jobs.add(number)
+                s.marks.allocations.update(entry.slots)
+        s.changed = True
+    rm.about = about
 
 
 def on_trouble(s: State, now: float, event: RmTrouble) -> None:
@@ -42,7 +53,8 @@ def on_loaded(s: State, now: float, event: RmLoaded) -> None:
     rm = s.rms.get(event.rm)
     if rm is None or not rm.row.enabled:
         return  # it was removed meanwhile
-    rm.about, rm.took = event.about, event.took
+    _learn(s, rm, event.about)
+    rm.took = event.took
     rm.loads += 1
     if event.nodes is None or event.jobs is None:
         _went_down(s, now, rm, clean(event.why))
@@ -150,4 +162,4 @@ def _refused(s: State, now: float, rm: Rm, job: RmJob, asked: Asked, outcome: Ou
     if asked.verb != Option.SUSPEND or alloc is None:
         return
     if alloc.state is AllocationState.SUSPENDED and job.state == ForeignState.RUNNING:
-        goes_on(s, now, alloc)
+        goes_on(s, now, rm, job, alloc)

@@ -31,6 +31,7 @@ class Rm:
     """One resource manager. All but rows can be forgotten: it is found out anew."""
 
     __slots__ = (
+        "_tokens",
         "about",
         "asked",
         "by_id",
@@ -67,7 +68,8 @@ class Rm:
         self.said: dict[Key, ForeignJob] = {}  # as they were told last
         self.jobs: dict[Key, RmJob] = {}  # those over for as long as they may still be listed
         self.by_id: dict[str, Key] = {}
-        self.by_token: dict[str, Key] = {}
+        self.by_token: dict[str, Key] = {}  # of all starts of an attempt, also those given up
+        self._tokens: dict[Key, list[str]] = {}
         self.asked: dict[int, Asked] = {}  # by number of the call
         self.under_way: set[Asked] = set()
         self.ending: dict[Key, float] = {}  # when a cancel was answered: it has ended, or will
@@ -95,19 +97,23 @@ class Rm:
 
     def keep(self, job: RmJob) -> None:
         """Have this as what is known of a job."""
-        old = self.jobs.get(job.key)
-        self.jobs[job.key] = job
+        key, old = job.key, self.jobs.get(job.key)
+        self.jobs[key] = job
+        if old is not None and old.id != job.id and self.by_id.get(old.id) == key:
+            del self.by_id[old.id]
         if job.id and (old is None or old.id != job.id):
-            self.by_id[job.id] = job.key
-        if job.token and (old is None or old.token != job.token):
-            self.by_token[job.token] = job.key
+            self.by_id[job.id] = key
+        if job.token and self.by_token.get(job.token) != key:
+            self.by_token[job.token] = key
+            self._tokens.setdefault(key, []).append(job.token)
 
     def forget(self, key: Key) -> None:
         """Know nothing of a job any more."""
         job = self.jobs.pop(key)
-        for index, name in ((self.by_id, job.id), (self.by_token, job.token)):
-            if index.get(name) == key:
-                del index[name]
+        if self.by_id.get(job.id) == key:
+            del self.by_id[job.id]
+        for token in self._tokens.pop(key, ()):
+            del self.by_token[token]
         self.said.pop(key, None)
         self.ending.pop(key, None)
 

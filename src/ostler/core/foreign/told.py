@@ -9,12 +9,14 @@ from ostler.core.foreign.rms import Rm
 from ostler.core.halts import freeze, thaw
 from ostler.core.moves import settle
 from ostler.core.over import REQUEUE, UNDONE, accounting, with_start
+from ostler.core.resize import exchange
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.foreign import End, ForeignState
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.job import Element, TaskExit
 from ostler.model.orders import Ended, Started
+from ostler.model.resources import Placement
 from ostler.model.states import AllocationState, JobState, Result, Suspender
 
 
@@ -48,13 +50,23 @@ def halted(s: State, now: float, rm: Rm, alloc: Allocation) -> None:
         settle(s, now, entry, why=f"{rm.name} suspended it")
 
 
-def goes_on(s: State, now: float, alloc: Allocation) -> None:
-    """Note that its resource manager lets it go on."""
+def goes_on(s: State, now: float, rm: Rm, job: RmJob, alloc: Allocation) -> None:
+    """Note that its resource manager lets it go on: on other CPUs, where its own were given away."""
     if alloc.state is not AllocationState.SUSPENDED:
         return
-    for place in alloc.placements:  # those CPUs, whoever has been given them meanwhile
-        s.nodes[place.node].books.cpus.difference_update(place.cpus)
-    thaw(s, now, s.jobs[alloc.job], alloc)
+    entry = s.jobs[alloc.job]
+    if any(not s.nodes[p.node].books.cpus.issuperset(p.cpus) for p in alloc.placements):
+        places = tuple(_free_there(s, place) for place in alloc.placements)
+        alloc = exchange(s, now, entry, alloc, places)
+        keep(s, rm, replace(job, allocation=alloc.id))
+    thaw(s, now, entry, alloc)
+
+
+def _free_there(s: State, place: Placement) -> Placement:
+    free = s.nodes[place.node].books.cpus
+    own = [cpu for cpu in place.cpus if cpu in free]
+    others = sorted(free.difference(own))
+    return replace(place, cpus=(*own, *others)[: len(place.cpus)])
 
 
 def ended(s: State, now: float, rm: Rm, job: RmJob, end: End) -> None:

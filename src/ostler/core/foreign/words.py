@@ -28,7 +28,9 @@ def their_own(s: State, entry: Entry) -> Rm | None:
     if not job.rm or job.spec.kind != FOREIGN:
         return None
     rm = s.rms.get(job.rm)
-    return rm if rm is not None and rm.can(Option.SCHEDULES) else None
+    if rm is None or (rm.about is not None and not rm.can(Option.SCHEDULES)):
+        return None
+    return rm  # also as long as its driver has not said what it can
 
 
 def check(s: State, entry: Entry, verb: str) -> None:

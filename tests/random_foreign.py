@@ -1,0 +1,227 @@
+"""A machine with two lying resource managers and a node of its own, at random, with its database.
+
+Loads fail, answers are lost, jobs vanish, come back, are invented, run elsewhere; nodes go, come and
+are renamed; the manager is started anew. After each event the state is held to its rules.
+"""
+
+from random import Random
+
+from msgspec.structs import replace
+
+from ostler.core.effects import Call, Effect
+from ostler.core.events import Event
+from ostler.model.foreign import ForeignJob, ForeignState, NodeState, Option
+from ostler.model.ids import parse_ref
+from ostler.model.job import FOREIGN
+from ostler.model.orders import EndShare, Launch
+from ostler.model.resources import Request
+from ostler.model.site_changes import Change
+from ostler.testing.rm import FOUR, ScriptedRm
+from tests.store.builders import Held
+from tests.unit.core_kit import BOB, orders, saved
+from tests.unit.foreign_kit import SCHEDULES, WIKI, Foreign, share
+
+HALTS = frozenset({Option.SUSPEND, Option.RESUME})
+SETTINGS = {"job_sync": 60, "node_sync": 60, "job_purge": 300, "node_purge": 600, "retry": 5}
+
+
+class Life(Foreign):
+    """One such machine in time."""
+
+    def __init__(self, random: Random) -> None:
+        """Begin with all of them idle."""
+        self.random = random
+        self.held_store = Held(":memory:")
+        self.alone: list[int] = []  # allocations on the node of its own
+        rms = [
+            ScriptedRm("a", ["n1", "n2"], options=random.choice([FOUR, SCHEDULES, FOUR | HALTS])),
+            ScriptedRm("b", ["m1", "m2"], options=random.choice([WIKI, FOUR | WIKI, WIKI | HALTS])),
+        ]
+        self.kept: dict[str, dict[str, ForeignJob]] = {rm.name: {} for rm in rms}  # vanished
+        self.homes: dict[str, set[int]] = {}  # token -> jobs
+        self.invented = 0
+        super().__init__(*rms, native=("n9",), **SETTINGS)
+        nodes = {"nodes": {"main": "n9", "both": "a/*,b/*"}}
+        self.change(
+            Change("create", "partition", ("both",)), Change("set", "configuration", ("",), nodes)
+        )
+        self.holds = True
+
+    def do(self, event: Event) -> list[Effect]:
+        """Handle an event, and write what is to be written."""
+        effects = super().do(event)
+        self.held_store.commit(*saved(effects))
+        self.alone += [order.alloc for _, order in orders(effects)]
+        self.alone += [order.alloc for _, order in orders(effects, EndShare)]
+        assert all(isinstance(o, Launch) for _, o in orders(effects))
+        for call in [e for e in effects if isinstance(e, Call) and e.verb == "start"]:
+            number = int(call.token.rpartition("-")[2])
+            alloc = self.machine.state.allocations[number]
+            self.homes.setdefault(call.rm, set()).add(alloc.job)
+        return effects
+
+    def play(self, steps: int) -> None:
+        """Let so many things happen, then nothing bad any more until all is over."""
+        acts = [
+            *[self._submit] * 3, *[self._load] * 6, *[self._answer] * 4, self._fail, self._cancel,
+            self._word, self._end, self._end, self._vanish, self._return, self._invent, self._lie,
+            self._move, self._node, self._rename, self._lose, self._restart, self._native,
+        ]  # fmt: skip
+        for _ in range(steps):
+            self.random.choice(acts)()
+            self.now += self.random.choice([0.0, 0.5, 3.0, 20.0])
+        self._calm()
+
+    def _calm(self) -> None:
+        for rm in self.rms.values():
+            rm.lost, rm.complete, rm.starts_at_once = 0, True, True
+            rm.tells_use = True
+            rm.nodes = {
+                name: replace(node, state=NodeState.UP, cpus=8, host="")
+                for name, node in (rm.nodes or ScriptedRm("x", ["n1"]).nodes).items()
+            }
+        for turn in range(60):
+            while self.held:
+                self._answer()
+            self._native()
+            for rm in self.rms.values():
+                waits = () if turn > 20 else (ForeignState.IDLE,)
+                for job in [job for job in rm.jobs.values() if job.state not in waits]:
+                    rm.put(replace(job, state=ForeignState.RUNNING))
+                    rm.end(job.id, self.now)
+            for number in list(self.machine.state.jobs):
+                self.act("release", str(number), by=BOB)
+                self.act("resume", str(number), by=BOB)
+            self.load(after=60.0)
+            if not self.machine.state.jobs:
+                return
+        left = [e.job for e in self.machine.state.jobs.values()]
+        raise AssertionError(f"{left[:3]} never end")
+
+    # -- what happens ----------------------------------------------------------------------
+
+    def _rm(self) -> ScriptedRm:
+        return self.random.choice(list(self.rms.values()))
+
+    def _some(self, rm: ScriptedRm, *states: ForeignState) -> ForeignJob | None:
+        found = [j for j in rm.jobs.values() if not states or j.state in states]
+        return self.random.choice(found) if found else None
+
+    def _submit(self) -> None:
+        partition = self.random.choice(["main", "both", "both", "both"])
+        array = ((0, 2),) if self.random.random() < 0.2 else ()
+        cpus = self.random.randint(1, 4)
+        requeue, retries = self.random.random() < 0.3, self.random.randint(0, 2)
+        request = Request(cpus=cpus)
+        self.submit(
+            partition=partition,
+            array=array,
+            requeue=requeue,
+            retries=retries,
+            request=request,
+            by=BOB,
+        )
+
+    def _load(self) -> None:
+        self.load(self._rm().name, after=self.random.choice([0.0, 1.0, 30.0]))
+
+    def _fail(self) -> None:
+        self.fail(self._rm().name, after=1.0)
+
+    def _answer(self) -> None:
+        if self.held:
+            call = self.held.pop(0)
+            self.do(self.answer(call))
+
+    def _jobs(self) -> list[int]:
+        return list(self.machine.state.jobs)
+
+    def _cancel(self) -> None:
+        if jobs := self._jobs():
+            self.act("cancel", str(self.random.choice(jobs)), by=BOB)
+
+    def _word(self) -> None:
+        if jobs := self._jobs():
+            verb = self.random.choice(["hold", "release", "suspend", "resume", "requeue"])
+            self.act(verb, str(parse_ref(str(self.random.choice(jobs)))), by=BOB)
+
+    def _end(self) -> None:
+        rm = self._rm()
+        if (job := self._some(rm, ForeignState.RUNNING)) is not None:
+            result = self.random.choice(["success", "success", "failed", "cancelled", "timeout"])
+            rm.end(job.id, self.now, result, proof=self.random.random() < 0.8)
+
+    def _vanish(self) -> None:
+        rm = self._rm()
+        if (job := self._some(rm)) is not None:
+            self.kept[rm.name][job.id] = rm.jobs.pop(job.id)
+
+    def _return(self) -> None:
+        rm = self._rm()
+        rm.jobs |= self.kept[rm.name]
+        self.kept[rm.name] = {}
+
+    def _invent(self) -> None:
+        rm = self._rm()
+        self.invented += 1
+        ident = f"x{self.invented}"
+        rm.submit(ident, self.random.choice(["bob", "eve"]), cpus=self.random.randint(1, 5))
+        if self.random.random() < 0.5:
+            rm.run(ident, self.now, share(self.random.choice(list(rm.nodes) or ["gone"]), 2))
+
+    def _lie(self) -> None:
+        rm = self._rm()
+        rm.complete = self.random.random() < 0.7
+        rm.starts_at_once = self.random.random() < 0.7
+        rm.tells_use = self.random.random() < 0.7
+        if (job := self._some(rm)) is not None:
+            state = self.random.choice(list(ForeignState))
+            rm.put(replace(job, state=state))
+
+    def _move(self) -> None:
+        rm = self._rm()
+        if (job := self._some(rm, ForeignState.RUNNING)) is not None and rm.nodes:
+            names = self.random.sample(list(rm.nodes), self.random.randint(1, len(rm.nodes)))
+            shares = tuple(share(name, self.random.randint(1, 6)) for name in names)
+            rm.put(replace(job, shares=shares))
+
+    def _node(self) -> None:
+        rm = self._rm()
+        if rm.nodes:
+            name = self.random.choice(list(rm.nodes))
+            state = self.random.choice(list(NodeState))
+            cpus = self.random.choice([0, 2, 4, 4, 8])
+            used = self.random.choice([None, 0, 1, 4, 9])
+            rm.nodes[name] = replace(rm.nodes[name], state=state, cpus=cpus, used_cpus=used)
+
+    def _rename(self) -> None:
+        rm = self._rm()
+        if rm.nodes:
+            node = rm.nodes.pop(self.random.choice(list(rm.nodes)))
+            name = self.random.choice(["n1", "n2", "m1", "z1"])
+            rm.nodes[name] = replace(node, name=name, host="h1")
+
+    def _lose(self) -> None:
+        self._rm().lost += 1
+
+    def _restart(self) -> None:
+        self.restart(self.held_store.store.load())
+        self.greet("n9", holds=())
+
+    def _native(self) -> None:
+        numbers, self.alone = self.alone, []
+        for number in numbers:
+            alloc = self.machine.state.allocations.get(number)
+            if alloc is not None and alloc.slot:
+                entry = self.machine.state.jobs[alloc.job]
+                for index in [i for i, held in entry.live.items() if held == number]:
+                    self.progress(number, (index, 0))
+            if number in self.machine.state.allocations:
+                self.end(number, "n9")
+
+    def crossings(self) -> list[int]:
+        """Return the jobs of which more than one resource manager was asked for a start."""
+        known = self.machine.state
+        jobs = [job for found in self.homes.values() for job in found]
+        theirs = {n for n, e in known.recent.items() if e.job.spec.kind == FOREIGN}
+        return sorted({job for job in jobs if jobs.count(job) > 1} - theirs)
