@@ -25,6 +25,11 @@ def kinds(host: Host, name: str) -> set[str]:
     return {row["kind"] for row in rows if row["object"] == name}
 
 
+def times(host: Host, kind: str, name: str) -> int:
+    rows = host.json("events")["events"]
+    return sum((row["kind"], row["object"]) == (kind, name) for row in rows)
+
+
 @pytest.mark.e2e
 def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_path: Path) -> None:
     """R-MAU-23, 24 and 26."""
@@ -35,6 +40,7 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
         assert host.ostler("run", "echo", "native").stdout == "native\n"
         eventually("another hung", lambda: "driver-hung" in kinds(host, "hangs"))
         eventually("another died", lambda: "driver-crashed" in kinds(host, "dies"))
+        eventually("it is begun anew", lambda: times(host, "driver-up", "dies") > 1)
         told = {kind for kind in kinds(host, "lives") if kind.startswith(("driver", "rm"))}
         assert told == {"rm-created", "driver-up", "rm-up"}
         nodes = {row["name"] for row in host.json("nodes")["nodes"]}
