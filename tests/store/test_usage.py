@@ -18,6 +18,7 @@ from ostler.model.states import JobState
 from ostler.store import query
 from ostler.store.days import day_of
 from ostler.store.sqlite import sandbox
+from ostler.store.sqlite.connection import connect
 from ostler.store.usage import rows_of, usage
 from tests.store.builders import Held, a_job, an_allocation, an_attempt
 
@@ -164,3 +165,15 @@ def test_the_parts_of_a_time_add_up_to_the_whole(
         assert sum(row[key] for row in parts) == pytest.approx(whole[key])
     total = sum((r.ended_at - r.granted_at) * r.cpus for r in rows)
     assert whole["held_cpu_seconds"] == pytest.approx(total)
+
+
+def test_the_ends_of_a_stretch_are_found_by_time_and_not_by_looking_at_all(tmp_path: Path) -> None:
+    held = Held(tmp_path / "ostler.db")
+    held.commit(an_attempt(1))
+    sql, values = usage([("", NOW - 100_000.0, NOW - 50_000.0)], ("user",), now=NOW)
+    conn = connect(str(tmp_path / "ostler.db"), read_only=True)
+    plan = [row[3] for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+    conn.close()
+    held.store.close()
+    assert "SEARCH a USING INDEX accounting_by_end (ended_at>?)" in plan
+    assert "SCAN a USING INDEX allocations_held" in plan

@@ -60,7 +60,7 @@ WITH whole (period, low, high) AS MATERIALIZED (
                   ELSE 1.0 END AS share,
              max(a.ended_at - a.granted_at - a.suspended_seconds, 0.0) AS held
         FROM edge s CROSS JOIN accounting a
-       WHERE a.ended_at >= s.low AND a.granted_at < s.high AND a.job < {steps}
+       WHERE a.ended_at >= s.low AND a.granted_at < s.high AND +a.job < {steps}
     )
   UNION ALL
   SELECT period, user, project, partition, 0, 0, 0, 1, held * cpus, 0.0, 0.0, held * gpus,
