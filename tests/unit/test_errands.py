@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ostler.manager import mail, smtp, webhook
+from ostler.manager import mail, pen, smtp, webhook
 from ostler.manager.run_as import Place, environment, identity
 from ostler.model.errand import Hook, Mail, Outcome, Program
 from ostler.model.errors import Refused
@@ -89,6 +89,21 @@ os._exit(os.waitpid(twin, 0)[1] and 1) if twin else signal.pause()
     assert not [path for base in find_bases() for path in glob(f"{base.folder}/ostler-handler-*")]
     for fd in (lifeline, ours):
         os.close(fd)
+
+
+def test_groups_of_attempts_that_died_are_removed_and_those_of_others_stay() -> None:
+    bases = [base for base in find_bases() if base.memory]
+    if not bases:
+        pytest.skip("no memory control group may be used here")
+    gone = subprocess.Popen(["/bin/true"])
+    gone.wait()
+    paths = [Path(bases[0].folder, f"ostler-handler-{pid}") for pid in (gone.pid, os.getpid())]
+    for path in paths:
+        path.mkdir()
+    pen.sweep()
+    left = [path.exists() for path in paths]
+    paths[1].rmdir()
+    assert left == [False, True]
 
 
 def test_a_handler_of_a_personal_machine_is_its_owner_and_of_a_system_machine_nobody() -> None:
