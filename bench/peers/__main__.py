@@ -6,16 +6,28 @@ import subprocess
 import sys
 
 from bench.peers import dask, hq
+from bench.processes import program
 
-PACKAGES = {"slurmctld": "slurm-wlm", "munged": "munge", "parallel": "parallel"}
+PACKAGES = {
+    "slurmctld": "slurm-wlm",
+    "munged": "munge",
+    "parallel": "parallel",
+    "sge_qmaster": "gridengine-master",
+    "sge_execd": "gridengine-exec",
+    "qsub": "gridengine-client",
+}
+# Without this answer the package makes a cell of its own, and asks about it.
+ANSWERS = "gridengine-common shared/gridengineconfig boolean false\n"
 
 
 def main() -> None:
     """Install; end with what failed."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/lib/gridengine"
     wanted = [name for known, name in PACKAGES.items() if not shutil.which(known, path=path)]
     if wanted:
         run("apt-get", "update", "-qq")
+        answers = [program("debconf-set-selections")]
+        subprocess.run(answers, input=ANSWERS, text=True, check=False)
         run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted)
     for peer, package in ((hq, "hyperqueue"), (dask, "distributed")):
         if not peer.PYTHON.exists():

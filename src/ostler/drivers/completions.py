@@ -14,7 +14,7 @@ class Completions:
     """Its new lines, and those that were new a while ago."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
         self._read: tuple[int, int] = (0, 0)  # inode, and how far it has been read
         self._lines: deque[tuple[float, str]] = deque()  # when read, what
 
@@ -32,7 +32,7 @@ class Completions:
         return [line for _, line in self._lines]
 
     def _more(self) -> list[str]:
-        with open(self._path, "rb") as file:
+        with open(self.path, "rb") as file:
             stat = os.fstat(file.fileno())
             inode, done = self._read
             if inode != stat.st_ino or done > stat.st_size:  # another file, or cut off

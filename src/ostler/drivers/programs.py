@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ostler.drivers.contract import Trouble
@@ -68,6 +69,7 @@ class Programs:
         person: Person | None = None,
         umask: int = -1,
         env: Mapping[str, str] = {},
+        cwd: bytes = b"/",
     ) -> Answer:
         """Run one to its end. files: it can read each by the descriptor that `FILES` stands for.
 
@@ -86,7 +88,7 @@ class Programs:
                     command,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
-                    cwd="/",
+                    cwd=cwd,
                     env={**self._env, **env},
                     timeout=self._seconds,
                     check=False,
@@ -127,6 +129,14 @@ def _memory(opened: ExitStack, data: bytes) -> int:
 
 def _with(word: str | bytes, stand_in: str, number: str) -> str | bytes:
     return word.replace(stand_in, number) if isinstance(word, str) else word
+
+
+def local_time(text: str) -> float | None:
+    """Return Unix seconds of a time as programs write it, in the zone of this host."""
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        return None
 
 
 def seconds_of(settings: Mapping[str, str], key: str, usual: float) -> float:

@@ -26,6 +26,7 @@ from ostler.drivers.programs import (
     Programs,
     folder_of,
     known,
+    local_time,
     seconds_of,
 )
 from ostler.model.foreign import (
@@ -312,7 +313,7 @@ class Slurm:
         if not path:
             return []
         self._file = self._file or Completions(path)
-        ends = past.ends_of_file(self._file.lines(), _seconds, self._elements)
+        ends = past.ends_of_file(self._file.lines(), local_time, self._elements)
         return [end for end in ends if end.ended_at >= since]
 
     def _accounts(self, since: float, whose: Sequence[str]) -> list[End]:
@@ -376,13 +377,5 @@ def _refusal(text: str, *, heard: bool) -> Outcome:
 def _later(text: str) -> str:
     """Return what Slurm says of a start that is not to be now, from `sbatch --test-only`."""
     _, found, rest = text.partition(" to start at ")
-    when = _seconds(rest.partition(" ")[0]) if found else None
+    when = local_time(rest.partition(" ")[0]) if found else None
     return text[:MAX_SENTENCE] if when is not None and when > time.time() + SOON else ""
-
-
-def _seconds(text: str) -> float | None:
-    """Return Unix seconds of a time as Slurm's commands write it, in the zone of this host."""
-    try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except ValueError:
-        return None
