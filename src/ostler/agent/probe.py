@@ -22,6 +22,7 @@ class Machine(Struct, frozen=True):
     system: bool = False
     node: str = ""
     uid_min: int = 1000
+    until: float = 0.0  # Unix seconds at which this node ends; 0: never
 
 
 def read_machine(state: str) -> Machine:
@@ -53,6 +54,7 @@ def facts(machine: Machine) -> NodeFacts:
         generic=dict(machine.generic),
         declared=machine.cpus is not None,
         features=machine.features,
+        until=machine.until,
     )
 
 

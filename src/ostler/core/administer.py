@@ -12,6 +12,7 @@ from ostler.core.follow import follow_site
 from ostler.core.foreign.leaving import check_removal, follow_rms
 from ostler.core.foreign.rms import appoint
 from ostler.core.holds import members_of
+from ostler.core.lasting import with_ends
 from ostler.core.rules import rules_of
 from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
@@ -99,7 +100,8 @@ def take_site(s: State, now: float, site: Site, settings: dict[str, str]) -> Non
     old = s.site
     s.site, s.settings = site, settings
     s.division, s.closed = site.division(), site.closed
-    s.rules = replace(rules_of(site, settings, s.rules.utc_offset), members=members_of(s, site))
+    rules = replace(rules_of(site, settings, s.rules.utc_offset), members=members_of(s, site))
+    s.rules = with_ends(s, rules)
     s.desk.appoint(site.handlers.values())
     s.rms = appoint(s.rms, site.rms.values(), now)
     s.limits = Limits(s.rules)

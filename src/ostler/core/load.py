@@ -10,6 +10,7 @@ from ostler.core.entry import Entry, Slot
 from ostler.core.follow import look_at_calendars, note_closing
 from ostler.core.foreign.recall import recall as recall_foreign
 from ostler.core.foreign.rms import appoint
+from ostler.core.lasting import with_ends
 from ostler.core.moved import note_guests
 from ostler.core.moves import broken_dependency
 from ostler.core.node_entry import NodeEntry
@@ -45,6 +46,7 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzin
     s.limits = Limits(s.rules)
     for node in loaded.nodes:
         s.nodes[node.name] = NodeEntry(node)
+    s.rules = with_ends(s, s.rules)
     for job in loaded.jobs:
         _add_job(s, job, loaded.done.get(job.id, []), now)
     for element in loaded.elements:

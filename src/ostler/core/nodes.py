@@ -6,6 +6,7 @@ from ostler.core import life, steps, trims
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
+from ostler.core.lasting import note_ends
 from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
 from ostler.core.slots import resend
@@ -63,6 +64,8 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         nodes_changed(s)
     _recount(s, entry)
     entry.connected = True
+    if old.facts.until != event.facts.until or old.gone:
+        note_ends(s)
     s.marks.nodes.add(event.node)
     s.marks.allocations.update(entry.allocations)  # they can be suspended now
     s.save(entry.node)
@@ -252,6 +255,7 @@ def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
         gone=event.verb == "separate" or entry.node.gone,
     )
     nodes_changed(s)
+    note_ends(s)
     s.save(entry.node)
     text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
     s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)

@@ -203,6 +203,7 @@ def node_row(entry: NodeEntry) -> Row:
         "free_generic": books.generic,
         "features": list(node.facts.features),
         "declared": node.facts.declared,
+        "until": node.facts.until or None,
         "allocations": len(entry.allocations),
     }
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from ostler.model.bounded import Count, Name
+from ostler.model.bounded import Amount, Count, Name
 from ostler.model.limits import MAX_FEATURES
 
 
@@ -58,6 +58,7 @@ class NodeFacts(Struct, frozen=True, omit_defaults=True):
     generic: dict[Name, Count] = {}
     declared: bool = False  # sizes were given, not probed
     features: Annotated[tuple[Name, ...], Meta(max_length=MAX_FEATURES)] = ()
+    until: Amount = 0.0  # Unix seconds at which the node ends, and all that runs there; 0: never
 
 
 class Placement(Struct, frozen=True, omit_defaults=True):

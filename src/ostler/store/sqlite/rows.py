@@ -361,6 +361,7 @@ def node_values(node: Node) -> Values:
         dumps(facts.features),
         None if node.own_features is None else dumps(node.own_features),
         facts.declared,
+        facts.until,
     )
 
 
@@ -373,6 +374,7 @@ def node_of(row: Row) -> Node:
         _decode_counts(row["generic"]),
         bool(row["declared"]),
         _decode_names(row["features"]),
+        row["until"],
     )
     return Node(
         row["name"],

@@ -297,6 +297,7 @@ CREATE TABLE nodes (
   features TEXT NOT NULL, -- JSON: what a constraint can name
   own_features TEXT, -- JSON: those that it declared itself; NULL: the same
   declared INTEGER NOT NULL, -- 1: its sizes were given, not probed
+  until REAL NOT NULL, -- when it ends, and all that runs there; 0: never
   last_update REAL, -- when its agent was last heard of; NULL: never
   checked_at REAL, -- when it was last looked at from outside; NULL: never
   agent_pid INTEGER, -- process of the agent that answered last; NULL: none has

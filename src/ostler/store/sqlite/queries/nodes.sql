@@ -2,8 +2,8 @@
 INSERT INTO nodes (
   name, partition, rm, status, since, unknown_since, word, word_by, word_at, word_reason, boot_id, gone,
   cpus, memory, gpus, cpu_numbers, gpu_numbers, generic, features, own_features,
-  declared
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  declared, until
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET
   partition = excluded.partition, rm = excluded.rm, status = excluded.status, since = excluded.since,
   unknown_since = excluded.unknown_since, word = excluded.word, word_by = excluded.word_by,
@@ -11,7 +11,8 @@ ON CONFLICT (name) DO UPDATE SET
   gone = excluded.gone, cpus = excluded.cpus, memory = excluded.memory, gpus = excluded.gpus,
   cpu_numbers = excluded.cpu_numbers, gpu_numbers = excluded.gpu_numbers,
   generic = excluded.generic, features = excluded.features,
-  own_features = excluded.own_features, declared = excluded.declared;
+  own_features = excluded.own_features, declared = excluded.declared,
+  until = excluded.until;
 -- name: nodes
 SELECT * FROM nodes ORDER BY name;
 -- name: put_moment
