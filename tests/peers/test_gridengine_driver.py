@@ -83,7 +83,7 @@ def order(bench: GridEngineBench, name: str, command: str, tasks: int = 1) -> St
         f"test-{os.urandom(4).hex()}-1",
         (Share(bench.cell.host, tasks, tasks),),
         user="root",
-        argv=(b"/bin/sh", b"-c", command.encode(), b"sh", b"a b", b""),
+        argv=(b"/bin/sh", b"-c", command.encode(), b"sh", b"a\nb", b""),
         env=b"PATH=/usr/bin:/bin\0SECRET=two words, and\nlines\0",
         cwd=os.fsencode(bench.folder),
         name=f"my {name}",
@@ -116,7 +116,7 @@ def test_each_task_has_its_environment_and_files(bench: GridEngineBench) -> None
     told = until(bench, job)
     assert isinstance(told, End)
     assert (told.result, told.exit_status) == (Result.FAILED, 1)
-    rest = f"|two words, and\nlines|a b||{bench.folder}|0077\n"
+    rest = f"|two words, and\nlines|a\nb||{bench.folder}|0077\n"
     written = (bench.folder / "files").read_text()
     assert f"0{rest}" in written
     assert f"1{rest}" in written

@@ -1,12 +1,20 @@
 """Grid Engine's words in ours, over what a real one (8.1.9) has written."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ostler.drivers.contract import Trouble
 from ostler.drivers.gridengine import GridEngine
-from ostler.drivers.gridengine_orders import Asked, command_of, refusal, unfit, unfit_option
+from ostler.drivers.gridengine_orders import (
+    Asked,
+    command_of,
+    refusal,
+    script_of,
+    unfit,
+    unfit_option,
+)
 from ostler.drivers.gridengine_words import (
     Gone,
     NotXml,
@@ -139,7 +147,10 @@ def test_an_order_names_its_host_and_slots() -> None:
     assert text[text.index("-pe") :][:3] == ["-pe", "smp", "4"]
     assert "h_rt=60" in text
     assert "h_vmem=1024K" in text
-    assert command[-1] == b"true"
+    assert command == ["/dev/fd/FIRST-FILE"]
+    quoted = script_of(Start("m-1", (Share("h1"),), argv=(b"echo", b"it's\nhere")))
+    done = subprocess.run(["/bin/sh"], input=quoted, capture_output=True, check=True)
+    assert done.stdout == b"it's\nhere\n"
 
 
 def test_a_script_keeps_no_directives() -> None:

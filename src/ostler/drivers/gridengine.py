@@ -119,21 +119,23 @@ class GridEngine:
 
     def list_jobs(self) -> Jobs:
         now, listed = time.time(), self._dated(self._qstat())
-        ends = {(end.id, end.incarnation): end for end in self._ends(now - self._history)}
+        ends = {end.id: end for end in self._ends(now - self._history)}  # the last of each
         jobs: list[ForeignJob] = []
         remembered: set[str] = set()
         for each in listed:
             if isinstance(each, words.Gone):
                 remembered.add(each.id)
-                if (key := (each.id, each.incarnation)) not in ends:
+                end = ends.get(each.id)
+                if end is None or end.incarnation != each.incarnation:
+                    ends.pop(each.id, None)
                     fact = self._of_gone(each)
                     if isinstance(fact, End):
-                        ends[key] = fact
+                        ends[each.id] = fact
                     else:
                         jobs.append(fact)
                 continue
             jobs.append(each)
-            ends.pop((each.id, each.incarnation), None)
+            ends.pop(each.id, None)  # of an older one, or of a run before
             if each.shares:
                 self._began.add(each.id)
             if each.state is ForeignState.ENDING:
@@ -156,7 +158,7 @@ class GridEngine:
                 return Outcome(Did.NEVER, found.id, text="its token is that of another job")
             return Outcome(Did.ACCEPTED, found.id, found.incarnation, "it was submitted before")
         command, tail = orders.command_of(order, self._asked)
-        files = [order.script] if order.script else []
+        files = [orders.script_of(order)]
         env = {**orders.environment(order.env), **self._env}
 
         def submit(*more: str) -> Answer:
@@ -181,7 +183,10 @@ class GridEngine:
         return orders.refusal(done, heard=True) or unclear
 
     def cancel(self, job: str, token: str) -> Outcome:
-        return self._order(job, token, ["qdel"])
+        outcome = self._order(job, token, ["qdel"])
+        if outcome.did is Did.ACCEPTED:
+            self._deleted.add(outcome.id)
+        return outcome
 
     # ── what it declares beside them ─────────────────────────────────────────────────────────────
 

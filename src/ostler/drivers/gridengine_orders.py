@@ -12,11 +12,14 @@ from ostler.drivers.programs import FILES, Answer
 from ostler.model.foreign import Did, ForeignJob, Outcome, Start
 from ostler.model.limits import MAX_SENTENCE
 
-# Wrappers of commands: Grid Engine runs one command, and has no umask.
+# Wrappers of commands: Grid Engine runs one command, has no umask, and cuts words at newlines.
 _ONE = 'umask %03o; exec "$@"'
-_MANY = """umask %03o; exec 3<&0; n=0; all=; while [ $n -lt %d ]; do
-OSTLER_RANK=$n "$@" <&3 3<&- & all="$all $!"; n=$((n + 1)); done
-end=0; for one in $all; do wait "$one" || { its=$?; [ $end -ne 0 ] || end=$its; }; done; exit $end"""
+_MANY = (
+    "umask %03o; exec 3<&0; n=0; all=; while [ $n -lt %d ]; do"
+    ' OSTLER_RANK=$n "$@" <&3 3<&- & all="$all $!"; n=$((n + 1)); done;'
+    ' end=0; for one in $all; do wait "$one" || { its=$?; [ $end -ne 0 ] || end=$its; }; done;'
+    " exit $end"
+)
 
 _VALUED = frozenset({"-l", "-q", "-P", "-p", "-m", "-M", "-R", "-ckpt", "-js", "-ac", "-binding"})
 _PLAIN = frozenset({"-soft", "-hard", "-notify"})
@@ -69,6 +72,8 @@ def unfit(order: Start) -> str:
         return "a job in Grid Engine gets one host"
     if order.script and order.shares[0].tasks > 1:
         return "a script of several tasks cannot be run in Grid Engine"
+    if order.script and any(b"\n" in word for word in order.argv):
+        return "Grid Engine cuts the arguments of a script at newlines"
     if wrong := unfit_option(order.options):
         return f"option {wrong} would make another job of it"
     if any(set(path) & set(b":,\n$") for path in (order.output, order.error, order.input)):
@@ -106,11 +111,18 @@ def command_of(order: Start, asked: Asked) -> tuple[list[str | bytes], list[str 
         command += ["-l", f"{asked.memory}={-(-share.memory // share.cpus // 1024)}K"]
     command += ["-q", order.queue] if order.queue else []
     command += ["-P", order.project] if order.project else []
+    tail: list[str | bytes] = [f"/dev/fd/{FILES[0]}"]
+    return [*command, "-C", ""], [*tail, *order.argv] if order.script else tail
+
+
+def script_of(order: Start) -> bytes:
+    """Return the script that qsub is given for an order: the user's, or one with its command."""
     if order.script:
-        return [*command, "-C", ""], [f"/dev/fd/{FILES[0]}", *order.argv]
-    many = _MANY % (order.umask, share.tasks)
-    text = _ONE % order.umask if share.tasks == 1 else many
-    return [*command, "-b", "y", "-shell", "n"], ["/bin/sh", "-c", text, "sh", *order.argv]
+        return order.script
+    words = b" ".join(b"'" + word.replace(b"'", b"'\\''") + b"'" for word in order.argv)
+    tasks = order.shares[0].tasks
+    text = _ONE % order.umask if tasks == 1 else _MANY % (order.umask, tasks)
+    return b"#!/bin/sh\nset -- " + words + b"\n" + text.encode() + b"\n"
 
 
 def refusal(answer: Answer, *, heard: bool) -> Outcome | None:
