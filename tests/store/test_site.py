@@ -37,7 +37,7 @@ ROWS: dict[str, Row] = {
     "reservation": Reservation("r", "n[1-3]", 1.5, 60, ("ann",), ("phys",), (0, 6), 9.5, 3600),
     "handler": Handler("h", "/bin/true x", "node/status", "n*", "ann", 5, 2, every=True),
     "rm": ResourceManager(
-        "slurm", "slurm", {"bin": "/opt/slurm/bin"}, False, 1, 2, 3, 4, 5, 6, 7, 8, 9
+        "slurm", "slurm", {"bin": "/opt/slurm/bin"}, False, 1, 2, 3, 4, 5, 6, 7, 8, True, 9
     ),
     "scheduler": Scheduler("mine", "/bin/plan x", "ann", 5, 1 << 28),
 }  # fmt: skip

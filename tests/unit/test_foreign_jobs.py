@@ -510,10 +510,17 @@ def test_a_computer_that_two_have_counts_once() -> None:
     two.nodes["x1"] = replace(two.nodes["x1"], host="h1")
     box = Foreign(one, two)
     box.load()
+    both = "`ostler rm set two shares-hosts=true` if both are to count"
     assert (box.node("one/n1"), box.node("two/x1")) == (
         "",
-        "it is the computer of node one/n1, and counts there",
+        f"it is the computer of node one/n1, and counts there; {both}",
     )
+    box.change(Change("set", "rm", ("two",), {"shares_hosts": True}))
+    box.load()
+    assert box.node("two/x1") == ""
+    box.change(Change("set", "rm", ("two",), {"shares_hosts": False}))
+    box.load()
+    assert "counts there" in box.node("two/x1")
 
 
 def test_a_node_with_another_name_is_found_by_its_computer() -> None:

@@ -37,8 +37,8 @@ def _print(given: Given, document: object) -> int:
 
 
 def _shown(row: Row) -> Row:
-    restless = bool(row.get("restless"))
-    why = row.get("word_reason") or (row.get("unusable") if restless else "")
+    told = row.get("restless") or row.get("rm")
+    why = row.get("word_reason") or (row.get("unusable") if told else "")
     return {**row, "why": why}
 
 

@@ -41,6 +41,7 @@ _OWN = [
     "job-purge",
     "retries",
     "retry",
+    "shares-hosts",
     "workers",
 ]  # what a row has beside what its driver is told
 _BELOW = ("settings", "about", "process", "discrepancies", "name")

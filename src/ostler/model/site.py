@@ -180,6 +180,7 @@ class ResourceManager(Struct, frozen=True):
     job_purge: int = 3_600  # seconds that a job may be missing before it is lost
     retries: int = 10  # further tries to start a job that it refused for a cause that may pass
     retry: int = 15  # seconds until the first of them; twice as many until each other one
+    shares_hosts: bool = False  # its nodes count even where others' are the same computers
     workers: int = 32  # nodes that are asked for at a time, where they are asked for one by one
 
 

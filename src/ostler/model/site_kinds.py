@@ -178,6 +178,7 @@ KINDS: dict[str, Kind] = {
                 "job_purge": DURATION,
                 "retries": whole(0, 100),
                 "retry": DURATION,
+                "shares_hosts": FLAG,
                 "workers": whole(1, 1_000),
             },
         ),

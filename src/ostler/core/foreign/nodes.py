@@ -45,6 +45,7 @@ def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
     rm.nodes_at = seen_at
     if changed:
         nodes_changed(s)
+    if changed or rm.hosts_again:
         find_twins(s, rm)
 
 
@@ -176,6 +177,10 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
 
 def find_twins(s: State, rm: Rm) -> None:
     """Find the nodes that are computers which count already, as others' nodes."""
+    rm.hosts_again = False
+    if rm.row.shares_hosts:
+        rm.twins = {}
+        return
     others = {
         node.host: node.name
         for other in s.rms.values()
@@ -224,7 +229,8 @@ def _silence(rm: Rm, name: str) -> str:
     if known.missing_since is not None:
         return f"{rm.name} does not list it any more"
     if name in rm.twins:
-        return f"it is the computer of node {rm.twins[name]}, and counts there"
+        both = f"`ostler rm set {rm.name} shares-hosts=true` if both are to count"
+        return f"it is the computer of node {rm.twins[name]}, and counts there; {both}"
     if known.state == NodeState.DOWN:
         return f"{rm.name} says that it is down{reason}"
     if known.state == NodeState.DRAINING:

@@ -414,6 +414,7 @@ CREATE TABLE resource_managers (
   job_purge INTEGER NOT NULL, -- seconds that a job may be missing before it is lost
   retries INTEGER NOT NULL, -- further tries to start a job that it refused for a cause that may pass
   retry INTEGER NOT NULL, -- seconds until the first of them; twice as many until each other one
+  shares_hosts INTEGER NOT NULL, -- 1: its nodes count even where others' are the same computers
   workers INTEGER NOT NULL -- nodes that are asked for at a time, where they are asked for one by one
 ) STRICT, WITHOUT ROWID;
 
