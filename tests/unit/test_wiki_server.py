@@ -428,6 +428,23 @@ def test_a_frame_that_comes_again_later_is_refused_and_an_order_done_once(
     served(rig, story)
 
 
+def test_a_server_that_begins_anew_takes_nothing_of_before(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        job = str(box.submit())
+        await rig.ask(StartJob(job, ("n1",)))
+        box.start(box.alloc(int(job)))
+        halt = rig.frame(SuspendJob(job))
+        rig.server.close()
+        box.now += 5
+        rig.server = rig.serve()
+        await rig.server.look()
+        assert unsigned(await rig.send(halt)).status == -350
+        assert box.state(int(job)) == "running"
+        assert (await rig.ask(SuspendJob(job))).status == 0
+
+    served(rig, story)
+
+
 def test_slow_senders_hold_up_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         monkeypatch.setattr(wiki_server, "CONNECTIONS", 4)

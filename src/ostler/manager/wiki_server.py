@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import stat
 import time
 from collections import OrderedDict
@@ -68,6 +67,7 @@ class WikiServer:
         self._heard_at = clock()
         self._server: asyncio.Server | None = None
         self._port = 0
+        self._began = 0  # Unix seconds since when it remembers what has come
         self._trouble = ""  # why it does not listen though it should
         self._open: dict[asyncio.Task[Any] | None, bool] = {}  # oldest first -> is it whole yet
         self._seen: OrderedDict[bytes, tuple[float, float, asyncio.Future[str] | None]] = (
@@ -80,7 +80,10 @@ class WikiServer:
         """Serve as is configured, until cancelled."""
         try:
             while True:
-                await self.look()
+                try:
+                    await self.look()
+                except Exception:
+                    log.exception("a defect was met")
                 await asyncio.sleep(LOOK)
         finally:
             self.close()
@@ -136,6 +139,7 @@ class WikiServer:
             return
         await self._shown.load()
         self._port, self._trouble, self._heard_at = port, "", self._clock()
+        self._began = self._began or int(self._heard_at)
         log.info("serves WIKI", extra={"port": port})
 
     def close(self) -> None:
@@ -183,7 +187,7 @@ class WikiServer:
                 self._open[task] = True  # it is not ended any more to make room
             key = self._key()
             opened = open_up(payload, key)
-            check_time(opened.at, self._clock(), float(self._setting("wiki-window")))
+            self._check_age(opened.at or 0)
         except Malformed as error:
             self._refuse(error)
             return pack(format_reply(Reply(error.code, str(error))), None)
@@ -196,6 +200,11 @@ class WikiServer:
             self._refuse(error)
             text = format_reply(Reply(error.code, str(error)))
         return pack(text, key, SCHEDULER, int(self._clock()))
+
+    def _check_age(self, made: int) -> None:
+        check_time(made, self._clock(), float(self._setting("wiki-window")))
+        if made < self._began:
+            raise Malformed("it was made before this server began, and may have come", CLOCK)
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
         try:
@@ -278,7 +287,7 @@ class WikiServer:
 def _make_key(path: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(fd, "w") as file:
-        file.write(f"{secrets.randbits(31)}\n")
+        file.write(f"{int.from_bytes(os.urandom(4))}\n")
 
 
 def _hand_over(done: "asyncio.Future[str]", answer: "asyncio.Future[str]") -> None:
