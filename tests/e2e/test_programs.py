@@ -55,6 +55,41 @@ def test_a_prolog_is_ended_with_its_agent_or_when_it_is_late(own_host: Host) -> 
     assert log.count("line='it says much'") <= 3 * 100
 
 
+EPILOG = """#!/bin/sh
+echo epilog $$ >> {0}/calls
+until [ -e {0}/cleared ]; do sleep 0.02; done
+test -e {0}/silent || echo done
+"""
+
+
+def test_an_epilog_runs_once_though_its_agent_dies(own_host: Host) -> None:
+    folder = own_host.work
+    folder.chmod(0o755)
+    program = folder / "epilog"
+    program.write_text(EPILOG.format(folder))
+    program.chmod(0o755)
+    own_host.ostler("partitions", "set", "main", f"epilog={program}")
+    (folder / "silent").touch()
+    for call, how in enumerate(("its end is known", "it was cut off")):
+        job = own_host.submit("-o", "/dev/null", "--", "true")
+        pid = pid_of(folder, call, "epilog")
+        agent = own_host.pids()["agent"]
+        os.kill(agent, signal.SIGKILL)
+        eventually(
+            "another agent is there", lambda old=agent: own_host.pids().get("agent", old) != old
+        )
+        assert Path(f"/proc/{pid}").exists(), how
+        (folder / "cleared").touch()
+        assert own_host.wait_for(job, "done")["result"] == "success"
+        assert not Path(f"/proc/{pid}").exists(), how
+        (node,) = own_host.json("nodes")["nodes"]
+        assert (node["word"] == "in") == (call == 0)
+        (folder / "cleared").unlink()
+        (folder / "silent").unlink(missing_ok=True)
+    assert node["word_reason"].startswith(f"epilog {program} ended, and nobody can tell how far")
+    assert len((folder / "calls").read_text().splitlines()) == 2
+
+
 def pid_of(folder: Path, call: int, what: str) -> int:
     """Return the process of the program's n-th call, which was for this."""
 

@@ -28,7 +28,7 @@ from tests.store.builders import Held
 ROWS: dict[str, Row] = {
     "partition": Partition(
         "batch", PartitionKind.BATCH, False, PartitionState.DRAINING, 60, 30, 2, 1 << 30, 5, 3, 4,
-        "requeue", 6, 7, "fcfs", 0.5, "mine", "other",
+        "requeue", 6, 7, "fcfs", 0.5, "mine", "other", "/site/a", "off",
     ),
     "configuration": Configuration("day", False, {"main": "*"}, "mon-fri", Moved.SUSPEND),
     "access": Access("batch", Holder.USER, "ann", True, (Work.SERIAL,), 1, 2, 3, 4, 5, 6),

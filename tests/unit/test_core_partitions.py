@@ -14,7 +14,7 @@ from ostler.model.errors import Missing, NotNow, Refused, UsageError
 from ostler.model.ids import Ref
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
-from tests.unit.core_kit import ANN, ROOT, Box
+from tests.unit.core_kit import ANN, ROOT, Box, orders
 from tests.unit.test_core_configurations import change, run, stored, submit, where
 
 
@@ -164,3 +164,23 @@ def test_words_that_mean_nothing_and_people_who_may_not_are_refused() -> None:
         word(box, "pause")
     with pytest.raises(Refused, match="ann may not stop partitions"):
         word(box, "stop", by=ANN)
+
+
+def test_a_partition_has_programs_of_its_own_or_none_or_those_of_all() -> None:
+    box = Box(["n1"])
+    box.configure("prolog", "/site/all")
+    told = []
+    cases: tuple[dict[str, str], ...] = (
+        {},
+        {"prolog": "/site/own", "epilog": "/site/after"},
+        {"prolog": "off"},
+    )
+    for values in cases:
+        box.change(Change("set", "partition", ("main",), values))
+        box.submit()
+        programs = orders(box.done)[-1][1].programs
+        told.append(programs and (programs.prolog, programs.epilog))
+        box.change(Change("set", "partition", ("main",), {"prolog": "none", "epilog": "none"}))
+    assert told == [("/site/all", ""), ("/site/own", "/site/after"), None]
+    with pytest.raises(UsageError, match="off, or the full path of a program"):
+        box.change(Change("set", "partition", ("main",), {"prolog": "site/own"}))

@@ -44,11 +44,12 @@ class Handed(Struct, tag="handed"):
 
 
 class Ran(Struct, tag="ran"):
-    """A program of the machine was started for the share: its prolog or epilog."""
+    """A program of the machine was started for the share; of an epilog also before it is."""
 
     alloc: AllocationId
-    pid: int
-    start_time: int
+    what: str  # prolog or epilog
+    pid: int = 0  # 0: it is about to be started
+    start_time: int = 0
 
 
 class Finished(Struct, tag="finished"):

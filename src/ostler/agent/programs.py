@@ -1,8 +1,8 @@
 """Prolog and epilog: what the machine runs on this node around all tasks of an allocation.
 
 They run as the agent does: as root on a system machine, else as its owner. A failure says why this
-node should be drained; the epilog runs after whatever a prolog has begun, and may run again after
-a death of the agent.
+node should be drained; the epilog runs after whatever a prolog has begun. It runs once: after a death
+of the agent the next one waits for it, and learns how it ended or says that nobody can tell.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LINES = 100  # of the output of one run that the log gets,
 _LINE = 500  # with so many bytes of each
 _READ = 1 << 16  # bytes of output taken in one turn of the loop
+_UNKNOWN = "and nobody can tell how far it came: its agent had died"
 _DEFAULT_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 Told = Callable[[str], None]  # called with why it failed; empty: it did not
@@ -48,6 +49,7 @@ class Around:
         self.is_clear = False  # nothing is left to be done after the share
         self.is_busy = False  # the prolog runs
         self.touched = False  # a prolog or a starter had it, so that the epilog has to follow
+        self.begun: Ran | None = None  # the epilog that an agent before this one has begun
         self._office = office
         self._launch = launch
         self._programs = programs
@@ -71,7 +73,12 @@ class Around:
             return
         self._clears = True
         path = self._programs.epilog if self.touched else ""
-        self._begin(EPILOG, path, lambda why: self._cleared(why, then))
+        told = lambda why: self._cleared(why, then)  # noqa: E731
+        if self.begun is None:
+            self._begin(EPILOG, path, told)
+        else:
+            self._run = Run(self._office, self._launch.alloc, EPILOG, path, self._programs.seconds)
+            self._run.go_on(self.begun, told)
 
     def _cleared(self, why: str, then: Told) -> None:
         self.is_clear = True
@@ -106,6 +113,7 @@ class Run:
         self._pid = 0
         self._start_time = 0
         self._late = False
+        self._left = False  # it was begun by an agent before this one
         self._lines = 0
         self._last = b""  # the last line that says something
         self._rest = b""  # the beginning of a line of which the end is not there yet
@@ -126,7 +134,25 @@ class Run:
         if why:
             self._loop.call_soon(then, f"{self._what} {self._path} cannot be run: {why}")
 
+    def go_on(self, ran: Ran, then: Told) -> None:
+        """Wait for what an agent before this one has begun; `then` is called once, later."""
+        self._then, self._left = then, True
+        self._pid, self._start_time = ran.pid, ran.start_time
+        try:
+            self._pidfd = os.pidfd_open(ran.pid) if ran.pid else -1
+        except ProcessLookupError:
+            self._pidfd = -1
+        if self._pidfd >= 0 and proc.is_alive(ran.pid, ran.start_time):
+            self._loop.add_reader(self._pidfd, self._ended)
+            self._timer = self._loop.call_later(self._seconds, self._is_late)
+        elif ran.pid:
+            self._end = self._loop.create_task(self._learn())
+        else:
+            self._loop.call_soon(then, self._sentence("was about to begin, " + _UNKNOWN))
+
     def _spawn(self, env: dict[str, str]) -> None:
+        if self._what == EPILOG:
+            self._note(Ran(self._alloc, EPILOG))
         readable, writable = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(readable, False)
         actions = [
@@ -152,16 +178,21 @@ class Run:
         # Nobody reaps it before this turn of the loop is over.
         self._start_time = proc.start_time(self._pid)
         self._output, self._pidfd = readable, os.pidfd_open(self._pid)
-        with contextlib.suppress(OSError):  # a full disk: only a death of the agent would show it
-            self._office.journal.run(Ran(self._alloc, self._pid, self._start_time))
+        self._note(Ran(self._alloc, self._what, self._pid, self._start_time))
         self._loop.add_reader(self._output, self._read)
         self._loop.add_reader(self._pidfd, self._ended)
         self._timer = self._loop.call_later(self._seconds, self._is_late)
+
+    def _note(self, ran: Ran) -> None:
+        with contextlib.suppress(OSError):  # a full disk: only a death of the agent would show it
+            self._office.journal.run(ran)
 
     # -- its output --------------------------------------------------------------------------
 
     def _read(self) -> bool:
         """Take some of what it says; return whether there may be more."""
+        if self._output < 0:  # what it said was for an agent that is gone
+            return False
         try:
             data = os.read(self._output, _READ)
         except BlockingIOError:
@@ -214,8 +245,8 @@ class Run:
         self.close()
         if self._late:
             why = f"did not end within {self._seconds} s"
-        elif found is None:
-            why = "ended, and nobody can tell how"
+        elif found is None or (self._left and found.signal == signal.SIGPIPE):
+            why = f"ended, {_UNKNOWN}" if self._left else "ended, and nobody can tell how"
         elif found.signal:
             why = f"was ended by {signal.Signals(found.signal).name}"
         elif found.code:
@@ -253,8 +284,8 @@ def unsafe(path: str) -> str:
 
 
 def end_left(ran: Ran) -> None:
-    """Kill what an agent before this one has left running, with its process group."""
-    if proc.is_alive(ran.pid, ran.start_time):
+    """Kill a prolog that an agent before this one has left running, with its process group."""
+    if ran.what == PROLOG and proc.is_alive(ran.pid, ran.start_time):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(ran.pid, signal.SIGKILL)
 

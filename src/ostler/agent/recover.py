@@ -11,7 +11,7 @@ from ostler.agent.elements import doubted, ends_of, lost_turn
 from ostler.agent.hand import Hand
 from ostler.agent.journal import Entry
 from ostler.agent.office import Office, inquire, remove_spool
-from ostler.agent.programs import end_left
+from ostler.agent.programs import EPILOG, end_left
 from ostler.agent.spool import SpoolState, read_spool
 from ostler.agent.starter_protocol import SPOOL
 from ostler.core.agent_words import (
@@ -134,6 +134,8 @@ class Recovery:
         hand.over = ended is not None
         if hand.around is not None and entry.boot_id == self._office.boot_id:
             hand.around.touched = entry.handed is not None or entry.ran is not None
+            if entry.ran is not None and entry.ran.what == EPILOG:
+                hand.around.begun = entry.ran
         at = None if ended is None else ended.started_at
         found = Recovered(entry.launch, alloc, phase, at, ended, progress=entry.progress)
         self._office.feed(found)
@@ -155,7 +157,8 @@ class Recovery:
         It may have been told elsewhere meanwhile, as we were silent; "not held" says that it did
         not run. A context alone does no harm and is made anew.
         """
-        if entry.launch.start and entry.ran is not None:
+        ran = entry.ran
+        if ran is not None and (entry.launch.start or ran.what == EPILOG):
             hand = self._recovered(alloc, entry, Phase.ACCEPTED)
             hand.finish(Ended(alloc, time.time(), None, "", _UNPREPARED))
             return

@@ -5,15 +5,25 @@ from ostler.model.allocation import Allocation
 from ostler.model.job import JobSpec
 from ostler.model.orders import Programs
 from ostler.model.resources import Placement
+from ostler.model.site_types import OFF
 from ostler.schedule.ranks import cyclic
 
 
 def programs_of(s: State, spec: JobSpec) -> Programs | None:
-    """Return what an administrator has run around each allocation."""
-    prolog, epilog = s.text("prolog"), s.text("epilog")
+    """Return what an administrator has run around each allocation of the partition."""
+    partition = s.site.partitions.get(spec.partition)
+    prolog = s.text("prolog") if partition is None else _chosen(partition.prolog, s.text("prolog"))
+    epilog = s.text("epilog") if partition is None else _chosen(partition.epilog, s.text("epilog"))
     if not (prolog or epilog):
         return None
     return Programs(prolog, epilog, s.setting("prolog-timeout"), spec.partition)
+
+
+def _chosen(own: str | None, usual: str) -> str:
+    """Return the partition's own program, else the usual one; empty: none."""
+    if own is None:
+        return usual
+    return "" if own == OFF else own
 
 
 def ranks_of(spec: JobSpec, alloc: Allocation, place: Placement) -> tuple[int, ...]:

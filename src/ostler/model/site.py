@@ -91,6 +91,8 @@ class Partition(Struct, frozen=True):
     factor: float = 0.0  # its part in the order of jobs
     scheduler: str | None = None  # who plans it; None: the one that is built in
     shadow: str | None = None  # whose plans are compared with that, and not carried out
+    prolog: str | None = None  # full path, or off; None: as the attribute prolog says
+    epilog: str | None = None  # full path, or off; None: as the attribute epilog says
 
 
 class Configuration(Struct, frozen=True):

@@ -42,6 +42,7 @@ from ostler.model.site_types import (
     OFFSET,
     PART,
     PERCENT,
+    PROGRAM,
     SIZE,
     SPAN,
     TEXT,
@@ -100,6 +101,8 @@ KINDS: dict[str, Kind] = {
                 "factor": FACTOR,
                 "scheduler": optional(NAME),
                 "shadow": optional(NAME),
+                "prolog": optional(PROGRAM),
+                "epilog": optional(PROGRAM),
             },
         ),
         Kind(

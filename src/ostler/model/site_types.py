@@ -18,6 +18,7 @@ from ostler.model.shifts import EXPECTED as CALENDAR_EXPECTED
 from ostler.model.shifts import parse_calendar
 from ostler.model.units import parse_duration, parse_size
 
+OFF = "off"  # instead of a program: none is run
 _DAY = 86_400  # seconds
 _FAR = 1 << 40  # seconds, and whatever else is counted
 _YES = ("true", "yes", "1", "on")
@@ -32,6 +33,13 @@ class Type(Struct, frozen=True):
     parse: Callable[[Any], Any]
     expected: str
     show: Callable[[Any], Any] = lambda value: value  # as it can be typed again, also in TOML
+
+
+def _program(value: Any) -> str:
+    path = _text(value, MAX_TEXT, empty=False)
+    if path != OFF and not path.startswith("/"):
+        raise ValueError
+    return path
 
 
 def optional(inner: Type) -> Type:
@@ -194,6 +202,7 @@ PART = Type(
     _share_of_nodes,
     f"{NODES.expected}, or * for all that no other partition names, or slurm/* of an rm",
 )
+PROGRAM = Type(_program, f"{OFF}, or the full path of a program, as in /site/prolog")
 COUNT = whole(0, 1_000_000)
 PERCENT = whole(0, 100)
 OFFSET = whole(-86_400, 86_400)

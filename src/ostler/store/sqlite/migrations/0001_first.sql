@@ -323,11 +323,13 @@ CREATE TABLE partitions (
   policy TEXT, -- who may pass whom; NULL: as the attribute scheduler-policy says
   factor REAL NOT NULL, -- its part in the order of jobs, 0 to 1
   scheduler TEXT, -- who plans it; NULL: the one that is built in
-  shadow TEXT -- whose plans are only compared with those; NULL: nobody's
+  shadow TEXT, -- whose plans are only compared with those; NULL: nobody's
+  prolog TEXT, -- full path of a program, or off; NULL: as the attribute prolog says
+  epilog TEXT -- full path of a program, or off; NULL: as the attribute epilog says
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO partitions VALUES (
-  'main', 'general', 1, 'up', NULL, NULL, 0, NULL, 0, 0, 0, 'off', 0, NULL, NULL, 0.0, NULL, NULL
+  'main', 'general', 1, 'up', NULL, NULL, 0, NULL, 0, 0, 0, 'off', 0, NULL, NULL, 0.0, NULL, NULL, NULL, NULL
 );
 
 CREATE TABLE configurations (
