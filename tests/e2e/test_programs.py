@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,11 +74,9 @@ def test_an_epilog_runs_once_though_its_agent_dies(own_host: Host) -> None:
     for call, how in enumerate(("its end is known", "it was cut off")):
         job = own_host.submit("-o", "/dev/null", "--", "true")
         pid = pid_of(folder, call, "epilog")
-        agent = own_host.pids()["agent"]
-        os.kill(agent, signal.SIGKILL)
-        eventually(
-            "another agent is there", lambda old=agent: own_host.pids().get("agent", old) != old
-        )
+        old = own_host.pids()["agent"]
+        os.kill(old, signal.SIGKILL)
+        eventually("another agent is there", partial(is_another, own_host, old))
         assert Path(f"/proc/{pid}").exists(), how
         (folder / "cleared").touch()
         assert own_host.wait_for(job, "done")["result"] == "success"
@@ -86,8 +85,14 @@ def test_an_epilog_runs_once_though_its_agent_dies(own_host: Host) -> None:
         assert (node["word"] == "in") == (call == 0)
         (folder / "cleared").unlink()
         (folder / "silent").unlink(missing_ok=True)
+    (node,) = own_host.json("nodes")["nodes"]
     assert node["word_reason"].startswith(f"epilog {program} ended, and nobody can tell how far")
     assert len((folder / "calls").read_text().splitlines()) == 2
+
+
+def is_another(host: Host, old: int) -> bool:
+    """Say whether an agent runs that is not the old one."""
+    return host.pids().get("agent", old) != old
 
 
 def pid_of(folder: Path, call: int, what: str) -> int:
