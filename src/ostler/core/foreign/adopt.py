@@ -1,5 +1,7 @@
 """Jobs that were submitted to a resource manager itself: they become jobs of the machine."""
 
+from itertools import chain
+
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
@@ -85,8 +87,11 @@ def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
 
 def _home(s: State, rm: Rm, nodes: list[str]) -> str:
     """Return the partition of a job that has, or names, these nodes."""
-    known = [s.nodes[name].node.partition for name in (*nodes, *rm.nodes) if name in s.nodes]
-    return next((name for name in known if name), s.division.of(rm.here("")))
+    for name in chain(nodes, rm.nodes):
+        entry = s.nodes.get(name)
+        if entry is not None and entry.node.partition:
+            return entry.node.partition
+    return s.division.of(rm.here("")) or s.site.default_partition
 
 
 def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob) -> None:

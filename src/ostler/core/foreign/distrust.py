@@ -12,7 +12,8 @@ from ostler.model.limits import MAX_SENTENCE
 
 def clean(text: str, most: int = MAX_SENTENCE) -> str:
     """Return what a resource manager said as text that any terminal may show."""
-    return "".join(c if c.isprintable() else "?" for c in text[:most])
+    cut = text[:most]
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else "?" for c in cut)
 
 
 class Odd(NamedTuple):

@@ -101,8 +101,9 @@ def _end(look: Look, end: End) -> None:
 
 def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     s, now, rm = look.s, look.now, look.rm
-    job, plain = known(rm, told.id, told.incarnation, told.token), replace(told, at=0.0)
-    if job is not None and rm.said.get(job.key) == plain and _only_waits(s, job):
+    job = known(rm, told.id, told.incarnation, told.token)
+    plain = replace(told, at=0.0) if told.at else told
+    if job is not None and rm.said.get(job.key) == plain and _stays(look, job):
         return job.key  # as before
     if job is not None and job.stage is Stage.OVER:
         if job.since >= look.began or told.state is ForeignState.ENDING:
@@ -126,10 +127,19 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     return job.key
 
 
-def _only_waits(s: State, job: RmJob) -> bool:
+def _stays(look: Look, job: RmJob) -> bool:
     """Say whether nothing is to be done about a job of which the same is told as before."""
-    waits = job.stage is Stage.WAITS and job.missing_since is None
-    return waits and job.job in s.jobs and not is_live(job.state)
+    s = look.s
+    if job.missing_since is not None or job.differs or job.job not in s.jobs:
+        return False
+    if job.stage is Stage.WAITS:
+        return not is_live(job.state)
+    if job.stage is not Stage.SEEN or job.state != ForeignState.RUNNING:
+        return False
+    alloc = s.allocations.get(job.allocation)
+    if alloc is None or alloc.cause or not alloc.started or alloc.suspended_at is not None:
+        return False
+    return not _is_late(look.rm, job, alloc, look.now)
 
 
 def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:

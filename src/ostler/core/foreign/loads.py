@@ -65,20 +65,22 @@ def on_loaded(s: State, now: float, event: RmLoaded) -> None:
     if event.jobs is not None and event.nodes is not None:
         jobs.take(s, now, rm, event.jobs, event.began)
         nodes.compare(s, now, rm, event.began)
-    nodes.look(s, rm)
+    if rm.stale:
+        nodes.look(s, rm)
 
 
 def _went_down(s: State, now: float, rm: Rm, why: str) -> None:
     if rm.down_since is None or not rm.why or rm.loads == 1:
         s.note(now, "rm-down", why, about=rm.name)
-    if rm.down_since is None:
-        rm.down_since = now
+    rm.stale = rm.stale or rm.down_since is None or rm.why != why
+    rm.down_since = now if rm.down_since is None else rm.down_since
     rm.why = why
 
 
 def _came_up(s: State, now: float, rm: Rm) -> None:
     if rm.down_since is not None:
         s.note(now, "rm-up", f"it answers, after {now - rm.down_since:.0f} s", about=rm.name)
+        rm.stale = True
     rm.down_since, rm.why = None, ""
 
 

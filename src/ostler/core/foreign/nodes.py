@@ -31,7 +31,7 @@ def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
     changed = False
     for raw in nodes.nodes:
         name = rm.here(raw.name)
-        told = replace(raw, at=0.0)
+        told = replace(raw, at=0.0) if raw.at else raw
         entry = s.nodes.get(name)
         same = rm.told.get(name) == told and entry is not None and not entry.node.gone
         if not same or rm.nodes[name].missing_since is not None:
@@ -56,7 +56,10 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
     fresh = entry is None or entry.node.gone
     if entry is None:
         partition = s.division.of(name)
-        entry = s.nodes[name] = NodeEntry(Node(name, facts, partition, since=now, rm=rm.name))
+        status = _STATUS.get(told.state, NodeStatus.UNREACHABLE)
+        entry = s.nodes[name] = NodeEntry(
+            Node(name, facts, partition, status, since=now, rm=rm.name)
+        )
     if fresh:
         s.note(now, "node-joined", counted(len(facts.cpus), "CPU"), node=name)
     old = entry.node
@@ -72,7 +75,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
         since=now if status is not old.status else old.since,
         gone=False,
     )
-    if entry.node.facts != entry.books.facts or fresh:
+    if entry.node.facts != entry.books.facts or (fresh and entry.allocations):
         recount(s, entry)
     if status is not old.status:
         s.note(now, "node-status", f"{old.status} -> {status}", node=name)
@@ -88,6 +91,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
     if row != known:
         s.save(row)
     rm.nodes[name], rm.told[name] = row, told
+    rm.stale = True
     s.marks.nodes.add(name)
     s.changed = True
     return fresh or old.facts != facts
@@ -151,6 +155,7 @@ def _missing(s: State, now: float, rm: Rm, name: str) -> bool:
     known, entry = rm.nodes[name], s.nodes[name]
     if known.missing_since is None:
         known = rm.nodes[name] = replace(known, missing_since=rm.nodes_at or now)
+        rm.stale = True
         s.save(known)
         entry.node = replace(entry.node, unknown_since=known.missing_since)
         s.note(now, "node-missing", f"{rm.name} does not list it any more", node=name)
@@ -205,6 +210,7 @@ def _native(s: State, host: str) -> str:
 
 def look(s: State, rm: Rm) -> None:
     """Work out of each node whether something new may start there, and why not."""
+    rm.stale = False
     for name in rm.nodes:
         entry = s.nodes[name]
         silence, connected = _silence(rm, name), rm.down_since is None
@@ -256,12 +262,16 @@ def compare(s: State, now: float, rm: Rm, began: float) -> None:
         if told.used_cpus is None or rm.nodes[name].missing_since is not None:
             continue
         entry = s.nodes[name]
+        quiet = not (entry.extra or rm.odd or name in rm.conflicts)
+        if quiet and told.used_cpus == len(entry.node.facts.cpus) - len(entry.books.cpus):
+            continue
         sure, most = _uses(s, rm, entry, began)
         _hold_more(s, now, rm, entry, told.used_cpus, most, began)
         if told.used_cpus < sure:
             _idle(s, now, rm, name, sure, told.used_cpus)
         elif name in rm.conflicts:
             del rm.conflicts[name]
+            rm.stale = True
             agree(s, now, rm, "node_idle", name)
 
 
@@ -327,6 +337,7 @@ def _idle(s: State, now: float, rm: Rm, name: str, sure: int, used: int) -> None
     if known is None or (known.sure, known.told) != (sure, used):
         since = now if known is None or known.settled else known.since
         known = rm.conflicts[name] = Conflict(since, sure, used)
+        rm.stale = True
     tell(
         s,
         now,
@@ -342,6 +353,7 @@ def _idle(s: State, now: float, rm: Rm, name: str, sure: int, used: int) -> None
     )
     if not known.settled and now - known.since > rm.row.node_sync:
         rm.conflicts[name] = known._replace(settled=True)
+        rm.stale = True
         text = f"{rm.name} has told for {now - known.since:.0f} s that {counted(used, 'CPU')} are"
         text += f" in use, not {sure}: its word counts from now on"
         s.note(now, "sync-deadline", text, node=name, about=rm.name)

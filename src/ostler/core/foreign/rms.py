@@ -49,6 +49,7 @@ class Rm:
         "odd",
         "row",
         "said",
+        "stale",
         "told",
         "took",
         "twins",
@@ -61,6 +62,7 @@ class Rm:
         self.about: About | None = None  # None: its driver has not told anything yet
         self.down_since: float | None = now  # Unix seconds; None: it answers
         self.why = "it has not been asked yet"  # why it does not answer, one phrase
+        self.stale = True  # whether something may start on its nodes has to be worked out anew
         self.loads = 0  # that were taken in
         self.nodes_at = self.jobs_at = 0.0  # Unix seconds as of which what is known holds; 0: never
         self.took = 0.0  # seconds, the last load

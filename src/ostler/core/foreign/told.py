@@ -80,7 +80,7 @@ def ended(s: State, now: float, rm: Rm, job: RmJob, end: End) -> None:
         return
     for name in alloc.nodes:
         rm.freed_at[name] = now
-    _close(s, now, rm, alloc, end)
+    _close(s, now, rm, job, end, alloc)
 
 
 def close_unseen(s: State, now: float, rm: Rm, entry: Entry, end: End) -> None:
@@ -114,11 +114,11 @@ def close_unseen(s: State, now: float, rm: Rm, entry: Entry, end: End) -> None:
     settle(s, now, entry, why=element.reason, saved=before)
 
 
-def _close(s: State, now: float, rm: Rm, alloc: Allocation, end: End) -> None:
+def _close(s: State, now: float, rm: Rm, job: RmJob, end: End, alloc: Allocation) -> None:
     began = alloc.started_at if alloc.started else end.started_at
     plain = end.result in (Result.SUCCESS, Result.FAILED)
-    if began is None and plain:
-        began = end.ended_at or now
+    if began is None and plain:  # no load has shown it
+        began = job.since if job.stage is Stage.TAKEN else alloc.granted_at
     at = min(max(end.ended_at or now, began or 0.0), now)
     if began is not None:
         began = min(max(began, alloc.granted_at), at)
