@@ -624,3 +624,25 @@ def test_nonsense_with_a_good_signature_is_refused_and_changes_nothing(
         assert not orders(box.done)
 
     served(rig, story)
+
+
+def test_what_people_suspend_is_theirs_and_what_they_resume_goes_on(rig: Rig, box: Box) -> None:
+    async def story() -> None:
+        job = str(box.submit())
+        await rig.ask(StartJob(job, ("n1",)))
+        box.start(box.alloc(int(job)))
+        box.act("suspend", job)
+        assert (await rig.jobs())[job].state == "Suspended"
+        told = await rig.ask(ResumeJob(job))
+        assert (told.status, told.text) == (
+            -700,
+            "job 1 was suspended by its user, who lets it go on",
+        )
+        box.act("resume", job)
+        await rig.server.look()
+        assert (await rig.jobs())[job].state == "Running"
+        assert (await rig.ask(SuspendJob(job))).status == 0
+        await rig.server.look()
+        assert (await rig.jobs())[job].state == "Suspended"  # until the scheduler lets it go on
+
+    served(rig, story)

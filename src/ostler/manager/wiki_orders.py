@@ -12,15 +12,16 @@ from ostler.core.planning import check_start
 from ostler.core.state import State
 from ostler.manager.inner import Inner
 from ostler.manager.turns import Turns
-from ostler.manager.wiki_say import SCHEDULER, active_jobs, is_limited, ref_of
+from ostler.manager.wiki_halts import due, going_on, halting
+from ostler.manager.wiki_say import SCHEDULER, active_jobs, ref_of
 from ostler.manager.wiki_view import View
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError, Refused
 from ostler.model.ids import Ref
 from ostler.model.resources import Placement, Request
-from ostler.model.states import AllocationState, Rule
+from ostler.model.states import Rule
 from ostler.schedule.room import Room, mask_of
-from ostler.schedule.snapshot import Plan, Resume, Start, Wait
+from ostler.schedule.snapshot import Line, Plan, Start, Wait
 from ostler.wire.wiki import INTERNAL, NO_JOB, NOT_STARTED
 from ostler.wire.wiki_records import Job, format_job, format_node
 from ostler.wire.wiki_words import (
@@ -62,8 +63,10 @@ class Orders:
                     return await self._jobs(asked.names)
                 case StartJob():
                     return format_reply(await self._start(asked))
-                case _:
-                    return format_reply(await self._act(asked))
+                case CancelJob():
+                    return format_reply(await self._cancel(asked))
+                case SuspendJob() | ResumeJob():
+                    return format_reply(await self._halt(asked))
         except OstlerError as error:
             return format_reply(Reply(INTERNAL, error.message))
 
@@ -121,7 +124,7 @@ class Orders:
             line = self._line(s, now, asked, ref)
         except Refused as error:
             return Reply(NOT_STARTED, error.message)
-        self._turns.put(Planned(Plan([line], self._waits), SCHEDULER))
+        self._propose([line])
         self._view.started(self._state, now, ref)
         await self._turns.barrier()
         return Reply(0, f"job {asked.job} is started")
@@ -140,37 +143,37 @@ class Orders:
         check_start(s, now, entry, line)
         return line
 
-    async def _act(self, asked: CancelJob | SuspendJob | ResumeJob) -> Reply:
+    async def _cancel(self, asked: CancelJob) -> Reply:
         ref = self._known(asked.job)
         if ref is None:
             return Reply(NO_JOB, f"there is no job {asked.job} here")
-        overdue = isinstance(asked, CancelJob) and asked.overdue
-        why = "its time is over, says the WIKI scheduler" if overdue else ""
-        verb = {CancelJob: "cancel", SuspendJob: "suspend", ResumeJob: "resume"}[type(asked)]
-        body = await self._inner.ask(lambda to: Acted(to, self._caller, verb, (ref,), reason=why))
+        why = "its time is over, says the WIKI scheduler" if asked.overdue else ""
+        body = await self._inner.ask(
+            lambda to: Acted(to, self._caller, "cancel", (ref,), reason=why)
+        )
         (row,) = body["jobs"]
-        if isinstance(asked, ResumeJob) and row["ok"]:
-            self.resume()
-            await self._turns.barrier()
         return Reply(0 if row["ok"] else NO_JOB, f"job {asked.job}: {row['message']}")
 
+    async def _halt(self, asked: SuspendJob | ResumeJob) -> Reply:
+        ref = self._known(asked.job)
+        if ref is None:
+            return Reply(NO_JOB, f"there is no job {asked.job} here")
+        stops = isinstance(asked, SuspendJob)
+        try:
+            lines = halting(self._state, ref) if stops else going_on(self._state, ref)
+        except Refused as error:
+            return Reply(NO_JOB, error.message)
+        self._propose(lines)
+        await self._turns.barrier()
+        return Reply(0, f"job {asked.job} {'stands still' if stops else 'goes on'}")
+
     def resume(self) -> None:
-        """Let go on what is to go on and has its CPUs free: nobody else plans that there."""
-        s = self._state
-        lines = []
-        for number in sorted(s.resuming):
-            alloc = s.allocations[number]
-            partition = s.jobs[alloc.job].job.spec.partition
-            if alloc.state is not AllocationState.SUSPENDED:
-                continue
-            if s.parts.planner_of(s.site, partition) != SCHEDULER:
-                continue
-            if is_limited(s, s.jobs[alloc.job].job, s.cpus_of(alloc)):
-                continue
-            if all(s.nodes[p.node].books.cpus.issuperset(p.cpus) for p in alloc.placements):
-                lines.append(Resume(number))
+        """Let go on what people have resumed."""
+        self._propose(due(self._state))
+
+    def _propose(self, lines: list[Line]) -> None:
         if lines:
-            self._turns.put(Planned(Plan(list(lines), self._waits), SCHEDULER))
+            self._turns.put(Planned(Plan(lines, self._waits), SCHEDULER))
 
     def _known(self, name: str) -> Ref | None:
         ref = ref_of(name)
