@@ -195,8 +195,8 @@ def pressed(
 GAP = PartitionRules(preemption=Preemption.REQUEUE, priority_gap=20, least_run=60.0)
 
 
-def ran(number: int, *cpus: int, at: float = 0.0, **more: Any) -> RunningView:
-    return replace(running(number, cpus), started_at=at, again=True, **more)
+def ran(number: int, *cpus: int, at: float = 0.0, on: str = "n1", **more: Any) -> RunningView:
+    return replace(running(number, cpus, on=on), started_at=at, again=True, **more)
 
 
 def test_a_plan_makes_room_for_who_waits_first() -> None:
@@ -240,3 +240,50 @@ def test_a_plan_preempts_as_the_partition_says(
     assert len([line for line in lines if isinstance(line, Preempt)]) == count
     starts = [line.job for line in lines if isinstance(line, Start)]
     assert starts == ([9] if count and rules.preemption is Preemption.SUSPEND else [])
+
+
+def licensed(view: RunningView, count: int = 1) -> RunningView:
+    return replace(view, licences={"matlab": count})
+
+
+@pytest.mark.parametrize(
+    ("how", "given"),
+    [(Preemption.REQUEUE, [2]), (Preemption.CANCEL, [2]), (Preemption.SUSPEND, [])],
+)
+def test_who_lacks_only_licences_gets_them_from_who_gives_them_back(
+    how: Preemption, given: list[int]
+) -> None:
+    """Suspended jobs keep theirs; of those with licences the youngest gives way, elsewhere too."""
+    rules = Rules(PartitionRules(preemption=how, priority_gap=20))
+    wants = job(9, priority=70, nodelist=("n1",))
+    wants = replace(wants, request=replace(wants.request, licences={"matlab": 1}))
+    runs = [
+        licensed(ran(1, 0, on="n1")),
+        licensed(ran(2, 0, on="n2", at=900.0)),
+        ran(3, 1, on="n2", at=950.0),  # which has none
+    ]
+    runs = [replace(view, halts=True) for view in runs]
+    shot = machine([node("n1"), node("n2")], [wants], runs=runs, licences={"matlab": 2})
+    engine = Engine()
+    engine.apply(whole(replace(shot, rules=rules)))
+    lines = engine.plan(NOW).lines
+    assert [line.alloc for line in lines if isinstance(line, Preempt)] == given
+    again = engine.plan(NOW).lines
+    assert not again  # nobody else while that one ends
+
+
+def test_who_lacks_licences_and_room_gets_both_or_nobody_gives_way() -> None:
+    rules = Rules(PartitionRules(preemption=Preemption.REQUEUE, priority_gap=20))
+    wants = job(9, cpus=3, priority=70)
+    wants = replace(wants, request=replace(wants.request, licences={"matlab": 2}))
+    for safe, given in ((50, [1, 2, 3]), (60, [])):
+        runs = [
+            licensed(ran(1, 0)),
+            replace(licensed(ran(2, 1)), priority=safe),
+            ran(3, 2, 3),
+        ]
+        shot = machine([node("n1")], [wants], runs=runs, licences={"matlab": 2})
+        engine = Engine()
+        engine.apply(whole(replace(shot, rules=rules)))
+        lines = engine.plan(NOW).lines
+        assert sorted(line.alloc for line in lines if isinstance(line, Preempt)) == given

@@ -90,8 +90,15 @@ class Queue:
         self.classes: dict[int, Class] = {}  # by number
         self.partitions: dict[str, set[int]] = {}  # numbers of their classes
         self.touched: set[int] = set()  # classes whose first entry may be another one
+        self.short: dict[str, int] = {}  # partition -> the first job seen that lacks licences
         self._kinds: dict[Kind, int] = {}
         self._next = 0
+
+    def waits(self, found: Class, rule: Rule, key: Key) -> None:
+        """Note why the first entry of a class does not start."""
+        found.rule, found.seen = rule, key
+        if rule is Rule.LICENCES:
+            self.short.setdefault(found.partition, key[-1])
 
     def put(self, view: WaitingView) -> None:
         """Add an entry, or take note of how it has changed."""

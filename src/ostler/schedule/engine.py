@@ -236,15 +236,16 @@ class Engine:
             return True
         if first == found.seen:
             return False
-        if found.seen is not None and any(h and h.job == found.seen[-1] for h in (head, other)):
+        known = {h.job for h in (head, other) if h} | {self.queue.short.get(found.partition)}
+        if found.seen is not None and found.seen[-1] in known:
             return True
         if first is None:
             self._drop(found)
             return False
         rule = found.rule or self._look(planner, found, first[-1])
-        if rule is None or (rule in _HELD_UP and (head is None or first < head.key)):
-            return True
-        if rule is Rule.LICENCES and (other is None or first < other.key):
+        before = other if rule is Rule.LICENCES else head
+        leads = rule is Rule.LICENCES or rule in _HELD_UP
+        if rule is None or (leads and (before is None or first < before.key)):
             return True
         found.rule, found.seen = rule, first
         return False
@@ -264,6 +265,7 @@ class Engine:
         bookings: list[Booking] = []
         planner.promise_anew(partitions)
         for partition in sorted(partitions):
+            self.queue.short.pop(partition, None)
             policy = policy_of(self.picture.rules.of(partition).policy)
             if policy.scan is Scan.SHORTEST:
                 later[partition] = []
@@ -323,7 +325,7 @@ class Engine:
             self.looks += 1
             seats = planner.look(shape, view)
             if isinstance(seats, Rule):
-                found.rule, found.seen = seats, entry.key
+                queue.waits(found, seats, entry.key)
                 if seats in LEADING:
                     lead(planner, shape, view, entry.key, seats)
                 self.news.changed(found)

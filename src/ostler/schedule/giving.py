@@ -42,11 +42,15 @@ def give(
     claimed: set[int] = set()
     turned: tuple[str, ...] = ()
     press = turn = inf
-    if rules.preempting and engine.heads:
+    if rules.preempting and (engine.heads or engine.queue.short):
         everywhere = picture.ways or due.press <= now
-        pressing = sorted(engine.heads.keys() if everywhere else engine.heads.keys() & dirty)
+        needy = engine.heads.keys() | engine.queue.short.keys()
+        pressing = sorted(needy if everywhere else needy & dirty)
         for partition in pressing:
-            claimed |= _press(engine, planner, partition)
+            head, short = engine.heads.get(partition), engine.queue.short.get(partition)
+            for job in (None if head is None else head.job, short):
+                if job is not None and job in engine.queue.entries:
+                    claimed |= _press(engine, planner, partition, job)
         press = least_run_over(planner) if pressing else due.press
     if rules.slicing:
         turned, turn = turns(engine, planner)
@@ -55,13 +59,13 @@ def give(
     return turned, Due(press, turn)
 
 
-def _press(engine: "Engine", planner: Planner, partition: str) -> set[int]:
-    """Let running work give way to the first that waits, and start that if it has room then.
+def _press(engine: "Engine", planner: Planner, partition: str, job: int) -> set[int]:
+    """Let running work give way to a job that waits, and start that if it has all it needs then.
 
     Returns what stands by and must go on standing.
     """
     picture, table = planner.picture, planner.table
-    view = engine.queue.entries[engine.heads[partition].job].view
+    view = engine.queue.entries[job].view
     way = gives_way(planner, view)
     for line in way.lines:
         other = picture.running[line.alloc]
@@ -76,7 +80,7 @@ def _press(engine: "Engine", planner: Planner, partition: str) -> set[int]:
     shape = planner.shape(view)
     seats = table.seats(shape)
     if seats is not None and planner.over(shape, view, seats) is None:
-        del engine.heads[partition]
+        del engine.heads[partition]  # who lacks licences gets them only when others have ended
         engine.starts(planner, view, shape, seats)
     table.withhold(picture.resumes.kept())
     return way.claimed

@@ -35,6 +35,7 @@ class Running(Struct, frozen=True):
     leaving: bool = False  # it ends already
     halts: bool = False  # it may be suspended
     stands: bool = False  # a scheduler has suspended it: it claims the CPUs that it had
+    licensed: bool = False  # it has licences that the job asks for
 
 
 # Would the job start if these were gone, each in the way that its partition says? More never hurts.
@@ -73,7 +74,8 @@ def preempt(
     candidates = [
         other
         for other in running
-        if not useful.isdisjoint(other.nodes) and may_preempt(rules, job, other, now)
+        if (other.licensed or not useful.isdisjoint(other.nodes))
+        and may_preempt(rules, job, other, now)
     ]
     leaving = [other for other in running if other.leaving]
     if not candidates or fits(leaving) or not fits([*leaving, *candidates]):

@@ -1,10 +1,11 @@
-"""Which running allocations of the picture give way to the job that waits first."""
+"""Which running allocations of the picture give way to a job that waits: with room, with licences."""
 
 from collections.abc import Sequence
 from math import inf
 
 from msgspec import Struct
 
+from ostler.schedule import licences
 from ostler.schedule.fit import allowed, seats
 from ostler.schedule.planner import Planner
 from ostler.schedule.preempt import Fits, Needy, Running, line, preempt
@@ -28,6 +29,7 @@ def gives_way(planner: Planner, entry: WaitingView) -> Way:
     log2 of them times a look at the nodes for each that is.
     """
     picture, shape = planner.picture, planner.shape(entry)
+    wanted = entry.request.licences.keys()
     names = frozenset(
         room.node
         for room in planner.rooms(entry.partition)
@@ -36,10 +38,13 @@ def gives_way(planner: Planner, entry: WaitingView) -> Way:
     views = {
         view.alloc: view
         for view in picture.running.values()
-        if any(place.node in names for place in view.placements)
+        if any(place.node in names for place in view.placements) or wanted & view.licences.keys()
     }
     needy = Needy(entry.job, entry.partition, entry.priority)
-    running = [_running(planner, view) for view in views.values()]
+    running = [
+        _running(planner, view, licensed=bool(wanted & view.licences.keys()))
+        for view in views.values()
+    ]
     rules = picture.rules
     found = preempt(rules, needy, running, names, _fits(planner, shape, views), planner.now)
     return Way(
@@ -63,7 +68,7 @@ def _partition(planner: Planner, view: RunningView) -> str:
     return node.partition if node is not None else ""
 
 
-def _running(planner: Planner, view: RunningView) -> Running:
+def _running(planner: Planner, view: RunningView, *, licensed: bool) -> Running:
     stands = view.halted_at is not None
     return Running(
         view.alloc,
@@ -76,6 +81,7 @@ def _running(planner: Planner, view: RunningView) -> Running:
         view.leaving,
         view.halts,
         stands,
+        licensed,
     )
 
 
@@ -84,14 +90,24 @@ def _fits(planner: Planner, shape: Shape, views: dict[int, RunningView]) -> Fits
     table, resumes = planner.table, planner.picture.resumes
     rooms = planner.rooms(shape.partition)
     at = {room.node: number for number, room in enumerate(rooms)}
-    rules = planner.picture.rules
+    rules, request = planner.picture.rules, shape.request
+    free = planner.licences_left() if request.licences else {}
+
+    def stays(each: Running) -> bool:
+        """Say whether it gives up nothing but its CPUs."""
+        its = rules.of(each.partition).preemption
+        return each.stands or (its is Preemption.SUSPEND and not each.leaving)
 
     def fits(gone: Sequence[Running]) -> bool:
+        left = free.copy()
+        for each in gone if left else ():
+            if not stays(each):
+                licences.change(left, views[each.alloc].licences, 1)
+        if request.licences and licences.lacking(request, left):
+            return False
         found = rooms.copy()
         kept = resumes.kept({each.alloc for each in gone if each.stands})
         for each in gone:
-            its = rules.of(each.partition).preemption
-            stays = each.stands or (its is Preemption.SUSPEND and not each.leaving)
             for place in views[each.alloc].placements:
                 number = at.get(place.node)
                 if number is None:
@@ -101,10 +117,10 @@ def _fits(planner: Planner, shape: Shape, views: dict[int, RunningView]) -> Fits
                 mask = mask_of(place.cpus) & ~kept.get(place.node, 0)
                 if each.stands:
                     found[number].cpus |= mask & table.cpus[table.rows[place.node]]
-                elif stays:
+                elif stays(each):
                     found[number].cpus |= mask
                 else:
                     found[number].give(mask, place)
-        return seats(found, shape.request) is not None
+        return seats(found, request) is not None
 
     return fits
