@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ostler.model.job import Dependency, Job, JobSpec, TaskExit, Usage
 from ostler.model.record import Blob, Event
@@ -134,6 +135,7 @@ JOBS = st.lists(
     states=st.none() | st.sets(st.sampled_from([*JobState, *Result]), max_size=2),
     since=st.none() | st.integers(0, 9),
     some=st.none() | st.sets(st.integers(0, 13)),
+    place=st.none() | st.sampled_from(["p", "q", "r"]),
     limit=st.integers(0, 12),
 )
 def test_jobs_are_selected_by_all_given_conditions(
@@ -142,6 +144,7 @@ def test_jobs_are_selected_by_all_given_conditions(
     states: set[JobState | Result] | None,
     since: int | None,
     some: set[int] | None,
+    place: str | None,
     limit: int,
 ) -> None:
     held = Held(":memory:")
@@ -149,6 +152,9 @@ def test_jobs_are_selected_by_all_given_conditions(
     for number, (owner, state, at) in enumerate(jobs, 1):
         job = a_job(number, user=owner, state=state)
         made.append(ended(job, at=float(at)) if state is JobState.DONE else job)
+    made = [
+        replace(job, spec=replace(job.spec, partition="p" if job.id % 2 else "q")) for job in made
+    ]
     held.commit(*made)
     expected = [
         job.id
@@ -157,8 +163,11 @@ def test_jobs_are_selected_by_all_given_conditions(
         and (states is None or job.state in states or job.result in states)
         and (since is None or job.ended_at is None or job.ended_at >= since)
         and (some is None or job.id in some)
+        and job.spec.partition == (place or job.spec.partition)
     ]
-    found = held.store.jobs(user=user, states=states, since=since, ids=some, limit=limit)
+    found = held.store.jobs(
+        user=user, partition=place, states=states, since=since, ids=some, limit=limit
+    )
     held.store.close()
     assert ids(found) == expected[max(0, len(expected) - limit) :]
 

@@ -898,3 +898,14 @@ def test_who_has_dealt_with_an_event_is_said_and_shown(tmp_path: Path) -> None:
     deal = made.requests[0]
     assert isinstance(deal, messages.Deal)
     assert (deal.serial, deal.note) == (7, "water")
+
+
+def test_jobs_of_one_partition_are_asked_for(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": []}) as made:
+        assert ostler(tmp_path, "jobs", "-p", "batch", "--all").out == "no jobs\n"
+        assert ostler(tmp_path, "jobs", "--partition", "batch").out == "no jobs\n"
+    asked = [request.options for request in made.requests if isinstance(request, messages.Read)]
+    assert [(options.partition, options.all) for options in asked] == [
+        ("batch", True),
+        ("batch", False),
+    ]

@@ -12,6 +12,7 @@ from ostler.manager.documents import Listing
 from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
+from ostler.model.site_changes import Change
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire import messages
@@ -51,6 +52,19 @@ def test_own_unfinished_jobs_are_listed_in_order_and_the_newest_if_there_are_too
     assert ids(listing(box, ANN, all=True)) == [str(number) for number in range(1, 8)]
     assert ids(listing(box, ANN, states=["held"])) == ["4"]
     assert ids(listing(box, ANN, user="nobody")) == []
+
+
+def test_jobs_of_one_partition_are_listed_alone() -> None:
+    box = Box(["n1", "n2"])
+    box.change(
+        Change("create", "partition", ("batch",)),
+        Change("set", "configuration", ("",), {"nodes": {"batch": "n2"}}),
+    )
+    for by, name in ((ANN, "batch"), (ANN, "main"), (BOB, "batch")):
+        box.submit(by=by, partition=name, hold=True)
+    assert ids(listing(box, ANN, partition="batch")) == ["1"]
+    assert ids(listing(box, ANN, partition="batch", all=True)) == ["1", "3"]
+    assert ids(listing(box, ANN, partition="nosuch", all=True)) == []
 
 
 def test_rows_have_the_columns_that_are_asked_for_and_hide_what_they_hid() -> None:

@@ -114,7 +114,8 @@ def _text(given: Given, rows: list[Row]) -> str:
 def _none(given: Given) -> str:
     """Return why there is nothing to list, where that may surprise."""
     user = given.text("user")
-    narrowed = any(name in given.values for name in ("all", "in_state", "since"))
+    known = ("all", "in_state", "since", "in_partition")
+    narrowed = any(name in given.values for name in known)
     if user is None and not narrowed:
         return "no unfinished jobs of yours; `ostler jobs --since 1d` lists those that ended, too"
     if user is None:
@@ -155,6 +156,8 @@ def _options(given: Given) -> dict[str, object]:
     options: dict[str, object] = {name: True for name in ("all", "steps") if given.flag(name)}
     if (user := given.text("user")) is not None:
         options["user"] = user
+    if (partition := given.text("in_partition")) is not None:
+        options["partition"] = partition
     if (rm := given.text("of_rm")) is not None:
         options["rm"] = rm
     if (text := given.text("limit")) is not None and (most := number("--limit", text, _MANY)):

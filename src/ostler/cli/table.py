@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "jobs", "Jobs", "jobs:main", "List your unfinished jobs.",
-            "user of_rm in_state since all steps tree format watch limit",
+            "user in_partition of_rm in_state since all steps tree format watch limit",
             example="ostler jobs --all --since 2h",
         ),
         Command(

@@ -31,6 +31,7 @@ OPTIONS: dict[str, Option] = {
         # what a job asks for
         Option("partition", "-p/--partition", "NAME", "where to run; the default one unless told"),
         Option("rm", "--rm", "NAME", "only in this resource manager; `native`: on our own nodes"),
+        Option("in_partition", "-p/--partition", "NAME", "in this partition"),
         Option("of_rm", "--rm", "NAME", "of this resource manager alone, everybody's; `native`: of none"),
         Option("tasks", "-n/--tasks", "N", "tasks side by side; `run` and `submit` start CMD for each"),
         Option("cpus", "-c/--cpus", "N", "CPUs of each task"),

@@ -139,7 +139,9 @@ class Reads:
         user = options.user or (None if options.all or options.rm else asked.caller.user)
         wanted, since = set(options.states), options.since
         limit = options.limit or SHOWN
-        plain = not (options.all or options.steps or options.rm or wanted) and since is None
+        place = options.partition
+        plain = not (options.all or options.steps or options.rm or wanted or place)
+        plain = plain and since is None
         if plain and user is not None:
             numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
             own: list[Row | Entry] = [state.jobs[n] for n in numbers]
@@ -147,12 +149,20 @@ class Reads:
         found: dict[int, Row | Entry] = {}
         if options.all or since is not None or wanted:
             rows = self._store.jobs(
-                user=user, states=wanted or None, since=since, steps=options.steps, limit=limit
+                user=user,
+                partition=place,
+                states=wanted or None,
+                since=since,
+                steps=options.steps,
+                limit=limit,
             )
             found = {int(row["id"]): _public(row) for row in rows}
         for number in state.jobs if user is None else state.jobs_of.get(user, ()):
-            if options.steps or number < STEPS_FROM:
+            here = place in (None, state.jobs[number].job.spec.partition)
+            if here and (options.steps or number < STEPS_FROM):
                 found[number] = state.jobs[number]
+            else:  # its row may be older
+                found.pop(number, None)
         if wanted:
             found = {number: one for number, one in found.items() if _matches(one, wanted)}
         if options.rm:

@@ -80,6 +80,7 @@ class Store(Protocol):
         self,
         *,
         user: str | None = None,
+        partition: str | None = None,
         states: Collection[str] | None = None,
         since: float | None = None,
         ids: Collection[JobId] | None = None,

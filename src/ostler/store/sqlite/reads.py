@@ -40,6 +40,7 @@ class Reads:
         self,
         *,
         user: str | None = None,
+        partition: str | None = None,
         states: Collection[str] | None = None,
         since: float | None = None,
         ids: Collection[JobId] | None = None,
@@ -55,6 +56,7 @@ class Reads:
         """
         values = {
             "user": user,
+            "partition": partition,
             "states": None if states is None else dumps([str(s) for s in states]),
             "since": since,
             "ids": None if ids is None else dumps(list(ids)),

@@ -55,6 +55,7 @@ SELECT * FROM jobs
    AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states))
         OR result IN (SELECT value FROM json_each(:states)))
    AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since)
+   AND (:partition IS NULL OR partition = :partition)
  ORDER BY id DESC LIMIT :limit;
 -- name: jobs_unfinished
 -- The caller has made sure that `done` is not among the states.
@@ -63,6 +64,7 @@ SELECT * FROM jobs INDEXED BY jobs_unfinished
    AND (:user IS NULL OR user = :user)
    AND state IN (SELECT value FROM json_each(:states))
    AND id < :below
+   AND (:partition IS NULL OR partition = :partition)
  ORDER BY id DESC LIMIT :limit;
 -- name: jobs_of_user
 SELECT * FROM jobs
@@ -71,6 +73,7 @@ SELECT * FROM jobs
         OR result IN (SELECT value FROM json_each(:states)))
    AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since)
    AND id < :below
+   AND (:partition IS NULL OR partition = :partition)
  ORDER BY id DESC LIMIT :limit;
 -- name: jobs_of_all
 SELECT * FROM jobs
@@ -78,4 +81,5 @@ SELECT * FROM jobs
         OR result IN (SELECT value FROM json_each(:states)))
    AND (:since IS NULL OR ended_at IS NULL OR ended_at >= :since)
    AND id < :below
+   AND (:partition IS NULL OR partition = :partition)
  ORDER BY id DESC LIMIT :limit;
