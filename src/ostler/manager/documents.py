@@ -16,6 +16,20 @@ Row = dict[str, Any]
 PIECE = 200  # jobs whose rows are made in one turn of the loop
 
 
+class Asked(NamedTuple):
+    """One read, with who asks and when."""
+
+    caller: Caller
+    ref: str
+    options: messages.ReadOptions
+    now: float  # Unix seconds
+
+    def whose(self, *, own: bool = True) -> str | None:
+        """Return whose rows are meant: the asker's own unless told otherwise; None: everybody's."""
+        options = self.options
+        return options.user or (self.caller.user if own and not options.all else None)
+
+
 class Counted(NamedTuple):
     """A statement for the process that answers queries, and what makes a document of its answer."""
 

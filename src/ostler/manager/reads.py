@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -24,7 +24,8 @@ from ostler.core.site_view import (
 )
 from ostler.core.view import counts, element_row, files, job_row, node_row
 from ostler.core.whatif import prepare_if
-from ostler.manager.documents import Counted, Listing
+from ostler.manager.accounts import attempts, used
+from ostler.manager.documents import Asked, Counted, Listing
 from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
@@ -34,7 +35,6 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, within
 from ostler.model.settings import ATTRIBUTES, Attribute, attribute, in_force
-from ostler.store import usage
 from ostler.store.protocol import Store
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.reads import Reads as Kept
@@ -44,17 +44,7 @@ Row = dict[str, Any]
 ELEMENTS_SHOWN = 1_000
 STEPS_SHOWN = 1_000
 EVENTS_SHOWN = 100
-SHOWN = 10_000  # jobs or attempts, at most
-ATTEMPTS_SHOWN = 1_000  # unless told otherwise
-
-
-class Asked(NamedTuple):
-    """One read, with who asks and when."""
-
-    caller: Caller
-    ref: str
-    options: messages.ReadOptions
-    now: float  # Unix seconds
+SHOWN = 10_000  # jobs, at most
 
 
 Found = Row | Prepared | Counted | Listing
@@ -270,43 +260,10 @@ class Reads:
         return {"events": shown(rows, self._store)}
 
     def _acct(self, asked: Asked) -> Row:
-        options = asked.options
-        limit = min(options.limit or ATTEMPTS_SHOWN, SHOWN)
-        rows = self._store.accounting(
-            user=_whose(asked, own=not asked.ref),
-            project=options.project,
-            partition=options.partition,
-            since=options.since,
-            until=options.until,
-            job=read_ref(self._machine().state, asked.ref).job if asked.ref else None,
-            limit=limit + 1,
-        )
-        found: Row = {
-            "accounting": [named(row) for row in rows[-limit:]],
-            "more": len(rows) > limit,
-        }
-        if (
-            not rows
-            and asked.ref
-            and is_archived(self._machine().state, read_ref(self._machine().state, asked.ref).job)
-        ):
-            job = read_ref(self._machine().state, asked.ref).job
-            with self._archives.holding(job) as (month, kept):
-                rows = kept.accounting(job=job, limit=limit)
-            found |= {"accounting": [named(row) for row in rows], "archive": month}
-        return found
+        return attempts(asked, self._machine().state, self._store, self._archives)
 
     def _usage(self, asked: Asked) -> Counted:
-        options = asked.options
-        statement, values = usage.usage(
-            options.spans or [("", 0.0, asked.now)],
-            options.by,
-            now=asked.now,
-            user=_whose(asked),
-            project=options.project,
-            partition=options.partition,
-        )
-        return Counted(statement, values, lambda found: {"usage": usage.rows_of(found)})
+        return used(asked)
 
     def _settings(self, asked: Asked) -> Row:
         state = self._machine().state
@@ -358,12 +315,6 @@ def _setting(settings: Mapping[str, str], known: Attribute) -> Row:
         "set_with": of or None,
         "help": known.help,
     }
-
-
-def _whose(asked: Asked, *, own: bool = True) -> str | None:
-    """Return whose rows are meant: the asker's own unless told otherwise; None: everybody's."""
-    options = asked.options
-    return options.user or (asked.caller.user if own and not options.all else None)
 
 
 def _counts(entry: Entry, wanted: Ref) -> Row:
