@@ -174,9 +174,9 @@ def test_the_same_bytes_are_kept_once(held: Held) -> None:
 
 def test_a_job_that_is_requeued_is_loaded_again(held: Held) -> None:
     held.commit(ended(a_job()))
-    held.commit(a_job(requeues=1))
+    held.commit(a_job(requeues=1, promised_start=5.0))
     loaded = held.store.load()
-    assert [job.requeues for job in loaded.jobs] == [1]
+    assert [(job.requeues, job.promised_start) for job in loaded.jobs] == [(1, 5.0)]
     assert loaded.ended == {}
 
 

@@ -95,6 +95,7 @@ def test_a_row_of_a_job_has_the_documented_columns_without_the_spec(held: Held) 
             "requeues": 0,
             "request_id": "request-12",
             "rest": None,
+            "promised_start": None,
         }
     ]
 

@@ -6,13 +6,25 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ostler.core.events import Acted, Administered, AgentGreeted, Event, Planned, Submitted
+from ostler.cli.options import Given
+from ostler.cli.sim_decisions import replay_decisions
+from ostler.cli.table import COMMANDS
+from ostler.core.events import (
+    Acted,
+    Administered,
+    AgentGreeted,
+    AgentReported,
+    Event,
+    Planned,
+    Submitted,
+)
 from ostler.core.machine import Machine
 from ostler.manager.decisions import NAME, OLDER, Recorder
 from ostler.manager.planning import Planning
 from ostler.model.errors import Missing, UsageError
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
+from ostler.model.orders import Ended
 from ostler.model.resources import Request
 from ostler.model.site_changes import attribute
 from ostler.schedule.decisions import (
@@ -127,6 +139,30 @@ def test_what_comes_while_a_plan_is_made_is_seen_by_the_next(tmp_path: Path) -> 
 
     asyncio.run(work())
     assert replay(str(tmp_path / NAME)).first is None
+
+
+def test_starts_are_held_against_what_was_promised_first(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The second job is promised the end of the first, and starts 907 seconds before."""
+
+    async def work() -> None:
+        box = Recorded(tmp_path)
+        box.submit(seconds=1000)
+        await box.plan()
+        box.submit()
+        await box.plan()
+        box.now += 90
+        box.do(AgentReported("n1", 1, (Ended(1, box.now, box.now - 1),)))
+        await box.plan()
+        await box.planning.close()
+
+    asyncio.run(work())
+    path = str(tmp_path / NAME)
+    assert [round(seconds) for seconds in replay(path).late] == [-907]
+    given = Given(COMMANDS["sim"], {"sim_replay": path}, [], separated=False)
+    assert replay_decisions(given, path, []) == 0
+    assert "of 1 job with a promised start 0 began later" in capfd.readouterr().out
 
 
 def test_another_policy_is_held_against_what_was_done(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ object a line.
 _JOB = (
     "id name user project partition state result exit_status reason rule priority kind command "
     "tasks cpus memory gpus nodes constraint exclusive licences reservation time_limit_seconds array array_cap elements after held_by "
-    "not_before submitted_at started_at ended_at requeues"
+    "not_before submitted_at promised_start started_at ended_at requeues"
 )
 _RESERVATION = (
     "name nodes start duration users projects days until utc_offset is_open begins_at ends_at"

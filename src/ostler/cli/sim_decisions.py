@@ -7,6 +7,7 @@ from msgspec import to_builtins
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, moment, say
 from ostler.model.errors import UsageError
+from ostler.model.units import format_duration
 from ostler.schedule.policy import Policy
 from ostler.schedule.snapshot import Plan, Start
 from ostler.schedule.words import counted
@@ -34,12 +35,23 @@ def replay_decisions(given: Given, path: str, policies: list[Policy]) -> int:
             "starts": done.starts,
             "same": done.first is None,
             "first_difference": first,
+            "promised": _promised(done.late),
             "policies": [_row(other) for other in others],
         }
         say(json_text({"replays": [row]}))
     else:
         say("\n".join([_told(path, done), *map(_otherwise, others)]))
     return 0 if done.first is None else _FAILED
+
+
+def _promised(late: list[float]) -> dict[str, Any]:
+    """Return how starts came out that were promised: what was promised first counts."""
+    return {
+        "jobs": len(late),
+        "later": sum(seconds >= 1 for seconds in late),
+        "median_late_seconds": late[len(late) // 2] if late else None,
+        "most_late_seconds": late[-1] if late else None,
+    }
 
 
 def _row(other: decisions.Otherwise) -> dict[str, Any]:
@@ -63,6 +75,11 @@ def _difference(each: decisions.Difference) -> dict[str, Any]:
 
 def _told(path: str, done: decisions.Replay) -> str:
     what = f"{path}: {counted(done.decisions, 'decision')}, {counted(done.starts, 'start')}"
+    if done.late:
+        after = sum(seconds >= 1 for seconds in done.late)
+        what += f"; of {counted(len(done.late), 'job')} with a promised start {after} began later"
+        if after:
+            what += f", {format_duration(done.late[-1])} at most"
     if done.first is None:
         return f"{what}; every plan is the same byte for byte"
     return f"{what}; then a plan is another one\n{_lines(done.first)}"

@@ -9,6 +9,7 @@ from ostler.core.delta import snapshot, waiting_view
 from ostler.core.entry import Entry
 from ostler.core.foreign.words import own_reason
 from ostler.core.foreign.words import why_waits as why_waits_there
+from ostler.core.foretold import compared
 from ostler.core.resize import growth
 from ostler.core.state import State
 from ostler.core.steps import why_waits
@@ -235,7 +236,8 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
         limit = f"; its time limit ends it in {max(left, 0):.0f} s at the latest"
     more = growth(s, entry)
     wants = f"; it waits for {counted(more.nodes, 'more node')}" if more else ""
-    return {"reason": f"it runs on {where} since {now - begun:.0f} s{limit}{wants}"}
+    begin = f"{now - begun:.0f} s{compared(entry.job, begun)}"
+    return {"reason": f"it runs on {where} since {begin}{limit}{wants}"}
 
 
 def _stands_by(entry: Entry, alloc: Allocation, where: str) -> dict[str, Any]:

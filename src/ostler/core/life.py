@@ -8,6 +8,7 @@ from ostler.core.claims import count_licences, per_task
 from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
 from ostler.core.foreign.bind import bind_at_start
+from ostler.core.foretold import compared
 from ostler.core.launching import programs_of, ranks_of
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.node_entry import NodeEntry
@@ -92,7 +93,8 @@ def grant(
     s.put(alloc)
     if not job.is_array:
         where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
-        s.note(now, "allocation-granted", f"it was given {where}", job=job.id, allocation=alloc.id)
+        told = f"it was given {where}{compared(job, now)}"
+        s.note(now, "allocation-granted", told, job=job.id, allocation=alloc.id)
     settle(s, now, entry)
     for place in () if job.holds else places:
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)

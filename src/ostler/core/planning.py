@@ -10,6 +10,7 @@ from ostler.core.claims import check_groups, check_licences, check_node, share_o
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.foreign.bind import check_one
+from ostler.core.foretold import note_promises
 from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
 from ostler.core.moves import end_waiting, settle
@@ -81,6 +82,7 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
             drain(s, s.jobs[alloc.job], alloc)
     for number, wait in plan.waits.items():
         _waits(s, number, wait)
+    note_promises(s, plan)
     for partition in plan.turned:
         s.turned[partition], s.marks.turned = now, True
     if plan.wake is not None and not now < s.plan_at <= plan.wake:

@@ -61,6 +61,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "held_by": job.held_by,
         "not_before": job.spec.not_before or None,
         "submitted_at": job.submitted_at,
+        "promised_start": job.promised_start,
         "started_at": job.started_at,
         "ended_at": job.ended_at,
         "requeues": job.requeues,

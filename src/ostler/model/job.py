@@ -151,6 +151,7 @@ class Job(Struct, frozen=True):
     requeues: int = 0
     rm: str = ""  # the other resource manager that it is bound to; empty: none
     rest: Result | None = None  # how its elements ended that have no row: they never started
+    promised_start: float | None = None  # Unix seconds: the first that was promised; None: none was
 
     @property
     def name(self) -> str:

@@ -45,6 +45,7 @@ class _Plain(Struct, array_like=True):
     number: int
     wake: float | None
     turned: tuple[str, ...] = ()
+    promised: list[tuple[int, float]] = []
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -60,16 +61,17 @@ def framed(data: bytes) -> bytes:
 def plain(plan: Plan) -> bytes:
     """Return a plan as bytes: equal plans are equal bytes."""
     waits = sorted(plan.waits.items(), key=lambda pair: pair[0])
-    return encode(
-        _Plain(plan.lines, waits, sorted(plan.yields), plan.number, plan.wake, plan.turned)
-    )
+    promised = sorted(plan.promised.items())
+    yields = sorted(plan.yields)
+    return encode(_Plain(plan.lines, waits, yields, plan.number, plan.wake, plan.turned, promised))
 
 
 def plan_of(data: bytes) -> Plan:
     """Return the plan that was written; raise ValueError."""
     found = _decode_plain(data)
-    waits = dict(found.waits)
-    return Plan(found.lines, waits, frozenset(found.yields), found.number, found.wake, found.turned)
+    waits, yields = dict(found.waits), frozenset(found.yields)
+    promised = dict(found.promised)
+    return Plan(found.lines, waits, yields, found.number, found.wake, found.turned, promised)
 
 
 def records(data: memoryview) -> Iterator[tuple[int, Record]]:

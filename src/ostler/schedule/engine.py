@@ -150,7 +150,8 @@ class Engine:
         queue.touched.clear()
         self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
         self._rivals = slots is not None and slots.before is not None
-        return Plan(planner.lines, waits, self._yields, self._number, self._wake(now), turned)
+        news = self.news.promised((self.heads, self.beside), self.books)
+        return Plan(planner.lines, waits, self._yields, self._number, self._wake(now), turned, news)
 
     def _wake(self, now: float) -> float | None:
         """Return when time alone may change the plan: another order, a promised start.
@@ -197,9 +198,8 @@ class Engine:
         moved = self.picture.moved
         if self.books or self._rivals:
             return bool(moved)
-        promised = (*self.heads.values(), *self.beside.values())
-        shadow = max((head.shadow for head in promised), default=-inf)
-        return any(end <= shadow for _, end in moved)
+        shadows = [head.shadow for each in (self.heads, self.beside) for head in each.values()]
+        return any(end <= max(shadows) for _, end in moved) if shadows else False
 
     def _dirty(self, now: float) -> set[str]:
         """Return the partitions of which everything must be looked at."""

@@ -1,9 +1,12 @@
 """What plans tell of what waits: the rules that are new, so many at a time."""
 
 from collections.abc import Iterable, Mapping
+from math import inf
 
 from ostler.model.states import Rule
 from ostler.schedule.classes import Class, Queue
+from ostler.schedule.head import Head
+from ostler.schedule.promises import Promises
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Wait
 
@@ -14,6 +17,7 @@ class News:
     def __init__(self) -> None:
         self._told: dict[int, Rule] = {}
         self._jobs: set[int] = set()
+        self._promised: set[int] = set()  # jobs of which a promised start was told
 
     def __bool__(self) -> bool:
         """Say whether there may be anything to tell."""
@@ -29,8 +33,9 @@ class News:
         self._jobs.add(job)
 
     def forget(self, job: int) -> None:
-        """Take note that nobody knows its rule any more."""
+        """Take note that nobody knows its rule any more, or what was promised to it."""
         self._told.pop(job, None)
+        self._promised.discard(job)
 
     def changed(self, found: Class) -> None:
         """Note what is to be told of a class that has been looked at."""
@@ -66,6 +71,20 @@ class News:
                 self._tell(waits, job, resumption.wait)
         return waits
 
+    def promised(
+        self, heads: Iterable[Mapping[str, Head]], books: Mapping[str, Promises]
+    ) -> dict[int, float]:
+        """Return the starts of jobs that are promised one for the first time. By partition."""
+        each = [head for found in heads for head in found.values()]
+        found = {head.job: head.shadow for head in each if head.job not in self._promised}
+        for book in books.values():
+            found |= {
+                job: book.start_of(job) or inf for job in book.jobs if job not in self._promised
+            }
+        found = {job: start for job, start in found.items() if start < inf}
+        self._promised |= found.keys()
+        return found
+
     def _tell(self, waits: dict[int, Wait], job: int, wait: Wait | None) -> None:
         if wait is not None and self._told.get(job) is not wait.rule:
             waits[job] = wait
@@ -75,4 +94,5 @@ class News:
         """Return another, to be changed on its own."""
         other = News()
         other._told, other._jobs = self._told.copy(), self._jobs.copy()
+        other._promised = self._promised.copy()
         return other

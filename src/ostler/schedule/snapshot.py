@@ -212,6 +212,7 @@ class Plan(Struct):
     number: int = 0  # of the last delta it was made from
     wake: float | None = None  # Unix seconds at which time alone changes something; None: never
     turned: tuple[str, ...] = ()  # partitions in which a time slice has ended
+    promised: dict[int, float] = {}  # job -> Unix seconds; of an engine: where it promised none yet
 
 
 class Passed(Struct, frozen=True, omit_defaults=True):

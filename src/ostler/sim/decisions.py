@@ -41,6 +41,9 @@ class Replay(NamedTuple):
     decisions: int
     starts: int
     first: Difference | None  # the first plan that is not the same, byte for byte
+    late: list[
+        float
+    ]  # seconds by which jobs started after the start promised to them first, sorted
 
 
 class Otherwise(NamedTuple):
@@ -91,6 +94,8 @@ def replay(path: str) -> Replay:
     engine = Engine()
     decisions = starts = number = asked_of = 0
     plan, now = Plan([], {}), 0.0
+    promised: dict[int, float] = {}
+    late: list[float] = []
     for record in read(path):
         match record:
             case Told(delta):
@@ -103,9 +108,13 @@ def replay(path: str) -> Replay:
                 decisions += 1
                 recorded = plan_of(data)
                 starts += sum(isinstance(line, Start) for line in recorded.lines)
+                begun = dict.fromkeys(one.job for one in recorded.lines if isinstance(one, Start))
+                late += [now - promised.pop(job) for job in begun if job in promised]
+                promised = recorded.promised | promised  # the first one counts
                 if data != plain(plan) or recorded.number != asked_of:
-                    return Replay(decisions, starts, Difference(decisions, now, recorded, plan))
-    return Replay(decisions, starts, None)
+                    first = Difference(decisions, now, recorded, plan)
+                    return Replay(decisions, starts, first, sorted(late))
+    return Replay(decisions, starts, None, sorted(late))
 
 
 def otherwise(path: str, policy: Policy) -> Otherwise:

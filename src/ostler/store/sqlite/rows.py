@@ -91,13 +91,14 @@ def job_values(job: Job) -> Values:
         job.request_id,
         _encode(spec),
         job.rest,
+        job.promised_start,
     )
 
 
 def job_of(row: Values) -> Job:
     """Return the job of a row of `load_jobs`."""
     ident, spec, user, uid, gid, request_id, submitted_at, state, held_by, result = row[:10]
-    status, reason, rule, priority, started_at, ended_at, requeues, rm, rest = row[10:]
+    status, reason, rule, priority, started_at, ended_at, requeues, rm, rest, promised = row[10:]
     return Job(
         ident,
         _decode_spec(spec),
@@ -118,6 +119,7 @@ def job_of(row: Values) -> Job:
         requeues,
         rm or "",
         _RESULTS[rest],
+        promised,
     )
 
 

@@ -43,7 +43,8 @@ CREATE TABLE jobs (
   requeues INTEGER NOT NULL, -- how often an element went back to its queue after it had run
   request_id TEXT NOT NULL, -- private: chosen by the client, so that a repeated submission is the same job
   spec BLOB NOT NULL, -- private: everything that was asked for, as MessagePack
-  rest TEXT -- how the elements ended that have no row of their own, as they never started; NULL: they have not
+  rest TEXT, -- how the elements ended that have no row of their own, as they never started; NULL: they have not
+  promised_start REAL -- the first start that the scheduler promised while it waited; NULL: none
 ) STRICT;
 
 CREATE INDEX jobs_unfinished ON jobs (user) WHERE state <> 'done';

@@ -4,10 +4,10 @@ INSERT INTO jobs (
   id, name, user, uid, gid, project, partition, rm, state, result, exit_status, reason, rule, priority,
   kind, command, tasks, cpus, memory, gpus, nodes, "constraint", exclusive, licences, reservation,
   time_limit_seconds, "array", array_cap, elements, "after", held_by, not_before, submitted_at, started_at, ended_at, requeues, request_id, spec,
-  rest
+  rest, promised_start
 ) VALUES (
   ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-  ?, ?, ?, ?, ?, ?
+  ?, ?, ?, ?, ?, ?, ?
 ) ON CONFLICT (id) DO UPDATE SET
   name = excluded.name, project = excluded.project, partition = excluded.partition,
   rm = excluded.rm,
@@ -21,11 +21,11 @@ INSERT INTO jobs (
   array_cap = excluded.array_cap, elements = excluded.elements, held_by = excluded.held_by,
   not_before = excluded.not_before, started_at = excluded.started_at,
   ended_at = excluded.ended_at, requeues = excluded.requeues, spec = excluded.spec,
-  rest = excluded.rest;
+  rest = excluded.rest, promised_start = excluded.promised_start;
 -- name: load_jobs
 -- Every unfinished job, in order of submission.
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
-       reason, rule, priority, started_at, ended_at, requeues, rm, rest
+       reason, rule, priority, started_at, ended_at, requeues, rm, rest, promised_start
   FROM jobs INDEXED BY jobs_unfinished WHERE state <> 'done' ORDER BY id;
 -- name: load_ended
 -- Read from the index alone: a row of a job is long, and there may be millions.
@@ -33,7 +33,7 @@ SELECT id, result FROM jobs INDEXED BY jobs_results WHERE state = 'done';
 -- name: get_job
 -- One job, whatever its state, with the columns of load_jobs.
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
-       reason, rule, priority, started_at, ended_at, requeues, rm, rest
+       reason, rule, priority, started_at, ended_at, requeues, rm, rest, promised_start
   FROM jobs WHERE id = :id;
 -- name: next_job
 -- Numbers from 1 << 61 on are those of steps.
