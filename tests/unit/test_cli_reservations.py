@@ -55,10 +55,9 @@ def test_what_is_not_named_stays_as_it_is(tmp_path: Path) -> None:
     assert changed(tmp_path, "remove", "disks").values == {}
 
 
-def test_a_partition_stands_for_its_nodes(tmp_path: Path) -> None:
-    rows = {"partitions": [{"name": "main", "nodes": "n[01-03]"}]}
-    change = changed(tmp_path, "set", "disks", "partition:main", partitions=rows)
-    assert change.values == {"nodes": "n[01-03]"}
+def test_a_partition_stands_for_the_nodes_that_it_has_at_any_time(tmp_path: Path) -> None:
+    change = changed(tmp_path, "set", "disks", "partition:main")
+    assert change.values == {"nodes": "partition:main"}
 
 
 @pytest.mark.parametrize(

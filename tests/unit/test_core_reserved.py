@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.core.events import Acted, Planned, Tick
 from ostler.core.explain import explain
+from ostler.core.load import load
 from ostler.core.site_view import reservation_rows
 from ostler.model.caller import Caller
 from ostler.model.ids import Ref
 from ostler.model.orders import Ended
-from ostler.model.record import Event
+from ostler.model.record import Event, Loaded
 from ostler.model.resources import Placement, Request
 from ostler.model.site_changes import Change
 from ostler.schedule.rules import Reservation, Rules
@@ -178,3 +180,35 @@ def test_a_reservation_without_a_duration_is_refused() -> None:
     box = reserved()
     with pytest.raises(OstlerError, match="reservation disks lasts no time"):
         box.change(Change("create", "reservation", ("disks",), {"nodes": "n1"}))
+
+
+def test_a_reservation_of_a_partition_follows_its_nodes() -> None:
+    box = Box(("n1", "n2"))
+    values = {"nodes": "partition:main", "start": 1_000.0, "duration": "500s"}
+    box.change(Change("create", "reservation", ("disks",), values))
+
+    def kept() -> str:
+        (row,) = reservation_rows(box.machine.state, box.now)
+        return str(row["nodes_now"])
+
+    assert kept() == "n[1-2]"
+    box.greet("n3")
+    assert kept() == "n[1-3]"
+    box.change(
+        Change("create", "partition", ("night",), {}),
+        Change("set", "configuration", ("",), {"nodes": {"night": "n2"}}),
+    )
+    assert kept() == "n[1,3]"
+    long = box.submit(time_limit=5_000)
+    there = box.submit(time_limit=5_000, partition="night")
+    assert (box.state(long), box.state(there)) == ("pending", "starting")
+    state = box.machine.state
+    rows = Loaded([], [], {}, [], [entry.node for entry in state.nodes.values()], {}, {}, 1, 1, 1)
+    again = load(replace(rows, site=state.site), 2, box.now)
+    assert [row.nodes for row in again.rules.reservations] == [("n1", "n3")]
+    with pytest.raises(OstlerError, match="names partition 'night', which there is not"):
+        box.change(
+            Change("set", "reservation", ("disks",), {"nodes": "partition:night"}),
+            Change("remove", "partition", ("night",)),
+            Change("set", "configuration", ("",), {"nodes": {"night": None}}),
+        )

@@ -5,15 +5,13 @@ import time
 from ostler.cli.ask import link_to
 from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, rows_of
+from ostler.cli.output import Column, Row
 from ostler.cli.site import Change, administer, values_of
 from ostler.cli.when import parse_moment
-from ostler.client.link import Link
-from ostler.model.errors import Missing, UsageError
+from ostler.model.errors import UsageError
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EACH = {"daily": _DAYS, "workdays": _DAYS[:5], "weekend": _DAYS[5:], "once": ()}
-_OF = "partition:"  # before the name of a partition whose nodes are meant
 _LISTED: list[Column] = [
     ("name", "NAME"),
     ("nodes", "NODES"),
@@ -61,17 +59,12 @@ def change(given: Given) -> int:
             values.setdefault("start", "now")
         if nodes is not None:
             values["nodes"] = nodes
-        one["values"] = _typed(given, values)
+        one["values"] = _typed(values)
     return administer(given, [one])
 
 
-def _typed(given: Given, values: dict[str, object]) -> dict[str, object]:
+def _typed(values: dict[str, object]) -> dict[str, object]:
     """Return the values as the manager takes them: moments in seconds, days as numbers."""
-    nodes = values.get("nodes")
-    if isinstance(nodes, str) and nodes.startswith(_OF):
-        link = link_to(given)
-        values["nodes"] = _nodes_of(link, nodes.removeprefix(_OF))
-        link.close()
     for key in ("start", "until"):
         if (text := values.get(key)) not in (None, "none"):
             values[key] = parse_moment(key, str(text))
@@ -80,15 +73,6 @@ def _typed(given: Given, values: dict[str, object]) -> dict[str, object]:
     if (days := values.get("days")) is not None:
         values["days"] = _days(str(days))
     return values
-
-
-def _nodes_of(link: Link, name: str) -> str:
-    rows = rows_of(link.call("read", what="partitions"), "partitions")
-    found = next((row for row in rows if row.get("name") == name), None)
-    if found is None:
-        known = ", ".join(str(row.get("name")) for row in rows)
-        raise Missing(f"there is no partition {name!r}", expected=f"known: {known}")
-    return str(found.get("nodes") or "")
 
 
 def _days(text: str) -> list[int]:

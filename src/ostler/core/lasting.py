@@ -1,4 +1,7 @@
-"""Nodes that end at a known time: nothing is started there that would not have ended by then."""
+"""What of the rules depends on the nodes there are: their ends, and whole partitions that are reserved.
+
+Nothing is started on a node that ends at a known time and would not have ended by then.
+"""
 
 from msgspec.structs import replace
 
@@ -10,16 +13,39 @@ _EVER = 1e9  # seconds for which a node stays closed
 
 
 def with_ends(s: State, rules: Rules) -> Rules:
-    """Return the rules, in which nodes are closed to everybody from their ends on."""
+    """Return the rules, with nodes closed to everybody from their ends on.
+
+    And with those that the partitions have now in the reservations that are of a partition.
+    """
     ends = tuple(
         Reservation(f"{_SIGN}{name}", (name,), entry.node.facts.until, _EVER)
         for name, entry in s.nodes.items()
         if entry.node.facts.until and not entry.node.gone
     )
-    kept = tuple(each for each in rules.reservations if not each.name.startswith(_SIGN))
+    kept = tuple(
+        _followed(s, each) for each in rules.reservations if not each.name.startswith(_SIGN)
+    )
     if kept + ends == rules.reservations:
         return rules
     return replace(rules, reservations=kept + ends)
+
+
+def _followed(s: State, rule: Reservation) -> Reservation:
+    row = s.site.reservations.get(rule.name)
+    if row is None or (partition := row.partition) is None:
+        return rule
+    mine = (
+        name
+        for name, entry in s.nodes.items()
+        if s.division.of(name) == partition and not entry.node.gone
+    )
+    return replace(rule, nodes=tuple(sorted(mine)))
+
+
+def note_joined(s: State) -> None:
+    """Let the scheduler know of a node that is new, if a partition is reserved."""
+    if any(row.partition is not None for row in s.site.reservations.values()):
+        note_ends(s)
 
 
 def note_ends(s: State) -> None:

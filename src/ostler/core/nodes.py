@@ -6,7 +6,7 @@ from ostler.core import life, steps, trims
 from ostler.core.chunks import on_progress
 from ostler.core.effects import Acknowledge, Fail, Reply, Welcomed
 from ostler.core.events import AgentGreeted, AgentReported, NodesWorded, NotOrdered
-from ostler.core.lasting import note_ends
+from ostler.core.lasting import note_ends, note_joined
 from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
 from ostler.core.slots import resend
@@ -66,6 +66,8 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     entry.connected = True
     if old.facts.until != event.facts.until or old.gone:
         note_ends(s)
+    elif not old.boot_id:
+        note_joined(s)
     s.marks.nodes.add(event.node)
     s.marks.allocations.update(entry.allocations)  # they can be suspended now
     s.save(entry.node)

@@ -80,7 +80,7 @@ def _limits(site: Site) -> Iterator[Limit]:
 def _reservation(row: Reservation) -> rules.Reservation:
     return rules.Reservation(
         row.name,
-        tuple(unfold(row.nodes)),
+        () if row.partition is not None else tuple(unfold(row.nodes)),  # see core/lasting.py
         row.start,
         float(row.duration),
         row.users,

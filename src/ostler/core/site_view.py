@@ -105,7 +105,7 @@ def reservation_rows(s: State, now: float) -> list[Row]:
         rules = next(each for each in s.rules.reservations if each.name == name)
         begin, end = next(windows(rules, s.rules.utc_offset, now), (None, None))
         times = {"is_open": begin is not None and begin <= now, "begins_at": begin, "ends_at": end}
-        found.append(to_builtins(row) | times)
+        found.append(to_builtins(row) | times | {"nodes_now": fold(rules.nodes)})
     return found
 
 

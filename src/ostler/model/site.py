@@ -144,7 +144,7 @@ class Reservation(Struct, frozen=True):
     """Nodes kept for somebody, or from everybody, for a time that may come again."""
 
     name: str
-    nodes: str  # in node notation
+    nodes: str  # in node notation, or partition:NAME: all that it has at any time
     start: float = 0.0  # Unix seconds of the first window
     duration: int = 0  # seconds
     users: tuple[str, ...] = ()  # with no user and no project it is maintenance
@@ -152,6 +152,12 @@ class Reservation(Struct, frozen=True):
     days: tuple[int, ...] = ()  # weekdays on which it comes again, 0 is Monday; empty: once
     until: float | None = None  # Unix seconds; no window begins then or later
     utc_offset: int = 0  # seconds east of UTC when it was made
+
+    @property
+    def partition(self) -> str | None:
+        """Return the partition whose nodes it keeps, whichever these are; None: it names nodes."""
+        of, sign, name = self.nodes.partition(":")
+        return name if sign and of == "partition" else None
 
 
 class Handler(Struct, frozen=True):

@@ -260,6 +260,9 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         if not reservation.duration:
             hint = "say how long each time of it is: duration=2h"
             yield ("reservation", (name,)), Refused(f"reservation {name} lasts no time", hint=hint)
+        if reservation.partition not in (None, *site.partitions):
+            other = str(reservation.partition)
+            yield ("reservation", (name,)), _no("reservation", name, "partition", other)
         for each in reservation.projects:
             if each not in site.projects:
                 yield ("reservation", (name,)), _no("reservation", name, "project", each)

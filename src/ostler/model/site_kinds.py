@@ -35,10 +35,10 @@ from ostler.model.site_types import (
     DURATION,
     FACTOR,
     FLAG,
+    KEPT,
     LINE,
     MOMENT,
     NAME,
-    NODES,
     OFFSET,
     PART,
     PERCENT,
@@ -145,7 +145,7 @@ KINDS: dict[str, Kind] = {
         Kind(
             "reservation", "reservations", Reservation, {"name": NAME},
             {
-                "nodes": NODES,
+                "nodes": KEPT,
                 "start": MOMENT,
                 "duration": DURATION,
                 "users": several(NAME),

@@ -182,6 +182,11 @@ def _share_of_nodes(value: Any) -> str:
     return "*" if value == "*" else _nodes(value, all_of_rm=True)
 
 
+def _kept_nodes(value: Any) -> str:
+    of, sign, name = value.partition(":") if isinstance(value, str) else ("", "", "")
+    return f"{of}:{_name(name)}" if sign and of == "partition" else _nodes(value)
+
+
 def _shown(value: int, units: tuple[tuple[int, str], ...], small: str) -> str:
     """Return a number with the largest unit that leaves nothing over."""
     unit = next(((size, letter) for size, letter in units if value and not value % size), None)
@@ -202,6 +207,7 @@ PART = Type(
     _share_of_nodes,
     f"{NODES.expected}, or * for all that no other partition names, or slurm/* of an rm",
 )
+KEPT = Type(_kept_nodes, f"{NODES.expected}, or partition:NAME for all that it has at any time")
 PROGRAM = Type(_program, f"{OFF}, or the full path of a program, as in /site/prolog")
 COUNT = whole(0, 1_000_000)
 PERCENT = whole(0, 100)

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
 from ostler.core.foreign.rms import Conflict, Rm
+from ostler.core.lasting import note_joined
 from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
 from ostler.core.state import State
@@ -62,6 +63,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
         )
     if fresh:
         s.note(now, "node-joined", counted(len(facts.cpus), "CPU"), node=name)
+        note_joined(s)
     old = entry.node
     if old.own_features is not None:  # an administrator's word holds
         facts = replace(facts, features=old.facts.features)

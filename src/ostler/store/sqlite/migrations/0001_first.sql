@@ -381,7 +381,7 @@ CREATE TABLE users (
 CREATE TABLE reservations (
   -- Nodes kept for somebody, or from everybody, for a time that may come again.
   name TEXT PRIMARY KEY, -- what --reservation names
-  nodes TEXT NOT NULL, -- as in n[01-04]
+  nodes TEXT NOT NULL, -- as in n[01-04], or partition:NAME: all that it has at any time
   start REAL NOT NULL, -- of its first time
   duration INTEGER NOT NULL, -- seconds
   users TEXT NOT NULL, -- JSON: who may use the nodes; with no project either: nobody
