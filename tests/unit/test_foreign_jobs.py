@@ -521,6 +521,9 @@ def test_a_computer_that_two_have_counts_once() -> None:
     box.change(Change("set", "rm", ("two",), {"shares_hosts": False}))
     box.load()
     assert "counts there" in box.node("two/x1")
+    one.nodes["n1"] = replace(one.nodes["n1"], host="another")
+    box.load("one")
+    assert box.node("two/x1") == ""
 
 
 def test_a_node_with_another_name_is_found_by_its_computer() -> None:

@@ -9,7 +9,7 @@ from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.ids import element_name, is_step
-from ostler.model.job import Element, Job, format_after
+from ostler.model.job import FOREIGN, Element, Job, format_after
 from ostler.model.licences import format_licences
 from ostler.model.patterns import NULL, output_path
 from ostler.model.ranges import format_ranges
@@ -132,7 +132,8 @@ def _place(alloc: Allocation, element: Element) -> Row:
 
 def files(job: Job, element: Element) -> Row:
     """Return where the element's output and errors are: of the first task, and by rank if need be."""
-    if job.spec.stdio or job.spec.streams is not None or job.holds:
+    elsewhere = job.spec.kind == FOREIGN  # nobody here knows them
+    if job.spec.stdio or job.spec.streams is not None or job.holds or elsewhere:
         return {}
     values = {
         "j": str(job.id),

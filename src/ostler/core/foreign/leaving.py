@@ -44,3 +44,4 @@ def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> Non
         for node in list(rm.nodes):
             nodes.leave(s, now, rm, node, f"{name} was removed")
         nodes_changed(s)
+    nodes.find_twins(s)

@@ -46,8 +46,7 @@ def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
     rm.nodes_at = seen_at
     if changed:
         nodes_changed(s)
-    if changed or rm.hosts_again:
-        find_twins(s, rm)
+        find_twins(s)
 
 
 def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> bool:
@@ -96,7 +95,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
     rm.stale = True
     s.marks.nodes.add(name)
     s.changed = True
-    return fresh or old.facts != facts
+    return fresh or old.facts != facts or (known is not None and known.host != row.host)
 
 
 def _facts(rm: Rm, told: ForeignNode) -> NodeFacts:
@@ -182,24 +181,17 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     s.changed = True
 
 
-def find_twins(s: State, rm: Rm) -> None:
+def find_twins(s: State) -> None:
     """Find the nodes that are computers which count already, as others' nodes."""
-    rm.hosts_again = False
-    if rm.row.shares_hosts:
-        rm.twins = {}
-        return
-    others = {
-        node.host: node.name
-        for other in s.rms.values()
-        if other.name < rm.name
-        for node in other.nodes.values()
-        if node.host and node.missing_since is None
-    }
-    rm.twins = {
-        node.name: other
-        for node in rm.nodes.values()
-        if node.host and (other := others.get(node.host) or _native(s, node.host))
-    }
+    counted_as: dict[str, str] = {}  # computer -> its node
+    for _, rm in sorted(s.rms.items()):
+        told = [n for n in rm.nodes.values() if n.host and n.missing_since is None]
+        other = {n.name: counted_as.get(n.host) or _native(s, n.host) for n in told}
+        twins = {name: twin for name, twin in other.items() if twin and not rm.row.shares_hosts}
+        if twins != rm.twins:
+            rm.twins = twins
+            look(s, rm)
+        counted_as = {n.host: n.name for n in told if n.name not in twins} | counted_as
 
 
 def _native(s: State, host: str) -> str:

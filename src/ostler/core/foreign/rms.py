@@ -40,7 +40,6 @@ class Rm:
         "down_since",
         "ending",
         "freed_at",
-        "hosts_again",
         "jobs",
         "jobs_at",
         "loads",
@@ -79,7 +78,6 @@ class Rm:
         self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
         self.conflicts: dict[str, Conflict] = {}  # by node
         self.freed_at: dict[str, float] = {}  # by node: when something ended there last
-        self.hosts_again = False  # it is to be looked anew which nodes are the same computers
         self.twins: dict[str, str] = {}  # node -> the one of another that is the same computer
 
     @property
@@ -134,6 +132,5 @@ def appoint(known: dict[str, Rm], rows: Iterable[ResourceManager], now: float) -
     found: dict[str, Rm] = {}
     for row in rows:
         rm = found[row.name] = known.get(row.name) or Rm(row, now)
-        rm.hosts_again |= rm.row.shares_hosts != row.shares_hosts
         rm.row = row
     return found

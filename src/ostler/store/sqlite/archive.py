@@ -25,8 +25,20 @@ from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
 
 # Parents before children, and the other way round.
-_COPIES = ("copy_jobs", "copy_elements", "copy_allocations", "copy_shares", "copy_events")
-_DROPS = ("drop_elements_of_jobs", "drop_allocations_of_jobs", "drop_events_of_jobs")
+_COPIES = (
+    "copy_jobs",
+    "copy_elements",
+    "copy_allocations",
+    "copy_shares",
+    "copy_rm_jobs",
+    "copy_events",
+)
+_DROPS = (
+    "drop_elements_of_jobs",
+    "drop_allocations_of_jobs",
+    "drop_rm_jobs_of_jobs",
+    "drop_events_of_jobs",
+)
 FOLDER = "archive"  # in the state folder
 _FILES = "????-??.db"
 

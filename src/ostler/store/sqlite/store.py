@@ -127,6 +127,7 @@ class SqliteStore(Reads):
             self._writer.execute(SQL["drop_events"], values)
             self._writer.execute(SQL["drop_handled"])
             self._writer.execute(SQL["drop_postings"])
+            self._writer.execute(SQL["drop_discrepancies"])
             self._writer.execute(SQL["drop_answered"])
 
     def put_moments(self, moments: Sequence[Moment], epoch: int) -> None:

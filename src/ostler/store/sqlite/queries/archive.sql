@@ -30,6 +30,9 @@ SELECT * FROM live.allocation_nodes WHERE allocation IN (
 -- name: copy_events
 INSERT OR REPLACE INTO events
 SELECT * FROM live.events WHERE job IN (SELECT value FROM json_each(:jobs));
+-- name: copy_rm_jobs
+INSERT OR REPLACE INTO rm_jobs
+SELECT * FROM live.rm_jobs WHERE job IN (SELECT value FROM json_each(:jobs));
 -- name: copy_accounts
 INSERT OR REPLACE INTO accounting
 SELECT a.* FROM json_each(:accounts) j JOIN live.accounting a
@@ -46,6 +49,10 @@ DELETE FROM allocations WHERE id IN (
 -- name: drop_events_of_jobs
 DELETE FROM events WHERE serial IN (
   SELECT serial FROM events WHERE job IN (SELECT value FROM json_each(:jobs)) LIMIT :limit);
+-- name: drop_rm_jobs_of_jobs
+DELETE FROM rm_jobs WHERE (job, element, attempt) IN (
+  SELECT job, element, attempt FROM rm_jobs WHERE job IN (SELECT value FROM json_each(:jobs))
+   LIMIT :limit);
 -- name: drop_jobs
 DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(:jobs));
 -- name: drop_account
