@@ -126,7 +126,7 @@ def test_a_damaged_file_is_used_or_told_but_never_a_crash(
     except OstlerError as error:
         # A page of roles that is damaged may tell that somebody else has them.
         named = str(path) in str(error) or isinstance(error, StaleEpoch)
-        assert named  # noqa: PT017 - either is right
+        assert named
     shutil.rmtree(path.parent)
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import inf
 from random import Random
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from ostler.model.resources import Request
+from ostler.schedule import engine
 from ostler.schedule.engine import Engine
 from ostler.schedule.preempt import Fits, Needy, Running, line, may_preempt, preempt
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
@@ -15,12 +18,13 @@ from ostler.schedule.snapshot import (
     Delta,
     Line,
     Preempt,
+    Rank,
     RunningView,
     Start,
     WaitingView,
     whole,
 )
-from tests.schedule_kit import job, machine, node, running
+from tests.schedule_kit import job, machine, node, resume, running
 
 NOW = 1_000.0
 N1, N2 = frozenset({"n1"}), frozenset({"n1", "n2"})
@@ -287,3 +291,19 @@ def test_who_lacks_licences_and_room_gets_both_or_nobody_gives_way() -> None:
         engine.apply(whole(replace(shot, rules=rules)))
         lines = engine.plan(NOW).lines
         assert sorted(line.alloc for line in lines if isinstance(line, Preempt)) == given
+
+
+@pytest.mark.parametrize(("priority", "yields"), [(80, False), (50, True)])
+def test_a_slot_is_not_wanted_back_by_what_stands_by_because_of_its_job(
+    priority: int, *, yields: bool
+) -> None:
+    """It would be given its CPUs and asked for them again, for ever."""
+    asks = Rank(priority, 0.0, "main", Request(), inf)
+    slot = replace(running(1, [0], element=0), goes_on=asks, priority=priority)
+    halted = running(2, [0, 1], suspended=True)
+    halted = replace(halted, halted_at=5.0, priority=50)
+    back = replace(resume(halted), yields=True)
+    shot = machine([node(cpus=2)], runs=[slot, halted], resuming=[back])
+    gives = PartitionRules(priority_gap=20, preemption=Preemption.SUSPEND)
+    shot.rules = Rules(default=gives)
+    assert bool(engine.plan(shot, 10.0).yields) is yields

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ostler.model.states import Rule
+from ostler.schedule.preempt import Needy, Running, may_preempt
 from ostler.schedule.priority import Key
-from ostler.schedule.resumes import Resumes
+from ostler.schedule.resumes import Resumes, masks_of
 from ostler.schedule.room import mask_of
 from ostler.schedule.snapshot import Rank, RunningView, Start, WaitingView
 
@@ -48,7 +49,11 @@ class Slots:
 
     def that_yield(self, engine: "Engine", resumes: Resumes, now: float) -> frozenset[int]:
         """Return the allocations that are to take no more elements, after the pass."""
-        wanted = {view.alloc for view, _ in self.staying if _is_wanted_back(view, resumes)}
+        wanted = {
+            view.alloc
+            for view, rank in self.staying
+            if resumes.pending and _is_wanted_back(engine, view, rank, resumes, now)
+        }
         if self.before is None:
             return frozenset(wanted)
         first = {
@@ -128,9 +133,28 @@ def _is_passed(engine: "Engine", view: RunningView, rank: Rank, key: Key | None)
     return key is not None and key < engine.ranking.key(_waiting(view, rank, 1))
 
 
-def _is_wanted_back(view: RunningView, resumes: Resumes) -> bool:
-    """Say whether a suspended allocation waits for CPUs of this slot."""
-    return any(mask_of(p.cpus) & resumes.withheld.get(p.node, 0) for p in view.placements)
+def _is_wanted_back(
+    engine: "Engine", view: RunningView, rank: Rank, resumes: Resumes, now: float
+) -> bool:
+    """Say whether a suspended allocation waits for CPUs of this slot, and does not give way to it.
+
+    What stands by because of the slot's job, or of its equals, would else be given its CPUs and
+    asked for them again, for ever.
+    """
+    job = Needy(view.job, rank.partition, rank.priority)
+    for found in resumes.pending:
+        masks = masks_of(found.view.placements)
+        if not any(mask_of(p.cpus) & masks.get(p.node, 0) for p in view.placements):
+            continue
+        other = engine.picture.running.get(found.view.alloc)
+        if other is None or not found.view.yields:
+            return True
+        part = engine.picture.nodes[other.placements[0].node].partition
+        nodes = frozenset(masks)
+        stands = Running(other.alloc, part, other.priority, other.started_at, nodes, stands=True)
+        if not may_preempt(engine.picture.rules, job, stands, now):
+            return True
+    return False
 
 
 def _first_in_need(engine: "Engine", partition: str) -> Key | None:
