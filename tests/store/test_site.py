@@ -13,6 +13,7 @@ from ostler.model.site import (
     Partition,
     PartitionKind,
     PartitionState,
+    Pool,
     Project,
     Reservation,
     ResourceManager,
@@ -39,6 +40,7 @@ ROWS: dict[str, Row] = {
     "rm": ResourceManager(
         "slurm", "slurm", {"bin": "/opt/slurm/bin"}, False, 1, 2, 3, 4, 5, 6, 7, 8, True, 9
     ),
+    "pool": Pool("slurm", 9, 2, 60, 4, 1 << 30, 600, ("-A", "proj")),
     "scheduler": Scheduler("mine", "/bin/plan x", "ann", 5, 1 << 28),
 }  # fmt: skip
 KEYS = {"access": ("batch", "user", "ann")}

@@ -81,6 +81,9 @@ OPTIONS: dict[str, Option] = {
         # of single commands
         Option("immediate", "--immediate", "", "exit with 5 at once if it cannot be granted now"),
         Option("idle", "--idle", "TIME", "end it when no step has run in it for so long"),
+        Option("pool_most", "--max-nodes", "N", "have so many such nodes at the most"),
+        Option("pool_idle", "--idle", "TIME", "give one back when it has had nothing to do for so long"),
+        Option("pool_from", "--from", "RM", "from the pool of this resource manager"),
         Option("steps", "--steps", "", "also the steps in allocations"),
         Option("ranked", "--label", "", "begin each line of output with the rank of its task"),
         Option("stdin", "--stdin", "first|all|none", "which tasks read the input; the first"),

@@ -101,6 +101,39 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler rm show slurm",
     ),
     Command(
+        "pool", "The machine", "pool:main",
+        "List the pools: nodes that are jobs in other resource managers.", "format",
+        example="ostler pool",
+    ),
+    Command(
+        "pool add", "The machine", "pool:change",
+        "Let nodes be jobs in a resource manager while much waits here: least=, cpus=, memory=,"
+        " time=; behind -- options of its own.", "pool_most pool_idle",
+        ("RM [KEY=VALUE…] [-- OPTION…]", 1, None),
+        example="ostler pool add slurm --max-nodes 20 --idle 5m cpus=8 time=2h -- -A proj",
+    ),
+    Command(
+        "pool set", "The machine", "pool:change",
+        "Change a pool: least=, cpus=, memory=, time=; behind -- options of its own.",
+        "pool_most pool_idle", ("RM [KEY=VALUE…] [-- OPTION…]", 1, None),
+        example="ostler pool set slurm --max-nodes 40",
+    ),
+    Command(
+        "pool remove", "The machine", "pool:change",
+        "Remove a pool; its nodes stay until their time is over, or their jobs are cancelled.", "",
+        ("RM", 1, 1), example="ostler pool remove slurm",
+    ),
+    Command(
+        "grow", "The machine", "pool:grow",
+        "Have N more nodes from a pool, whether or not there is work for them.", "pool_from",
+        ("N", 1, 1), example="ostler grow 2 --from slurm",
+    ),
+    Command(
+        "shrink", "The machine", "pool:shrink",
+        "Keep N nodes less than `grow` has asked for; they go when they have nothing to do.",
+        "pool_from", ("N", 1, 1), example="ostler shrink 2 --from slurm",
+    ),
+    Command(
         "scheduler", "The machine", "scheduler:main",
         "List the schedulers: who plans which partition, who is compared, who is lost.", "format",
         example="ostler scheduler",

@@ -26,6 +26,7 @@ from ostler.manager.eye import Eye
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
+from ostler.manager.pools import Pools
 from ostler.manager.probing import RECALLED, Probing
 from ostler.manager.query import run_query
 from ostler.manager.reads import Reads
@@ -121,6 +122,7 @@ class Manager:
             loop.create_task(self._keep(store, server.turns, epoch)),
             loop.create_task(self._first_greetings(server)),
             loop.create_task(self._write_moments(store, server, epoch)),
+            loop.create_task(server.pools.run()),
             loop.create_task(WikiServer(server.turns, server.inner, str(self.state)).run()),
             loop.create_task(
                 Archivist(store, server.turns, self._archives, epoch, time.time).run()
@@ -162,6 +164,7 @@ class Manager:
         server.schedulers = Schedulers(turns, time.time, Place(str(self.state), self.system))
         turns.look = server.schedulers.look
         server.inner = Inner(turns.put)
+        server.pools = Pools(lambda: turns.machine.state, server.inner, str(self.state))
         server.errands = Errands(turns.put, self.state, system=self.system)
         server.identities = tuple(map(str, self.told.get("identities") or ()))
         blobs = Blobs(store.blob)
@@ -179,6 +182,7 @@ class Manager:
             Archives(Path(self._archives)),
         )
         server.reads.schedulers = server.schedulers.rows
+        server.reads.pools = server.pools.rows
         server.reads.foreign = server.foreign
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         server.submissions.tell_members()

@@ -63,6 +63,7 @@ class Reads:
     ) -> None:
         self._archives = archives
         self.schedulers: Callable[[], list[Row]] = list  # their processes
+        self.pools: Callable[[], list[Row]] = list
         self.foreign: Foreign
         self._store = store
         self._agents = agents
@@ -85,6 +86,7 @@ class Reads:
             "handlers": self._handlers,
             "rms": lambda _: list_rms(self._machine().state),
             "rm": lambda asked: one_rm(self._machine().state, asked.ref, self.foreign),
+            "pools": lambda _: {"pools": self.pools()},
             "schedulers": self._schedulers,
             "handled": self._handled,
             "reservations": self._reservations,

@@ -25,6 +25,7 @@ from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
 from ostler.manager.naming import refs_of
 from ostler.manager.native import Agents
+from ostler.manager.pools import Pools
 from ostler.manager.probing import Probing
 from ostler.manager.reads import Reads
 from ostler.manager.repeats import answer_again
@@ -74,6 +75,7 @@ class Server:
         self.errands: Errands
         self.foreign: Foreign
         self.schedulers: Schedulers
+        self.pools: Pools
         self.reads: Reads
         self.submissions: Submissions
         self.query: Callable[..., Coroutine[Any, Any, dict[str, Any]]]

@@ -7,6 +7,7 @@ TYPE_CHECKING = False  # as in typing, which is not loaded here
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+POOL = "pool"  # of nodes that are jobs in another resource manager
 FOREIGN = "foreign"  # every node of another resource manager has it, and no other
 OF_RM = "rm="  # and this before the resource manager's name
 _BEHIND = frozenset("_.:=/+@-")  # what a feature may hold beside letters and digits

@@ -59,6 +59,7 @@ class JobSpec(Struct, frozen=True, omit_defaults=True):
     name: str = ""
     project: str = ""
     partition: str = ""  # empty: the one that is the default
+    rm_options: tuple[str, ...] = ()  # for the resource manager alone
     rm: str = ""  # only in this resource manager; `native`: in none; empty: wherever it may
     priority: int = 50  # 0 to 100
     boost: int = 0  # 0 to 100, by an administrator

@@ -192,6 +192,19 @@ class ResourceManager(Struct, frozen=True):
     workers: int = 32  # nodes that are asked for at a time, where they are asked for one by one
 
 
+class Pool(Struct, frozen=True):
+    """Agents of ours as jobs in another resource manager: more nodes while much waits here."""
+
+    name: str  # of the resource manager
+    most: int = 1  # such nodes at a time
+    least: int = 0  # kept whether or not there is work for them
+    idle: int = 300  # seconds without work after which one is given back
+    cpus: int = 1  # of each
+    memory: int = 0  # bytes of each; 0: whatever its host has
+    time: int = 3_600  # seconds for which one is asked for
+    options: tuple[str, ...] = ()  # for the resource manager alone
+
+
 class Scheduler(Struct, frozen=True):
     """A program, or a class in Python, that plans for partitions which name it."""
 
@@ -211,6 +224,7 @@ Row = (
     | Reservation
     | Handler
     | ResourceManager
+    | Pool
     | Scheduler
 )
 Key = tuple[str, ...]  # what tells the rows of one kind apart
@@ -227,6 +241,7 @@ class Site(Struct, frozen=True):
     reservations: dict[str, Reservation] = {}
     handlers: dict[str, Handler] = {}
     rms: dict[str, ResourceManager] = {}
+    pools: dict[str, Pool] = {}
     schedulers: dict[str, Scheduler] = {}
 
     def rows(self, kind: str) -> dict[Key, Any]:
@@ -313,6 +328,7 @@ FIELDS = {
     "reservation": "reservations",
     "handler": "handlers",
     "rm": "rms",
+    "pool": "pools",
     "scheduler": "schedulers",
 }  # kind -> where `Site` has its rows
 
@@ -339,6 +355,7 @@ _STRUCTS: tuple[type, ...] = (
     Reservation,
     Handler,
     ResourceManager,
+    Pool,
     Scheduler,
 )  # in the order of `FIELDS`
 

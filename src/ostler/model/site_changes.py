@@ -242,6 +242,12 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         for named in (partition.scheduler, partition.shadow):
             if named and named not in site.schedulers and named not in SERVED:
                 yield ("partition", (name,)), _no("partition", name, "scheduler", named)
+    for name, pool in site.pools.items():
+        if name not in site.rms:
+            yield ("pool", (name,)), _no("pool", name, "resource manager", name)
+        elif pool.least > pool.most:
+            why = f"pool {name} would keep {pool.least} nodes, and may have {pool.most}"
+            yield ("pool", (name,)), Refused(why, hint="give it a larger most=")
     for name, scheduler in site.schedulers.items():
         try:
             check_scheduler(scheduler)

@@ -21,6 +21,7 @@ from ostler.model.site import (
     Partition,
     PartitionKind,
     PartitionState,
+    Pool,
     Project,
     Reservation,
     ResourceManager,
@@ -183,6 +184,18 @@ KINDS: dict[str, Kind] = {
                 "retry": DURATION,
                 "shares_hosts": FLAG,
                 "workers": whole(1, 1_000),
+            },
+        ),
+        Kind(
+            "pool", "pools", Pool, {"name": NAME},
+            {
+                "most": whole(1, 10_000),
+                "least": whole(0, 10_000),
+                "idle": DURATION,
+                "cpus": _POSITIVE,
+                "memory": SIZE,
+                "time": SPAN,
+                "options": several(LINE),
             },
         ),
         Kind(

@@ -130,6 +130,7 @@ def _start_of(rm: Rm, owner: Job, alloc: Allocation, order: Launch, job: RmJob) 
         input=path(order.input) if order.input else NULL,
         time_limit=alloc.time_limit,
         cpus_per_task=owner.spec.request.cpus,
+        options=owner.spec.rm_options,
     )
 
 

@@ -62,6 +62,7 @@ TABLES = (
     "jobs",
     "nodes",
     "partitions",
+    "pools",
     "projects",
     "reservations",
     "resource_managers",

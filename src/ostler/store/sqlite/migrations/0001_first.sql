@@ -421,6 +421,18 @@ CREATE TABLE resource_managers (
   workers INTEGER NOT NULL -- nodes that are asked for at a time, where they are asked for one by one
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE pools (
+  -- Agents as jobs in other resource managers: nodes of ours for a while.
+  name TEXT PRIMARY KEY, -- the resource manager
+  most INTEGER NOT NULL, -- nodes at a time
+  least INTEGER NOT NULL, -- nodes that are kept whether or not there is work
+  idle INTEGER NOT NULL, -- seconds without work after which one is given back
+  cpus INTEGER NOT NULL, -- of each
+  memory INTEGER NOT NULL, -- bytes of each; 0: whatever its host has
+  time INTEGER NOT NULL, -- seconds for which one is asked for
+  options TEXT NOT NULL -- JSON: words for the resource manager alone
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE schedulers (
   -- Programs that plan for the partitions which name them.
   name TEXT PRIMARY KEY, -- chosen by an administrator

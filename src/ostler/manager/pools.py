@@ -1,0 +1,196 @@
+"""Pools of nodes that are jobs in other resource managers: submitted, watched, and given back.
+
+Nothing here is durable: what there is stands in the machine as jobs and nodes, and is found again
+by their names. Whatever is to be done is asked of the core like a client would.
+"""
+
+import asyncio
+import logging
+import os
+import pwd
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from ostler.core import pool
+from ostler.core.events import Acted, NodesWorded, Submitted
+from ostler.core.pool import Pilot
+from ostler.core.state import State
+from ostler.manager.inner import Inner
+from ostler.model.caller import Caller
+from ostler.model.errors import OstlerError
+from ostler.model.ids import Ref
+from ostler.model.job import JobSpec
+from ostler.model.resources import Request
+from ostler.model.site import Pool
+from ostler.model.states import NodeWord
+
+log = logging.getLogger("ostler.manager")
+
+LOOK = 1.0  # seconds between looks
+_KEPT = ("PATH", "HOME", "LANG")  # of our environment
+
+
+class Pools:
+    """All pools of the machine."""
+
+    def __init__(self, state: Callable[[], State], inner: Inner, folder: str) -> None:
+        """Begin. folder: of the machine's state."""
+        self._state, self._inner, self._folder = state, inner, folder
+        uid = os.geteuid()
+        self._caller = Caller(uid, os.getegid(), pwd.getpwuid(uid).pw_name, owner=True)
+        self._jobs: dict[str, int] = {}  # node -> the job that is to bring it
+        self._came: set[int] = set()  # jobs whose nodes have come
+        self._idle: dict[str, float] = {}  # node -> since when it has had nothing to do
+        self._failures: dict[str, int] = {}  # pool -> nodes in a row that never came
+        self._later: dict[str, float] = {}  # pool -> when nodes may be asked for again
+        self._found = False  # whether it was looked what an earlier manager had begun
+        self._why: dict[str, str] = {}  # pool -> why it could do nothing, last time
+        self._clock = time.time
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for row in list(self._state().site.pools.values()):
+                try:
+                    await self.look(row)
+                    self._why.pop(row.name, None)
+                except OstlerError as error:
+                    if self._why.get(row.name) != error.message:
+                        log.warning("pool", extra={"pool": row.name, "why": str(error)})
+                    self._why[row.name] = error.message
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what is to be told of each pool."""
+        s = self._state()
+        found = []
+        for row in s.site.pools.values():
+            pilots = self._pilots(s, row, self._clock())
+            nodes = sum(pilot.came for pilot in pilots)
+            found.append(
+                {
+                    **{name: getattr(row, name) for name in row.__struct_fields__},
+                    "options": list(row.options),
+                    "nodes": nodes,
+                    "idle_nodes": sum(pilot.idle_since is not None for pilot in pilots),
+                    "asked": len(pilots) - nodes,
+                    "wanted_cpus": pool.wanted(s, row),
+                    "failures": self._failures.get(row.name, 0),
+                    "why": self._why.get(row.name, ""),
+                }
+            )
+        return found
+
+    async def look(self, row: Pool) -> None:
+        """Do what a pool needs now; raise a refusal of the core."""
+        s, now = self._state(), self._clock()
+        if not self._found:
+            self._found = True
+            self._find(s)
+        await self._let_go(s, row, now)
+        pilots = self._pilots(s, row, now)
+        failures = self._failures.get(row.name, 0)
+        todo = pool.step(row, now, pool.wanted(s, row), pilots, failures)
+        if now >= self._later.get(row.name, 0.0):
+            for slot in todo.start:
+                await self._start(row, slot)
+        for pilot in todo.stop:
+            await self._stop(row, pilot, f"nothing to do for {row.idle} s")
+
+    def _find(self, s: State) -> None:
+        """Find the jobs of an earlier manager."""
+        for number, entry in s.jobs.items():
+            rm, sign, slot = entry.job.spec.name.rpartition("-pool-")
+            ours = entry.job.spec.rm == rm and entry.job.uid == self._caller.uid
+            if sign and slot.isdigit() and ours:
+                self._jobs[entry.job.spec.name] = number
+
+    def _pilots(self, s: State, row: Pool, now: float) -> list[Pilot]:
+        found = []
+        for name, number in self._jobs.items():
+            if name.rpartition("-pool-")[0] != row.name or number not in s.jobs:
+                continue
+            entry = s.nodes.get(name)
+            came = entry is not None and entry.connected and not entry.node.gone
+            idle = None
+            if came and entry is not None and not entry.allocations:
+                idle = self._idle.setdefault(name, now)
+                self._came.add(number)
+            else:
+                self._idle.pop(name, None)
+            if came:
+                self._came.add(number)
+                self._failures.pop(row.name, None)
+            found.append(Pilot(int(name.rpartition("-")[2]), number, came, idle))
+        return found
+
+    async def _let_go(self, s: State, row: Pool, now: float) -> None:
+        """Let nodes go whose jobs have ended: their processes have ended, too."""
+        for name, number in list(self._jobs.items()):
+            if name.rpartition("-pool-")[0] != row.name or number in s.jobs:
+                continue
+            entry = s.nodes.get(name)
+            if entry is not None and not entry.node.gone:
+                if entry.connected:
+                    continue  # its agent is about to hear of it
+                await self._say("separate", name, f"its job {number} in {row.name} has ended")
+            del self._jobs[name]
+            self._idle.pop(name, None)
+            if number in self._came:
+                self._came.discard(number)
+                continue
+            failures = self._failures[row.name] = self._failures.get(row.name, 0) + 1
+            self._later[row.name] = now + pool.pause(failures)
+            log.warning("a node of a pool never came", extra={"pool": row.name, "job": number})
+
+    async def _start(self, row: Pool, slot: int) -> None:
+        name = pool.node_name(row.name, slot)
+        known = self._state().nodes.get(name)
+        if known is not None and known.node.word is not NodeWord.IN:
+            await self._say("undrain", name)
+        env = b"".join(
+            f"{key}={os.environ[key]}".encode() + b"\0" for key in _KEPT if key in os.environ
+        )
+        digest = sha256(env).hexdigest()
+        seconds = row.time - pool.margin(row)
+        words = [sys.executable, "-I", "-m", "ostler.agent.pilot", "--machine", self._folder]
+        words += ["--node", name, "--cpus", str(row.cpus), "--memory", str(row.memory)]
+        words += ["--seconds", f"{seconds:g}"]
+        spec = JobSpec(
+            argv=tuple(map(os.fsencode, words)),
+            env=digest,
+            cwd=os.fsencode(self._folder),
+            umask=0o077,
+            name=name,
+            request=Request(cpus=row.cpus, memory=row.memory),
+            time_limit=row.time,
+            output=os.fsencode(os.path.join(self._folder, "log", f"{name}.log")),
+            rm=row.name,
+            rm_options=row.options,
+        )
+        asked = secrets.token_hex(16)
+        body = await self._inner.ask(
+            lambda to: Submitted(to, self._caller, asked, spec, {digest: env})
+        )
+        self._jobs[name] = int(body["job"])
+
+    async def _stop(self, row: Pool, pilot: Pilot, why: str) -> None:
+        """Give a node back, unless something has begun there."""
+        name = pool.node_name(row.name, pilot.slot)
+        await self._say("drain", name, f"pool: {why}")
+        entry = self._state().nodes[name]
+        if entry.allocations:
+            await self._say("undrain", name)
+            return
+        reference = (Ref(pilot.job),)
+        reason = f"{name} had {why}"
+        await self._inner.ask(
+            lambda to: Acted(to, self._caller, "cancel", reference, reason=reason)
+        )
+
+    async def _say(self, verb: str, node: str, why: str = "") -> None:
+        await self._inner.ask(lambda to: NodesWorded(to, self._caller, verb, (node,), why))
