@@ -69,6 +69,11 @@ def node_name(rm: str, slot: int) -> str:
     return f"{rm}-pool-{slot}"
 
 
+def rm_of(node: str) -> str:
+    """Return the resource manager of a node of a pool, empty if it is no such node."""
+    return node.rpartition("-pool-")[0]
+
+
 def wanted(s: State, row: Pool) -> int:
     """Return how many CPUs jobs wait for that could run on nodes of a pool, up to all it can have.
 
@@ -92,7 +97,6 @@ def _fits(entry: Entry, row: Pool, partition: str) -> bool:
         job.state in (JobState.PENDING, JobState.RUNNING)
         and not entry.unmet
         and spec.partition == partition
-        and not spec.rm_options
         and 0 < spec.time_limit <= row.time - margin(row)
         and request.cpus <= row.cpus
         and not request.nodelist

@@ -17,7 +17,7 @@ from typing import Any
 
 from ostler.core import pool
 from ostler.core.events import Acted, NodesWorded, Submitted
-from ostler.core.pool import Pilot
+from ostler.core.pool import Pilot, rm_of
 from ostler.core.state import State
 from ostler.manager.inner import Inner
 from ostler.model.caller import Caller
@@ -26,7 +26,7 @@ from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
 from ostler.model.resources import Request
 from ostler.model.site import Pool
-from ostler.model.states import NodeWord
+from ostler.model.states import JobState, NodeWord
 
 log = logging.getLogger("ostler.manager")
 
@@ -55,14 +55,15 @@ class Pools:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK)
-            for row in list(self._state().site.pools.values()):
+            rows = self._state().site.pools
+            for name in [*rows, *({rm_of(node) for node in self._jobs} - rows.keys())]:
                 try:
-                    await self.look(row)
-                    self._why.pop(row.name, None)
+                    await self.look(name)
+                    self._why.pop(name, None)
                 except OstlerError as error:
-                    if self._why.get(row.name) != error.message:
-                        log.warning("pool", extra={"pool": row.name, "why": str(error)})
-                    self._why[row.name] = error.message
+                    if self._why.get(name) != error.message:
+                        log.warning("pool", extra={"pool": name, "why": str(error)})
+                    self._why[name] = error.message
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what is to be told of each pool."""
@@ -85,13 +86,16 @@ class Pools:
             )
         return found
 
-    async def look(self, row: Pool) -> None:
-        """Do what a pool needs now; raise a refusal of the core."""
+    async def look(self, name: str) -> None:
+        """Do what a pool needs now; raise a refusal of the core. One that is removed lets go."""
         s, now = self._state(), self._clock()
         if not self._found:
             self._found = True
             self._find(s)
-        await self._let_go(s, row, now)
+        await self._let_go(s, name, now)
+        row = s.site.pools.get(name)
+        if row is None:
+            return
         pilots = self._pilots(s, row, now)
         failures = self._failures.get(row.name, 0)
         todo = pool.step(row, now, pool.wanted(s, row), pilots, failures)
@@ -104,15 +108,17 @@ class Pools:
     def _find(self, s: State) -> None:
         """Find the jobs of an earlier manager."""
         for number, entry in s.jobs.items():
-            rm, sign, slot = entry.job.spec.name.rpartition("-pool-")
-            ours = entry.job.spec.rm == rm and entry.job.uid == self._caller.uid
-            if sign and slot.isdigit() and ours:
-                self._jobs[entry.job.spec.name] = number
+            name = entry.job.spec.name
+            ours = entry.job.spec.rm == rm_of(name) and entry.job.uid == self._caller.uid
+            if ours and name.rpartition("-")[2].isdigit():
+                self._jobs[name] = number
+                if name in s.nodes and entry.job.state is JobState.RUNNING:
+                    self._came.add(number)
 
     def _pilots(self, s: State, row: Pool, now: float) -> list[Pilot]:
         found = []
         for name, number in self._jobs.items():
-            if name.rpartition("-pool-")[0] != row.name or number not in s.jobs:
+            if rm_of(name) != row.name or number not in s.jobs:
                 continue
             entry = s.nodes.get(name)
             came = entry is not None and entry.connected and not entry.node.gone
@@ -128,24 +134,24 @@ class Pools:
             found.append(Pilot(int(name.rpartition("-")[2]), number, came, idle))
         return found
 
-    async def _let_go(self, s: State, row: Pool, now: float) -> None:
+    async def _let_go(self, s: State, rm: str, now: float) -> None:
         """Let nodes go whose jobs have ended: their processes have ended, too."""
         for name, number in list(self._jobs.items()):
-            if name.rpartition("-pool-")[0] != row.name or number in s.jobs:
+            if rm_of(name) != rm or number in s.jobs:
                 continue
             entry = s.nodes.get(name)
             if entry is not None and not entry.node.gone:
                 if entry.connected:
                     continue  # its agent is about to hear of it
-                await self._say("separate", name, f"its job {number} in {row.name} has ended")
+                await self._say("separate", name, f"its job {number} in {rm} has ended")
             del self._jobs[name]
             self._idle.pop(name, None)
             if number in self._came:
                 self._came.discard(number)
                 continue
-            failures = self._failures[row.name] = self._failures.get(row.name, 0) + 1
-            self._later[row.name] = now + pool.pause(failures)
-            log.warning("a node of a pool never came", extra={"pool": row.name, "job": number})
+            failures = self._failures[rm] = self._failures.get(rm, 0) + 1
+            self._later[rm] = now + pool.pause(failures)
+            log.warning("a node of a pool never came", extra={"pool": rm, "job": number})
 
     async def _start(self, row: Pool, slot: int) -> None:
         name = pool.node_name(row.name, slot)

@@ -1,0 +1,87 @@
+"""When pools grow and shrink, by a rule without clock or chance."""
+
+import pytest
+
+from ostler.core.pool import Pilot, Step, margin, node_name, pause, rm_of, step, wanted
+from ostler.model.resources import Request
+from ostler.model.site import Pool
+from tests.unit.core_kit import Box
+
+POOL = Pool("slurm", most=4, idle=300, cpus=2, time=3_600)
+NOW = 10_000.0
+
+
+def busy(slot: int) -> Pilot:
+    return Pilot(slot, 100 + slot, came=True, idle_since=None)
+
+
+def coming(slot: int) -> Pilot:
+    return Pilot(slot, 100 + slot, came=False, idle_since=None)
+
+
+def idle(slot: int, seconds: float) -> Pilot:
+    return Pilot(slot, 100 + slot, came=True, idle_since=NOW - seconds)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "pilots", "slots"),
+    [
+        (0, [], ()),
+        (1, [], (1,)),
+        (5, [], (1, 2, 3)),
+        (500, [], (1, 2, 3, 4)),
+        (500, [coming(2)], (1, 3, 4)),
+        (3, [coming(1)], (2,)),  # two would do, and one is on its way
+        (2, [idle(1, 5)], ()),  # it takes that in a moment
+        (2, [busy(1)], (2,)),
+        (500, [busy(1), busy(2), busy(3), busy(4)], ()),
+    ],
+)
+def test_it_grows_by_what_waits(cpus: int, pilots: list[Pilot], slots: tuple[int, ...]) -> None:
+    assert step(POOL, NOW, cpus, pilots) == Step(slots)
+
+
+def test_it_shrinks_by_what_had_nothing_to_do_for_long_enough() -> None:
+    pilots = [idle(1, 299), idle(2, 300), busy(3), idle(4, 1_000)]
+    assert step(POOL, NOW, 0, pilots).stop == (pilots[3], pilots[1])
+
+
+def test_what_was_grown_stays_and_comes_without_work() -> None:
+    kept = Pool("slurm", most=4, least=2, idle=300, cpus=2)
+    assert step(kept, NOW, 0, []) == Step((1, 2))
+    assert step(kept, NOW, 0, [idle(1, 900), idle(2, 900)]) == Step()
+    assert step(POOL, NOW, 0, [idle(1, 900), idle(2, 900)]).stop != ()
+
+
+def test_above_its_size_idle_ones_go_at_once() -> None:
+    small = Pool("slurm", most=1, idle=300, cpus=2)
+    assert step(small, NOW, 0, [busy(1), idle(2, 0)]) == Step((), (idle(2, 0),))
+
+
+def test_nodes_that_never_come_are_asked_for_one_by_one_and_ever_more_seldom() -> None:
+    assert step(POOL, NOW, 500, [], failures=1) == Step((1,))
+    assert [pause(n) for n in (0, 1, 2, 3, 30)] == [0.0, 15.0, 30.0, 60.0, 600.0]
+
+
+def test_names_tell_the_pool() -> None:
+    assert rm_of(node_name("a-pool-b", 3)) == "a-pool-b"
+    assert rm_of("n1") == ""
+
+
+def test_only_what_could_run_and_end_there_counts_as_wanted() -> None:
+    box = Box(("n1",))
+    box.drain("n1")  # all of it waits
+    s = box.machine.state
+    longest = int(POOL.time - margin(POOL))
+    box.submit(time_limit=longest)
+    assert wanted(s, POOL) == 1
+    box.submit(time_limit=longest + 1)
+    box.submit()
+    box.submit(time_limit=60, request=Request(cpus=3))
+    box.submit(time_limit=60, request=Request(nodelist=("n1",)))
+    box.submit(time_limit=60, hold=True)
+    assert wanted(s, POOL) == 1
+    box.submit(time_limit=60, array=((0, 3),))
+    assert wanted(s, POOL) == 5
+    box.submit(time_limit=60, array=((0, 499),))
+    assert wanted(s, POOL) == POOL.most * POOL.cpus, "more than it can have is not counted"
