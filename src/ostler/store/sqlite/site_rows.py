@@ -13,7 +13,7 @@ from ostler.model.site_kinds import KINDS, Kind
 
 Values = tuple[Any, ...]
 # Columns that hold tables and lists.
-_JSON = frozenset(["nodes", "kinds", "projects", "users", "days", "settings"])
+_JSON = frozenset(["nodes", "kinds", "options", "projects", "users", "days", "settings"])
 _PLAIN = frozenset({"reservation"})  # kinds whose `nodes` is text
 
 
