@@ -17,6 +17,25 @@ SCHEDULERS: list[Column] = [
     ("command", "COMMAND"),
     ("why", "WHY"),
 ]
+ITERATIONS: list[Column] = [
+    ("rm", "RM"),
+    ("began_at", "BEGAN"),
+    ("nodes", "NODES"),
+    ("details", "DETAILS"),
+    ("jobs", "JOBS"),
+    ("queues", "QUEUES"),
+    ("load", "LOAD"),
+    ("at", "TAKEN IN"),
+    ("because", "BECAUSE"),
+    ("why", "FAILED"),
+]
+_PARTS = {
+    "nodes": "nodes_seconds",
+    "details": "node_details_seconds",
+    "jobs": "jobs_seconds",
+    "queues": "queues_seconds",
+    "load": "load_seconds",
+}
 
 
 def main(given: Given) -> int:
@@ -30,6 +49,24 @@ def main(given: Given) -> int:
 def _shown(row: Row) -> Row:
     mean = row.get("mean_seconds")
     return {**row, "mean": f"{mean * 1000:.0f} ms" if isinstance(mean, float) else None}
+
+
+def trace(given: Given) -> int:
+    """List the last iterations over other resource managers, and how long what they loaded took."""
+    link = link_to(given)
+    document = link.call("read", what="iterations", ref=given.words[0] if given.words else "")
+    link.close()
+    nothing = "no iterations: there are no other resource managers, or none has been loaded yet"
+    return show(given, document, "iterations", ITERATIONS, _traced, nothing=nothing)
+
+
+def _traced(row: Row) -> Row:
+    shown = {name: _milliseconds(row.get(key)) for name, key in _PARTS.items()}
+    return {**row, **shown}
+
+
+def _milliseconds(seconds: object) -> str:
+    return f"{seconds * 1000:.0f} ms" if isinstance(seconds, int | float) else "skipped"
 
 
 def change(given: Given) -> int:

@@ -139,6 +139,11 @@ SITE: tuple[Command, ...] = (
         example="ostler scheduler",
     ),
     Command(
+        "scheduler trace", "The machine", "scheduler:trace",
+        "List the last iterations over other resource managers: what was loaded, and how long it took.",
+        "format", ("[NAME]", 0, 1), example="ostler scheduler trace slurm",
+    ),
+    Command(
         "scheduler add", "The machine", "scheduler:change",
         "Let a program, or MODULE:CLASS, plan for partitions that name it: user=, deadline=, memory=.",
         "", ("NAME COMMAND [KEY=VALUE…]", 2, None),

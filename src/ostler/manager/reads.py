@@ -29,7 +29,7 @@ from ostler.manager.documents import Asked, Counted, Listing
 from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
-from ostler.manager.rm_reads import NATIVE, list_rms, one_rm, rm_of
+from ostler.manager.rm_reads import NATIVE, list_rms, one_rm, rm_of, trace
 from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -84,6 +84,7 @@ class Reads:
             "site": self._site,
             "partitions": self._partitions,
             "handlers": self._handlers,
+            "iterations": lambda asked: trace(self.foreign, asked.ref),
             "rms": lambda _: list_rms(self._machine().state),
             "rm": lambda asked: one_rm(self._machine().state, asked.ref, self.foreign),
             "pools": lambda _: {"pools": self.pools()},

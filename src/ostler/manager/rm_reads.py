@@ -42,5 +42,16 @@ def one_rm(s: State, name: str, foreign: Foreign) -> Row:
     }
 
 
+def trace(foreign: Foreign, name: str) -> Row:
+    """Return the last iterations, of one resource manager or of all, oldest first."""
+    rows = [
+        row
+        for each, runner in foreign.runners.items()
+        if name in ("", each)
+        for row in runner.trace
+    ]
+    return {"iterations": sorted(rows, key=lambda row: float(row["began_at"]))}
+
+
 def _timed(row: Row) -> Row:
     return {_SECONDS.get(key, key): value for key, value in row.items()}

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +41,7 @@ from ostler.wire.drivers import (
 
 log = logging.getLogger("ostler.manager")
 
+TRACED = 50  # iterations that are remembered
 RUN_AS = "run-as"  # settings that are not the driver's
 MEMORY = "memory"
 
@@ -60,6 +61,23 @@ class _Load:
     def whole(self) -> bool:
         """Say whether both queries have an answer."""
         return len(self.done) == len(QUERIES)
+
+    def traced(self, loaded: RmLoaded) -> dict[str, Any]:
+        """Return how long its parts took, in seconds; None: there was nothing to ask."""
+        nodes, jobs = self.done.get("list_nodes"), self.done.get("list_jobs")
+        details = nodes.nodes.total if nodes and nodes.nodes else None
+        return {
+            "rm": loaded.rm,
+            "began_at": loaded.began,
+            "at": None,
+            "because": None,
+            "nodes_seconds": nodes.took if nodes else None,
+            "node_details_seconds": details,
+            "jobs_seconds": jobs.took if jobs else None,
+            "queues_seconds": None,  # no driver has any to tell beside its nodes
+            "load_seconds": loaded.took,
+            "why": loaded.why,
+        }
 
     def loaded(self, rm: str, about: About, took: float) -> RmLoaded:
         """Return it as the core takes it."""
@@ -88,6 +106,7 @@ class Runner:
         self.timings: defaultdict[str, Timing] = defaultdict(Timing)  # by verb
         self.late = 0  # answers that nobody waited for any more
         self.losses = 0  # of processes
+        self.trace: deque[dict[str, Any]] = deque(maxlen=TRACED)  # the last iterations
         self._companion: Companion | None = None
         self._unsent: list[Do] = []  # until there is a process
         self._next = 1
@@ -292,9 +311,11 @@ class Runner:
         self._timer = None
         now = self._loop.time()
         if now >= self.pace.iterate_at:
+            because = self.pace.because
             self.pace.iterated(now)
             loaded, self._loaded = self._loaded, None
             if loaded is not None:
+                self.trace[-1] |= {"at": time.time(), "because": because}
                 self._tell(loaded)
         elif self._queries_up and now >= self.pace.launch_at:
             self.pace.launched(now)
@@ -314,6 +335,7 @@ class Runner:
         self._load = None
         now = self._loop.time()
         loaded = load.loaded(self.row.name, self.about, time.time() - load.began)
+        self.trace.append(load.traced(loaded))
         if load.whole:
             self._told = ""
             self._refusals.calm()

@@ -112,6 +112,11 @@ class Pace:
         return self._began is not None
 
     @property
+    def because(self) -> str:
+        """Return why the next iteration comes when it does: `event` or `time`."""
+        return "event" if self._event else "time"
+
+    @property
     def launch_at(self) -> float:
         """Return when the next load is to begin; `NEVER` while there is no need of one."""
         if self.loading or self._complete:
