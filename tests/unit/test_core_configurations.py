@@ -25,7 +25,6 @@ from ostler.model.record import Event, Loaded
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from ostler.testing.disk import SimStore
-from ostler.testing.scheduler import Scheduler
 from tests.unit.core_kit import ANN, ROOT, Box, saved
 
 DAY, NIGHT = "n[1-4]", "n[1-2]"
@@ -296,8 +295,6 @@ def test_day_to_night_with_200_running_and_1000_waiting_jobs_loses_none() -> Non
     """R-RMS-11: no job is lost, and none is started on a node outside its partition."""
     names = [f"n{i:03}" for i in range(100)]
     box = Box(names, cpus=2)
-    box.scheduler = Scheduler(every=1_000)  # what it tells of many it tells in pieces
-    box.machine.state.marks.everything = True
     for name in ("day", "night"):
         change(box, "create", "partition", name)
     change(box, "create", "configuration", "day", nodes={"day": "n[000-099]"})
