@@ -72,22 +72,28 @@ def totals(attempts: Iterable[tuple[Accounting, bool]]) -> list[Total]:
     allocations held.
     """
     found: dict[tuple[Day, str, str, str], list[float]] = {}
-    day = Day(0.0, 0.0)
+    last: tuple[float, float, str, str, str] = (0.0, 0.0, "", "", "")
+    row: list[float] = []
     for each, first in attempts:
         if each.job >= STEPS_FROM:
             continue
-        if not day.since <= each.ended_at < day.until:
+        # Nearly always it is as the one before: of the same job, and on the same day.
+        low, high, user, project, partition = last
+        same = each.user == user and each.project == project and each.partition == partition
+        if not (low <= each.ended_at < high and same):
             day = day_of(each.ended_at)
-        key = day, each.user, each.project, each.partition
-        row = found.get(key) or found.setdefault(key, [0] * 10)
+            row = found.setdefault((day, each.user, each.project, each.partition), [0] * 10)
+            last = (*day, each.user, each.project, each.partition)
+            low = day.since
         row[0] += first
         row[1] += 1
         row[2] += each.result not in NO_FAILURE
-        if each.granted_at >= day.since or each.ended_at - each.granted_at > _MOST * 86_400:
+        if each.granted_at >= low or each.ended_at - each.granted_at > _MOST * 86_400:
             _add(row, each, 1.0)
         else:
             for part, share in _parts(each):
-                _add(found.setdefault((part, *key[1:]), [0] * 10), each, share)
+                key = part, each.user, each.project, each.partition
+                _add(found.setdefault(key, [0] * 10), each, share)
     return [
         Total(
             *day, user, project, partition,
@@ -109,14 +115,19 @@ def _parts(each: Accounting) -> Iterator[tuple[Day, float]]:
 
 def _add(row: list[float], each: Accounting, share: float) -> None:
     usage = each.usage
-    held = share * max(each.ended_at - each.granted_at - usage.suspended, 0.0)
-    row[3] += held * each.cpus
+    held = share * (each.ended_at - each.granted_at - usage.suspended)
+    if held > 0.0:
+        row[3] += held * each.cpus
+        if each.gpus:
+            row[5] += held * each.gpus
+        if each.memory:
+            row[6] += held * each.memory
     row[4] += share * (usage.cpu_user + usage.cpu_system)
-    row[5] += held * each.gpus
-    row[6] += held * each.memory
     row[7] = max(row[7], usage.max_rss)
-    row[8] += share * usage.read_bytes
-    row[9] += share * usage.written_bytes
+    if usage.read_bytes:
+        row[8] += share * usage.read_bytes
+    if usage.written_bytes:
+        row[9] += share * usage.written_bytes
 
 
 def cut(low: float, high: float, now: float) -> tuple[Day | None, list[Day]]:

@@ -96,7 +96,7 @@ def _account(conn: sqlite3.Connection, attempts: Iterable[Accounting]) -> None:
         told.append((attempt, attempt.job not in begun))
         begun.add(attempt.job)
     conn.executemany(
-        SQL["add_accounting"], [(*rows.accounting_values(a), int(first)) for a, first in told]
+        SQL["add_accounting"], [rows.accounting_values(a, first=first) for a, first in told]
     )
     conn.executemany(SQL["add_use"], totals(told))
 

@@ -276,8 +276,8 @@ def allocation_of(row: Row, shares: Sequence[Row]) -> Allocation:
     )
 
 
-def accounting_values(a: Accounting) -> Values:
-    """Return the row of a closed attempt."""
+def accounting_values(a: Accounting, *, first: bool) -> Values:
+    """Return the row of a closed attempt. first: of its job, none has ended before."""
     return (
         a.allocation,
         a.job,
@@ -297,6 +297,7 @@ def accounting_values(a: Accounting) -> Values:
         a.exit_status,
         *_usage(a.usage),
         a.part,
+        int(first),
     )
 
 
