@@ -297,8 +297,6 @@ class Archived(Struct, frozen=True):
 class Tick(Struct, frozen=True):
     """A deadline may have come."""
 
-    utc_offset: int | None = None  # of the manager's host, seconds east; None: as before
-
 
 Event = (
     Submitted

@@ -23,12 +23,13 @@ from ostler.model.node import Node
 from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
 from ostler.model.resources import NodeFacts
+from ostler.model.shifts import offset_at
 from ostler.model.states import JobState, Result
 from ostler.schedule.limits import Limits
 from ostler.schedule.shares import Ledger, rate
 
 
-def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzinfo = UTC) -> State:
+def load(loaded: Loaded, epoch: int, now: float, home: tzinfo = UTC) -> State:
     """Return the state that the rows describe; no agent is connected yet."""
     s = State()
     s.parts.zone = home
@@ -38,7 +39,7 @@ def load(loaded: Loaded, epoch: int, now: float, utc_offset: int = 0, home: tzin
     s.next_job, s.next_allocation = loaded.next_job, loaded.next_allocation
     s.next_event, s.next_transaction = loaded.next_event, loaded.next_transaction
     s.site, s.division, s.closed = loaded.site, loaded.site.division(), loaded.site.closed
-    s.rules = rules_of(s.site, s.settings, utc_offset)
+    s.rules = rules_of(s.site, s.settings, offset_at(home, now))
     s.desk.appoint(s.site.handlers.values())
     s.rms = appoint(s.rms, s.site.rms.values(), now)
     s.desk.load(loaded.errands)

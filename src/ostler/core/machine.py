@@ -78,6 +78,7 @@ from ostler.core.view import counts
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import is_step, within
 from ostler.model.record import Loaded
+from ostler.model.shifts import offset_at
 from ostler.model.states import Result
 from ostler.schedule.snapshot import Delta, Snapshot
 
@@ -93,16 +94,15 @@ class Machine:
         *,
         epoch: int,
         now: float,
-        utc_offset: int = 0,
         home: tzinfo = UTC,
         identity: str = "ostler",
     ) -> None:
         """Take the state from the database.
 
-        utc_offset: of the manager's host, seconds east. home: its zone, by which calendars go.
+        home: the zone of the manager's host, by which calendars and recurring windows go.
         identity: by which other resource managers tell its jobs from those of other machines.
         """
-        self.state = load(loaded, epoch, now, utc_offset, home)
+        self.state = load(loaded, epoch, now, home)
         self.state.identity = identity
 
     def handle(self, now: float, event: Event) -> list[Effect]:
@@ -223,9 +223,9 @@ def _answer_stop(s: State, now: float) -> None:
     s.stop_waiters.clear()
 
 
-def _on_tick(s: State, now: float, event: Tick) -> None:
-    if event.utc_offset not in (None, s.rules.utc_offset):  # summer time has begun, or ended
-        s.rules = replace(s.rules, utc_offset=event.utc_offset or 0)
+def _on_tick(s: State, now: float, _: Tick) -> None:
+    if (offset := offset_at(s.parts.zone, now)) != s.rules.utc_offset:  # of summer time, say
+        s.rules = replace(s.rules, utc_offset=offset)
         s.marks.rules = s.changed = True
     if s.stopping and not s.stop_waiters and now >= s.stop_answered_at + STOP_SECONDS:
         s.stopping = ""

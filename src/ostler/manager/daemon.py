@@ -158,7 +158,7 @@ class Manager:
         recorder, home = Recorder(self.state), home_zone()
         secret = read_secret(self.state)
         server.turns = turns = Turns(
-            *(store, server, writer, epoch, time.time, recorder, _zone, home),
+            *(store, server, writer, epoch, time.time, recorder, home),
             identity=identity_of(secret),
         )
         server.schedulers = Schedulers(turns, time.time, Place(str(self.state), self.system))
@@ -335,11 +335,6 @@ def _warn_once(what: str, error: OstlerError, said: str) -> str:
 
 def _busy(turns: Turns) -> bool:
     return turns.machine.wants_plan
-
-
-def _zone(at: float) -> int:
-    """Return this host's offset from UTC at a time, in seconds east."""
-    return time.localtime(at).tm_gmtoff
 
 
 def _obeyed(state: Path) -> int:

@@ -64,21 +64,19 @@ class Turns:
         epoch: int,
         clock: Callable[[], float],
         recorder: Recorder | None = None,
-        zone: Callable[[float], int] = lambda _: 0,
         home: tzinfo = UTC,
         identity: str = "ostler",
     ) -> None:
-        """Load the machine. zone: the offset from UTC at a time, in seconds east.
+        """Load the machine. home: the zone of this host.
 
         identity: of the machine, at other resource managers.
         """
         self._identity = identity
-        self._zone = zone
         self._store = store
         self._speaker = speaker
         self._epoch = epoch
         self._clock = clock
-        self._home = home  # by which calendars go
+        self._home = home  # by which calendars and recurring windows go
         self._writer = writer
         self._writes: list[Write] = []
         self._spoken: list[Spoken | asyncio.Future[None]] = []
@@ -96,7 +94,6 @@ class Turns:
             store.load(),
             epoch=epoch,
             now=clock(),
-            utc_offset=zone(clock()),
             home=home,
             identity=identity,
         )
@@ -257,12 +254,10 @@ class Turns:
             self.down = error
             self._recovery = self._loop.call_later(PROBE, self._recover)
             return
-        now, offset = self._clock(), self._zone(self._clock())
         self.machine = Machine(
             loaded,
             epoch=self._epoch,
-            now=now,
-            utc_offset=offset,
+            now=self._clock(),
             home=self._home,
             identity=self._identity,
         )
@@ -281,7 +276,7 @@ class Turns:
 
     def _tick(self) -> None:
         if self.down is None:
-            self.put(Tick(self._zone(self._clock())))
+            self.put(Tick())
 
     async def in_writer(self, work: Callable[[], None]) -> None:
         """Run something in the writer thread, between commits."""

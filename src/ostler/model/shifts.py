@@ -185,3 +185,9 @@ def clash(calendars: Mapping[str, Calendar]) -> str:
                     when = Shift((day,), shift.minute).text
                     return f"{other} and {name} both begin {when}"
     return ""
+
+
+def offset_at(zone: tzinfo, at: float) -> int:
+    """Return how far clocks of the zone are before UTC at a time, in seconds east. at: Unix seconds."""
+    offset = datetime.fromtimestamp(at, zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
