@@ -105,6 +105,7 @@ class GridEngine:
         self._settled = 2 * seconds_of(settings, "flush", 15.0)
         self._asked = orders.Asked.of(settings)
         self._submitted: dict[str, str] = {}  # number of a job that runs -> its incarnation
+        self._seen: set[str] = set()  # ids of jobs that were listed before they ended
         self._began: set[str] = set()  # ids of jobs that were seen to run
         self._deleted: set[str] = set()  # ids of jobs that were seen while they were deleted
         self._gone: dict[str, float] = {}  # id of what qstat calls ended -> when first seen so
@@ -131,10 +132,11 @@ class GridEngine:
                     fact = self._of_gone(each)
                     if isinstance(fact, End):
                         ends[each.id] = fact
-                    else:
+                    elif each.id in self._seen:
                         jobs.append(fact)
                 continue
             jobs.append(each)
+            self._seen.add(each.id)
             ends.pop(each.id, None)  # of an older one, or of a run before
             if each.shares:
                 self._began.add(each.id)
@@ -142,7 +144,8 @@ class GridEngine:
                 self._deleted.add(each.id)
         for ident in self._gone.keys() - remembered:
             del self._gone[ident]
-        if len(self._began) + len(self._deleted) > 2 * MAX_FOREIGN_JOBS:
+        if len(self._seen) > 2 * MAX_FOREIGN_JOBS:
+            self._seen.clear()
             self._began.clear()
             self._deleted.clear()
         complete = len(jobs) <= MAX_FOREIGN_JOBS

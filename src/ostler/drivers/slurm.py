@@ -81,15 +81,8 @@ class Slurm:
         name="slurm",
         title="Slurm, by its commands",
         options=frozenset(
-            {
-                Option.SUBMIT,
-                Option.SCHEDULES,
-                Option.SUSPEND,
-                Option.RESUME,
-                Option.REQUEUE,
-                Option.MODIFY,
-                Option.MANY_NODES,
-            }
+            {Option.SUBMIT, Option.SCHEDULES, Option.SUSPEND, Option.RESUME}
+            | {Option.REQUEUE, Option.MODIFY, Option.MANY_NODES}
         ),
         settings=SETTINGS,
         job_states=words.JOB_STATES,
@@ -102,6 +95,7 @@ class Slurm:
             "Time limits are rounded up to minutes, memory to MiB.",
             "A start whose answer was lost is found while slurmctld has the job's comment.",
             "Later it is found only in accounts with AccountingStoreFlags=job_comment.",
+            "A slurmctld that is killed forgets its last seconds: it may start again what has run.",
             "Without accounts and job completion file, an end is known for MinJobAge only.",
             "Suspend and resume need a Slurm operator; so does a longer time limit.",
             "A job that Slurm has requeued is told without its submission: that is forgotten.",
