@@ -69,12 +69,13 @@ from ostler.core.events import (
     Subscribed,
     Tick,
 )
-from ostler.core.foreign import loads
+from ostler.core.foreign import leaving, loads
 from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.moves import end_waiting, settle
 from ostler.core.state import NO_JOB, State
 from ostler.core.view import counts
+from ostler.model.allocation import Allocation
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import is_step, within
 from ostler.model.record import Loaded
@@ -189,7 +190,8 @@ def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
 
 
 def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
-    live = sorted({alloc.job for alloc in s.allocations.values() if not is_step(alloc.job)})
+    ours = [each for each in s.allocations.values() if not leaving.is_theirs(s, each)]
+    live = sorted({alloc.job for alloc in ours if not is_step(alloc.job)})
     how = event.how
     error: OstlerError | None = None
     if how not in ("refuse", "wait", "kill", "leave"):
@@ -214,13 +216,22 @@ def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
 
 
 def _answer_stop(s: State, now: float) -> None:
-    if not s.stop_waiters or (s.allocations and s.stopping != "leave"):
+    if not s.stop_waiters or (
+        s.stopping != "leave" and any(_is_awaited(s, a) for a in s.allocations.values())
+    ):
         return
     s.stop_answered_at = now
     s.wake(now + STOP_SECONDS, NO_JOB)
     for to in s.stop_waiters:
         s.effects.append(Reply(to, {"stopped": True, "jobs": counts(s)}))
     s.stop_waiters.clear()
+
+
+def _is_awaited(s: State, alloc: Allocation) -> bool:
+    """Say whether the machine does not stop before this has ended."""
+    if s.stopping == "kill" and leaving.is_out_of_reach(s, alloc):
+        return False
+    return not leaving.is_theirs(s, alloc)
 
 
 def _on_tick(s: State, now: float, _: Tick) -> None:

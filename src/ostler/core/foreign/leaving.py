@@ -1,4 +1,4 @@
-"""Resource managers that are disabled or leave the machine, with their nodes."""
+"""Resource managers that are disabled or leave the machine, with their nodes; a machine that leaves."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import ended
 from ostler.core.serving import nodes_changed
 from ostler.core.state import State
+from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.foreign import End
 from ostler.model.foreign_rows import Stage
@@ -45,3 +46,16 @@ def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> Non
             nodes.leave(s, now, rm, node, f"{name} was removed")
         nodes_changed(s)
     nodes.find_twins(s)
+
+
+def is_theirs(s: State, alloc: Allocation) -> bool:
+    """Say whether its job was submitted to a resource manager itself: a machine stops without it."""
+    entry = s.jobs.get(alloc.job)
+    return entry is not None and entry.job.spec.kind == FOREIGN
+
+
+def is_out_of_reach(s: State, alloc: Allocation) -> bool:
+    """Say whether nobody can be told to end it now: it is ended when the machine is up again."""
+    node = s.nodes.get(alloc.placements[0].node) if alloc.placements else None
+    rm = s.rms.get(node.node.rm) if node is not None else None
+    return rm is not None and (rm.down_since is not None or not rm.row.enabled)
