@@ -170,6 +170,13 @@ def test_a_start_is_found_again_after_the_job_has_ended(bench: SlurmBench) -> No
     assert count.read_text() == "\n"
 
 
+def test_many_starts_at_once_are_taken_while_there_is_room(bench: SlurmBench) -> None:
+    orders = [order(bench, "many", (Share("bench1"),), "true") for _ in range(4)]
+    jobs = [begin(bench, each) for each in orders]
+    for job in jobs:
+        assert isinstance(until(bench, job), End)
+
+
 def test_a_cancel_reaches_a_job_in_every_state(bench: SlurmBench) -> None:
     held = bench.submit("held")
     assert bench.driver().cancel(held, "").did is Did.ACCEPTED

@@ -10,6 +10,7 @@ from ostler.core.claims import check_groups, check_licences, check_node, share_o
 from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.foreign.bind import check_one
+from ostler.core.foreign.closed import turn_away
 from ostler.core.foretold import note_promises
 from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
@@ -199,6 +200,7 @@ def check_places(
         raise Refused(f"job {job.id} asks for {request.tasks} tasks")
     if s.rms:
         check_one(s, job.id, places)
+        turn_away(s, entry, places)
     rank = 0
     for place in sorted(places, key=lambda p: p.first_rank):
         _check_place(s, job, request, place, rank)

@@ -15,6 +15,7 @@ from ostler.core.explain import preview
 from ostler.core.explain import settled as settled_row
 from ostler.core.foreign import wish
 from ostler.core.foreign.bind import settled as bind_settled
+from ostler.core.foreign.closed import kept_out
 from ostler.core.holds import learn
 from ostler.core.moves import broken_dependency, settle, tell_dependents
 from ostler.core.queue import check_depth
@@ -110,7 +111,7 @@ def make_job(
     held = spec.hold and caller.user
     spec = access_settled(s, caller, wish.placed(s, spec))
     spec = bind_settled(s, replace(spec, request=settled(spec.request)))
-    spec = wish.together(s, spec)
+    spec = wish.together(s, kept_out(s, spec))
     if spec.grace == -1:
         spec = replace(spec, grace=s.setting("grace-period"))
     if spec.kind == ALLOC and spec.idle < 0:
