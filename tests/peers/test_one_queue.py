@@ -82,9 +82,7 @@ def direct_jobs_are_as_ours(queue: OneQueue) -> None:
         "grid": (queue.to_grid("held-grid", "-h"), ""),
     }
     for rm, (name, reason) in held.items():
-        ident = name.partition("/")[2]
-        listed = f"select count(*) from rm_jobs where rm = '{rm}' and id = '{ident}' and theirs"
-        eventually(f"{name} is listed", lambda listed=listed: queue.number(listed), PATIENCE)
+        known(queue, name)
         shown = queue.host.json("jobs", "--rm", rm)["jobs"]
         assert name in {each for row in shown for each in row["rm_jobs"]}, shown
         said = queue.host.ostler("explain", name).stdout

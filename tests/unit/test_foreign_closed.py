@@ -1,5 +1,7 @@
 """Resource managers that take no jobs of ours: they stay away from their nodes."""
 
+from typing import Any
+
 import pytest
 
 from ostler.model.errors import Unsupported
@@ -53,7 +55,7 @@ def test_its_own_jobs_are_started_there() -> None:
 
 
 @pytest.mark.parametrize("where", [{"rm": "w"}, {"partition": "w"}])
-def test_ours_are_not_taken_where_nobody_else_is(where: dict[str, str]) -> None:
+def test_ours_are_not_taken_where_nobody_else_is(where: dict[str, Any]) -> None:
     box, _ = own_and_wiki()
     with pytest.raises(Unsupported, match="takes no jobs but those that its users submit"):
         box.submit(**where)
