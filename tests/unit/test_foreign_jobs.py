@@ -214,6 +214,20 @@ def test_more_cpus_than_granted_count_as_used() -> None:
     assert box.state(job) == "running"
 
 
+def test_a_discrepancy_of_a_job_is_over_with_it() -> None:
+    rm = ScriptedRm("stub", ["n1"])
+    box = Foreign(rm)
+    box.submit(partition="stub")
+    rm.run("1", box.now, share("n1", 9))
+    box.load()
+    rm.run("1", box.now, share("n1", 8))
+    box.load()
+    assert ("more_cpus", "stub/1") in box.machine.state.rms["stub"].odd
+    rm.end("1", box.now)
+    box.load()
+    assert box.machine.state.rms["stub"].odd == {}
+
+
 def test_cpus_that_nobody_known_uses_are_not_given_away() -> None:
     rm = ScriptedRm("stub", ["n1"])
     box = Foreign(rm)

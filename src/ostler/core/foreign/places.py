@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
-from ostler.core.foreign.distrust import Odd, tell
+from ostler.core.foreign.distrust import Odd, agree, tell
 from ostler.core.foreign.rms import Rm
 from ostler.core.life import give_whole
 from ostler.core.moved import moved
@@ -112,6 +112,8 @@ def correct(
     for share in told.shares:
         has[share.node] = has.get(share.node, 0) + share.cpus
     if had.keys() == has.keys() and all(has[node] <= had[node] for node in had):
+        for kind in ("elsewhere", "more_cpus"):
+            agree(s, now, rm, kind, f"{rm.name}/{told.id}")
         return alloc
     found = places_of(s, rm, told.shares, alloc.placements)
     kind = "more_cpus" if had.keys() == has.keys() else "elsewhere"

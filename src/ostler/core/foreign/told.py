@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from ostler.core import life
 from ostler.core.entry import Entry
-from ostler.core.foreign.distrust import clean
+from ostler.core.foreign.distrust import agree, clean
 from ostler.core.foreign.rms import Rm
 from ostler.core.halts import freeze, thaw
 from ostler.core.moves import settle
@@ -73,6 +73,8 @@ def ended(s: State, now: float, rm: Rm, job: RmJob, end: End) -> None:
     """Close what a job had here, by the proof of its end."""
     keep(s, rm, replace(job, stage=Stage.OVER, since=now, missing_since=None, differs=""))
     rm.ending.pop(job.key, None)
+    for kind in ("elsewhere", "more_cpus", "state"):
+        agree(s, now, rm, kind, f"{rm.name}/{job.id}")
     alloc, entry = allocation_of(s, job), s.jobs.get(job.job)
     if alloc is None:
         if entry is not None and job.theirs and job.element not in entry.live:
