@@ -4,7 +4,7 @@ from collections import Counter
 from math import inf
 from random import Random
 
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -210,6 +210,7 @@ class Machine:
 
 @SEEDS
 @given(seed=st.integers(0, 1 << 48))
+@example(seed=6106)  # one that had stood still has another end than the plan that let it go on
 def test_an_engine_told_of_changes_plans_what_a_fresh_one_does(seed: int) -> None:
     world = Machine(Random(seed))
     engines = [Engine(), Engine(many=1)]  # with lists, with arrays

@@ -358,7 +358,7 @@ class Picture:
         CPUs that a waiting resume will take are not given to anybody else.
         """
         found = self.resumes.all.get(view.alloc)
-        if found is not None:
+        if found is not None and found.is_of(view):
             held = 0 if found.wait else found.cpus
             return found.ends_at, self.resumes.given_back(found), held
         if view.suspended:

@@ -34,6 +34,12 @@ class Resumption(Struct):
         """Return its planned end."""
         return self.starts_at + self.view.duration
 
+    def is_of(self, view: RunningView) -> bool:
+        """Say whether it tells of the allocation as it is: told of since, that may be otherwise."""
+        if self.wait is not None:
+            return view.suspended
+        return not view.suspended and view.ends_at == self.ends_at
+
 
 class Resumes:
     """Who goes on now, and which CPUs the others keep from everybody else."""
