@@ -38,15 +38,20 @@ class Daemons:
         self._open.close()
         end_below(self.folder)
 
-    def start(self, words: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Start one, with pipes to its stdin and from its stdout."""
+    def start(
+        self, words: Sequence[str], env: Mapping[str, str], *, heard: bool = False
+    ) -> subprocess.Popen[str]:
+        """Start one, with a pipe to its stdin.
+
+        heard: and one from its stdout, which somebody reads: a daemon stands still once it is full.
+        """
         log = self._open.enter_context((self.folder / "log").open("ab"))
         process = subprocess.Popen(
             words,
             cwd=self.folder,
             env=env,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if heard else log,
             stderr=log,
             text=True,
         )

@@ -63,7 +63,8 @@ class HyperQueue:
         return [str(PYTHON), str(SIDE), "submit", self._server]
 
     def _start(self, verb: str, *words: str) -> subprocess.Popen[str]:
-        return self._daemons.start([str(PYTHON), str(SIDE), verb, self._server, *words], os.environ)
+        command = [str(PYTHON), str(SIDE), verb, self._server, *words]
+        return self._daemons.start(command, os.environ, heard=True)
 
     def _ask(self, *words: str) -> list[float]:
         assert self._client.stdin is not None

@@ -224,6 +224,12 @@ def states_agree(queue: OneQueue) -> None:
     assert len(cancelled) == 1
     del ours["grid"][cancelled[0]]  # it never ran, and so has no account there
     assert ours == theirs
+    accounted = queue.rows(
+        "select jobs.rm, count(distinct jobs.id) as jobs from accounting "
+        "join jobs on jobs.id = accounting.job where jobs.kind = 'foreign' group by 1"
+    )
+    direct = {"slurm": EACH_DIRECT, "grid": EACH_DIRECT, "w1": EACH_WIKI, "w2": EACH_WIKI + 3}
+    assert {row["rm"]: row["jobs"] for row in accounted} == direct
     adopted = queue.rows("select 1 from rm_jobs where rm = 'w2' and id = 'invented' and theirs")
     assert adopted
 
