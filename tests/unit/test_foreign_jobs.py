@@ -420,6 +420,22 @@ def test_one_that_comes_back_while_it_runs_once_more_is_ended() -> None:
     assert (box.state(job), list(rm.jobs)) == ("running", ["2"])
 
 
+def test_a_start_that_is_asked_again_has_no_id_though_one_was_told_since() -> None:
+    """A driver is told the id of what its users have submitted; it would refuse any other."""
+    rm = ScriptedRm("stub", ["n1"])
+    box = Foreign(rm)
+    rm.starts_at_once, rm.lost = False, 1
+    job = box.submit(partition="stub")
+    box.load()
+    box.load()
+    asked = [call.start for call in box.calls("stub") if call.start is not None]
+    assert len(asked) > 1
+    assert {(start.id, start.token) for start in asked} == {("", asked[0].token)}
+    rm.run("1", box.now, share("n1"))
+    box.load()
+    assert (box.state(job), list(rm.jobs)) == ("running", ["1"])
+
+
 # -- restarts -------------------------------------------------------------------------------------
 
 

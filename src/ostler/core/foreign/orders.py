@@ -113,10 +113,9 @@ def _start_of(rm: Rm, owner: Job, alloc: Allocation, order: Launch, job: RmJob) 
     def path(pattern: bytes) -> bytes:
         return output_path(pattern, order.cwd, values, array=owner.is_array)
 
-    return Start(
+    return Start(  # without an id, even if one was told since: it is known by its token
         job.token,
         shares,
-        job.id,
         user=owner.user,
         uid=owner.uid,
         gid=owner.gid,
