@@ -204,6 +204,7 @@ def test_elements_come_by_number_with_all_that_is_known(held: Held) -> None:
             "written_bytes": 5,
             "suspended_seconds": 6.0,
             "tasks": "[[0, 0, 9], [1, 2, 0]]",
+            "rm": None,
         }
     ]
 
@@ -221,7 +222,7 @@ def test_elements_are_selected_by_spans_and_states(held: Held) -> None:
     assert ids(find(1, spans=[(2, 5)], states=["done"]), "element") == [3, 5]
     assert ids(find(1, limit=3), "element") == [0, 1, 2]
     assert find(1, spans=[]) == []
-    assert held.store.done(1) == [(i, "success", 0) for i in range(1, 20, 2)]
+    assert held.store.done(1) == [(i, "success", 0, "") for i in range(1, 20, 2)]
 
 
 STORIES = [

@@ -260,7 +260,7 @@ def reloaded(box: Box) -> None:
         s.next_allocation,
         s.next_event,
         {
-            job: [index for index, result, _ in found if result == "success"]
+            job: [each.element for each in found if each.result == "success"]
             for job, found in done.items()
             if job in s.ended
         },

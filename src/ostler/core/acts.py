@@ -10,6 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.foreign import words as foreign
+from ostler.core.foreign.spread import bound_again
 from ostler.core.halts import freeze, halted_holder, starting, thaw
 from ostler.core.life import end_for_good, release
 from ostler.core.moved import waits_for_home
@@ -45,7 +46,7 @@ def on_acted(s: State, now: float, event: Acted) -> None:
         try:
             entry = s.entry(ref)
             check_job(s, event.caller, entry.job, event.verb)
-            foreign.check(s, entry, event.verb)
+            foreign.check(s, entry, event.verb, ref)
             row["message"] = verb(s, now, entry, ref, event)
         except OstlerError as error:
             row |= {
@@ -309,10 +310,11 @@ def requeue(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
         if entry.job.spec.not_before > now:
             s.wake(entry.job.spec.not_before, entry.job.id)
     for index in again:
+        rm = bound_again(s, entry, index)
         entry.reopen(index)
         # A start has one number for ever: by it nodes and the accounting tell starts apart.
         attempt = entry.attempts.pop(index, 1)
-        entry.touched[index] = replace(entry.element(index), attempt=attempt, reason=why)
+        entry.touched[index] = replace(entry.element(index), attempt=attempt, reason=why, rm=rm)
         s.save(entry.touched[index])
     ties.bar_again(s, now, entry, again)
     settle(s, now, entry, why=why, saved=before)

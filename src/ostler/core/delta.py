@@ -5,6 +5,7 @@ from math import inf
 from typing import TypeVar
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.spread import front, handed, shut_out
 from ostler.core.foreign.words import their_own
 from ostler.core.halts import can_halt
 from ostler.core.node_entry import NodeEntry
@@ -221,10 +222,10 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
     if job.rm and their_own(s, entry) is not None:
         return None
     count = len(entry.waiting) or len(entry.barred)
-    handed = 0 if count else _worth_taking(s, now, entry)
+    queued = 0 if count else _worth_taking(s, now, entry)
     more = growth(s, entry) if job.holds or entry.growth else None
-    alone = 0 if count or handed or more else held(entry)
-    if not (count or handed or more or alone):
+    alone = 0 if count or queued or more else held(entry)
+    if not (count or queued or more or alone):
         return None
     if not alone:
         why = shut(s, now, job.spec) if more else blocked(s, now, entry)
@@ -235,19 +236,25 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
     asked, limit = job.submitted_at, float(job.spec.time_limit) or inf
     if entry.growth is not None:
         asked, limit = entry.growth.at, entry.growth.seconds
+    request, head = more or job.spec.request, bool(entry.returned)
+    if entry.bound or entry.shunned:
+        if entry.waiting:
+            count, request, head = front(entry, now)
+        elif queued:
+            request = handed(s, entry)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
     return WaitingView(
         job.id,
-        max(count or handed or alone, 1),
-        more or job.spec.request,
+        max(count or queued or alone, 1),
+        request,
         job.spec.partition,
         job.user,
         job.priority,
         asked,
         limit,
         why,
-        head=bool(entry.returned),
+        head=head,
         project=job.spec.project,
         boost=job.spec.boost,
     )
@@ -267,6 +274,7 @@ def _changes_at(s: State, now: float, entry: Entry) -> float | None:
         times.append(job.spec.not_before)
     if entry.retry_at > now:
         times.append(entry.retry_at)
+    times += [at for at in entry.shunned.values() if at > now]
     if entry.queued and not (entry.waiting or entry.barred):
         found = (may_be_taken_at(entry, s.allocations[number]) for number in entry.slots)
         times += [at for at in found if at > now]
@@ -294,6 +302,8 @@ def blocked(s: State, now: float, entry: Entry) -> Wait | None:
     if entry.retry_at > now:
         failures = max(entry.failures.values(), default=1)
         return Wait(Rule.RETRY, {"at": entry.retry_at, "failures": failures}, entry.retry_at)
+    if entry.shunned and (wait := shut_out(s, now, entry)) is not None:
+        return wait
     if job.spec.array_cap and len(entry.slots) >= job.spec.array_cap:
         return Wait(Rule.ARRAY_CAP, {"cap": job.spec.array_cap, "live": len(entry.slots)})
     return shut(s, now, job.spec)

@@ -24,13 +24,14 @@ _WORST = (
 class Slot:
     """What is known of a living allocation beside its row; all of it can be forgotten."""
 
-    __slots__ = ("draining", "last", "mean", "recalled")
+    __slots__ = ("draining", "last", "mean", "recalled", "refused")
 
     def __init__(self) -> None:
         self.draining = False  # it is to take no more elements
         self.mean = 0.0  # seconds that an element took when it was told so; 0: not known
         self.last = True  # its node was told that no more will come
         self.recalled: set[int] = set()  # elements asked back and not answered yet
+        self.refused = False  # the resource manager that was to start it has said that it does not
 
 
 class Growth(NamedTuple):
@@ -50,6 +51,7 @@ class Entry:
         "abandoned_at",
         "attempts",
         "barred",
+        "bound",
         "failures",
         "growth",
         "idle_since",
@@ -59,6 +61,7 @@ class Entry:
         "results",
         "retry_at",
         "returned",
+        "shunned",
         "slots",
         "statuses",
         "tied",
@@ -79,6 +82,11 @@ class Entry:
         # have not succeeded there; and those of its own that would wait if it were not for these.
         self.tied: dict[int, RangeSet] = {}
         self.barred = RangeSet()
+        # Of arrays that go to several resource managers: for each, those of the elements that wait
+        # or have ended that were submitted there, and stay there; and until when, Unix seconds,
+        # nothing is started in one that has refused to.
+        self.bound: dict[str, RangeSet] = {}
+        self.shunned: dict[str, float] = {}
         self.touched: dict[int, Element] = {}  # unfinished, with a record of their own
         self.live: dict[int, AllocationId] = {}  # granted, or handed to a slot
         self.slots: dict[AllocationId, Slot] = {}  # every allocation of the job
@@ -181,6 +189,10 @@ class Entry:
             into = self.results.setdefault(result, RangeSet())
             into.spans = RangeSet([*into.spans, *spans]).spans
         self.waiting, self.barred = RangeSet(), RangeSet()
+
+    def bind(self, index: int, rm: str) -> None:
+        """Let an element stay in a resource manager."""
+        self.bound.setdefault(rm, RangeSet()).add(index)
 
     def let_wait(self, index: int) -> None:
         """Let an element wait for its turn, or first for its own of another job."""

@@ -14,7 +14,7 @@ from ostler.core.resize import growth
 from ostler.core.state import State
 from ostler.core.steps import why_waits
 from ostler.core.ties import tie
-from ostler.core.view import element_row, job_row, nodes_of, unknown_since
+from ostler.core.view import element_row, job_row, unknown_since
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
@@ -60,7 +60,7 @@ def prepare(s: State, now: float, ref: Ref) -> Row | Prepared:
     entry = s.entry(ref)
     known, whole = _known(s, now, ref, entry)
     row = first_row(entry, str(ref)) | known
-    own = own_reason(s, entry) if entry.job.rm else ""
+    own = own_reason(s, entry, ref.elements[0][0] if ref.elements else None) if s.rms else ""
     if whole:
         return row | ({"reason": f"{row['reason']}; {own}"} if own and entry.slots else {})
     if entry.job.reason:
@@ -206,11 +206,11 @@ def _queued(now: float, entry: Entry, alloc: Allocation, index: int) -> Row:
 
 
 def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Row:
-    nodes = nodes_of(s, entry)
+    nodes = sorted({name for alloc in allocs for name in alloc.nodes})
     where, since = ", ".join(nodes), unknown_since(s, nodes)
     alloc = allocs[0]
     if since is not None:
-        names = [n for n in nodes_of(s, entry) if s.nodes[n].node.unknown_since is not None]
+        names = [n for n in nodes if s.nodes[n].node.unknown_since is not None]
         have = "has" if len(names) == 1 else "have"
         silent = (
             f"{fold(names)} {have} been silent for {now - since:.0f} s; what runs there is unknown"

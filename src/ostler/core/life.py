@@ -8,13 +8,14 @@ from ostler.core.claims import count_licences, per_task
 from ostler.core.drains import drain
 from ostler.core.entry import Entry, Slot
 from ostler.core.foreign.bind import bind_at_start
+from ostler.core.foreign.spread import following, rm_name
 from ostler.core.foretold import compared
 from ostler.core.launching import programs_of, ranks_of
 from ostler.core.moves import settle, tell_dependents
 from ostler.core.node_entry import NodeEntry
 from ostler.core.over import UNDONE, element_over, sensible_end, with_start
 from ostler.core.reserved import elements_before
-from ostler.core.slots import can_be_slot, chunk_of, chunk_size, take
+from ostler.core.slots import can_be_slot, chunk_of, chunk_size, goes_on, take
 from ostler.core.state import State
 from ostler.core.trims import give_back, give_up, is_apart, is_joining, tell
 from ostler.model.allocation import Allocation
@@ -54,7 +55,12 @@ def grant(
     getting now. element: one that waits; None: the next.
     """
     job = entry.job
-    index = entry.next_waiting() if element is None else element
+    if element is not None:
+        index: int | None = element
+    elif entry.bound:
+        index = following(entry, rm_name(s, places))
+    else:
+        index = entry.next_waiting()
     if index is None:
         return
     if s.rms:
@@ -69,7 +75,7 @@ def grant(
         now,
         s.epoch,
         time_limit=job.spec.time_limit,
-        slot=_is_slot(s, job, len(places)),
+        slot=_is_slot(s, job, places),
     )
     s.next_allocation += 1
     for place in places:
@@ -86,7 +92,7 @@ def grant(
         size = chunk_size(entry, len(entry.slots) - 1 + alike)
         before = elements_before(s, now, entry, places[0].node)
         first = take(entry, alloc, max(1, int(min(size, before))))
-        entry.slots[alloc.id].last = not entry.waiting
+        entry.slots[alloc.id].last = not goes_on(entry)
         alloc = replace(alloc, chunk=tuple(RangeSet(list(first)).spans), running=index, since=now)
     else:
         give_whole(entry, alloc)
@@ -100,17 +106,18 @@ def grant(
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)
 
 
-def _is_slot(s: State, job: Job, nodes: int) -> bool:
+def _is_slot(s: State, job: Job, places: tuple[Placement, ...]) -> bool:
     """Say whether an allocation serves one element after the other: agents do that, for our plans."""
-    return can_be_slot(job, nodes) and not job.rm and s.parts.is_ours(s.site, job.spec.partition)
+    agents = not s.nodes[places[0].node].node.rm
+    return can_be_slot(job, len(places)) and agents and s.parts.is_ours(s.site, job.spec.partition)
 
 
 def give_whole(entry: Entry, alloc: Allocation) -> None:
     """Let one element have the whole allocation."""
     index = alloc.element
-    if entry.returned and entry.returned[0] == index:
-        entry.returned.pop(0)
     entry.waiting.discard(index)
+    while entry.returned and entry.returned[0] not in entry.waiting:
+        entry.returned.pop(0)
     entry.live[index] = alloc.id
     entry.touched[index] = replace(
         entry.element(index),

@@ -53,6 +53,8 @@ def load(loaded: Loaded, epoch: int, now: float, home: tzinfo = UTC) -> State:
     for element in loaded.elements:
         entry = s.jobs[element.job]
         entry.touched[element.index] = element
+        if element.rm:
+            entry.bind(element.index, element.rm)
         if element.held_by:
             entry.waiting.discard(element.index)
     s.ledger = Ledger(s.rules.shares)
@@ -88,9 +90,11 @@ def load(loaded: Loaded, epoch: int, now: float, home: tzinfo = UTC) -> State:
 
 def _add_job(s: State, job: Job, done: list[EndedElement], now: float) -> None:
     entry = Entry(job)
-    for index, result, attempt in done:
+    for index, result, attempt, rm in done:
         entry.ended_as(index, result, attempt)
         entry.waiting.discard(index)
+        if rm:
+            entry.bind(index, rm)
     s.add(entry)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
@@ -167,8 +171,10 @@ def ended_entry(job: Job, done: list[EndedElement]) -> Entry:
     """Return an ended job as it is known in memory."""
     entry = Entry(job)
     entry.waiting = RangeSet()
-    for index, result, attempt in done:
+    for index, result, attempt, rm in done:
         entry.ended_as(index, result, attempt)
+        if rm:
+            entry.bind(index, rm)
     ended = RangeSet([span for found in entry.results.values() for span in found.spans])
     rest = RangeSet(list(job.spans()))
     for index in ended:

@@ -5,6 +5,14 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.spread import (
+    bind_element,
+    may_go_elsewhere,
+    pause,
+    rm_name,
+    rm_of,
+    spreads,
+)
 from ostler.core.notices import on_element_failed
 from ostler.core.state import State
 from ostler.core.status import describe, exit_status, result_of
@@ -64,6 +72,7 @@ def element_over(s: State, now: float, entry: Entry, alloc: Allocation, ended_at
         ended_at=ended_at,
         usage=alloc.usage,
         tasks=alloc.tasks,
+        rm=bind_element(s, entry, alloc),
     )
     if alloc.started:
         closed = "requeued" if again else str(result)
@@ -118,10 +127,12 @@ def _cause(alloc: Allocation) -> tuple[str, str]:
 def _tries(s: State, alloc: Allocation) -> tuple[int, float]:
     """Return how often a start is tried, 0 for ever, and the seconds before the second try."""
     job = s.jobs[alloc.job].job
-    rm = s.rms.get(job.rm) if job.rm else None
+    rm = rm_of(s, alloc)
     if rm is None:
         return MAX_FAILURES, 0.0
-    return (0 if job.spec.kind == FOREIGN else rm.row.retries + 1), float(rm.row.retry)
+    again = s.jobs[alloc.job].slots[alloc.id].refused and may_go_elsewhere(s, alloc)
+    for_ever = job.spec.kind == FOREIGN or again
+    return (0 if for_ever else rm.row.retries + 1), float(rm.row.retry)
 
 
 def _pause(s: State, alloc: Allocation, failures: int) -> float:
@@ -184,8 +195,12 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
     if not alloc.started and alloc.cause in ("", UNDONE):
         # At once the first time, so that nothing overtakes it.
         failures = entry.failures.get(alloc.element, 0)
-        entry.retry_at = max(entry.retry_at, now + _pause(s, alloc, failures))
-        s.wake(entry.retry_at, entry.job.id)
+        until = now + _pause(s, alloc, failures)
+        if rm_of(s, alloc) is not None and spreads(s, entry):  # others may take it
+            pause(entry, rm_name(s, alloc.placements), until)
+        else:
+            entry.retry_at = max(entry.retry_at, until)
+        s.wake(until, entry.job.id)
     if entry.job.spec.immediate and not entry.job.spec.within:
         s.immediate.add(entry.job.id)
     if alloc.slot and not alloc.started and alloc.cause in ("", UNDONE):

@@ -28,9 +28,8 @@ class Parts:
         self.stoppers: dict[Address, str] = {}  # who waits until which of them is down
         # Partition and shape of a request -> configurations in which it fits, while no node changes
         self.fitting: dict[tuple[object, ...], frozenset[str]] = {}
-        self.foreign: set[str] | None = (
-            None  # with nodes of other resource managers; None: find out
-        )
+        # Partition with nodes of other resource managers -> the names of those; None: find out
+        self.foreign: dict[str, set[str]] | None = None
         self.look_again = False  # nodes are others: what could serve a request may be so, too
         self.begins: dict[str, float] = {}  # configuration -> when its calendar has it begin next
         self.shift_at = inf  # Unix seconds at which calendars are looked at

@@ -11,6 +11,7 @@ from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.foreign.bind import check_one
 from ostler.core.foreign.closed import turn_away
+from ostler.core.foreign.spread import check_element, rm_name
 from ostler.core.foretold import note_promises
 from ostler.core.halts import can_halt, freeze, thaw
 from ostler.core.life import grant, release
@@ -181,6 +182,8 @@ def check_start(s: State, now: float, entry: Entry, line: Start) -> None:
         raise Refused(f"job {line.job} may not start: rule {why.rule}")
     check_places(s, entry, line.placements)
     check_open(s, now, entry, line.placements)
+    if entry.bound or entry.shunned:
+        check_element(now, entry, line.element, rm_name(s, line.placements))
 
 
 def check_places(

@@ -9,9 +9,11 @@ from math import inf
 from msgspec.structs import replace
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.spread import following
 from ostler.core.reserved import elements_before
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
+from ostler.model.features import NATIVE
 from ostler.model.job import Element, Job
 from ostler.model.orders import Chunk, Feed, Spans, Withdraw
 from ostler.model.ranges import RangeSet
@@ -42,17 +44,35 @@ def chunk_size(entry: Entry, slots: int) -> int:
 
 def take(entry: Entry, alloc: Allocation, count: int) -> Spans:
     """Move elements from those that wait into a slot; those whose start was undone go first."""
+    spans = _unbound(entry, count) if entry.bound else _next(entry, count)
+    for low, high in spans:
+        for index in range(low, high + 1):
+            entry.live[index] = alloc.id
+    return tuple(spans)
+
+
+def _next(entry: Entry, count: int) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     while entry.returned and len(spans) < count:
         index = entry.returned.pop(0)
         if index in entry.waiting:
             entry.waiting.discard(index)
             spans.append((index, index))
-    spans += entry.waiting.take(count - len(spans))
-    for low, high in spans:
-        for index in range(low, high + 1):
-            entry.live[index] = alloc.id
-    return tuple(spans)
+    return spans + entry.waiting.take(count - len(spans))
+
+
+def _unbound(entry: Entry, count: int) -> list[tuple[int, int]]:
+    """Take those that may run on our own nodes: some are bound to other resource managers."""
+    spans: list[tuple[int, int]] = []
+    while len(spans) < count and (index := following(entry, NATIVE)) is not None:
+        entry.waiting.discard(index)
+        spans.append((index, index))
+    return spans
+
+
+def goes_on(entry: Entry) -> bool:
+    """Say whether elements wait that a slot could take."""
+    return bool(entry.waiting) and (not entry.bound or following(entry, NATIVE) is not None)
 
 
 def feed(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
@@ -69,7 +89,7 @@ def feed(s: State, now: float, entry: Entry, alloc: Allocation) -> Allocation:
     held = alloc.queued + bool(alloc.chunk)
     low = 0 if entry.mean >= ALONE_SECONDS else size
     more = take(entry, alloc, size) if entry.waiting and held <= low else ()
-    last = not entry.waiting
+    last = not goes_on(entry)
     if more:
         spans = RangeSet([*alloc.chunk, *more]).spans
         alloc = replace(alloc, chunk=tuple(spans))
@@ -187,7 +207,7 @@ def may_be_taken_at(entry: Entry, alloc: Allocation) -> float:
 def resend(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
     """Tell a node that greets all that its slot should hold; it takes what it does not have."""
     slot = entry.slots[alloc.id]
-    slot.last = slot.draining or not entry.waiting
+    slot.last = slot.draining or not goes_on(entry)
     order_feed(s, entry, alloc, alloc.chunk)
     marks: dict[tuple[str, str], list[int]] = {}
     for index in RangeSet(list(alloc.chunk)).common([(i, i) for i in sorted(entry.touched)]):

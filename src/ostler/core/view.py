@@ -31,7 +31,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "project": job.spec.project,
         "partition": job.spec.partition,
         "rm": job.rm or None,
-        "rm_jobs": names_there(s, entry) if job.rm else [],
+        "rm_jobs": names_there(s, entry) if s.rms else [],
         "state": str(job.state),
         "result": job.result and str(job.result),
         "exit_status": job.exit_status,
@@ -66,7 +66,7 @@ def job_row(s: State, entry: Entry) -> Row:
         "ended_at": job.ended_at,
         "requeues": job.requeues,
         "allocation_nodes": nodes,
-        "unknown_since": unknown_since(s, nodes) or (missing_since(s, entry) if job.rm else None),
+        "unknown_since": unknown_since(s, nodes) or (missing_since(s, entry) if s.rms else None),
     }
 
 

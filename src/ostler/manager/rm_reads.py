@@ -3,20 +3,26 @@
 from typing import Any
 
 from ostler.core.entry import Entry
+from ostler.core.foreign.spread import rms_of, spreads
 from ostler.core.foreign.view import about_row, rm_rows
 from ostler.core.state import State
+from ostler.core.view import nodes_of
 from ostler.manager.foreign import Foreign
 from ostler.model.errors import Missing
+from ostler.model.features import NATIVE
 
 Row = dict[str, Any]
 _SECONDS = {"total": "total_seconds", "max": "max_seconds", "average": "mean_seconds"}
 _SECONDS |= {"last": "last_seconds"}
-NATIVE = "native"  # what people call our own nodes, and jobs that no other has
 
 
-def rm_of(job: Row | Entry) -> str:
-    """Return the resource manager that a job is bound to."""
-    return (job["rm"] if isinstance(job, dict) else job.job.rm) or NATIVE
+def is_in(s: State, job: Row | Entry, name: str) -> bool:
+    """Say whether a resource manager has a job, or elements of it."""
+    if isinstance(job, Entry) and spreads(s, job):
+        here = any(s.nodes[node].node.rm == "" for node in nodes_of(s, job))
+        names = [rm.name for rm in rms_of(s, job)]
+        return name in names or (name == NATIVE and (here or not names))
+    return ((job["rm"] if isinstance(job, dict) else job.job.rm) or NATIVE) == name
 
 
 def list_rms(s: State) -> Row:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 POOL = "pool"  # of nodes that are jobs in another resource manager
 FOREIGN = "foreign"  # every node of another resource manager has it, and no other
 OF_RM = "rm="  # and this before the resource manager's name
+NATIVE = "native"  # what people call the machine's own nodes, and what runs there
 _BEHIND = frozenset("_.:=/+@-")  # what a feature may hold beside letters and digits
 
 

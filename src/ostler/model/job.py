@@ -226,3 +226,4 @@ class Element(Struct, frozen=True, gc=False):
     ended_at: float | None = None
     usage: Usage = Usage()
     tasks: tuple[TaskExit, ...] = ()
+    rm: str = ""  # where it stays, by itself and not with its job; empty: nowhere yet

@@ -146,6 +146,30 @@ class RangeSet:
         del self.spans[:at]
         return taken
 
+    def from_on(self, number: int) -> int | None:
+        """Return the least member that is not less than `number`; None: there is none."""
+        at = self._find(number)
+        return max(number, self.spans[at][0]) if at < len(self.spans) else None
+
+    def last_beside(self, number: int) -> int | None:
+        """Return the last of the members that follow one without a gap; None: it is none."""
+        at = self._find(number)
+        if at < len(self.spans) and self.spans[at][0] <= number:
+            return self.spans[at][1]
+        return None
+
+    def first_of(self, other: "RangeSet") -> int | None:
+        """Return the least member that is in the other set, too. Cost: by the ranges before it."""
+        number: int | None = 0
+        while number is not None:
+            if (number := self.from_on(number)) is None:
+                break
+            there = other.from_on(number)
+            if there == number:
+                return number
+            number = there
+        return None
+
     def common(self, spans: list[tuple[int, int]]) -> list[int]:
         """Return the members that are in these ranges too, however far those go."""
         found: list[int] = []

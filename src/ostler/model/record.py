@@ -195,6 +195,7 @@ class EndedElement(NamedTuple):
     element: int
     result: str
     attempt: int = 1  # starts so far
+    rm: str = ""  # as in elements
 
 
 class Used(Struct, frozen=True, gc=False):

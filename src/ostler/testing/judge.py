@@ -293,6 +293,9 @@ def _entries(mine: Entry, other: Entry) -> Iterator[str]:
         yield f"{name}: {mine.barred.spans} are barred, in the database {other.barred.spans}"
     if mine.waiting.spans != other.waiting.spans:
         yield f"{name}: {mine.waiting.spans} wait, in the database {other.waiting.spans}"
+    stays = [{rm: f.spans for rm, f in e.bound.items() if f} for e in (mine, other)]
+    if stays[0] != stays[1]:
+        yield f"{name}: its elements stay in {stays[0]}, in the database {stays[1]}"
     results = [{r: f.spans for r, f in e.results.items() if f} for e in (mine, other)]
     if results[0] != results[1]:
         yield f"{name}: its elements ended as {results[0]}, in the database {results[1]}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ostler.core.foreign import nodes
 from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.spread import rms_of
 from ostler.core.foreign.told import ended
 from ostler.core.serving import nodes_changed
 from ostler.core.state import State
@@ -19,10 +20,11 @@ from ostler.schedule.words import counted
 
 def check_removal(s: State, name: str) -> None:
     """Raise `Refused` if jobs of the machine are bound to a resource manager that is to go."""
-    mine = sum(e.job.rm == name and e.job.spec.kind != FOREIGN for e in s.jobs.values())
+    rm, own = s.rms.get(name), (e for e in s.jobs.values() if e.job.spec.kind != FOREIGN)
+    mine = sum(rm in rms_of(s, entry) for entry in own) if rm is not None else 0
     if mine:
         raise Refused(
-            f"{counted(mine, 'unfinished job')} can run in {name} alone",
+            f"{counted(mine, 'unfinished job')} can run in {name} alone, or elements of it",
             hint=f"cancel them or wait; `enabled=false` keeps new ones from {name}",
         )
 

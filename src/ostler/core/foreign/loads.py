@@ -1,11 +1,14 @@
 """Loads of resource managers, taken in as a whole; and what their drivers tell beside."""
 
+from math import inf
+
 from msgspec.structs import replace
 
 from ostler.core.events import RmAnswered, RmLoaded, RmTrouble, RmUp
 from ostler.core.foreign import jobs, nodes, orders
 from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.rms import Asked, Rm
+from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
 from ostler.core.foreign.told import allocation_of, back, goes_on, keep
 from ostler.core.moves import settle
 from ostler.core.state import State
@@ -28,7 +31,7 @@ def _learn(s: State, rm: Rm, about: About) -> None:
     """Take note of what a driver can; jobs may be ours to start, or to suspend, that were not."""
     if rm.about is None or rm.about.options != about.options:
         for number, entry in s.jobs.items():
-            if entry.job.rm == rm.name:
+            if rm in rms_of(s, entry):
                 s.marks.jobs.add(number)
                 s.marks.allocations.update(entry.slots)
         s.changed = True
@@ -133,6 +136,10 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
         back(s, now, rm, job, said)
     elif outcome.did is Did.NEVER:
         s.note(now, "start-refused", f"{said}; it always will", job=job.job, about=rm.name)
+        if alloc is not None and may_go_elsewhere(s, alloc):
+            back(s, now, rm, job, said)
+            pause(s.jobs[job.job], rm.name, inf)
+            return
         _never(s, now, rm, job, said)
 
 

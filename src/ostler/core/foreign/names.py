@@ -1,6 +1,9 @@
 """Jobs of other resource managers by the names that people know: `slurm/4711`."""
 
+from itertools import islice
+
 from ostler.core.entry import Entry
+from ostler.core.foreign.spread import rm_at, rm_of, spreads
 from ostler.core.state import State
 from ostler.model.errors import Missing
 from ostler.model.ids import Ref, parse_ref
@@ -30,13 +33,18 @@ def read_ref(s: State, text: str) -> Ref:
 
 
 def names_there(s: State, entry: Entry) -> list[str]:
-    """Return what its resource manager calls a job, or the elements of it that it has."""
-    job, rm = entry.job, s.rms.get(entry.job.rm)
-    if rm is None:
+    """Return what resource managers call a job, or the elements of it that they have."""
+    job = entry.job
+    if not (job.rm or spreads(s, entry)):
         return []
     allocs = (s.allocations[number] for number in entry.slots)
-    keys = [(job.id, alloc.element, alloc.attempt) for alloc in allocs]
-    if not keys and not job.is_array:
-        keys = [(job.id, 0, max(entry.element(0).attempt, 1))]
-    there = (rm.jobs.get(key) for key in keys[:NAMES_SHOWN])
-    return [f"{rm.name}/{each.id}" for each in there if each is not None and each.id]
+    there = (
+        (rm, (job.id, alloc.element, alloc.attempt))
+        for alloc in allocs
+        if (rm := rm_of(s, alloc)) is not None
+    )
+    found = list(islice(there, NAMES_SHOWN))
+    if not (found or job.is_array) and (rm := rm_at(s, entry, 0)) is not None:
+        found = [(rm, (job.id, 0, max(entry.element(0).attempt, 1)))]
+    named = ((rm, rm.jobs.get(key)) for rm, key in found)
+    return [f"{rm.name}/{each.id}" for rm, each in named if each is not None and each.id]

@@ -164,6 +164,7 @@ def back(s: State, now: float, rm: Rm, job: RmJob, why: str, cause: str = "") ->
     keep(s, rm, replace(job, **{"stage": Stage.OVER, **waits}, since=now, differs="", reason=why))
     if alloc is None:
         return
+    s.jobs[alloc.job].slots[alloc.id].refused = True
     for name in sorted(alloc.nodes - alloc.freed):
         life.on_ended(s, now, name, Ended(alloc.id, now, None, cause, why))
 

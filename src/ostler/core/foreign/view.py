@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.spread import rms_of
 from ostler.core.state import State
 from ostler.model.foreign import About
 
@@ -23,8 +24,8 @@ def rm_rows(s: State) -> list[Row]:
             row["cpus"] += len(entry.node.facts.cpus)
             row["free_cpus"] += 0 if entry.unusable else len(entry.books.cpus)
     for job in s.jobs.values():
-        if job.job.rm in rows:
-            rows[job.job.rm]["jobs"] += 1
+        for rm in rms_of(s, job):
+            rows[rm.name]["jobs"] += 1
     return list(rows.values())
 
 

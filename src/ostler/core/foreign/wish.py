@@ -13,11 +13,10 @@ from ostler.core.foreign.bind import bind
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
 from ostler.model.errors import Missing, Refused
+from ostler.model.features import NATIVE
 from ostler.model.job import JobSpec
 from ostler.schedule.can_ever import can_ever
 from ostler.schedule.room import Room, mask_of
-
-NATIVE = "native"  # what people call the machine's own nodes and jobs
 
 
 def placed(s: State, spec: JobSpec) -> JobSpec:

@@ -5,10 +5,12 @@ from typing import Any
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
 from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.spread import rm_at, rms_of, spreads
 from ostler.core.state import State
 from ostler.model.errors import NotNow, Unsupported
 from ostler.model.foreign import Option
 from ostler.model.foreign_rows import RmJob, Stage
+from ostler.model.ids import Ref
 from ostler.model.job import FOREIGN
 from ostler.model.states import Rule
 
@@ -33,26 +35,35 @@ def their_own(s: State, entry: Entry) -> Rm | None:
     return rm  # also as long as its driver has not said what it can
 
 
-def check(s: State, entry: Entry, verb: str) -> None:
-    """Raise `Unsupported` if the driver of a job's resource manager has no means for a word."""
+def check(s: State, entry: Entry, verb: str, ref: Ref | None = None) -> None:
+    """Raise `Unsupported` if the driver of a job's resource manager has no means for a word.
+
+    ref: the elements that are meant; None: all.
+    """
+    options = _RUNNING.get(verb)
+    for each in rms_of(s, entry, ref) if s.rms and options is not None else ():
+        if not (options and all(map(each.can, options))):
+            hint = "" if entry.job.rm else "name the elements that are elsewhere"
+            raise Unsupported(f"the driver of {_title(each)} cannot {verb} jobs", hint=hint)
     rm = s.rms.get(entry.job.rm)
     if rm is None:
         return
-    name = f"{rm.name} ({rm.about.name if rm.about else rm.row.driver})"
-    options = _RUNNING.get(verb)
-    if options is not None and not (options and all(map(rm.can, options))):
-        raise Unsupported(f"the driver of {name} cannot {verb} jobs")
+    name = _title(rm)
     if verb == "requeue" and entry.job.spec.kind == FOREIGN:
         raise Unsupported(f"it was submitted to {name} itself, and would be submitted there again")
     if verb in _THEIRS and their_own(s, entry) is not None:
         raise Unsupported(f"{name} starts it by itself", hint=f"{verb} it there")
 
 
+def _title(rm: Rm) -> str:
+    return f"{rm.name} ({rm.about.name if rm.about else rm.row.driver})"
+
+
 def check_limit(s: State, entry: Entry) -> None:
     """Raise `Unsupported` if the time limit of what runs cannot be another."""
-    rm = s.rms.get(entry.job.rm)
-    if rm is not None and entry.slots and not rm.can(Option.MODIFY):
-        raise Unsupported(f"the driver of {rm.name} cannot change the time limit of what runs")
+    for rm in rms_of(s, entry) if s.rms and entry.slots else ():
+        if not rm.can(Option.MODIFY):
+            raise Unsupported(f"the driver of {rm.name} cannot change the time limit of what runs")
 
 
 def check_cancel(s: State, entry: Entry) -> None:
@@ -74,14 +85,19 @@ def cancel_waiting(s: State, entry: Entry) -> None:
             orders.cancel(s, rm, job)
 
 
-def jobs_of(s: State, entry: Entry) -> list[RmJob]:
-    """Return what its resource manager has of a job, the newest attempts of its elements only."""
-    rm, job = s.rms.get(entry.job.rm), entry.job
-    if rm is None:
+def jobs_of(s: State, entry: Entry, element: int | None = None) -> list[RmJob]:
+    """Return what resource managers have of a job, the newest attempts of its elements only.
+
+    element: of which that is asked; None: of all.
+    """
+    job = entry.job
+    if not (job.rm or spreads(s, entry)):
         return []
     indices = {*entry.live, *entry.touched} if job.is_array else {0}
     found = []
-    for index in sorted(indices):
+    for index in sorted(indices) if element is None else (element,):
+        if (rm := rm_at(s, entry, index)) is None:
+            continue
         attempt = entry.element(index).attempt
         for number in (attempt + 1, attempt):
             if (known := rm.jobs.get((job.id, index, number))) is not None:
@@ -105,9 +121,9 @@ def why_waits(s: State, entry: Entry) -> dict[str, Any]:
     }
 
 
-def own_reason(s: State, entry: Entry) -> str:
-    """Return what its resource manager says of a job, as one phrase; empty: nothing."""
-    told = [job for job in jobs_of(s, entry) if job.stage is not Stage.OVER]
+def own_reason(s: State, entry: Entry, element: int | None = None) -> str:
+    """Return what its resource manager says of a job or element, as one phrase; empty: nothing."""
+    told = [job for job in jobs_of(s, entry, element) if job.stage is not Stage.OVER]
     if len(told) != 1 or not (told[0].reason or told[0].native_state):
         return ""
     job = told[0]
@@ -115,6 +131,6 @@ def own_reason(s: State, entry: Entry) -> str:
 
 
 def unknown_since(s: State, entry: Entry) -> float | None:
-    """Return since when the resource manager of a job tells nothing of it; None: it does."""
+    """Return since when a resource manager tells nothing of a job of its; None: all do."""
     times = [job.missing_since for job in jobs_of(s, entry) if job.stage is not Stage.OVER]
     return min((at for at in times if at is not None), default=None)

@@ -139,6 +139,7 @@ def element_values(element: Element) -> Values:
         element.ended_at,
         *_usage(element.usage),
         _tasks(element.tasks),
+        element.rm or None,
     )
 
 
@@ -159,6 +160,7 @@ def element_of(row: Values) -> Element:
         ended,
         Usage(*row[11:17]),
         _decode_tasks(row[17]),
+        row[18] or "",
     )
 
 

@@ -103,6 +103,7 @@ CREATE TABLE elements (
   written_bytes INTEGER NOT NULL, -- written to storage
   suspended_seconds REAL NOT NULL, -- time in which it was suspended
   tasks TEXT NOT NULL, -- JSON: [[rank, exit code, signal or 0], ...]
+  rm TEXT, -- of arrays that go to several: the resource manager in which it stays, `native` our own nodes; NULL: none yet
   PRIMARY KEY (job, element)
 ) STRICT, WITHOUT ROWID;
 
