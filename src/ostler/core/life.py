@@ -55,12 +55,7 @@ def grant(
     getting now. element: one that waits; None: the next.
     """
     job = entry.job
-    if element is not None:
-        index: int | None = element
-    elif entry.bound:
-        index = following(entry, rm_name(s, places))
-    else:
-        index = entry.next_waiting()
+    index = following(entry, rm_name(s, places)) if element is None else element
     if index is None:
         return
     if s.rms:

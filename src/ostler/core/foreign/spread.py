@@ -128,6 +128,8 @@ def pause(entry: Entry, rm: str, until: float) -> None:
 
 def following(entry: Entry, rm: str) -> int | None:
     """Return the element to start next in a resource manager: its own go first."""
+    if not entry.bound:
+        return entry.next_waiting()
     mine = entry.bound.get(rm)
     if mine and (index := mine.first_of(entry.waiting)) is not None:
         return index
