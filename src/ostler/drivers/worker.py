@@ -99,7 +99,7 @@ class Child(Fork):
         self.unsent = bytearray()
         self.up = False
         self.doing: Do | None = None
-        self.bytes = 0  # of the answer under way
+        self.bytes = self.cpus = 0  # of the answer under way
         self.hints = Meter()
         self.fault: tuple[Fault, str] | None = None  # why it is ended, if not by itself
         self.leaves = False  # it is of no more use, but has done nothing wrong
@@ -219,7 +219,7 @@ class Worker(Beside[Child]):
         return child
 
     def _give(self, child: Child, order: Do) -> None:
-        child.doing, child.bytes = order, 0
+        child.doing, child.bytes, child.cpus = order, 0, 0
         child.until = time.monotonic() + order.seconds
         child.unsent += drivers.framed(order)
         self._selector.register(
@@ -271,9 +271,13 @@ class Worker(Beside[Child]):
                 self._hinted(child, message)
             case Part(number=number) if child.doing and child.doing.number == number:
                 child.bytes += len(payload)
+                child.cpus += sum(node.cpus for node in message.nodes)
                 if child.bytes > drivers.MOST_OF_ANSWER:
                     most = drivers.MOST_OF_ANSWER >> 20
                     child.end(Fault.FLOOD, f"an answer of the driver has over {most} MiB")
+                elif child.cpus > drivers.MOST_CPUS:
+                    most = drivers.MOST_CPUS
+                    child.end(Fault.FLOOD, f"an answer of the driver tells of over {most} CPUs")
                 else:
                     self.say(framed)
             case Asking(number=number) if child.doing and child.doing.number == number:

@@ -77,7 +77,8 @@ class Orders:
     async def _nodes(self, names: tuple[str, ...]) -> str:
         await self._turns.barrier()
         told = self._view.nodes(self._state, self._clock())
-        chosen = [node for node in told if not names or node.name in names]
+        wanted = set(names)
+        chosen = [node for node in told if not names or node.name in wanted]
         return await asyncio.to_thread(
             lambda: format_reply(Reply(0, "", tuple(map(format_node, chosen))))
         )
@@ -85,7 +86,8 @@ class Orders:
     async def _jobs(self, names: tuple[str, ...]) -> str:
         await self._turns.barrier()
         told = self._view.jobs(self._state, self._clock())
-        chosen = [job for job in told if not names or job.id in names]
+        wanted = set(names)
+        chosen = [job for job in told if not names or job.id in wanted]
         if names and not chosen:
             return format_reply(Reply(NO_JOB, f"there is no job {names[0]} here"))
         self._tell_waits(told)

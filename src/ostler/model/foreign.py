@@ -15,12 +15,14 @@ from ostler.model.job import Usage
 from ostler.model.limits import (
     MAX_COMMAND,
     MAX_FEATURES,
+    MAX_FOREIGN_CPUS,
     MAX_FOREIGN_JOBS,
     MAX_FOREIGN_NODES,
     MAX_SENTENCE,
 )
 
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
+Few = Annotated[int, Meta(ge=0, le=MAX_FOREIGN_CPUS)]  # CPUs of one node, which are all counted out
 Text = Annotated[str, Meta(max_length=MAX_COMMAND)]
 Id = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.@+:\[\],-]+$")]
 
@@ -66,9 +68,9 @@ class ForeignNode(Struct, frozen=True, omit_defaults=True):
 
     name: Id
     state: NodeState
-    cpus: Count = 1
+    cpus: Few = 1
     memory: Count = 0  # bytes; 0: not told
-    gpus: Count = 0
+    gpus: Few = 0
     generic: dict[Name, Count] = {}
     features: Annotated[tuple[Name, ...], Meta(max_length=MAX_FEATURES)] = ()
     used_cpus: Count | None = None  # None: not told

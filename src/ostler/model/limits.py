@@ -25,6 +25,7 @@ MAX_FEATURES = 64  # of one node
 MAX_CONSTRAINT = 1_000  # characters of an expression over features
 MAX_NESTED = 20  # parentheses and ! in one another there
 MAX_GROUPS = 16  # counted groups of nodes there
+MAX_FOREIGN_CPUS = 65_536  # of one node that a resource manager lists
 MAX_FOREIGN_NODES = 100_000  # that one resource manager lists
 MAX_FOREIGN_JOBS = 200_000  # likewise; ended ones as many again
 MAX_CHANGES = 10_000  # rows of the site in one request

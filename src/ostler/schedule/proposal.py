@@ -21,6 +21,8 @@ from ostler.schedule.rules import Preemption
 from ostler.schedule.snapshot import Line, Plan, Preempt, Resume, Snapshot, Start, Suspend, Wait
 
 MOST = 16 << 20  # bytes of a proposal
+MOST_LINES = 20_000  # of each kind in it: the manager stands still while it looks at them
+_FEW = Meta(max_length=MOST_LINES)
 _encode = msgspec.json.Encoder().encode
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
 
@@ -60,10 +62,10 @@ class Proposal(Struct, tag="proposal", forbid_unknown_fields=True):
     """A plan. Jobs that it does not name wait, and their users are told for which scheduler."""
 
     number: int = 0  # of what it was made from
-    start: list[Begin] = []  # in this order
-    suspend: list[Count] = []  # allocations
-    resume: list[Count] = []
-    preempt: list[GiveWay] = []
+    start: Annotated[list[Begin], _FEW] = []  # in this order
+    suspend: Annotated[list[Count], _FEW] = []  # allocations
+    resume: Annotated[list[Count], _FEW] = []
+    preempt: Annotated[list[GiveWay], _FEW] = []
     waits: dict[Count, Why] = {}  # by job
 
 

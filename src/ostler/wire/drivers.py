@@ -26,6 +26,7 @@ from ostler.model.limits import MAX_FRAME
 
 MOST = MAX_FRAME  # bytes of one frame
 MOST_OF_ANSWER = 128 << 20  # bytes of all parts of one answer
+MOST_CPUS = 16_000_000  # of all nodes of one answer: the manager counts them out
 PART = 200  # records
 PART_BYTES = 1 << 20  # of one part, unless a single record is longer
 MEMORY = 1 << 30  # bytes of address space that a driver may take, unless it is told otherwise

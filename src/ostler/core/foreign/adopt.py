@@ -15,6 +15,7 @@ from ostler.model.features import OF_RM, is_feature
 from ostler.model.foreign import End, ForeignJob, ForeignState, Option
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.job import BY_NAME, FOREIGN, Job, JobSpec
+from ostler.model.limits import MAX_CPUS, MAX_TASKS
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 
@@ -64,8 +65,8 @@ def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
     """Return what a job asks for, as far as that was told."""
     features = [name for name in told.features if is_feature(name)]
     request = Request(
-        tasks=max(told.tasks, 1),
-        cpus=max(told.cpus, 1),
+        tasks=min(max(told.tasks, 1), MAX_TASKS),
+        cpus=min(max(told.cpus, 1), MAX_CPUS),
         memory=told.memory,
         gpus=told.gpus,
         nodes=told.nodes,

@@ -1,5 +1,6 @@
 """What is told and is not as it should be: a row and an event for each change, and what was done."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -46,6 +47,18 @@ def tell(s: State, now: float, rm: Rm, odd: Odd, *, lasts: bool = True) -> None:
     s.save(found)
     if lasts:
         rm.odd[key] = found
+
+
+def settle_odd(
+    s: State, now: float, rm: Rm, kinds: Collection[str], listed: Collection[str] = ()
+) -> None:
+    """Note that what was odd of these kinds is over, but for things that are still listed.
+
+    listed: by the names that the resource manager has for them.
+    """
+    for kind, thing in list(rm.odd):
+        if kind in kinds and rm.own(thing) not in listed:
+            agree(s, now, rm, kind, thing)
 
 
 def agree(s: State, now: float, rm: Rm, kind: str, thing: str) -> None:

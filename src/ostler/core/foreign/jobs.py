@@ -10,7 +10,7 @@ from ostler.core import life
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
-from ostler.core.foreign.distrust import Odd, agree, clean, tell
+from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import (
@@ -23,6 +23,7 @@ from ostler.core.foreign.told import (
     keep,
     runs,
 )
+from ostler.core.foreign.whose import given_up, known
 from ostler.core.moves import settle
 from ostler.core.over import UNDONE
 from ostler.core.state import State
@@ -31,17 +32,20 @@ from ostler.model.foreign import End, ForeignJob, ForeignState, Jobs, Option
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.states import AllocationState, Result
 
+_JOBS_ODD = ("state", "stray", "elsewhere", "more_cpus")  # of what is listed
 _REMEMBERED = 86_400  # seconds, as the database has it: of jobs that are over
 
 
 class Look:
     """One load, as it is taken in."""
 
-    __slots__ = ("again", "asking", "back", "began", "busy", "now", "rm", "s")
+    __slots__ = ("again", "asking", "back", "began", "busy", "ids", "now", "rm", "s", "seen")
 
-    def __init__(self, s: State, now: float, rm: Rm, began: float) -> None:
+    def __init__(self, s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
         self.s, self.now, self.rm = s, now, rm
         self.began = began  # what was ordered later than this may not show
+        self.ids = {told.id for told in jobs.jobs}
+        self.seen: set[tuple[int, int, int]] = set()  # jobs that were told of by now
         self.back: set[str] = set()  # ids of jobs that were given up
         self.busy = {asked.key for asked in rm.under_way}
         self.again: list[Allocation] = []  # of which the start is asked once more
@@ -54,12 +58,16 @@ class Look:
 
 def take(s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
     """Take all jobs of a load in. began: Unix seconds as of which they are so."""
-    look = Look(s, now, rm, began)
+    look = Look(s, now, rm, jobs, began)
     for end in jobs.ended:
         _end(look, end)
-    seen = {key for told in jobs.jobs if (key := _one(look, told))}
-    for job in [job for job in rm.jobs.values() if job.key not in seen]:
+    for told in jobs.jobs:
+        if key := _one(look, told):
+            look.seen.add(key)
+    for job in [job for job in rm.jobs.values() if job.key not in look.seen]:
         _absent(look, job, complete=jobs.complete)
+    if rm.odd and jobs.complete:
+        settle_odd(s, now, rm, _JOBS_ODD, look.ids)
     rm.jobs_at = began
     for alloc in look.again:  # last: whatever is to be ended goes first
         start_again(s, alloc)
@@ -71,25 +79,14 @@ def start_again(s: State, alloc: Allocation) -> None:
     life.order_launch(s, entry, alloc, alloc.placements[0].node, start=True)
 
 
-def known(rm: Rm, ident: str, incarnation: str, token: str) -> RmJob | None:
-    """Return what is known of a job that is told of by these."""
-    if token and (key := rm.by_token.get(token)) is not None:
-        job = rm.jobs[key]
-        if job.token == token:
-            return job
-    if (key := rm.by_id.get(ident)) is None:
-        return None
-    job = rm.jobs[key]
-    older = incarnation and job.incarnation not in ("", incarnation)
-    return None if older else job  # that had the id before
-
-
 def _end(look: Look, end: End) -> None:
     s, now, rm = look.s, look.now, look.rm
     if end.result not in set(Result):
         end = replace(end, result=str(Result.LOST))
-    job = known(rm, end.id, end.incarnation, end.token)
+    job = known(s, rm, end)
     if job is not None:
+        if job.id not in ("", end.id):
+            return  # the proof is of a second job of the same start
         if job.stage is not Stage.OVER:
             ended(s, now, rm, replace(job, id=job.id or end.id), end)
         return
@@ -101,7 +98,9 @@ def _end(look: Look, end: End) -> None:
 
 def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     s, now, rm = look.s, look.now, look.rm
-    job = known(rm, told.id, told.incarnation, told.token)
+    job = known(s, rm, told)
+    if job is not None and _is_second(look, job, told):
+        return None
     plain = replace(told, at=0.0) if told.at else told
     if job is not None and rm.said.get(job.key) == plain and _stays(look, job):
         return job.key  # as before
@@ -112,8 +111,8 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
             return job.key
         job = None
     if job is None:
-        if (key := rm.by_token.get(told.token)) is not None:
-            _stray(look, rm.jobs[key], told)  # of a start that was given up before this one
+        if (older := given_up(s, rm, told)) is not None:
+            _stray(look, older, told)  # of a start that was given up before this one
             return None
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
@@ -173,7 +172,16 @@ def _stray(look: Look, job: RmJob, told: ForeignJob) -> None:
     s, rm, thing = look.s, look.rm, f"{look.rm.name}/{told.id}"
     odd = Odd("stray", thing, "over", str(told.state), "it is ended", job.job)
     tell(s, look.now, rm, odd)
-    orders.cancel(s, rm, replace(job, id=told.id, state=str(told.state)))
+    # What is answered is about no job that is known.
+    orders.cancel(s, rm, replace(job, attempt=-1, id=told.id, state=str(told.state)))
+
+
+def _is_second(look: Look, job: RmJob, told: ForeignJob) -> bool:
+    """Say whether a load tells of something else by the same name; one of both counts."""
+    if job.id not in ("", told.id) and job.id in look.ids:
+        _stray(look, job, told)  # one start has made two
+        return True
+    return job.key in look.seen
 
 
 def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
@@ -233,7 +241,7 @@ def _runs_there(look: Look, job: RmJob, told: ForeignJob, entry: Entry) -> None:
         before = entry.job
         entry.job = replace(before, held_by="")
         settle(s, now, entry, saved=before)
-    since = told.started_at if told.started_at is not None else now
+    since = told.started_at or now
     alloc = hold(s, now, entry, found.places, since)
     job = keep(s, rm, replace(job, stage=Stage.SEEN, since=now, allocation=alloc.id))
     _has(look, job, alloc, told)
@@ -258,7 +266,7 @@ def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     ):
         runs(s, now, alloc, told.started_at)
     alloc = s.allocations[alloc.id]
-    if job.key not in look.busy:
+    if job.key not in look.busy and rm.turned.get(job.key, 0.0) < look.began:
         if job.state == ForeignState.SUSPENDED and alloc.state is AllocationState.READY:
             halted(s, now, rm, alloc)
         elif job.state == ForeignState.RUNNING and _was_halted(alloc, look.began):

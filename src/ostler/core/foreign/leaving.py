@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ostler.core.foreign import nodes
+from ostler.core.foreign.distrust import settle_odd
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.spread import rms_of
 from ostler.core.foreign.told import ended
@@ -46,6 +47,7 @@ def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> Non
             ended(s, now, rm, job, End(job.id, str(Result.LOST), proof))
         for node in list(rm.nodes):
             nodes.leave(s, now, rm, node, f"{name} was removed")
+        settle_odd(s, now, rm, {kind for kind, _ in rm.odd})
         nodes_changed(s)
     nodes.find_twins(s)
 

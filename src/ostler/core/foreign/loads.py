@@ -10,6 +10,7 @@ from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.rms import Asked, Rm
 from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
 from ostler.core.foreign.told import allocation_of, back, goes_on, keep
+from ostler.core.foreign.whose import is_free
 from ostler.core.moves import settle
 from ostler.core.state import State
 from ostler.model.foreign import About, Did, ForeignState, Option, Outcome
@@ -23,8 +24,11 @@ def on_up(s: State, now: float, event: RmUp) -> None:
     """Take note of what a driver is."""
     rm = s.rms.get(event.rm)
     if rm is not None:
+        news = rm.troubled or rm.about != event.about
         _learn(s, rm, event.about)
-        s.note(now, "driver-up", clean(event.about.title), about=event.rm)
+        rm.troubled = False
+        if news:  # its process may be another each time that a node does not answer
+            s.note(now, "driver-up", clean(event.about.title), about=event.rm)
 
 
 def _learn(s: State, rm: Rm, about: About) -> None:
@@ -43,6 +47,7 @@ def on_trouble(s: State, now: float, event: RmTrouble) -> None:
     rm = s.rms.get(event.rm)
     if rm is None:
         return
+    rm.troubled = True
     s.note(now, f"driver-{event.kind}", clean(event.why), about=event.rm)
     for number in event.calls:
         _answered(s, now, rm, number, Outcome(Did.UNKNOWN))
@@ -106,6 +111,8 @@ def _answered(s: State, now: float, rm: Rm, number: int, outcome: Outcome) -> No
     if job is None:
         return
     outcome = replace(outcome, text=clean(outcome.text))
+    if asked.verb in (Option.SUSPEND, Option.RESUME):
+        rm.turned[asked.key] = now  # a load that began before need not show it
     if asked.verb == orders.START:
         _start_answered(s, now, rm, job, outcome)
     elif asked.verb == orders.CANCEL:
@@ -125,7 +132,7 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
             job,
             stage=Stage.TAKEN,
             since=now,
-            id=outcome.id or job.id,
+            id=outcome.id if outcome.id and is_free(rm, outcome.id, job.key) else job.id,
             incarnation=outcome.incarnation or job.incarnation,
         )
         keep(s, rm, taken)

@@ -99,8 +99,12 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
 
 
 def _facts(rm: Rm, told: ForeignNode) -> NodeFacts:
-    known = [name for name in told.features if is_feature(name)]
-    own = (FOREIGN, f"{OF_RM}{rm.name}")
+    own = (FOREIGN, f"{OF_RM}{rm.name}")  # of which no resource manager tells: jobs are bound by it
+    known = [
+        name
+        for name in told.features
+        if is_feature(name) and name != FOREIGN and not name.startswith(OF_RM)
+    ]
     return NodeFacts(
         tuple(range(told.cpus)),
         told.memory,
@@ -176,6 +180,8 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     s.save(replace(rm.nodes.pop(name), over=True))
     rm.told.pop(name, None)
     rm.conflicts.pop(name, None)
+    for kind in ("node_idle", "node_busy"):
+        agree(s, now, rm, kind, name)
     s.note(now, "node-left", why, node=name)
     s.marks.nodes.add(name)
     s.changed = True

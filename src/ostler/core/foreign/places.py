@@ -14,6 +14,7 @@ from ostler.core.resize import exchange
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.foreign import ForeignJob, Share
+from ostler.model.limits import MAX_TASKS
 from ostler.model.resources import Placement
 from ostler.schedule.words import counted
 
@@ -42,12 +43,11 @@ def places_of(s: State, rm: Rm, shares: Iterable[Share], kept: Iterable[Placemen
         own = held.get(name, Placement(name))
         cpus = (*own.cpus, *sorted(node.books.cpus - set(own.cpus)))[: share.cpus]
         gpus = (*own.gpus, *sorted(node.books.gpus - set(own.gpus)))[: share.gpus]
+        tasks = min(share.tasks, MAX_TASKS)
         if len(cpus) < share.cpus:
             short[name] = share.cpus - len(cpus)
-        places.append(
-            Placement(name, share.tasks, rank, cpus, share.memory, gpus, dict(share.generic))
-        )
-        rank += share.tasks
+        places.append(Placement(name, tasks, rank, cpus, share.memory, gpus, dict(share.generic)))
+        rank += tasks
     return Found(tuple(places), tuple(strange), short)
 
 

@@ -34,6 +34,7 @@ class Rm:
         "_tokens",
         "about",
         "asked",
+        "by_both",
         "by_id",
         "by_token",
         "conflicts",
@@ -51,6 +52,8 @@ class Rm:
         "stale",
         "told",
         "took",
+        "troubled",
+        "turned",
         "twins",
         "under_way",
         "why",
@@ -61,6 +64,7 @@ class Rm:
         self.about: About | None = None  # None: its driver has not told anything yet
         self.down_since: float | None = now  # Unix seconds; None: it answers
         self.why = "it has not been asked yet"  # why it does not answer, one phrase
+        self.troubled = False  # since its driver was up last
         self.stale = True  # whether something may start on its nodes has to be worked out anew
         self.loads = 0  # that were taken in
         self.nodes_at = self.jobs_at = 0.0  # Unix seconds as of which what is known holds; 0: never
@@ -69,12 +73,14 @@ class Rm:
         self.told: dict[str, ForeignNode] = {}  # likewise, in the last load
         self.said: dict[Key, ForeignJob] = {}  # as they were told last
         self.jobs: dict[Key, RmJob] = {}  # those over for as long as they may still be listed
-        self.by_id: dict[str, Key] = {}
+        self.by_id: dict[str, Key] = {}  # the newest of each
+        self.by_both: dict[tuple[str, str], Key] = {}  # by id and incarnation
         self.by_token: dict[str, Key] = {}  # of all starts of an attempt, also those given up
         self._tokens: dict[Key, list[str]] = {}
         self.asked: dict[int, Asked] = {}  # by number of the call
         self.under_way: set[Asked] = set()
         self.ending: dict[Key, float] = {}  # when a cancel was answered: it has ended, or will
+        self.turned: dict[Key, float] = {}  # when a suspend or resume was answered
         self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
         self.conflicts: dict[str, Conflict] = {}  # by node
         self.freed_at: dict[str, float] = {}  # by node: when something ended there last
@@ -103,21 +109,37 @@ class Rm:
         self.jobs[key] = job
         if old is not None and old.id != job.id and self.by_id.get(old.id) == key:
             del self.by_id[old.id]
-        if job.id and (old is None or old.id != job.id):
+        if job.id and (old is None or old.id != job.id) and not self._is_older(job):
             self.by_id[job.id] = key
+        if old is not None and old.id != job.id and self.by_both.get(_both(old)) == key:
+            del self.by_both[_both(old)]
+        if job.id and job.incarnation:
+            self.by_both[_both(job)] = key
         if job.token and self.by_token.get(job.token) != key:
             self.by_token[job.token] = key
             self._tokens.setdefault(key, []).append(job.token)
+
+    def _is_older(self, job: RmJob) -> bool:
+        """Say whether it is over, and another one has its id that is not."""
+        holder = self.by_id.get(job.id)
+        return (
+            job.stage is Stage.OVER
+            and holder is not None
+            and self.jobs[holder].stage is not Stage.OVER
+        )
 
     def forget(self, key: Key) -> None:
         """Know nothing of a job any more."""
         job = self.jobs.pop(key)
         if self.by_id.get(job.id) == key:
             del self.by_id[job.id]
+        if self.by_both.get(_both(job)) == key:
+            del self.by_both[_both(job)]
         for token in self._tokens.pop(key, ()):
             del self.by_token[token]
         self.said.pop(key, None)
         self.ending.pop(key, None)
+        self.turned.pop(key, None)
 
     def of(self, key: Key, allocation: int) -> RmJob | None:
         """Return the job that runs in an allocation, unless it is over."""
@@ -125,6 +147,10 @@ class Rm:
         if job is None or job.allocation != allocation or job.stage is Stage.OVER:
             return None
         return job
+
+
+def _both(job: RmJob) -> tuple[str, str]:
+    return job.id, job.incarnation
 
 
 def appoint(known: dict[str, Rm], rows: Iterable[ResourceManager], now: float) -> dict[str, Rm]:
