@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ostler.model.constraint import parse
+from ostler.model.constraint import parse, typed
 from ostler.model.errors import UsageError
 from ostler.model.features import is_feature
 from ostler.model.limits import MAX_CONSTRAINT, MAX_NESTED
@@ -100,7 +100,7 @@ def test_a_node_counts_for_each_group_whose_features_it_has() -> None:
 )
 def test_what_makes_no_sense_is_refused_with_the_place(text: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=re.escape(sentence)):
-        parse(text)
+        typed(text)
 
 
 def test_a_feature_is_a_word_that_a_constraint_can_name() -> None:

@@ -23,6 +23,7 @@ from ostler.model.job import Element, Job
 from ostler.model.orders import Ended, EndShare, Withdraw
 from ostler.model.ranges import RangeSet
 from ostler.model.record import EndedElement, Loaded
+from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from ostler.model.states import AllocationState, JobState
 from ostler.testing.rm import FOUR, ScriptedRm
@@ -200,6 +201,19 @@ def test_an_element_that_one_will_never_run_goes_to_another() -> None:
     b.answer = a.answer
     other = box.submit(array=((0, 9),))
     assert box.state(other) == "rejected"
+
+
+@pytest.mark.parametrize("array", [(), ((0, 9),)])
+def test_the_longest_constraint_can_be_bound(array: tuple[tuple[int, int], ...]) -> None:
+    a, b = ScriptedRm("a", ["x1"], cpus=1), ScriptedRm("b", ["y1"], cpus=1)
+    box = Mixed(a, b, native=0)
+    asked = "|".join(["!x", *(f"f{number:081}" for number in range(12))])
+    job = box.submit(array=array, request=Request(constraint=asked))
+    before = box.homes(job)
+    box.act("requeue", str(job))
+    for _ in range(2):
+        box.load()
+    assert box.homes(job) == before
 
 
 def test_elements_are_shown_named_and_counted_where_they_are() -> None:

@@ -7,7 +7,7 @@ from ostler.core.node_entry import NodeEntry
 from ostler.core.reserved import check_named, nodes_of
 from ostler.core.serving import refusal
 from ostler.core.state import State
-from ostler.model.constraint import parse
+from ostler.model.constraint import parse, typed
 from ostler.model.errors import Refused
 from ostler.model.job import JobSpec
 from ostler.model.resources import NodeFacts, Placement, Request
@@ -25,7 +25,7 @@ def settled(request: Request) -> Request:
     """
     if not request.constraint:
         return request
-    constraint = parse(request.constraint)
+    constraint = typed(request.constraint)
     nodes = request.nodes or constraint.nodes
     tasks = nodes if constraint.groups and request.tasks == 1 else request.tasks
     return replace(request, constraint=constraint.text, nodes=nodes, tasks=tasks)

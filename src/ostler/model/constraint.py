@@ -113,21 +113,34 @@ def holds(expr: Expr, features: Collection[str]) -> bool:
             return any(holds(one, features) for one in several)
 
 
+_ADDED = 4_096  # characters: what the core adds to a constraint, to keep a job where it is
+_AROUND = 2  # parentheses and ! that come around it with that
+
+
+def typed(text: str) -> Constraint:
+    """Return the constraint that somebody asks for; raise `UsageError` if it makes no sense."""
+    if len(text) > MAX_CONSTRAINT:
+        raise UsageError(
+            f"the constraint is too long: {len(text)} characters",
+            expected=f"most: {MAX_CONSTRAINT}",
+        )
+    return _Reader(text, MAX_NESTED).whole() if text else ANYWHERE
+
+
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Constraint:
     """Return the constraint of a text; an empty one means any node. Raises `UsageError`.
+
+    It may be one that was asked for with what was added since: its bounds are so much wider.
 
     >>> parse("b & (a)").text, parse("[rack1*2&rack2*1]").text
     ('a&b', 'rack1*2&rack2*1')
     """
     if not text:
         return ANYWHERE
-    if len(text) > MAX_CONSTRAINT:
-        raise UsageError(
-            f"the constraint is too long: {len(text)} characters",
-            expected=f"most: {MAX_CONSTRAINT}",
-        )
-    return _Reader(text).whole()
+    if len(text) > MAX_CONSTRAINT + _ADDED:
+        raise UsageError(f"the constraint is too long: {len(text)} characters")
+    return _Reader(text, MAX_NESTED + _AROUND).whole()
 
 
 def _all(exprs: Iterable[Expr]) -> Expr:
@@ -168,8 +181,9 @@ class _Terms(Struct):
 class _Reader:
     """Reads one text from left to right."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, nested: int) -> None:
         self._text = text
+        self._nested = nested  # parentheses and ! in one another, at most
         self._at = 0
         self._deep = 0  # parentheses and ! around what is read
         self._bracketed = False
@@ -272,8 +286,8 @@ class _Reader:
 
     def _deeper(self) -> None:
         self._deep += 1
-        if self._deep > MAX_NESTED:
-            self._wrong(f"at most {MAX_NESTED} parentheses and ! in one another")
+        if self._deep > self._nested:
+            self._wrong(f"at most {self._nested} parentheses and ! in one another")
 
     def _next(self) -> str:
         """Return the next character that is not blank; empty at the end."""
