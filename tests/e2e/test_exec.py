@@ -11,10 +11,10 @@ import subprocess
 import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
+from ostler.agent import proc
 from ostler.model.errors import OstlerError
 from ostler.wire.frames import Splitter, frame
 from ostler.wire.pack import pack, unpack
@@ -115,7 +115,7 @@ def test_the_end_of_the_job_ends_it(host: Host) -> None:
         task = int(line(client))
         host.ostler("cancel", ident)
         assert client.wait(60) == 128 + signal.SIGKILL
-        assert not Path(f"/proc/{task}").exists()
+        eventually("its end", lambda: proc.is_zombie(task))
 
 
 def test_a_command_whose_client_dies_is_told_and_so_is_one_whose_agent_does(own_host: Host) -> None:

@@ -113,6 +113,11 @@ def test_the_page_on_resource_managers_can_be_typed_as_it_stands(state: Path) ->
     assert "removed rm hall" in told
 
 
+def test_the_page_on_distrust_asks_a_table_that_there_is(state: Path) -> None:
+    told = type_all(commands("docs/explanation/distrust.md"), state)
+    assert told.splitlines()[0].split() == ["kind", "object", "before", "after", "done"]
+
+
 def test_the_page_on_schedulers_can_be_typed_as_it_stands(state: Path) -> None:
     told = type_all(commands("docs/howto/write-a-scheduler.md"), state)
     assert "scheduler shortest plans partition main and says: no node has 2 CPUs free" in told
