@@ -1,10 +1,20 @@
 """What resource managers tell that is wrong, forged, twofold or huge: it harms no other's job."""
 
+import asyncio
+import os
+import pwd
+from pathlib import Path
+
 import pytest
 from msgspec import ValidationError, msgpack
 from msgspec.structs import replace
 
-from ostler.core.events import RmTrouble, RmUp
+from ostler.core.events import Event, RmTrouble, RmUp
+from ostler.drivers.finding import find
+from ostler.manager.inner import Inner
+from ostler.manager.pools import Pools
+from ostler.model.caller import Caller
+from ostler.model.errors import UsageError
 from ostler.model.foreign import (
     Did,
     End,
@@ -210,3 +220,34 @@ def test_no_node_says_of_itself_that_it_is_of_another_resource_manager() -> None
     box = Foreign(rm, ScriptedRm("other", ["n1"]))
     features = box.machine.state.nodes["slurm/n1"].node.facts.features
     assert features == ("gpu", "foreign", "rm=slurm")
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602])
+def test_root_runs_no_driver_that_others_can_write(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "driver.py"
+    path.write_text("class Mine: pass")
+    path.chmod(mode)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(UsageError, match="others than root"):
+        find(f"{path}:Mine")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert find(f"{path}:Mine").__name__ == "Mine"
+
+
+def test_a_job_whose_name_ends_like_that_of_a_pools_node_brings_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    box = Foreign(ScriptedRm("slurm", ["n1"]))
+    me = Caller(os.geteuid(), os.getegid(), pwd.getpwuid(os.geteuid()).pw_name)
+    mine = [box.submit(by=me, partition="slurm", name=name) for name in ("node-5", "-pool-5")]
+    asked: list[Event] = []
+    pools = Pools(lambda: box.machine.state, Inner(asked.append), "/nowhere")
+    asyncio.run(pools.look(""))
+    for job in mine:
+        box.act("cancel", str(job), by=me)
+    box.load()
+    assert not box.machine.state.jobs
+    asyncio.run(pools.look(""))
+    assert (asked, caplog.records) == ([], [])

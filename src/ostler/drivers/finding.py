@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,20 @@ def _module_of(place: str) -> Any:
     spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
     if not path.is_absolute() or spec is None or spec.loader is None:
         raise UsageError(f"{place} cannot be loaded", expected="the absolute path of a file")
+    _check_owner(path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def _check_owner(path: Path) -> None:
+    """Raise `UsageError` if root is to run what others can write than those who can write us."""
+    if os.geteuid():
+        return
+    facts, own = path.stat(), Path(__file__).stat()
+    others = 0o002 if facts.st_gid in (0, own.st_gid) else 0o022
+    if facts.st_uid not in (0, own.st_uid) or facts.st_mode & others:
+        raise UsageError(
+            f"{path} can be written by others than root, who is to run it",
+            hint="let root own it, alone: `chown root FILE; chmod go-w FILE`; or set run-as=USER",
+        )

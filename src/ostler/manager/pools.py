@@ -30,7 +30,8 @@ from ostler.model.states import JobState, NodeWord
 
 log = logging.getLogger("ostler.manager")
 
-LOOK = 1.0  # seconds between looks
+LOOK = 1.0  # seconds between looks,
+REST = 20.0  # or so many times as long as one took: it may be at all that waits
 _KEPT = ("PATH", "HOME", "LANG")  # of our environment
 
 
@@ -53,8 +54,10 @@ class Pools:
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
+        spent = 0.0
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(max(LOOK, REST * spent))
+            began = time.monotonic()
             rows = self._state().site.pools
             for name in [*rows, *({rm_of(node) for node in self._jobs} - rows.keys())]:
                 try:
@@ -64,6 +67,7 @@ class Pools:
                     if self._why.get(name) != error.message:
                         log.warning("pool", extra={"pool": name, "why": str(error)})
                     self._why[name] = error.message
+            spent = time.monotonic() - began
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what is to be told of each pool."""
@@ -109,8 +113,9 @@ class Pools:
         """Find the jobs of an earlier manager."""
         for number, entry in s.jobs.items():
             name = entry.job.spec.name
-            ours = entry.job.spec.rm == rm_of(name) and entry.job.uid == self._caller.uid
-            if ours and name.rpartition("-")[2].isdigit():
+            rm, slot = rm_of(name), name.rpartition("-")[2]
+            ours = entry.job.spec.rm == rm and entry.job.uid == self._caller.uid
+            if rm and ours and slot.isdecimal():
                 self._jobs[name] = number
                 if name in s.nodes and entry.job.state is JobState.RUNNING:
                     self._came.add(number)
