@@ -4,12 +4,14 @@ Loads fail, answers are lost, jobs vanish, come back, are invented, run elsewher
 are renamed; the manager is started anew. After each event the state is held to its rules.
 """
 
+from contextlib import suppress
 from random import Random
 
 from msgspec.structs import replace
 
 from ostler.core.effects import Call, Effect
-from ostler.core.events import Event
+from ostler.core.events import Event, RmAnswered, RmTrouble
+from ostler.model.errors import Refused
 from ostler.model.foreign import ForeignJob, ForeignState, NodeState, Option
 from ostler.model.ids import parse_ref
 from ostler.model.job import FOREIGN
@@ -38,7 +40,8 @@ class Life(Foreign):
             ScriptedRm("b", ["m1", "m2"], options=random.choice([WIKI, FOUR | WIKI, WIKI | HALTS])),
         ]
         self.kept: dict[str, dict[str, ForeignJob]] = {rm.name: {} for rm in rms}  # vanished
-        self.homes: dict[str, set[int]] = {}  # token -> jobs
+        self.homes: dict[str, set[tuple[int, int]]] = {}  # by resource manager: jobs and elements
+        self.starts: dict[str, tuple[int, int]] = {}  # token -> job and element
         self.invented = 0
         super().__init__(*rms, native=("n9",), **SETTINGS)
         nodes = {"nodes": {"main": "n9", "both": "a/*,b/*"}}
@@ -57,8 +60,18 @@ class Life(Foreign):
         for call in [e for e in effects if isinstance(e, Call) and e.verb == "start"]:
             number = int(call.token.rpartition("-")[2])
             alloc = self.machine.state.allocations[number]
-            self.homes.setdefault(call.rm, set()).add(alloc.job)
+            self.starts[call.token] = alloc.job, alloc.element
         return effects
+
+    def answer(self, call: Call) -> RmAnswered | RmTrouble:
+        """Let a driver answer; whatever it took in has its home there."""
+        answer = super().answer(call)
+        rm = self.rms[call.rm]
+        there = {job.token for job in (*rm.jobs.values(), *self.kept[call.rm].values())}
+        there |= {end.token for end in rm.ends.values()}
+        if call.verb == "start" and call.token in there:
+            self.homes.setdefault(call.rm, set()).add(self.starts[call.token])
+        return answer
 
     def play(self, steps: int) -> None:
         """Let so many things happen, then nothing bad any more until all is over."""
@@ -113,14 +126,15 @@ class Life(Foreign):
         cpus = self.random.randint(1, 4)
         requeue, retries = self.random.random() < 0.3, self.random.randint(0, 2)
         request = Request(cpus=cpus)
-        self.submit(
-            partition=partition,
-            array=array,
-            requeue=requeue,
-            retries=retries,
-            request=request,
-            by=BOB,
-        )
+        with suppress(Refused):  # of a size that no node has at the moment
+            self.submit(
+                partition=partition,
+                array=array,
+                requeue=requeue,
+                retries=retries,
+                request=request,
+                by=BOB,
+            )
 
     def _load(self) -> None:
         self.load(self._rm().name, after=self.random.choice([0.0, 1.0, 30.0]))
@@ -219,9 +233,9 @@ class Life(Foreign):
             if number in self.machine.state.allocations:
                 self.end(number, "n9")
 
-    def crossings(self) -> list[int]:
-        """Return the jobs of which more than one resource manager was asked for a start."""
+    def crossings(self) -> list[tuple[int, int]]:
+        """Return the elements that more than one resource manager took in."""
         known = self.machine.state
-        jobs = [job for found in self.homes.values() for job in found]
+        asked = [one for found in self.homes.values() for one in found]
         theirs = {n for n, e in known.recent.items() if e.job.spec.kind == FOREIGN}
-        return sorted({job for job in jobs if jobs.count(job) > 1} - theirs)
+        return sorted({one for one in asked if asked.count(one) > 1 and one[0] not in theirs})

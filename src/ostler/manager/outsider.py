@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import signal
 import sys
 
@@ -13,6 +12,8 @@ from ostler.model.site import Scheduler
 from ostler.model.units import format_size
 from ostler.schedule.proposal import MOST
 
+# Bounds itself: not even root may bound another user's process everywhere.
+_BOUNDED = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
 _TAIL = 500  # characters of its errors that are told
 
 
@@ -53,11 +54,12 @@ class Outsider:
 
     async def _start(self) -> asyncio.subprocess.Process:
         row = self._row
-        own = not row.user
+        own = not row.user and not self._place.system
         who = None if own else identity(row.user, self._place)
         switch = who is not None and who.groups is not None
         worker = [sys.executable, "-I", "-m", "ostler.manager.scheduler_worker"]
         process = self._process = await asyncio.create_subprocess_exec(
+            *(*_BOUNDED, str(row.memory >> 10)),
             *([*worker, row.command] if is_class(row) else words_of(row)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -70,8 +72,6 @@ class Outsider:
             group=who.gid if who is not None and switch else None,
             extra_groups=who.groups if who is not None and switch else None,
         )
-        with contextlib.suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (row.memory, row.memory))
         self._tail = b""
         self._errors = asyncio.get_running_loop().create_task(self._listen(process))
         return process

@@ -210,7 +210,7 @@ class Scheduler(Struct, frozen=True):
 
     name: str
     command: str  # words as a shell has them: an absolute path; or MODULE:CLASS
-    user: str = ""  # whose process it is; empty: the manager's
+    user: str = ""  # whose process it is; empty: the owner's of a personal machine, else nobody's
     deadline: int = 10  # seconds for one plan
     memory: int = 1 << 30  # bytes of address space
 

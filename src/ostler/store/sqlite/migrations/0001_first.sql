@@ -438,7 +438,7 @@ CREATE TABLE schedulers (
   -- Programs that plan for the partitions which name them.
   name TEXT PRIMARY KEY, -- chosen by an administrator
   command TEXT NOT NULL, -- words of a program, or MODULE:CLASS
-  user TEXT NOT NULL, -- whose process it is; empty: the manager's
+  user TEXT NOT NULL, -- whose process it is; empty: the owner's of a personal machine, else nobody's
   deadline INTEGER NOT NULL, -- seconds for one plan
   memory INTEGER NOT NULL -- bytes of address space that it may have
 ) STRICT, WITHOUT ROWID;
