@@ -301,4 +301,7 @@ COMMANDS: dict[str, Command] = {
 ALONE = {
     "config": "config effective",
     "lab": "lab status",
+    "pool": "pool list",
+    "rm": "rm list",
+    "scheduler": "scheduler list",
 }  # what a first word means without a second

@@ -75,9 +75,9 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler configurations use night --dry-run",
     ),
     Command(
-        "rm", "The machine", "rm:main",
+        "rm list", "The machine", "rm:main",
         "List other resource managers whose nodes and jobs are part of the machine.", "format",
-        example="ostler rm",
+        example="ostler rm list",
     ),
     Command(
         "rm add", "The machine", "rm:change",
@@ -101,9 +101,9 @@ SITE: tuple[Command, ...] = (
         ("NAME", 1, 1), example="ostler rm show slurm",
     ),
     Command(
-        "pool", "The machine", "pool:main",
+        "pool list", "The machine", "pool:main",
         "List the pools: nodes that are jobs in other resource managers.", "format",
-        example="ostler pool",
+        example="ostler pool list",
     ),
     Command(
         "pool add", "The machine", "pool:change",
@@ -134,9 +134,9 @@ SITE: tuple[Command, ...] = (
         "pool_from", ("N", 1, 1), example="ostler shrink 2 --from slurm",
     ),
     Command(
-        "scheduler", "The machine", "scheduler:main",
+        "scheduler list", "The machine", "scheduler:main",
         "List the schedulers: who plans which partition, who is compared, who is lost.", "format",
-        example="ostler scheduler",
+        example="ostler scheduler list",
     ),
     Command(
         "scheduler trace", "The machine", "scheduler:trace",
