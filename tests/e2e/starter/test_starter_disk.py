@@ -51,7 +51,9 @@ def test_a_starter_without_a_spool_goes_at_once_and_leaves_no_group(agent: Agent
         "def refuse(*_): raise OSError(30, 'Read-only file system')\n"
         "s.Spool = refuse"
     )
+    folders = [base.folder for base in find_bases()]
+    before = {n for f in folders for n in os.listdir(f)}  # of one that was killed, of the same pid
     pid = agent.ask({"type": "fork", "name": "s1"})["pid"]
     wait_gone(pid)
-    folders = [base.folder for base in find_bases()]
-    assert not [n for f in folders for n in os.listdir(f) if n.startswith(f"ostler-{pid}-")]
+    now = {n for f in folders for n in os.listdir(f)}
+    assert not [n for n in now - before if n.startswith(f"ostler-{pid}-")]
