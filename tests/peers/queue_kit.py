@@ -14,10 +14,10 @@ from typing import Any
 
 from bench.peers.gridengine import GridEngine
 from bench.peers.slurm import Slurm
-from bench.processes import program
 from ostler.testing.wiki_rm import SimJob
 from ostler.testing.wiki_sim import WikiSim
 from tests.e2e.machine_kit import Host, eventually, machine
+from tests.peers.driver_kit import ask_slurm
 
 KEY = 42
 KEPT = 1e9  # seconds for which a WIKI server lists ended jobs: to be compared in the end
@@ -61,16 +61,7 @@ class OneQueue:
 
     def ask_slurm(self, name: str, *words: str) -> str:
         """Run one of Slurm's commands."""
-        done = subprocess.run(
-            [program(name), *words],
-            env=self.slurm.env,
-            cwd="/",
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout.strip()
+        return ask_slurm(self.slurm, name, *words)
 
     def resume_slurm(self) -> None:
         """Let its nodes take jobs again. A controller that was killed may not know that they did not."""

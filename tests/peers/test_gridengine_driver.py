@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from msgspec.structs import replace
 from bench.peers.gridengine import LIB, GridEngine
 from ostler.drivers import gridengine as driver
 from ostler.drivers.contract import Trouble
-from ostler.model.foreign import Did, End, ForeignJob, ForeignState, Share, Start
+from ostler.model.foreign import End, ForeignJob, ForeignState, Share, Start
 from ostler.model.states import Result
 from ostler.testing.conformance import CASES, Bench, run
+from tests.peers import driver_kit
 from tests.peers.conftest import peer
+from tests.peers.driver_kit import begin
 
-PATIENCE = 150  # looks
+until = partial(driver_kit.until, looks=150)  # ends are told late there
 
 
 class GridEngineBench(Bench):
@@ -90,24 +93,6 @@ def order(bench: GridEngineBench, name: str, command: str, tasks: int = 1) -> St
         output=os.fsencode(bench.folder / name),
         umask=0o077,
     )
-
-
-def begin(bench: GridEngineBench, given: Start) -> str:
-    outcome = bench.driver().start(given)
-    assert outcome.did is Did.ACCEPTED, outcome
-    return outcome.id
-
-
-def until(bench: GridEngineBench, job: str, *states: ForeignState) -> ForeignJob | End:
-    told: ForeignJob | End | None = None
-    for _ in range(PATIENCE):
-        jobs = bench.driver().list_jobs()
-        told = next((end for end in jobs.ended if end.id == job), None)
-        told = told or next((each for each in jobs.jobs if each.id == job), None)
-        if isinstance(told, End) or (told is not None and told.state in states):
-            return told
-        bench.pause()
-    pytest.fail(f"job {job} is {told}")
 
 
 def test_each_task_has_its_environment_and_files(bench: GridEngineBench) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,15 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from bench.peers.slurm import Slurm
-from bench.processes import program
 from ostler.drivers import slurm as driver
 from ostler.drivers.contract import Trouble
 from ostler.model.foreign import Did, End, ForeignJob, ForeignState, Share, Start
 from ostler.model.states import Result
 from ostler.testing.conformance import CASES, Bench, run
 from tests.peers.conftest import peer
-
-PATIENCE = 100  # looks
+from tests.peers.driver_kit import ask_slurm, begin, until
 
 
 class SlurmBench(Bench):
@@ -34,16 +31,7 @@ class SlurmBench(Bench):
         self.folder.chmod(0o755)
 
     def command_of_slurm(self, *words: str) -> str:
-        done = subprocess.run(
-            [program(words[0]), *words[1:]],
-            env=self.slurm.env,
-            cwd="/",
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout.strip()
+        return ask_slurm(self.slurm, *words)
 
     def submit(self, key: str) -> str:
         return self.command_of_slurm(
@@ -106,24 +94,6 @@ def order(bench: SlurmBench, name: str, shares: tuple[Share, ...], command: str)
         cpus_per_task=sum(share.cpus for share in shares) // sum(s.tasks for s in shares),
         umask=0o077,
     )
-
-
-def begin(bench: SlurmBench, given: Start) -> str:
-    outcome = bench.driver().start(given)
-    assert outcome.did is Did.ACCEPTED, outcome
-    return outcome.id
-
-
-def until(bench: SlurmBench, job: str, *states: ForeignState) -> ForeignJob | End:
-    told: ForeignJob | End | None = None
-    for _ in range(PATIENCE):
-        jobs = bench.driver().list_jobs()
-        told = next((end for end in jobs.ended if end.id == job), None)
-        told = told or next((each for each in jobs.jobs if each.id == job), None)
-        if isinstance(told, End) or (told is not None and told.state in states):
-            return told
-        bench.pause()
-    pytest.fail(f"job {job} is {told}")
 
 
 def test_it_starts_on_exactly_these_nodes_with_environment_and_files(bench: SlurmBench) -> None:
