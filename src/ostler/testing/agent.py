@@ -146,6 +146,7 @@ class SimAgent:
             return
         self.link = link
         link.on_frame = lambda frame: self.process.call(lambda: self._read(link, frame))
+        link.on_late = self.overhear
         link.on_close = lambda: self.process.call(lambda: self._lost(link))
         self.do(rules.Connecting())
 
@@ -180,7 +181,8 @@ class SimAgent:
         """Take a frame of a manager that this agent has turned away from: only orders count."""
         message = messages.decode_to_agent(frame)
         if isinstance(message, messages.Orders):
-            self.do(rules.Ordered(message.epoch, tuple(message.orders)))
+            ordered = rules.Ordered(message.epoch, tuple(message.orders))
+            self.process.call(lambda: self.do(ordered))
 
     # -- what is done ------------------------------------------------------------------------
 

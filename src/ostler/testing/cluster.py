@@ -151,7 +151,6 @@ class SimCluster(Seen):
             self._manager_died,
             self.sight,
         )
-        manager.overheard = self._overheard
         manager.errand = self.errand
         self.managers.append(manager)
         return manager
@@ -180,7 +179,9 @@ class SimCluster(Seen):
         """Let a manager, replaced or not, order a job's end on a node that no longer asks it."""
         numbers = [n for n, a in self.core.allocations.items() if a.job == job]
         orders = [EndShare(n, "cancelled", "said by a manager of the past", 0) for n in numbers]
-        self._overheard(node, messages.encode(messages.Orders(manager.epoch, list(orders))))
+        frame = messages.encode(messages.Orders(manager.epoch, list(orders)))
+        if (agent := self.hosts[node].agent) is not None:
+            agent.overhear(frame)
 
     def _is_alive(self, pid: int, start_time: float) -> bool:
         return start_time == pid and self.managers[pid - 1].alive
@@ -188,11 +189,6 @@ class SimCluster(Seen):
     def _manager_died(self) -> None:
         if self.restarts and not any(m.alive for m in self.managers):
             self.clock.after(self.rng.uniform(0.05, 1.0), self.start_manager)
-
-    def _overheard(self, node: str, frame: bytes) -> None:
-        agent = self.hosts[node].agent
-        if agent is not None:
-            agent.process.call(lambda: agent.overhear(frame))
 
     # -- connections -----------------------------------------------------------------------
 

@@ -107,7 +107,7 @@ class Mouth:
         if self.end.open:
             self.end.send(frame)
         elif isinstance(frame, bytes):
-            manager.overheard(self.end.other.name, frame)
+            self.end.other.on_late(frame)
 
     def close(self, reason: str = "") -> None:
         """Close it."""
@@ -134,7 +134,6 @@ class SimManager:
         self.loop = ProcessLoop(clock, commit_seconds)
         self.serving = False
         self.fuse: int | None = None  # it dies after so many more messages
-        self.overheard: Callable[[str, bytes], None] = lambda _node, _frame: None  # said too late
         self.errand: Callable[[Order], float] = lambda _: 0.1  # seconds that it takes
         self.epoch = 0
         self.turns: WatchedTurns

@@ -27,6 +27,9 @@ class End:
         self.peer = Peer(0, 0, 0)
         self.reason = ""  # why it is over; empty while it is not, as far as this side knows
         self.on_frame: Callable[[Any], None] = lambda _: None
+        # What the other side says after it knows of the end; whoever had this side may still hear
+        # it, but nobody who came after.
+        self.on_late: Callable[[bytes], None] = lambda _: None
         self.on_close: Callable[[], None] = lambda: None
         self._net = net
         self._cutoff: float | None = None  # frames that arrive later are lost
