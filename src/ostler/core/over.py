@@ -23,6 +23,7 @@ from ostler.model.record import Accounting
 from ostler.model.states import JobState, Result
 
 REQUEUE = "requeue"  # a cause that is no result: the element goes back to its queue
+RESIZED = "resized"  # in the accounting: it went on with more nodes, or fewer
 UNDONE = "undone"  # a node could not make its share: everything is undone and tried again
 # What a node can tell of an end; the last two are what it was told. Its tasks tell the rest.
 _TOLD = frozenset(
@@ -223,6 +224,12 @@ def _note_slot(s: State, now: float, alloc: Allocation, reason: str) -> None:
         allocation=alloc.id,
         node=place.node,
     )
+
+
+def close_stretch(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
+    """Account for what an element had so far; from now on it has more nodes, or fewer."""
+    closed = replace(entry.touched[alloc.element], attempt=alloc.attempt, ended_at=now)
+    s.save(accounting(entry.job, alloc, closed, RESIZED, alloc.granted_at))
 
 
 def accounting(

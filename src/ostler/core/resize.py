@@ -12,9 +12,8 @@ from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
 from ostler.core.life import free
 from ostler.core.moves import settle
-from ostler.core.over import accounting
+from ostler.core.over import close_stretch
 from ostler.core.state import State
-from ostler.core.trims import RESIZED
 from ostler.model.allocation import Allocation
 from ostler.model.constraint import parse
 from ostler.model.errors import NotNow, Refused
@@ -138,8 +137,7 @@ def exchange(
 ) -> Allocation:
     """End the allocation, and let the job go on with another that holds these places; return it."""
     job = entry.job
-    closed = replace(entry.touched[alloc.element], attempt=alloc.attempt, ended_at=now)
-    s.save(accounting(job, alloc, closed, RESIZED, alloc.granted_at))
+    close_stretch(s, now, entry, alloc)
     free(s, now, entry, alloc)
     s.put(replace(alloc, state=AllocationState.RELEASED, freed=alloc.nodes))
     del entry.slots[alloc.id]

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ostler.core.effects import Fail
 from ostler.core.entry import Entry
-from ostler.core.over import accounting
+from ostler.core.over import close_stretch
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.errors import NotNow
@@ -18,8 +18,6 @@ from ostler.model.orders import Ended, EndShare, Resized
 from ostler.model.resources import Placement
 from ostler.model.states import Result
 from ostler.schedule.words import counted
-
-RESIZED = "resized"  # in the accounting: it went on with more nodes, or fewer
 
 
 def is_joining(entry: Entry, alloc: Allocation, node: str) -> bool:
@@ -83,16 +81,15 @@ def change(
     why: str,
 ) -> Allocation:
     """Let an allocation go on with these places; its time with those before is accounted for."""
-    job, record = entry.job, entry.touched[alloc.element]
-    closed = replace(record, attempt=alloc.attempt, ended_at=now)
-    s.save(accounting(job, alloc, closed, RESIZED, alloc.granted_at))
+    job = entry.job
+    close_stretch(s, now, entry, alloc)
     if alloc.suspended_at is None:
         s.used(now, job, alloc)
     alloc = replace(alloc, placements=places, granted_at=now, resized=alloc.resized + 1)
     if alloc.suspended_at is None:
         s.uses(now, job, alloc)
     names = [place.node for place in places]
-    entry.touched[alloc.element] = replace(record, node=",".join(names))
+    entry.touched[alloc.element] = replace(entry.touched[alloc.element], node=",".join(names))
     has = f"it has {counted(len(names), 'node')} now: {', '.join(names)}"
     s.note(now, "job-resized", f"{why}; {has}", job=job.id, allocation=alloc.id, user=job.user)
     return alloc
