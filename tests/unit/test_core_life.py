@@ -276,6 +276,35 @@ def test_one_element_can_be_held_released_and_cancelled() -> None:
     assert entry.result_of(2) == "cancelled"
 
 
+def test_an_array_that_ends_with_a_good_element_still_says_that_one_was_cancelled() -> None:
+    box = Box(("n1", "n2"))
+    job = box.submit(array=((0, 1),), request=Request(nodes=2, tasks=2))
+    entry = box.machine.state.jobs[job]
+    first, second = entry.live[0], entry.live[1]
+    box.act("cancel", f"{job}_0")
+    for alloc, cause in ((first, "cancelled"), (second, "")):
+        for node in ("n1", "n2"):
+            box.end(alloc, node, cause=cause, why=cause and "cancelled by ann")
+    assert box.state(job) == "cancelled"
+    assert entry.job.reason == "1 of 2 elements did not succeed: 1 cancelled"
+
+
+def test_the_last_waiting_element_that_is_cancelled_is_not_the_whole_array() -> None:
+    box = Box(cpus=1)
+    job = box.submit(array=((0, 1),))
+    entry = box.machine.state.jobs[job]
+    box.act("hold", f"{job}_1")
+    box.finish(job, 0)
+    box.act("cancel", f"{job}_1", reason="no need")
+    assert entry.job.reason == "1 of 2 elements did not succeed: 1 cancelled"
+    other = box.submit(array=((0, 1),))
+    box.act("hold", str(other))
+    entry = box.machine.state.jobs[other]
+    box.finish(other, 0)
+    box.act("cancel", str(other))
+    assert entry.job.reason == "cancelled by ann"
+
+
 def test_waiting_is_answered_when_the_job_or_the_element_ends() -> None:
     box = Box()
     job = box.submit(array=((0, 1),))

@@ -361,7 +361,8 @@ def _finish(s: State, now: float, alloc: Allocation, row: Ended) -> None:
             _count_step(s, alloc)
     s.put(replace(alloc, state=AllocationState.RELEASED))
     del entry.slots[alloc.id]
-    settle(s, now, entry, why=why, saved=before)
+    over = entry.job.is_array and not entry.unfinished
+    settle(s, now, entry, why="" if over else why, saved=before)
     if alloc.job in s.dependents and alloc.job in s.jobs:
         tell_dependents(s, now, alloc.job)
 

@@ -82,7 +82,11 @@ def _close(entry: Entry, job: Job, now: float, why: str) -> Job:
     result, sentence = entry.verdict()
     if job.is_array:
         status = 0 if result is Result.SUCCESS else 1
-        reason = why if result in (Result.CANCELLED, Result.DEPENDENCY) and why else sentence
+        # What was said of all of it tells more than how many ended how; what was said of the last
+        # element tells nothing of the others.
+        whole = len(entry.results) == 1 or job.rest is result
+        told = whole and result in (Result.CANCELLED, Result.DEPENDENCY)
+        reason = why if told and why else sentence
     else:
         status = entry.statuses
         reason = why or sentence
