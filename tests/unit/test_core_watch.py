@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from ostler.core.watch import AT_ONCE, LOSSES, Finding, Known, Watch, difference
+from ostler.core.watch import AT_ONCE, LOSSES, Finding, Known, Watch, difference, losses
 from ostler.model.sight import NO_AGENT, NOBODY, Alive, Seen
 from ostler.model.states import NodeStatus
 
@@ -175,6 +175,26 @@ def test_losses_of_before_are_recalled_and_count_from_the_last_of_them() -> None
     }
     assert {name: each.restless for name, each in found.items() if each} == dict.fromkeys(found, 0)
     assert set(found) == {"calm", "over", "n1"}
+
+
+def test_a_machine_that_is_stopped_loses_no_node_by_that() -> None:
+    said = [
+        ("node-status", "n1", "no_agent -> running"),
+        ("node-status", "n1", "running -> no_agent"),  # lost
+        ("node-status", "n1", "no_agent -> running"),
+        ("machine-stopping", None, "root stops it (refuse)"),
+        ("node-status", "n1", "running -> no_agent"),
+        ("node-status", "n1", "no_agent -> running"),
+        ("node-status", "n2", "running -> no_agent"),  # seen by the next manager only
+        ("node-status", "n2", "no_agent -> running"),
+        ("node-status", "n2", "running -> down"),  # lost
+        ("job-ended", None, "it succeeded"),
+    ]
+    events = [
+        {"serial": n, "at": float(n), "kind": kind, "node": node, "text": text}
+        for n, (kind, node, text) in enumerate(said)
+    ]
+    assert losses(reversed(events)) == {"n1": [1.0], "n2": [8.0]}
 
 
 def test_a_loss_that_cannot_be_written_down_is_one_loss() -> None:

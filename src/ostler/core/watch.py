@@ -5,8 +5,9 @@ outage. Nothing here believes a node that it is well: an open connection, heartb
 only tell when to look again. The looks themselves are the manager's; see `manager.probing`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
+from typing import Any
 from zlib import crc32
 
 from msgspec import Struct
@@ -38,6 +39,28 @@ class Finding(Struct, frozen=True):
     status: NodeStatus
     differs: str = ""
     restless: int = 0
+
+
+def losses(events: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+    """Return when each node was lost, by events of the machine in any order.
+
+    When the machine was stopped its agents were stopped with it, and no node was lost by that.
+    """
+    found: dict[str, list[float]] = {}
+    excused = False
+    back: set[str] = set()  # ran again after the stop
+    for event in sorted(events, key=lambda event: int(event["serial"])):
+        name, text = str(event["node"]), str(event["text"])
+        if event["kind"] == "machine-stopping":
+            excused = True
+            back.clear()
+        elif event["kind"] != "node-status":
+            continue
+        elif text.endswith(f" -> {NodeStatus.RUNNING}"):
+            back.add(name)
+        elif text.startswith(f"{NodeStatus.RUNNING} -> ") and (not excused or name in back):
+            found.setdefault(name, []).append(float(event["at"]))
+    return found
 
 
 class _Node:

@@ -1,7 +1,6 @@
 """The machine manager's looks at nodes: when the watch says so, and what they mean to the core."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -9,18 +8,16 @@ from typing import Any, Protocol
 from ostler.core.events import Event, NodeSeen
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
-from ostler.core.watch import Finding, Known, Watch
+from ostler.core.watch import Finding, Known, Watch, losses
 from ostler.manager.fresh import Fresh
 from ostler.manager.native import Agents
 from ostler.model.errors import OstlerError
 from ostler.model.settings import in_force
 from ostler.model.sight import Seen
-from ostler.model.states import NodeStatus
 
 MOST = 32  # nodes looked at in one turn of the loop: some milliseconds
 BATCH = 0.01  # seconds between two rounds, at least: looks that are due soon go together
 RECALLED = 2_000  # events in which losses of before are looked for
-_LOSS = f"{NodeStatus.RUNNING} -> "  # so begins the text of an event about one
 INTERVAL = "node-status-poll-interval"
 
 
@@ -66,14 +63,10 @@ class Probing:
         events: the newest so far, by which nodes that were lost again and again stay restless.
         now: Unix seconds, as of the events.
         """
-        lost: defaultdict[str, list[float]] = defaultdict(list)
-        here = self._loop.time()
-        for event in events:
-            if event["kind"] == "node-status" and str(event["text"]).startswith(_LOSS):
-                lost[str(event["node"])].append(here - (now - float(event["at"])))
+        here, lost = self._loop.time(), losses(events)
         for name, entry in self._state().nodes.items():
             if not entry.node.rm:  # of others their own resource managers tell
-                self.watch.recall(name, lost[name], here)
+                self.watch.recall(name, [here - (now - at) for at in lost.get(name, ())], here)
         self._schedule()
 
     def hurry(self, name: str, *, greets: bool = False) -> None:
