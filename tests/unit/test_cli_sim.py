@@ -123,6 +123,12 @@ def test_a_quiet_table_is_only_rows_and_columns_can_be_chosen(four: str, capfd: 
     assert capfd.readouterr().out == "POLICY  MAKESPAN\neasy         110\n"
 
 
+def test_a_column_that_there_is_not_is_refused_before_the_replay(capfd: Captured) -> None:
+    assert main(["sim", "/no/such/trace", "--format", "policy,makespam"]) == 2
+    told = capfd.readouterr().err
+    assert "there is no column 'makespam' (trace, policy, rule, jobs, " in told
+
+
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [

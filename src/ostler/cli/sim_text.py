@@ -1,7 +1,7 @@
 """How replays are shown: as rows for --json and as tables to read."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 
 from ostler.cli.output import Column, Row, cell, table
@@ -11,30 +11,58 @@ from ostler.sim.runs import Replayed
 from ostler.sim.swf import told_dropped
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """One replay as an object of the document. load: what the trace was scaled by."""
+
+    trace: str
+    policy: str
+    rule: str
+    jobs: int
+    procs: int
+    mean_wait: float
+    median_wait: float
+    mean_bounded_slowdown: float
+    utilisation: float
+    makespan: int
+    seconds: float
+    jobs_per_second: float
+    compiled: bool
+    load: float
+    offered_load: float
+    dropped: dict[str, int]
+    size_classes: tuple[Group, ...]
+    length_classes: tuple[Group, ...]
+
+
+COLUMNS = tuple(field.name for field in fields(_Shown))
+
+
 def row_of(replayed: Replayed, load: float) -> Row:
-    """Return one replay as an object of the document. load: what the trace was scaled by."""
+    """Return one replay by column."""
     run, found = replayed.run, replayed.measured
     trace = run.trace
-    return {
-        "trace": trace.name,
-        "policy": run.policy.name,
-        "rule": str(run.rule),
-        "jobs": len(trace),
-        "procs": trace.procs,
-        "mean_wait": found.mean_wait,
-        "median_wait": found.median_wait,
-        "mean_bounded_slowdown": found.mean_bounded_slowdown,
-        "utilisation": found.utilisation,
-        "makespan": found.makespan,
-        "seconds": replayed.seconds,
-        "jobs_per_second": len(trace) / replayed.seconds,
-        "compiled": replayed.compiled,
-        "load": load,
-        "offered_load": trace.offered_load(),
-        "dropped": trace.dropped,
-        "size_classes": [asdict(group) for group in found.sizes],
-        "length_classes": [asdict(group) for group in found.lengths],
-    }
+    shown = _Shown(
+        trace=trace.name,
+        policy=run.policy.name,
+        rule=str(run.rule),
+        jobs=len(trace),
+        procs=trace.procs,
+        mean_wait=found.mean_wait,
+        median_wait=found.median_wait,
+        mean_bounded_slowdown=found.mean_bounded_slowdown,
+        utilisation=found.utilisation,
+        makespan=found.makespan,
+        seconds=replayed.seconds,
+        jobs_per_second=len(trace) / replayed.seconds,
+        compiled=replayed.compiled,
+        load=load,
+        offered_load=trace.offered_load(),
+        dropped=trace.dropped,
+        size_classes=found.sizes,
+        length_classes=found.lengths,
+    )
+    return asdict(shown)
 
 
 def described(done: Sequence[Replayed], *, classes: bool, heading: bool) -> str:

@@ -9,7 +9,7 @@ from ostler.cli.options import Given
 from ostler.cli.output import chosen, json_text, say
 from ostler.cli.progress import Line, Pace
 from ostler.cli.sim_decisions import replay_decisions
-from ostler.cli.sim_text import described, row_of
+from ostler.cli.sim_text import COLUMNS, described, row_of
 from ostler.model.errors import OstlerError, UsageError
 from ostler.schedule.counted import Rule
 from ostler.schedule.policy import Policy, parse_policy
@@ -37,6 +37,8 @@ def replay_traces(given: Given) -> int:
     names = _names(given.words)
     per_job, drawn = given.text("per_job"), given.many("plot")
     _check_files(names, per_job, drawn, len(names) * len(policies))
+    if (keys := given.text("format")) is not None:
+        chosen([dict.fromkeys(COLUMNS)], keys)  # refuses what could not be shown after the work
     traces = [_trace(given, name, load) for name in names]
     runs = [Run(trace, policy, rule) for trace in traces for policy in policies]
     done = _carried_out(runs, told=not (given.flag("quiet") or given.flag("json")))
@@ -47,7 +49,7 @@ def replay_traces(given: Given) -> int:
     rows = [row_of(replayed, load) for replayed in done]
     if given.flag("json"):
         say(json_text({"runs": rows}))
-    elif (keys := given.text("format")) is not None:
+    elif keys is not None:
         say(chosen(rows, keys, heading=not given.flag("quiet")))
     else:
         heading = not given.flag("quiet")
