@@ -51,3 +51,10 @@ def test_the_systems_machine_is_taken_where_the_user_has_none(
     assert place.find_state(None, environ, new=True) == str(own)
     (own / "sock").touch()
     assert place.find_state(None, environ) == str(own)
+    assert place.find_state(None, environ, new=True, system=True) == str(system)
+
+
+def test_a_machine_for_all_users_is_made_where_the_other_commands_will_look_for_it() -> None:
+    environ = {b"OSTLER_STATE": b"/c", b"HOME": b"/h"}
+    assert place.find_state(None, environ, new=True, system=True) == "/c"
+    assert place.find_state("/a", environ, new=True, system=True) == "/a"

@@ -37,9 +37,9 @@ _HIGHEST_STATUS = 255
 _RETRIED = ("failed", "timeout", "memory", "lost")  # results that can be tried again
 
 
-def state_of(given: Given, *, new: bool = False) -> str:
-    """Return the state folder that is meant."""
-    return place.find_state(given.text("state"), new=new)
+def state_of(given: Given, *, new: bool = False, system: bool = False) -> str:
+    """Return the state folder that is meant. new, system: see `place.find_state`."""
+    return place.find_state(given.text("state"), new=new, system=system)
 
 
 def link_to(given: Given) -> Link:

@@ -12,7 +12,7 @@ from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, say
 from ostler.cli.status import machine_text
 from ostler.client.link import Link
-from ostler.client.place import SYSTEM_STATE, exists, supervisor
+from ostler.client.place import exists, supervisor
 from ostler.model.errors import NotNow, OstlerError, Refused, UsageError
 from ostler.model.features import check_features
 from ostler.wire.supervise import launch_supervisor
@@ -37,9 +37,7 @@ class CannotStart(NotNow):
 def main(given: Given) -> int:
     """Start the machine; say so if it is up already."""
     told = _told(given)
-    state = (
-        SYSTEM_STATE if told["system"] and not given.text("state") else state_of(given, new=True)
-    )
+    state = state_of(given, new=True, system=told["system"])
     if told["system"] and os.geteuid() != 0:
         raise Refused("only root can start a machine for all users", hint="leave out --system")
     status = bring_up(state, told, quiet=given.flag("quiet"))

@@ -24,18 +24,24 @@ def encode(name: str) -> bytes:
 
 
 def find_state(
-    given: str | None = None, environ: "Mapping[bytes, bytes] | None" = None, *, new: bool = False
+    given: str | None = None,
+    environ: "Mapping[bytes, bytes] | None" = None,
+    *,
+    new: bool = False,
+    system: bool = False,
 ) -> str:
     """Return the absolute path of the state folder.
 
     given, else OSTLER_STATE, else the user's own (XDG_STATE_HOME/ostler, by default
     ~/.local/state/ostler); where that has no socket the system's, if there is one.
-    new: the folder is about to be made, so the system's is never meant.
+    new: the folder is about to be made, so the system's is meant only with `system`.
     """
     env: Mapping[bytes, bytes] = posix.environ if environ is None else environ
     named = given or decode(env.get(b"OSTLER_STATE", b""))
     if named:
         return absolute(named)
+    if system:
+        return SYSTEM_STATE
     base = decode(env.get(b"XDG_STATE_HOME", b""))
     if not base.startswith("/"):  # the standard: a relative one is to be ignored
         base = f"{decode(env.get(b'HOME', b'')) or _home()}/.local/state"
