@@ -887,6 +887,32 @@ def test_empty_lists_say_what_there_is_not_as_people_call_it(tmp_path: Path) -> 
         assert ostler(tmp_path, "events", "handled").out == "nothing was handled\n"
 
 
+def test_a_rule_about_somebody_whom_nobody_knows_is_made_and_told(tmp_path: Path) -> None:
+    def changed(kind: str, name: str) -> dict[str, object]:
+        row = {"verb": "create", "kind": kind, "name": name, "after": {"allow": True}}
+        return {"changes": [row | {"text": f"created {kind} {name}"}], "serial": 2}
+
+    for words, kind, name, told in (
+        ("access allow main --user root", "access", "main user root", ""),
+        ("access allow main --user nosuch", "access", "main user nosuch", "user 'nosuch'"),
+        ("access allow main --group nosuch", "access", "main group nosuch", "group 'nosuch'"),
+        ("access allow main --project nosuch", "access", "main project nosuch", ""),
+        ("access allow main", "access", "main default ", ""),
+        ("users set nosuch role=user", "user", "nosuch", "user 'nosuch'"),
+        ("users remove nosuch", "user", "nosuch", ""),
+    ):
+        document = changed(kind, name)
+        if "remove" in words:
+            document["changes"][0]["after"] = None  # type: ignore[index]
+        with answering(tmp_path, administer=document):
+            done = ostler(tmp_path, *words.split())
+        assert (done.status, done.out) == (0, f"created {kind} {name}\n")
+        assert done.err == (told and f"ostler: this host knows no {told} now: {UNTIL}\n"), words
+
+
+UNTIL = "until it does, that is about nobody"
+
+
 def test_who_has_dealt_with_an_event_is_said_and_shown(tmp_path: Path) -> None:
     dealt = EVENT | {"dealt_by": "ann", "dealt_at": 1e9, "dealt_note": "water"}
     with answering(tmp_path, events={"events": [dealt, EVENT]}, deal={"events": []}) as made:

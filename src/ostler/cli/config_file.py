@@ -8,6 +8,7 @@ from msgspec import convert, to_builtins
 from ostler.cli.ask import link_to, read_file
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, rows_of, say
+from ostler.cli.site import tell_of_nobody
 from ostler.client.spec import new_request_id
 from ostler.model.errors import OstlerError, UsageError
 from ostler.model.limits import MAX_JOBS_FILE
@@ -231,14 +232,16 @@ def apply(given: Given) -> int:
         request_id=new_request_id(),
     )
     link.close()
+    rows = rows_of(told, "changes")
     if given.flag("json"):
         say(json_text(told))
     elif not given.flag("quiet"):
         lines = [
             f"{_SIGNS[str(row.get('verb'))]} {str(row.get('text')).partition(' ')[2]}"
-            for row in rows_of(told, "changes")
+            for row in rows
         ]
         say("\n".join(lines) or "nothing differs")
+    tell_of_nobody(rows)
     return 0
 
 

@@ -3,7 +3,8 @@
 from ostler.cli.ask import link_to
 from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, cell, json_text, rows_of, say
+from ostler.cli.output import Column, Row, cell, complain, json_text, rows_of, say
+from ostler.client.place import identity
 from ostler.client.spec import new_request_id
 from ostler.model.errors import UsageError
 
@@ -36,11 +37,41 @@ def administer(given: Given, changes: list[Change]) -> int:
 
 def tell(given: Given, document: object) -> None:
     """Print what has changed."""
+    rows = rows_of(document, "changes")
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):
-        texts = [str(row.get("text")) for row in rows_of(document, "changes")]
+        texts = [str(row.get("text")) for row in rows]
         say("\n".join(texts) or "nothing changes: it is so already")
+    tell_of_nobody(rows)
+
+
+def tell_of_nobody(rows: list[Row]) -> None:
+    """Name the users and groups of changed rows that this host does not know.
+
+    That is no error: it may know them tomorrow, or not now because a directory service is away.
+    """
+    if not identity():  # a lab has users of its own
+        for text in dict.fromkeys(filter(None, map(_about_nobody, rows))):
+            complain(text)
+
+
+def _about_nobody(row: Row) -> str:
+    import grp
+    import pwd
+
+    kind, _, name = str(row.get("name")).rpartition(" ")
+    what = "user" if row.get("kind") == "user" else kind.rpartition(" ")[2]
+    if row.get("kind") not in ("user", "access") or row.get("after") is None:
+        return ""
+    try:
+        if what == "user":
+            pwd.getpwnam(name)
+        elif what == "group":
+            grp.getgrnam(name)
+    except KeyError:
+        return f"this host knows no {what} {name!r} now: until it does, that is about nobody"
+    return ""
 
 
 def values_of(words: list[str]) -> dict[str, object]:
