@@ -179,6 +179,7 @@ def test_one_that_waits_says_why_and_an_interrupt_leaves_the_queue_empty(host: H
             assert late.wait(60) == 128 + signal.SIGINT
         assert len(host.json("jobs")["jobs"]) == 1
         say(client, "exit 0")
+        assert client.wait(60) == 0
 
 
 def test_a_command_that_is_not_there_gives_everything_back(host: Host) -> None:
@@ -197,7 +198,7 @@ def test_a_command_whose_allocation_is_cancelled_is_ended_with_125(host: Host) -
 
 
 def test_a_client_that_dies_ends_its_allocation_and_the_steps(own_host: Host) -> None:
-    own_host.ostler("config", "set", "client-grace", "5")
+    own_host.ostler("config", "set", "client-grace", "1")
     marks = own_host.work / "marks"
     with alloc(own_host, "-c", "1") as client:
         say(client, f"{OSTLER} run sh -c 'echo $$ > {marks}; exec sleep 1000' &")
