@@ -50,8 +50,10 @@ class Life:
         self.limit = snapshot.max_cpus_per_user
         self.known_ever = snapshot.known_ever
         self.licences = snapshot.licences
+        self.limits = snapshot.rules.limits
         if calm:
             self.resuming, self.limit, self.licences = [], 0, {"solver": 1000}
+            self.limits = ()
             self.running = {
                 run.alloc: run
                 for run in snapshot.running
@@ -67,7 +69,7 @@ class Life:
         """Return what changed since the last call; the first has everything."""
         old, new = self._told, self.snapshot
         self._told = new
-        rules = Rules(max_cpus_per_user=new.max_cpus_per_user, licences=new.licences)
+        rules = replace(new.rules, max_cpus_per_user=new.max_cpus_per_user, licences=new.licences)
         if old is None:
             return Delta(
                 0,
@@ -268,7 +270,7 @@ class Life:
             limit=self.limit,
             known_ever=self.known_ever,
         )
-        return replace(found, licences=self.licences)
+        return replace(found, licences=self.licences, rules=Rules(limits=self.limits))
 
 
 def _switched(view: NodeView) -> NodeView:

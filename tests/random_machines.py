@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
+from ostler.schedule.rules import Holder, Limit, Rules
 from ostler.schedule.snapshot import (
     NodeView,
     ResumeView,
@@ -37,7 +38,10 @@ def random_machine(random: Random, nodes: int = 6, waiting: int = 12) -> Snapsho
     ever = random.choice([(), (), (NodeFacts(tuple(range(9)), 99),)])
     limit = random.choice([0, 0, 0, 0, 0, 0, 6, 12])
     found = machine(views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever)
-    return replace(found, licences={"solver": random.choice([1, 2, 3])})
+    found = replace(found, licences={"solver": random.choice([1, 2, 3])})
+    minutes = random.choice([0, 0, 0, 0, 1, 2])  # for each user
+    limits = (Limit(Holder.USER, cpu_minutes=minutes),) if minutes else ()
+    return replace(found, rules=Rules(limits=limits))
 
 
 def _nodes(random: Random, count: int) -> Iterator[NodeView]:
@@ -193,6 +197,8 @@ def _smaller(snapshot: Snapshot) -> Iterator[Snapshot]:
                 )
     if snapshot.max_cpus_per_user:
         yield replace(snapshot, max_cpus_per_user=0)
+    if snapshot.rules.limits:
+        yield replace(snapshot, rules=Rules())
     if snapshot.known_ever:
         yield replace(snapshot, known_ever=())
 
@@ -237,4 +243,4 @@ def _again(snapshot: Snapshot) -> Snapshot:
         limit=snapshot.max_cpus_per_user,
         known_ever=snapshot.known_ever,
     )
-    return replace(found, licences=snapshot.licences)
+    return replace(found, licences=snapshot.licences, rules=snapshot.rules)

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import ceil, floor, inf
 
 from ostler.model.resources import Placement, Request
 from ostler.model.states import Rule
@@ -25,6 +25,16 @@ class End:
     cpus: int
     gives: Rooms
     licences: Mapping[str, int]
+    planned: float = inf  # its end as planned, if it is over already; inf: without a limit
+
+    def spends(self, time: float) -> int:
+        """Return the CPU-seconds that it may still use."""
+        return 0 if self.planned == inf else seconds(self.cpus, self.planned, time)
+
+
+def seconds(cpus: int, end: float, time: float) -> int:
+    """Return the CPU-seconds from a time to an end, in whole seconds that are begun."""
+    return cpus * max(ceil(end) - floor(time), 0)
 
 
 def in_order(name: str) -> list[tuple[int, int | str]]:
@@ -45,6 +55,11 @@ def held_by(place: Placement, cpus: int) -> Amounts:
     """Return what an allocation holds there, with so many CPUs."""
     counts = {"cpus": cpus, "memory": place.memory, "gpus": len(place.gpus), "nobody": 1}
     return counts | {f":{name}": count for name, count in place.generic.items()}
+
+
+def spent_by(entry: WaitingView, cpus: int) -> float:
+    """Return the CPU-seconds that a start asks for."""
+    return inf if entry.duration == inf else cpus * ceil(entry.duration)
 
 
 @dataclass
@@ -83,7 +98,16 @@ class Machine:
     def over_limit(self, entry: WaitingView, chosen: Seats | None = None) -> bool:
         """Say whether the user would hold too many CPUs: all of those of whole nodes."""
         asked, most = self.cpus_of(entry.request, chosen or []), self.snapshot.max_cpus_per_user
-        return bool(most) and self.held[entry.user] + asked > most
+        if most and self.held[entry.user] + asked > most:
+            return True
+        mine = [end for end in self.ends if end.user == entry.user]
+        spent = sum(end.spends(self.now) for end in mine) + spent_by(entry, asked)
+        return bool(self.minutes) and spent > 60 * self.minutes
+
+    @property
+    def minutes(self) -> int:
+        """Return how many CPU-minutes each user may have before it; 0: any number."""
+        return next((limit.cpu_minutes or 0 for limit in self.snapshot.rules.limits), 0)
 
     def cpus_of(self, request: Request, chosen: Seats) -> int:
         """Return for how many CPUs it counts in these places."""
@@ -119,10 +143,9 @@ class Machine:
             change(self.rooms[entry.partition][name], amounts, -1)
         cpus = sum(amounts.get("cpus", 0) for amounts in gives.values())
         self.held[entry.user] += cpus
-        self.licensed.update(entry.request.licences)
-        self.ends.append(
-            End(self.now + entry.duration, entry.user, cpus, gives, entry.request.licences)
-        )
+        used = entry.request.licences
+        self.licensed.update(used)
+        self.ends.append(End(end := self.now + entry.duration, entry.user, cpus, gives, used, end))
 
     def after(self, partition: str, time: float) -> Rooms:
         """Return what is free at a time if everything ends as planned and nothing else starts."""
@@ -206,7 +229,8 @@ class Machine:
                 for place in run.placements
             }
             cpus = sum(len(place.cpus) for place in run.placements)
-            self.ends.append(End(max(run.ends_at, self.now), run.user, cpus, gives, run.licences))
+            ends = run.ends_at
+            self.ends.append(End(max(ends, self.now), run.user, cpus, gives, run.licences, ends))
         for wish in wishes:
             later = [w for w in wishes if w.alloc > wish.alloc and w.alloc not in self.resumes]
             gives = {}
@@ -223,5 +247,5 @@ class Machine:
             cpus = sum(len(place.cpus) for place in wish.placements) if now else 0
             at = max(begins[wish.alloc] + wish.duration, self.now)
             self.ends.append(
-                End(at, users.get(wish.alloc, ""), cpus, gives, used.get(wish.alloc, {}))
+                End(at, users.get(wish.alloc, ""), cpus, gives, used.get(wish.alloc, {}), at)
             )

@@ -114,7 +114,8 @@ class Pass:
         return found
 
     def _alike(self, entry: WaitingView) -> object:
-        user = entry.user if self.machine.snapshot.max_cpus_per_user else ""
+        snapshot = self.machine.snapshot
+        user = entry.user if snapshot.max_cpus_per_user or snapshot.rules.limits else ""
         return entry.partition, entry.shape, entry.duration, user
 
     def _heads(self, entry: WaitingView) -> list[Head]:
@@ -233,7 +234,8 @@ def slow_plan(
             kept, lost = _kept(before, part, mine)
             book.keep(kept, mine.values())
             back |= {part} if lost else set()
-    shared = bool(snapshot.licences or snapshot.max_cpus_per_user)  # by all partitions
+    limited = bool(snapshot.max_cpus_per_user or snapshot.rules.limits)
+    shared = limited or bool(snapshot.licences)  # by all partitions
     for part, book in work.books.items():
         book.improve(freed=part in back or bool(back and shared))
     while queue:

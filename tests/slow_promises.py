@@ -5,16 +5,16 @@ take, beside what runs until its planned end and beside all that is promised to 
 moments there is one that nobody can tell, inf: then nothing runs that runs now, and what was
 promised for then, or has no limit and was planned in this pass, is there.
 
-The same holds for licences and for the CPUs of a user, which are those of the whole machine: all
-partitions' promises count. A node that is shut for a while takes nothing that would be there then.
+The same holds for licences, and for the CPUs and CPU-minutes of a user, which are those of the whole
+machine: all partitions' promises count. A node that is shut for a while takes nothing that would be there then.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import inf, nextafter
+from math import ceil, inf, nextafter
 
 from ostler.schedule.snapshot import WaitingView
-from tests.slow_machine import End, Machine
+from tests.slow_machine import End, Machine, seconds, spent_by
 from tests.slow_seats import Rooms, Seats, asked_of, change, copy_of, less_of
 
 Promise = tuple[float, Seats]
@@ -34,6 +34,15 @@ class Hold:
     user: str
     cpus: int
     licences: Mapping[str, int]
+    duration: float
+
+    def spends(self, time: float) -> int:
+        """Return the CPU-seconds that it may still use, if it is there."""
+        if self.duration == inf:
+            return 0
+        if time == inf:
+            return self.cpus * ceil(self.duration)
+        return seconds(self.cpus, self.end, time)
 
     def is_there(self, time: float) -> bool:
         """Say whether it is there at a moment."""
@@ -90,6 +99,9 @@ class SlowPromises:
         times = {end.at for end in self.ends}
         times |= {time for hold in self.everybody() for time in (hold.start, hold.end)}
         times |= {time for _, begin, end in self.windows for time in (begin, end)}
+        if self.machine.minutes:  # these come back second by second
+            last = max((time for time in times if time < inf), default=self.now)
+            times |= {float(time) for time in range(ceil(self.now), ceil(last))}
         return sorted(time for time in times if time > self.now)
 
     def everybody(self) -> list[Hold]:
@@ -126,6 +138,13 @@ class SlowPromises:
                 used = sum(one.licences.get(name, 0) for one in there)
                 if used + count > machine.snapshot.licences.get(name, 0):
                     return False
+            if machine.minutes:
+                spent = sum(one.spends(time) for one in there if one.user == entry.user)
+                mine = spent_by(entry, asked)
+                if start < time < inf:
+                    mine = seconds(asked, start + entry.duration, time)
+                if spent + mine > 60 * machine.minutes:
+                    return False
         return True
 
     def earliest(self, entry: WaitingView, after: float) -> Promise | None:
@@ -148,7 +167,7 @@ class SlowPromises:
         """Return what it holds."""
         cpus = self.machine.cpus_of(entry.request, places)
         end = start + entry.duration
-        return Hold(start, end, takes, entry.user, cpus, entry.request.licences)
+        return Hold(start, end, takes, entry.user, cpus, entry.request.licences, entry.duration)
 
     def keep(self, before: dict[int, list[Promise]], queue: Iterable[WaitingView]) -> None:
         """Keep what was promised, later where that must be."""

@@ -4,7 +4,9 @@ from math import inf
 
 from msgspec.structs import replace
 
+from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explained
 from ostler.schedule.rules import (
     DAY,
     Holder,
@@ -178,3 +180,47 @@ def test_easy_heeds_what_is_promised_in_a_partition_with_more_promises() -> None
     jobs = [licensed(1, 4, 50.0, "other"), licensed(2, 1, 100.0), licensed(3, 1, 90.0)]
     engine, starts = planned(rules, jobs, [running(9, (0,), 100.0, on="o1")], others=True)
     assert (starts, promised(engine)[1]) == ([3], 100.0)
+
+
+# -- CPU-minutes --------------------------------------------------------------------------------
+
+
+def minutes(policy: str, most: int) -> Rules:
+    """Return rules by which each user may have so many CPU-minutes before it."""
+    return Rules(default=PartitionRules(policy), limits=(Limit(Holder.USER, cpu_minutes=most),))
+
+
+def test_a_promise_is_for_the_second_at_which_enough_cpu_minutes_have_come_back() -> None:
+    """Job 1 has 240 of 360 CPU-seconds at 100, and 130 at 155: then job 2 may have 230.
+
+    If that began before, it would have more than 120 left at 100, and job 1 could not start.
+    """
+    jobs = [job(1, 2, 120.0), job(2, 1, 230.0)]
+    run = replace(running(9, (0, 1, 2), 100.0), user="eve")
+    for policy in ("conservative", "reserved-2"):
+        engine, starts = planned(minutes(policy, 6), jobs, [run])
+        assert (starts, promised(engine)) == ([], {1: 100.0, 2: 155.0})
+    engine, starts = planned(minutes("easy", 6), jobs, [run])
+    assert (starts, heads(engine)) == ([], {1: 100.0})
+    engine, starts = planned(minutes("easy", 6), [jobs[0], job(2, 1, 200.0)], [run])
+    assert (starts, heads(engine)) == ([2], {1: 100.0})
+
+
+def test_who_waits_for_cpu_minutes_is_told_when_and_keeps_nobody_waiting() -> None:
+    """Job 9 has 500 of 600 minutes left: until job 1 may have 400, 300 minutes pass."""
+    for policy in ("easy", "fcfs", "conservative"):
+        run = replace(running(9, (0,), 30_000.0 + NOW), user="ann")
+        jobs = [job(1, 2, 12_000.0), job(2, 3, 100.0, user="eve")]
+        engine, starts = planned(minutes(policy, 600), jobs, [run])
+        assert starts == [2]
+        found = explained(engine, NOW, 1)
+        assert found.rule is Rule.LIMIT
+        assert found.expected_start == 18_060.0  # a full minute
+        assert "holds 500 CPU-minutes and it asks for 400; 600 may be held" in found.reason
+
+
+def test_what_is_there_after_its_end_gives_its_user_no_cpu_minutes() -> None:
+    late = replace(running(9, (0,), 20.0), user="ann")
+    engine, _ = planned(minutes("easy", 10), [], [late])
+    engine.apply(Delta(waiting=[job(1, 1, 660.0)]))
+    assert not engine.plan(100.0).lines

@@ -73,9 +73,12 @@ class Search:
             found = self._from(shape, entry.duration, time)
             at = inf if found is None else found[0]
             if found is not None and at == time:
-                if self._is_there(self._asks(entry, found[1]), time, entry.duration):
+                takes = self._asks(entry, found[1])
+                if self._is_there(takes, time, entry.duration):
                     return found
                 at = self._change_after(shape, entry.duration, time)
+                if supplies is not None:  # CPU-minutes come back although nothing changes
+                    at = min(at, supplies.first(takes, time, entry.duration))
             time = min(at, self._opens(entry, time))
         found = self._from(entry.shape.open or entry.shape, entry.duration, inf)
         if found is None or not self._is_there(self._asks(entry, found[1]), inf, entry.duration):

@@ -14,6 +14,7 @@ from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
+from ostler.schedule.firsts import is_stirred
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import Head
 from ostler.schedule.heads import LEADING, lead
@@ -33,7 +34,6 @@ Place = tuple[tuple[float, ...], int, Class]  # in the order of a pass, the firs
 Booked = tuple[tuple[float, ...], int, Booking]  # likewise, of a whole partition with promises
 STARTS = 100  # elements that one plan starts, at most: each is rows, orders and a commit
 TELLS = 1_000  # jobs whose rule one plan tells, at most
-_HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
 class Engine:
@@ -55,6 +55,7 @@ class Engine:
         self.news = News()
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends, self._due = inf, Due()  # the first planned end after the last pass
+        self._room_at = inf  # from when on time alone gives somebody CPU-minutes
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
         self._many, self._starts, self._tells = many, starts, tells
@@ -118,8 +119,8 @@ class Engine:
         picture = self.picture
         if picture.ranks_changed or self.ranking.valid_until <= now:
             self._rank_anew(now)
-        if picture.calendar is not None or picture.minutes:  # time alone opens, shuts, gives room
-            picture.all_dirty = True
+        if picture.calendar is not None or picture.minutes_moved or self._room_at <= now:
+            picture.all_dirty = True  # time alone opens and shuts nodes, and gives room
         self._ends = min([self._ends, *(view.ends_at for view, _ in picture.moved)])
         if not self._is_stirred(now):
             picture.moved.clear()
@@ -130,13 +131,14 @@ class Engine:
         dirty = self._dirty(now)
         for number in sorted(queue.touched):
             found = queue.classes[number]
-            if found.partition not in dirty and self._turns(planner, found):
+            if found.partition not in dirty and is_stirred(self, planner, found):
                 dirty |= self._with_others({found.partition})
         self._again.clear()
         self._cut = False
         if dirty:
             self._pass(planner, dirty)
-            self._ends = picture.table.next_end(now)
+            self._ends, self._room_at = picture.table.next_end(now), inf
+        self._room_at = min(self._room_at, planner.room_at)
         turned: tuple[str, ...] = ()
         if not self._cut:
             turned, self._due = give(self, planner, dirty | self._owed, self._due)
@@ -163,8 +165,8 @@ class Engine:
         at = self.ranking.valid_until if self.queue.entries else inf
         if self.queue.entries and self.picture.calendar is not None:
             at = min(at, self.picture.calendar.change(now))
-        if self.queue.entries and self.picture.minutes:
-            at = min(at, full_minute(now + 1))
+        if self.queue.entries:
+            at = min(at, full_minute(self._room_at))
         at = min([at, self._due.at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
@@ -222,40 +224,6 @@ class Engine:
             return {*self.queue.partitions}
         return partitions
 
-    def _turns(self, planner: Planner, found: Class) -> bool:
-        """Bring a class up to date whose first entry is another; say if others must be looked at.
-
-        The partition is as its last pass left it, so whoever asks for the same as one that had to
-        wait then has to wait as well, unless its place is before the head's.
-        """
-        head, first = self.heads.get(found.partition), self.queue.first(found)
-        other = self.beside.get(found.partition)
-        policy = policy_of(self.picture.rules.of(found.partition).policy)
-        book = book_of(self.books, found.partition, policy)
-        if book is not None and not (book.settled and first == found.seen):
-            return True
-        if first == found.seen:
-            return False
-        known = {h.job for h in (head, other) if h} | {self.queue.short.get(found.partition)}
-        if found.seen is not None and found.seen[-1] in known:
-            return True
-        if first is None:
-            self._drop(found)
-            return False
-        rule = found.rule or self._look(planner, found, first[-1])
-        before = other if rule is Rule.LICENCES else head
-        leads = rule is Rule.LICENCES or rule in _HELD_UP
-        if rule is None or (leads and (before is None or first < before.key)):
-            return True
-        found.rule, found.seen = rule, first
-        return False
-
-    def _look(self, planner: Planner, found: Class, job: int) -> Rule | None:
-        self.looks += 1
-        view = self.queue.entries[job].view
-        seen = planner.look(planner.shape_of(found, view), view)
-        return seen if isinstance(seen, Rule) else None
-
     # -- the pass ---------------------------------------------------------------------------------
 
     def _pass(self, planner: Planner, partitions: set[str]) -> None:
@@ -273,7 +241,7 @@ class Engine:
             for found in list(self.queue.of(partition)):
                 first = self.queue.first(found)
                 if first is None:
-                    self._drop(found)
+                    self.drop(found)
                 else:
                     found.rule, found.seen = None, None
                     firsts.append((first, first[-1], found))
@@ -289,7 +257,8 @@ class Engine:
         for waiting in later.values():
             self._scan(planner, [((c.duration, *key), job, c) for key, job, c in waiting], {})
 
-    def _drop(self, found: Class) -> None:
+    def drop(self, found: Class) -> None:
+        """Forget a class in which nothing waits."""
         self.queue.drop(found)
         self.news.dropped(found)
 

@@ -7,7 +7,8 @@ administrators set, stand in for each other, see `rules.Limit`.
 """
 
 from collections.abc import Iterable
-from math import ceil, inf
+from copy import copy
+from math import ceil, floor, inf
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -30,10 +31,15 @@ class Claim(Struct, frozen=True):
     partition: str
     cpus: int
     ends_at: float = inf  # Unix seconds; inf: it has no time limit
+    spent: bool = False  # it is there after its planned end: it has no CPU-minutes left
+
+    def seconds(self, now: float) -> float:
+        """Return the CPU-seconds that it may still use, as of the whole second."""
+        return inf if self.ends_at == inf else self.cpus * (ceil(self.ends_at) - floor(now))
 
     def minutes(self, now: float) -> float:
         """Return the CPU-minutes that it may still use."""
-        return inf if self.ends_at == inf else self.cpus * (ceil(self.ends_at) - now) / MINUTE
+        return self.seconds(now) / MINUTE
 
 
 class Breach(Struct, frozen=True):
@@ -44,6 +50,7 @@ class Breach(Struct, frozen=True):
     limit: int
     held: float
     asked: float  # inf: it would last for ever
+    until: float = inf  # Unix seconds from which on it would not, though nothing ended; inf: never
 
     @property
     def alone(self) -> bool:
@@ -162,9 +169,15 @@ class _Count(Struct):
     ends: int = 0  # sum of CPUs x end, of those that have one
     ending: int = 0  # CPUs of those
 
-    def minutes(self, now: float) -> float:
-        """Return what those with a time limit may still use."""
-        return max(0.0, (self.ends - now * self.ending) / MINUTE)
+    def seconds(self, now: float) -> int:
+        """Return the CPU-seconds that those with a time limit may still use."""
+        return self.ends - floor(now) * self.ending
+
+    def until(self, asked: float, most: int) -> float:
+        """Return from when on so many CPU-seconds more are within the most; inf: never."""
+        if asked > most or not self.ending:
+            return inf
+        return float(-(-(self.ends + int(asked) - most) // self.ending))
 
 
 class Held:
@@ -177,11 +190,11 @@ class Held:
     def copy(self) -> "Held":
         """Return another that counts on by itself."""
         other = Held(self.limits)
-        for bucket, count in self._counts.items():
-            other._counts[bucket] = _Count(
-                count.running, count.waiting, count.cpus, count.ends, count.ending
-            )
+        other._counts = self._counted()
         return other
+
+    def _counted(self) -> dict[Bucket, _Count]:
+        return {bucket: copy(count) for bucket, count in self._counts.items()}
 
     def add(self, claim: Claim, sign: int = 1) -> None:
         """Count an allocation that holds its CPUs from now on."""
@@ -189,7 +202,7 @@ class Held:
             count = self._counts.setdefault(bucket, _Count())
             count.running += sign
             count.cpus += sign * claim.cpus
-            if claim.ends_at != inf:
+            if claim.ends_at != inf and not claim.spent:
                 count.ending += sign * claim.cpus
                 count.ends += sign * claim.cpus * ceil(claim.ends_at)
 
@@ -226,10 +239,16 @@ class Held:
             for what, most, held, asked in (
                 ("running", limit.running, count.running, 1),
                 ("cpus", limit.cpus, count.cpus, claim.cpus),
-                ("cpu_minutes", limit.cpu_minutes, count.minutes(now), claim.minutes(now)),
             ):
                 if most is not None and (0 if alone else held) + asked > most:
                     return Breach(bucket, what, most, held, asked)
+            if limit.cpu_minutes is not None:
+                asks, most, spends = claim.seconds(now), limit.cpu_minutes * MINUTE, 0
+                if not alone:
+                    spends = count.seconds(now)
+                if spends + asks > most:
+                    until, sums = count.until(asks, most), (spends / MINUTE, asks / MINUTE)
+                    return Breach(bucket, "cpu_minutes", limit.cpu_minutes, *sums, until)
         return None
 
     def room(self, key: Key, now: float) -> Room:
@@ -242,5 +261,5 @@ class Held:
             if limit.cpus is not None:
                 cpus = min(cpus, max(0, limit.cpus - count.cpus))
             if limit.cpu_minutes is not None:
-                minutes = min(minutes, max(0.0, limit.cpu_minutes - count.minutes(now)))
+                minutes = min(minutes, max(0.0, limit.cpu_minutes - count.seconds(now) / MINUTE))
         return Room(running, cpus, minutes)

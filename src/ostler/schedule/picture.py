@@ -4,7 +4,7 @@ A plan changes it as if all its lines were carried out; what is only assumed so 
 soon as something is told.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import inf
 
 from msgspec.structs import replace
@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
 from ostler.schedule.assumed import Assumed
-from ostler.schedule.limits import Claim, Held, Limits
+from ostler.schedule.claimed import Claimed
+from ostler.schedule.limits import Claim
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
@@ -38,8 +39,7 @@ class Picture:
         self.rules = Rules()
         self.standings: tuple[Standing, ...] = ()
         self.calendar: Calendar | None = None  # where nodes are reserved at times
-        self.claims: Held | None = None  # where limits by user, project or partition are set
-        self._claimed: dict[int, Claim] = {}  # by allocation, or number of what is assumed
+        self.claims: Claimed | None = None  # where limits by user, project or partition are set
         self.ranks_changed = False  # the order of what waits depends on something that changed
         self.held: dict[str, int] = {}  # CPUs by user
         self.licensed: dict[str, int] = {}  # licences that are in use
@@ -82,14 +82,9 @@ class Picture:
         return nodes, tuple(bucket for bucket, _ in limits)
 
     @property
-    def claimed(self) -> Mapping[int, Claim]:
-        """Return what counts under limits, by allocation, or number of what is assumed."""
-        return self._claimed
-
-    @property
-    def minutes(self) -> bool:
-        """Say whether a limit gives room as time passes."""
-        return any(limit.cpu_minutes is not None for limit in self.rules.limits)
+    def minutes_moved(self) -> bool:
+        """Say whether what runs may use more or fewer CPU-minutes than was told before."""
+        return bool(self.moved) and self.claims is not None and self.claims.minutes
 
     def scorer(self, now: float) -> Scorer:
         """Return what knows the order of what waits."""
@@ -189,10 +184,8 @@ class Picture:
 
     def _claim_anew(self) -> None:
         """Count what runs under the limits that are set now."""
-        self._claimed.clear()
-        self.claims = None
-        if self.rules.limits:
-            self.claims = Held(Limits(replace(self.rules, max_cpus_per_user=0)))
+        self.claims = Claimed(self.rules) if self.rules.limits else None
+        if self.claims is not None:
             for view in self.running.values():
                 self._claim_of(view)
 
@@ -206,14 +199,8 @@ class Picture:
         self._claim(view.alloc, claim)
 
     def _claim(self, number: int, claim: Claim | None) -> None:
-        """Count this and no longer what was counted by the number."""
-        if self.claims is None:
-            return
-        if (old := self._claimed.pop(number, None)) is not None:
-            self.claims.remove(old)
-        if claim is not None:
-            self._claimed[number] = claim
-            self.claims.add(claim)
+        if self.claims is not None:
+            self.claims.put(number, claim)
 
     def _hold_cpus(self, user: str, cpus: int) -> None:
         left = self.held.get(user, 0) + cpus

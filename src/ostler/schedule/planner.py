@@ -9,7 +9,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 from bisect import insort
 from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
-from math import inf
+from math import floor, inf
 from typing import TYPE_CHECKING
 
 from ostler.model.resources import Request
@@ -55,6 +55,8 @@ class Planner:
         """
         self.picture = picture
         self.now = now
+        if picture.claims is not None:
+            picture.claims.spend(now)
         self.resumes = picture.go_on(now)
         self.lines: list[Line] = [
             Resume(alloc) for alloc, found in self.resumes.all.items() if found.wait is None
@@ -65,6 +67,7 @@ class Planner:
         self.books: Mapping[str, Promises] = {} if books is None else books
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.started = 0
+        self.room_at = inf  # from when on time alone gives somebody CPU-minutes
         self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
@@ -208,9 +211,12 @@ class Planner:
         claims = self.picture.claims
         if claims is None:
             return None
-        cpus, ends_at = self.cpus(entry.request, seats), self.now + entry.duration
+        cpus, ends_at = self.cpus(entry.request, seats), floor(self.now) + entry.duration
         claim = Claim(entry.user, entry.project, entry.partition, cpus, ends_at)
-        return claims.breach(claim, self.now)
+        found = claims.breach(claim, self.now)
+        if found is not None:
+            self.room_at = min(self.room_at, found.until)
+        return found
 
     def licences_left(self) -> dict[str, int]:
         """Return how many of each licence nobody has."""

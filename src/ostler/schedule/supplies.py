@@ -3,80 +3,31 @@
 Of each count there is a step function: how much is in use, as what runs ends and what is promised
 starts and ends. Behind all times there is `inf`, the time that nobody can tell, as on a timeline of
 nodes: then nothing is in use but what has been promised for then, or is promised without a limit.
-CPU-minutes are not among them: they come back second by second and are looked at when work starts.
+CPU-minutes, which come back second by second, are the same for seconds, see `use.Spend`.
 """
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from math import inf, nextafter
+from math import ceil, inf, nextafter
 from typing import NamedTuple
 
 from ostler.schedule.assumed import Assumed
-from ostler.schedule.limits import Bucket
+from ostler.schedule.limits import MINUTE, Bucket
 from ostler.schedule.picture import Picture
 from ostler.schedule.snapshot import RunningView, WaitingView
+from ostler.schedule.use import Spend, Use
 
 Name = tuple[object, str]  # whose, and what
+MINUTES = "cpu_minutes"
 
 
 class Ask(NamedTuple):
     """So much more of something of which there is a most."""
 
     name: Name
-    amount: int
+    amount: float  # inf: it would last for ever
     most: int
-
-
-class _Use:
-    """How much of one thing is in use."""
-
-    __slots__ = ("counts", "last", "times")
-
-    def __init__(self, now: float, held: Iterable[tuple[float, int]] = ()) -> None:
-        """Begin with what is in use, each until its end."""
-        back: dict[float, int] = {}
-        for end, count in held:
-            back[end] = back.get(end, 0) + count
-        left = sum(back.values())
-        self.times = [now]
-        self.counts = [left]  # from the time of the same index to the next
-        self.last = 0  # at inf
-        for end in sorted(back):
-            left -= back[end]
-            if end < inf:
-                self.times.append(end)
-                self.counts.append(left)
-
-    def change(self, start: float, end: float, count: int) -> None:
-        """Use so much more from a time up to another, which inf is beyond."""
-        if start < inf:
-            first = self._split(start)
-            stop = self._split(end) if end < inf else len(self.times)
-            for at in range(first, stop):
-                self.counts[at] += count
-
-    def first(self, room: int, start: float, duration: float) -> float:
-        """Return the first time from start on at which no more than `room` is in use for so long."""
-        if duration == inf and self.last > room:
-            return inf
-        at = max(bisect_right(self.times, start) - 1, 0)
-        begin = start
-        while at < len(self.times) and self.times[at] < begin + duration:
-            if self.counts[at] > room:
-                if at + 1 == len(self.times):
-                    return inf
-                begin = self.times[at + 1]
-            at += 1
-        return begin
-
-    def _split(self, time: float) -> int:
-        at = bisect_left(self.times, time)
-        if at == len(self.times) or self.times[at] != time:
-            self.times.insert(at, time)
-            self.counts.insert(at, self.counts[at - 1])
-        return at
 
 
 def asks_of(picture: Picture, view: WaitingView, cpus: int) -> list[Ask]:
@@ -96,6 +47,9 @@ def asks_of(picture: Picture, view: WaitingView, cpus: int) -> list[Ask]:
             ):
                 if most is not None:
                     found.append(Ask((bucket, what), count, most))
+            if limit.cpu_minutes is not None:
+                spent = inf if view.duration == inf else cpus * ceil(view.duration)
+                found.append(Ask((bucket, MINUTES), spent, limit.cpu_minutes * MINUTE))
     return found
 
 
@@ -107,6 +61,7 @@ class Supplies:
         self._now = now
         self._picture = picture
         held: dict[Name, list[tuple[float, int]]] = defaultdict(list)
+        spends: dict[Name, list[tuple[float, float, int]]] = defaultdict(list)
         soon = nextafter(now, inf)  # what is overdue is still there
         by_user = bool(picture.rules.max_cpus_per_user)
         there: list[Assumed | RunningView] = [*picture.assumed, *picture.running.values()]
@@ -120,12 +75,17 @@ class Supplies:
             for name, count in one.licences.items():
                 held["licence", name].append((end, count))
         buckets = lru_cache(self._buckets)
-        for claim in picture.claimed.values():
+        claims = picture.claims
+        self._minutes = claims is not None and claims.minutes
+        for claim in () if claims is None else claims.all.values():
             end = max(claim.ends_at, soon)
             for bucket in buckets(claim.user, claim.project, claim.partition):
                 held[bucket, "running"].append((end, 1))
                 held[bucket, "cpus"].append((end, claim.cpus))
-        self._uses = {name: _Use(now, each) for name, each in held.items()}
+                if self._minutes and claim.ends_at < inf and not claim.spent:
+                    spends[bucket, MINUTES].append((end, claim.ends_at, claim.cpus))
+        self._uses: dict[Name, Use | Spend] = {n: Use(now, each) for n, each in held.items()}
+        self._uses |= {name: Spend(now, each) for name, each in spends.items()}
 
     def first(self, asks: list[Ask], start: float, duration: float) -> float:
         """Return the first time from start on from which all of that is there for so long."""
@@ -134,7 +94,7 @@ class Supplies:
             before = time
             for ask in asks:
                 if (use := self._uses.get(ask.name)) is not None:
-                    time = use.first(ask.most - ask.amount, time, duration)
+                    time = use.first(ask.amount, ask.most, time, duration)
                 elif ask.amount > ask.most:
                     return inf
         return time
@@ -145,12 +105,7 @@ class Supplies:
 
     def after(self, time: float) -> float:
         """Return when the next of all counts changes; inf: none does."""
-        found = inf
-        for use in self._uses.values():
-            at = bisect_right(use.times, time)
-            if at < len(use.times):
-                found = min(found, use.times[at])
-        return found
+        return min((use.after(time) for use in self._uses.values()), default=inf)
 
     def change(
         self, view: WaitingView, cpus: int, start: float, duration: float, sign: int = 1
@@ -159,12 +114,17 @@ class Supplies:
         end = start + duration
         for name, count in self._takes(view, cpus):
             use = self._of(name)
-            use.change(start, end, sign * count)
-            if end == inf:
-                use.last += sign * count
+            if isinstance(use, Use):
+                use.change(start, end, sign * count)
+            elif duration < inf:
+                use.change(start, duration, sign * count)
 
-    def _of(self, name: Name) -> _Use:
-        return self._uses.setdefault(name, _Use(self._now))
+    def _of(self, name: Name) -> Use | Spend:
+        found = self._uses.get(name)
+        if found is None:
+            found = Spend(self._now) if name[1] == MINUTES else Use(self._now)
+            self._uses[name] = found
+        return found
 
     def _takes(self, view: WaitingView, cpus: int) -> Iterator[tuple[Name, int]]:
         for name, count in view.request.licences.items():
@@ -174,6 +134,8 @@ class Supplies:
         for bucket in self._buckets(view.user, view.project, view.partition):
             yield (bucket, "running"), 1
             yield (bucket, "cpus"), cpus
+            if self._minutes:
+                yield (bucket, MINUTES), cpus
 
     def _buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
         claims = self._picture.claims
