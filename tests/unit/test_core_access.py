@@ -241,6 +241,19 @@ def test_who_is_in_a_group_may_be_told_after_the_rule_and_after_a_restart(box: B
     assert not list(violations(again.machine.state))
 
 
+def test_cpu_minutes_come_back_as_work_runs_and_more_than_all_of_them_is_refused(box: Box) -> None:
+    box.change(rule("project", "phys", cpu_minutes=60))
+    told = refused(box, BOB, cpus=2, time_limit=2400)
+    assert "it asks for 80 CPU-minutes, and project phys in partition batch may have 60" in told
+    assert "it asks for no time limit" in refused(box, BOB)
+    one, two = (box.submit(partition="batch", time_limit=2400) for _ in range(2))
+    assert (box.state(one), box.rule(two)) == ("starting", "limit")
+    told = explain(box.machine.state, box.now, Ref(two))
+    assert "holds 40 CPU-minutes and it asks for 40; 60 may be held" in told["reason"]
+    assert told["expected_start"] == pytest.approx(box.now + 1200, abs=60)
+    assert not list(violations(box.machine.state))
+
+
 def test_the_core_starts_nothing_beyond_a_limit_whoever_plans(box: Box) -> None:
     box.change(rule("project", "phys", max_cpus=2))
     one, two = (box.submit(partition="batch", request=Request(cpus=2)) for _ in range(2))

@@ -20,6 +20,7 @@ _ACCESS: list[Column] = [
     ("time_limit", "TIME"),
     ("running", "RUNNING"),
     ("waiting", "WAITING"),
+    ("cpu_minutes", "CPU-MINUTES"),
 ]
 _USERS: list[Column] = [
     ("name", "NAME"),
@@ -40,7 +41,16 @@ _TABLES = {
 }
 _KINDS = {"users": "user", "projects": "project"}
 _WHO = ("user", "group", "project")
-_VALUES = ("kinds", "max_cpus", "max_memory", "priority", "time_limit", "running", "waiting")
+_VALUES = (
+    "kinds",
+    "max_cpus",
+    "max_memory",
+    "priority",
+    "time_limit",
+    "running",
+    "waiting",
+    "cpu_minutes",
+)
 
 
 def main(given: Given) -> int:

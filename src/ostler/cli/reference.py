@@ -60,7 +60,7 @@ _PARTITION = (
     "jobs_waiting time_limit default_time min_cpus "
     "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
 )
-_ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting"
+_ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting cpu_minutes"
 _CONFIGURATION = "name active nodes calendar moved since begins_at"
 _USED = (
     "name was moved moves nodes_moved jobs_running_on_them jobs_that_get_nodes "

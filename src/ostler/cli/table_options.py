@@ -150,6 +150,7 @@ OPTIONS: dict[str, Option] = {
         Option("access_time_limit", "-t/--time", "TIME", "the longest that may be asked for"),
         Option("access_running", "--running", "N", "jobs that run at a time"),
         Option("access_waiting", "--waiting", "N", "jobs that wait at a time"),
+        Option("access_cpu_minutes", "--cpu-minutes", "N", "CPU-minutes that running jobs may still use up to their time limits"),
         # of a lab
         Option("lab_nodes", "-n/--nodes", "N", "how many nodes; 10 unless told"),
         Option("lab_cpus", "--cpus", "N", "CPUs of each node; 4 unless told"),

@@ -8,7 +8,7 @@ from ostler.cli.table_options import Command
 _WHO = "access_user access_group access_project "
 _RULE = (
     f"{_WHO}access_kinds access_max_cpus access_max_memory access_priority access_time_limit "
-    "access_running access_waiting"
+    "access_running access_waiting access_cpu_minutes"
 )
 
 SITE: tuple[Command, ...] = (

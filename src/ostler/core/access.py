@@ -18,7 +18,7 @@ from ostler.model.job import JobSpec
 from ostler.model.limits import USUAL_PRIORITY
 from ostler.model.site import ANYWHERE, Access, Holder, Partition, Work
 from ostler.model.units import format_duration, format_size
-from ostler.schedule.limits import Bucket
+from ostler.schedule.limits import MINUTE, Bucket
 from ostler.schedule.rules import Limit
 from ostler.schedule.words import counted
 
@@ -190,11 +190,11 @@ def check_limits(s: State, caller: Caller, spec: JobSpec, *, jobs: int, here: in
     for bucket, limit in s.limits.key(caller.user, spec.project, spec.partition):
         if limit.ranked:  # else it is an attribute, which `claims` looks at
             _check_counted(s, bucket, limit, cpus, here if bucket[2] else jobs)
+            _check_minutes(bucket, limit, cpus, spec.time_limit)
 
 
 def _check_counted(s: State, bucket: Bucket, limit: Limit, cpus: int, jobs: int) -> None:
-    holder, name, where = bucket
-    whose = f"{holder} {name}" + (f" in partition {where}" if where else "")
+    whose = _whose(bucket)
     if limit.cpus is not None and cpus > limit.cpus:
         raise Refused(
             f"it asks for {counted(cpus, 'CPU')}, and {whose} may hold {limit.cpus}",
@@ -209,6 +209,23 @@ def _check_counted(s: State, bucket: Bucket, limit: Limit, cpus: int, jobs: int)
                 f"{whose} has {counted(waiting, 'job')} waiting, and may have {limit.waiting}",
                 hint="wait for some to start",
             )
+
+
+def _check_minutes(bucket: Bucket, limit: Limit, cpus: int, seconds: int) -> None:
+    """Raise `Refused` if the work could use more CPU-minutes than may be left to use at all."""
+    if limit.cpu_minutes is None or (seconds and cpus * seconds <= limit.cpu_minutes * MINUTE):
+        return
+    asked = f"{cpus * seconds / MINUTE:.10g} CPU-minutes" if seconds else "no time limit"
+    least = limit.cpu_minutes * MINUTE // max(cpus, 1)
+    raise Refused(
+        f"it asks for {asked}, and {_whose(bucket)} may have {limit.cpu_minutes} CPU-minutes left",
+        hint=f"ask for at most {format_duration(least)}: -t" if least else "",
+    )
+
+
+def _whose(bucket: Bucket) -> str:
+    holder, name, where = bucket
+    return f"{holder} {name}" + (f" in partition {where}" if where else "")
 
 
 def most_priority(s: State, caller: Caller, spec: JobSpec) -> int:

@@ -34,7 +34,8 @@ class Holds:
         self._held, self._claims = None, {}
         if not s.rules.limits:
             return
-        self._held = Held(Limits(replace(s.rules, max_cpus_per_user=0)))
+        limits = tuple(replace(limit, cpu_minutes=None) for limit in s.rules.limits)
+        self._held = Held(Limits(replace(s.rules, max_cpus_per_user=0, limits=limits)))
         for alloc in s.allocations.values():
             if alloc.suspended_at is None and not is_step(alloc.job):
                 self.uses(s.jobs[alloc.job].job, alloc)
@@ -92,7 +93,7 @@ def members_of(s: "State", site: Site) -> dict[str, tuple[str, ...]]:
         row.name
         for row in site.access.values()
         if row.holder is Class.GROUP
-        and (row.running, row.waiting, row.max_cpus) != (None, None, None)
+        and (row.running, row.waiting, row.max_cpus, row.cpu_minutes) != (None,) * 4
     }
     if not counted:
         return {}

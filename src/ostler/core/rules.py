@@ -71,8 +71,8 @@ def _partition(default: PartitionRules, row: Partition) -> PartitionRules:
 def _limits(site: Site) -> Iterator[Limit]:
     """Yield what is counted of users, groups and projects; all else of access is known at submission."""
     for row in site.access.values():
-        counted = row.running, row.waiting, row.max_cpus
-        if counted != (None, None, None):
+        counted = row.running, row.waiting, row.max_cpus, row.cpu_minutes
+        if counted != (None, None, None, None):
             partition = "" if row.partition == ANYWHERE else row.partition
             yield Limit(_HOLDERS[row.holder], row.name, partition, *counted, ranked=True)
 

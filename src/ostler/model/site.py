@@ -120,6 +120,7 @@ class Access(Struct, frozen=True):
     time_limit: int | None = None  # seconds, the longest that may be asked for
     running: int | None = None  # jobs at a time
     waiting: int | None = None  # jobs at a time
+    cpu_minutes: int | None = None  # that running jobs may still use up to their time limits
 
 
 class Project(Struct, frozen=True):

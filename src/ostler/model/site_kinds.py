@@ -127,6 +127,7 @@ KINDS: dict[str, Kind] = {
                 "time_limit": optional(DURATION),
                 "running": optional(COUNT),
                 "waiting": optional(COUNT),
+                "cpu_minutes": optional(COUNT),
             },
             set_makes=True,
         ),

@@ -360,6 +360,7 @@ CREATE TABLE access_controls (
   time_limit INTEGER, -- seconds, the longest that may be asked for; NULL: not said
   running INTEGER, -- jobs at a time; NULL: not said
   waiting INTEGER, -- jobs at a time; NULL: not said
+  cpu_minutes INTEGER, -- that running jobs may still use up to their time limits; NULL: not said
   PRIMARY KEY (partition, class, name)
 ) STRICT, WITHOUT ROWID;
 

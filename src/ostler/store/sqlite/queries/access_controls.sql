@@ -1,5 +1,5 @@
 -- name: put_access
-INSERT OR REPLACE INTO access_controls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO access_controls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: drop_access
 DELETE FROM access_controls WHERE partition = ? AND class = ? AND name = ?;
 -- name: access_controls
