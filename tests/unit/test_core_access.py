@@ -248,9 +248,9 @@ def test_cpu_minutes_come_back_as_work_runs_and_more_than_all_of_them_is_refused
     assert "it asks for no time limit" in refused(box, BOB)
     one, two = (box.submit(partition="batch", time_limit=2400) for _ in range(2))
     assert (box.state(one), box.rule(two)) == ("starting", "limit")
-    told = explain(box.machine.state, box.now, Ref(two))
-    assert "holds 40 CPU-minutes and it asks for 40; 60 may be held" in told["reason"]
-    assert told["expected_start"] == pytest.approx(box.now + 1200, abs=60)
+    answer = explain(box.machine.state, box.now, Ref(two))
+    assert "holds 40 CPU-minutes and it asks for 40; 60 may be held" in answer["reason"]
+    assert answer["expected_start"] == pytest.approx(box.now + 1200, abs=60)
     assert not list(violations(box.machine.state))
 
 
