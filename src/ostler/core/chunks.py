@@ -167,20 +167,13 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
         over = replace(record, state=JobState.DONE, result=Result.CANCELLED, reason=why)
         s.save(replace(over, ended_at=now))
         entry.finish(index, Result.CANCELLED, None, record.attempt)
-    elif cancelled:
-        _with_the_rest(entry, index)
+    elif cancelled and entry.job.rest is not None:
+        entry.finish(index, Result.CANCELLED, None)  # it never ran, and the job's row tells of it
     elif record is None or not record.held_by:
         if cause == REQUEUE and record is not None:
             entry.touched[index] = replace(record, state=JobState.PENDING)
             s.save(entry.touched[index])
         entry.let_wait(index)
-
-
-def _with_the_rest(entry: Entry, index: int) -> None:
-    """End an element of a cancelled job that never ran; the job's row tells of it."""
-    entry.finish(index, Result.CANCELLED, None)
-    if entry.job.rest is None:
-        entry.job = replace(entry.job, rest=Result.CANCELLED)
 
 
 def slot_over(s: State, now: float, entry: Entry, alloc: Allocation, row: Ended) -> None:

@@ -157,8 +157,9 @@ def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) ->
         s.save(replace(element, state=JobState.DONE, result=result, reason=why, ended_at=now))
         entry.finish(element.index, result, None, element.attempt)
     before = entry.job
-    waits = entry.waiting or entry.barred
-    entry.job = replace(before, held_by="", rest=result if waits else before.rest)
+    # What is in slots and has not begun is of the rest, too, if it comes back from there.
+    rest = entry.waiting or entry.barred or (result is Result.CANCELLED and entry.slots)
+    entry.job = replace(before, held_by="", rest=result if rest else before.rest)
     entry.finish_waiting(result)
     if not before.is_array and not entry.slots:
         entry.statuses = ENDED_BY_OSTLER
