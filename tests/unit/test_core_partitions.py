@@ -7,6 +7,7 @@ import pytest
 from ostler.core.effects import Fail, Reply
 from ostler.core.events import Administered, PartitionWorded
 from ostler.core.explain import explain
+from ostler.core.load import load
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.caller import Caller
@@ -116,6 +117,27 @@ def test_with_kill_what_runs_is_ended_but_what_may_run_again_waits() -> None:
         "running",
     ]
     assert box.rule(again) == "partition"
+
+
+def test_with_kill_elements_that_had_not_begun_wait_on_as_the_database_says_too() -> None:
+    box = two_partitions()
+    (array,) = submit(box, "batch", array=((0, 99),))
+    entry = box.machine.state.jobs[array]
+    slots = {alloc.id: alloc for alloc in box.machine.state.allocations.values()}
+    for slot in slots.values():
+        box.start(slot.id, *slot.nodes)
+    assert word(box, "stop", how="kill") is None
+    ran = []
+    for slot in slots.values():
+        (first, _), *others = slot.chunk
+        ran.append(first)
+        box.progress(slot.id, (first, 143), returned=tuple(others), cause="cancelled")
+        box.end(slot.id, *slot.nodes, cause="cancelled")
+    assert said(box) == "down"
+    waiting = [index for index in range(100) if index not in ran]
+    assert list(entry.waiting) == waiting
+    again = load(stored(box), 2, box.now).jobs[array]
+    assert (again.waiting.spans, again.results) == (entry.waiting.spans, entry.results)
 
 
 def test_slots_of_a_stopped_partition_take_no_more_elements() -> None:

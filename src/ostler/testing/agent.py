@@ -108,6 +108,7 @@ class SimAgent:
             self.do(event)
         for effect in self._waiting.pop(alloc, ()):
             _move(starter, effect)
+        self.host.ledger.to_freeze.discard((self.host.name, alloc))
 
     def _find(self, alloc: int) -> None:
         """Hear of a starter that lived when this agent began; it may have died since."""
@@ -272,6 +273,8 @@ class SimAgent:
             _move(starter, effect)
         elif starter is not None or effect.alloc in self._programs.preparing:
             self._waiting.setdefault(effect.alloc, []).append(effect)
+            if isinstance(effect, rules.FreezeShare):
+                self.host.ledger.to_freeze.add((self.host.name, effect.alloc))
 
     def _hello(self, epoch: int, holds: tuple[Held, ...]) -> messages.AgentHello:
         host = self.host

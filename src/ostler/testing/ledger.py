@@ -60,6 +60,7 @@ class Ledger:
         self.suspended: set[int] = set()  # allocations that gave up their CPUs at some time
         self.refused_orders = 0  # of stale managers
         self.caps: dict[int, int] = {}  # job -> most elements at once that it ever asked for
+        self.to_freeze: set[tuple[str, int]] = set()  # (node, allocation): its starter is told soon
         self._durable: dict[int, Allocation] = {}  # in the database, not released
         self._over: set[tuple[int, int]] = set()  # elements that have ended, by the database
         self._done: set[int] = set()  # jobs that have
@@ -170,7 +171,8 @@ class Ledger:
         mine = set(run.launch.placement.cpus)
         for other in self.active.get(run.node, ()):
             both = mine.intersection(other.launch.placement.cpus)
-            loose = other.frozen or other.ending
+            soon = (run.node, other.launch.alloc) in self.to_freeze
+            loose = other.frozen or other.ending or soon
             if both and other is not run and not loose:
                 raise Broken(
                     f"CPU {min(both)} of {run.node} runs allocations {other.launch.alloc} "
