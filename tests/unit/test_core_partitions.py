@@ -137,7 +137,8 @@ def test_with_kill_elements_that_had_not_begun_wait_on_as_the_database_says_too(
     waiting = [index for index in range(100) if index not in ran]
     assert list(entry.waiting) == waiting
     again = load(stored(box), 2, box.now).jobs[array]
-    assert (again.waiting.spans, again.results) == (entry.waiting.spans, entry.results)
+    assert (list(again.waiting), list(again.results)) == (waiting, ["cancelled"])
+    assert [*again.results["cancelled"]] == ran
 
 
 def test_slots_of_a_stopped_partition_take_no_more_elements() -> None:
