@@ -90,6 +90,7 @@ class Queue:
         self.classes: dict[int, Class] = {}  # by number
         self.partitions: dict[str, set[int]] = {}  # numbers of their classes
         self.touched: set[int] = set()  # classes whose first entry may be another one
+        self.moved: set[int] = set()  # the same, and those that are no more, since a whole pass
         self.short: dict[str, int] = {}  # partition -> the first job seen that lacks licences
         self._kinds: dict[Kind, int] = {}
         self._next = 0
@@ -112,7 +113,7 @@ class Queue:
         number = self._kinds.get(kind)
         if number is None:
             number = self._new(kind, view)
-        self.touched.add(number)
+        self._touch(number)
         old = self.entries.get(view.job)
         if old is not None:
             if old.of == number and old.key == key:
@@ -138,10 +139,14 @@ class Queue:
             return
         found = self.classes[entry.of]
         found.live -= 1
-        self.touched.add(entry.of)
+        self._touch(entry.of)
         if len(found.heap) > 2 * found.live + 16:
             found.heap = [key for key in found.heap if self.is_live(key, found)]
             heapify(found.heap)
+
+    def _touch(self, number: int) -> None:
+        self.touched.add(number)
+        self.moved.add(number)
 
     def first(self, of: Class) -> Key | None:
         """Return the key of the first entry of the class; its job is the last part of it."""
@@ -175,6 +180,7 @@ class Queue:
         for found in self.classes.values():
             heapify(found.heap)
         self.touched.update(self.classes)
+        self.moved.update(self.classes)
 
     def started(self, job: int) -> bool:
         """Take note that one element starts; say whether others of the entry wait."""
@@ -203,6 +209,7 @@ class Queue:
         del self._kinds[of.kind]
         self.partitions[of.partition].discard(of.number)
         self.touched.discard(of.number)
+        self.moved.add(of.number)
 
     def wait_of(self, job: int) -> Wait | None:
         """Return why an entry waits; None if there is none, or it is blocked."""

@@ -15,6 +15,7 @@ from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.firsts import is_stirred
+from ostler.schedule.families import Families
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import Head
 from ostler.schedule.heads import LEADING, lead
@@ -52,7 +53,7 @@ class Engine:
         self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
         self.beside: dict[str, Head] = {}  # likewise, for they lack licences
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
-        self.news = News()
+        self.news, self.families = News(), Families()
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends, self._due = inf, Due()  # the first planned end after the last pass
         self._room_at = inf  # from when on time alone gives somebody CPU-minutes
@@ -232,6 +233,10 @@ class Engine:
         later: dict[str, list[Place]] = {}
         bookings: list[Booking] = []
         planner.promise_anew(partitions)
+        if (left := self.families.serve(planner, self, self._starts)) is not None:
+            self._cut = bool(left)
+            self._again |= left
+            return
         for partition in sorted(partitions):
             self.queue.short.pop(partition, None)
             policy = policy_of(self.picture.rules.of(partition).policy)
@@ -355,7 +360,7 @@ class Engine:
             setattr(other, name, value.copy() if isinstance(value, dict | set | News) else value)
         other._starts = other._tells = inf
         other.picture = self.picture.copy()
-        other.ranking = self.ranking.copy()
+        other.ranking, other.families = self.ranking.copy(), Families()
         other.queue = self.queue.copy()
         other.queue.order, other.queue.key_of = other.ranking.enter, other.picture.key_of
         other.books = {partition: book.copy() for partition, book in self.books.items()}

@@ -251,6 +251,17 @@ class Held:
                     return Breach(bucket, "cpu_minutes", limit.cpu_minutes, *sums, until)
         return None
 
+    def left(self, user: str, project: str, partition: str) -> float:
+        """Return how many more CPUs such a job may have; below 0: it may not start at all."""
+        left = inf
+        for bucket, limit in self.limits.key(user, project, partition):
+            count = self._counts.get(bucket) or _Count()
+            if limit.running is not None and count.running >= limit.running:
+                return -1
+            if limit.cpus is not None:
+                left = min(left, limit.cpus - count.cpus)
+        return left
+
     def room(self, key: Key, now: float) -> Room:
         """Return how much more jobs of this key may have, together. It is 0 or more."""
         running = cpus = minutes = inf

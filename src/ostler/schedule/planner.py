@@ -68,6 +68,7 @@ class Planner:
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.started = 0
         self.room_at = inf  # from when on time alone gives somebody CPU-minutes
+        self.owed = False  # whom we looked at last waits for what is counted and promised
         self.hints: dict[str, float] = {}  # partition -> when the head was to start before
         self.sizes = Sizes(picture.nodes.values(), picture.known_ever)
         self._coming: list[Release] | None = None
@@ -153,6 +154,7 @@ class Planner:
         return self.table.why_never(shape.open) or Rule.RESERVED
 
     def _look(self, shape: Shape, entry: WaitingView) -> Seats | Rule:
+        self.owed = False
         if (rule := self.over(shape, entry)) is not None:
             return rule
         if not self.table.fits(shape):
@@ -175,7 +177,8 @@ class Planner:
             found = self.table.seats(shape, late[0] if len(late) == 1 else both(*late))
             if found is None or self.over(shape, entry, found) is not None:
                 return Rule.BEHIND
-        return Rule.BEHIND if self._is_promised(shape, entry, found) else found
+        self.owed = self._is_promised(shape, entry, found)
+        return Rule.BEHIND if self.owed else found
 
     def _is_promised(self, shape: Shape, entry: WaitingView, seats: Seats) -> bool:
         """Say whether a start now would take licences, or what limits count, from a promise."""
