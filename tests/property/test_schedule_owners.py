@@ -17,7 +17,7 @@ from ostler.schedule.snapshot import Delta, Snapshot, whole
 from tests.random_life import Life
 
 GENERATED = settings(
-    max_examples=settings().max_examples // 2, phases=[Phase.explicit, Phase.generate]
+    max_examples=settings().max_examples // 5, phases=[Phase.explicit, Phase.generate]
 )
 PASSES = 15
 KINDS = [
