@@ -14,8 +14,8 @@ from ostler.model.states import Rule
 from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
-from ostler.schedule.firsts import is_stirred
 from ostler.schedule.families import Families
+from ostler.schedule.firsts import is_stirred
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import Head
 from ostler.schedule.heads import LEADING, lead
