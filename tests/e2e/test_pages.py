@@ -348,7 +348,7 @@ def test_the_page_on_giving_way_and_turns_can_be_typed_as_it_stands(state: Path)
 
 
 def test_a_driver_is_written_as_the_tutorial_says(state: Path) -> None:
-    """R-MAU-8."""
+    """R-MAU-6, R-MAU-8: `ostler rm check` passes what `ostler rm new` has written."""
     page = "docs/tutorials/new-resource-manager.md"
     told = type_all(commands(page), state)
     checked = re.search(r"^hall: (\d+) passed, 0 failed, \d+ skipped$", told, re.MULTILINE)

@@ -52,6 +52,7 @@ def test_hold_release_and_cancel(host: Host) -> None:
 
 
 def test_a_suspended_job_stands_still_and_goes_on(host: Host) -> None:
+    """R-MAU-15: its processes do nothing until it is resumed."""
     ticks = host.work / "ticks"
     ident = host.submit("--", "sh", "-c", f"while :; do echo x >> {ticks}; sleep 0.02; done")
     eventually("it ticks", lambda: ticks.exists() and ticks.stat().st_size > 4)

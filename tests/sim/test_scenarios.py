@@ -173,6 +173,7 @@ def test_elements_that_fail_are_tried_again_as_often_as_asked() -> None:
 
 
 def test_a_suspended_job_gives_up_its_cpus_and_its_time_stands_still() -> None:
+    """R-MAU-15, in virtual time."""
     sim = SimCluster(1, nodes=1, cpus=4)
     job = sim.submit(cpus=4, seconds=50, time_limit=60)
     sim.run_until(lambda: sim.started(job) and sim.quiet())

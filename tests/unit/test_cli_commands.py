@@ -690,6 +690,7 @@ STATUS = {
     "state": "/s",
     "nodes": [{"name": "n1", "status": "running", "cpus": 4, "memory": 8 << 30, "declared": True}],
     "shortcomings": ["memory is only sampled"],
+    "drivers": {"up": 0, "down": 2},
     "processes": {"manager": 10, "agent": 11, "supervisor": 9},
     "jobs": {"running": 2},
 }
@@ -702,6 +703,7 @@ def test_status_says_what_there_is_and_what_cannot_be_enforced(tmp_path: Path) -
     for part in ("4 CPUs, 8G memory, no GPU (declared)", "memory is only sampled", "manager 10"):
         assert part in text
     assert "2 running" in text
+    assert "  drivers    up: 0, down: 2\n" in text
     assert document == STATUS
 
 

@@ -1,7 +1,9 @@
 """`ostler rm new` begins a driver, and `ostler rm check` says what is wrong with one."""
 
+import re
 from pathlib import Path
 
+from ostler.drivers.slurm import Slurm
 from tests.unit.scripted import Done, ostler
 
 FOUR = """
@@ -73,9 +75,19 @@ def test_an_unknown_case_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_particular_to_a_driver_is_told_without_a_machine(tmp_path: Path) -> None:
-    """R-MAU-14."""
-    done = ostler(tmp_path / "state", "rm", "show", "wiki")
+    """R-MAU-14: verbs, states, the oldest version and the known limits, as its chapter has them."""
+    done = ostler(tmp_path / "state", "rm", "show", "slurm")
     assert done.status == 0
+    about = Slurm.about
+    for text in ("verbs: list_nodes, list_jobs, start, cancel", f"oldest version: {about.oldest}"):
+        assert f"{text}\n" in done.out
+    for words in (about.job_states, about.node_states):
+        assert words
+        for word, ours in words.items():
+            assert re.search(rf"^  {re.escape(word)} +{re.escape(ours)}$", done.out, re.MULTILINE)
+    assert about.limits
+    assert [limit for limit in about.limits if f"\n  {limit}\n" not in done.out] == []
+    done = ostler(tmp_path / "state", "rm", "show", "wiki")
     lines = done.out.splitlines()
     assert "verbs: list_nodes, list_jobs, start, cancel" in lines
     assert "options: many_nodes, resume, suspend" in lines

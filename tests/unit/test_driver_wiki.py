@@ -67,6 +67,7 @@ def order(job: str, *tasks: str, token: str = "t") -> Start:
 
 
 def test_it_keeps_the_contract() -> None:
+    """R-MAU-6."""
     bench = WikiBench(WikiDriver)
     found = {f.case: f for f in check(bench) if f.verdict is not Verdict.PASSED}
     bench.close()

@@ -133,6 +133,7 @@ def test_what_was_odd_of_a_job_or_a_node_is_over_when_that_is_gone() -> None:
     rm.tells_use = False
     rm.nodes["n2"] = replace(rm.nodes["n2"], used_cpus=2)
     box.load()
+    box.load()
     assert sorted(lasting(box)) == ["elsewhere", "node_busy"]
     rm.end("5", box.now)
     box.load()
@@ -142,6 +143,7 @@ def test_what_was_odd_of_a_job_or_a_node_is_over_when_that_is_gone() -> None:
     box.load(after=10)
     assert lasting(box) == []
     rm.nodes["n1"] = replace(rm.nodes["n1"], used_cpus=2)
+    box.load()
     box.load()
     assert lasting(box) == ["node_busy"]
     box.change(Change("remove", "rm", ("slurm",)))

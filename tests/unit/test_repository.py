@@ -152,6 +152,21 @@ def test_the_checklists_name_files_that_exist() -> None:
     assert [path for path in kept if not [*ROOT.glob(path)]] == []
 
 
+def test_each_driver_has_a_chapter_that_is_made_from_what_it_says_of_itself() -> None:
+    """R-MAU-14; that the page is what its code makes of it is the next test's."""
+    page = (ROOT / "docs" / "reference" / "drivers.md").read_text()
+    chapters = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    assert sorted(chapters) == sorted(["native", *drivers()])
+    for chapter in page.split("\n## ")[1:]:
+        name = chapter.splitlines()[0]
+        assert "| verbs | options |" in chapter, name
+        assert "its state of a job" in chapter, name
+        if name not in {"native", "local"}:  # which are as old as the rest, and have no states
+            assert "its state of a node" in chapter, name
+            assert "Oldest version that it works with" in chapter, name
+            assert "Known limits" in chapter, name
+
+
 @pytest.mark.parametrize("name", ["drivers", "roles", "states"])
 def test_a_page_that_is_made_from_tables_is_up_to_date(name: str) -> None:
     fresh = run(sys.executable, f"scripts/{name}.py", cwd=ROOT).stdout
@@ -196,16 +211,57 @@ def words_in(path: Path) -> Iterator[str]:
             yield node.id if isinstance(node, ast.Name) else node.attr
 
 
+def drivers() -> set[str]:
+    """Return the drivers that are shipped."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
+    return set(points["ostler.drivers"])
+
+
 @pytest.mark.parametrize("layer", ["schedule", "core"])
 def test_the_scheduler_names_no_driver(layer: str) -> None:
-    """R-MAU-6."""
-    points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]
-    drivers = set(points["ostler.drivers"])
+    """R-MAU-6: whichever they are, its source has no name of one, in no code and in no text."""
+    shipped = drivers()
     found = {
         f"{path.relative_to(ROOT)}: {word}"
         for path in (ROOT / "src" / "ostler" / layer).rglob("*.py")
         for word in words_in(path)
-        if drivers & set(re.findall(r"[a-z]+", word.lower()))
+        if shipped & set(re.findall(r"[a-z]+", word.lower()))
     }
-    assert drivers
+    assert shipped
     assert found == set()
+
+
+def test_the_same_cases_run_on_every_driver() -> None:
+    """R-MAU-6: each that is shipped has a test that holds it to all of the suite's cases."""
+    named = {
+        "gridengine": "tests/peers/test_gridengine_driver.py",  # the real ones
+        "slurm": "tests/peers/test_slurm_driver.py",
+        "local": "tests/e2e/test_pages.py",  # by `ostler rm check`, of a copy
+        "wiki": "tests/unit/test_driver_wiki.py",
+        "native": "tests/e2e/lab/test_native_contract.py",
+    }
+    assert set(named) == {"native", *drivers()}
+    for path in named.values():
+        text = (ROOT / path).read_text()
+        assert re.search(r"\bCASES\b|\bcheck\(bench\)|\d passed, 0 failed|0 failed", text), path
+
+
+def requirements(count: int, text: str) -> set[int]:
+    """Return which of so many numbers a text names, as in: R-MAU-23, 24 and 26."""
+    found = set()
+    for said in re.findall(r"R-MAU-\d+(?:(?:,| and|;)+ (?:R-MAU-)?\d+\b)*", text):
+        found |= {int(number) for number in re.findall(r"\d+", said)}
+    return found & set(range(1, count + 1))
+
+
+def test_each_requirement_on_resource_managers_has_a_test_that_names_it() -> None:
+    named: set[int] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        if "R-MAU" not in (source := path.read_text()):
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Module) or (
+                isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+            ):
+                named |= requirements(33, ast.get_docstring(node) or "")
+    assert sorted(set(range(1, 34)) - named) == []

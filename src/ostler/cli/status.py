@@ -24,7 +24,10 @@ def status_text(status: Status) -> str:
     processes = status.get("processes") or {}
     pids = ", ".join(f"{name} {pid}" for name, pid in processes.items() if pid)
     counts = ", ".join(f"{n} {state}" for state, n in (status.get("jobs") or {}).items())
-    text = f"{machine_text(status)}\n  processes  {pids}\n  jobs       {counts or 'none'}"
+    text = machine_text(status)
+    if drivers := status.get("drivers"):
+        text += f"\n  drivers    up: {drivers['up']}, down: {drivers['down']}"
+    text += f"\n  processes  {pids}\n  jobs       {counts or 'none'}"
     if (status.get("machine") or {}).get("stopping"):
         text += "\n  stopping   nothing more starts; `ostler up` after that"
     return text

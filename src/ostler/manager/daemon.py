@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ostler.core.events import AgentGone
+from ostler.core.foreign.view import drivers
 from ostler.core.posts import droppable
 from ostler.core.view import node_row
 from ostler.manager import heap
@@ -318,6 +319,7 @@ class Manager:
                 "stopping": server.turns.machine.state.stopping,
             },
             "nodes": [node_row(entry) for _, entry in sorted(nodes.items())],
+            "drivers": drivers(server.turns.machine.state),
             "shortcomings": sorted({t for ts in server.agents.shortcomings.values() for t in ts}),
             "processes": {"manager": os.getpid(), "agent": agent, "supervisor": supervisor},
             "state": str(self.state),

@@ -36,6 +36,7 @@ class RmJob(Struct, frozen=True):
     reason: str = ""  # in the resource manager's own words
     missing_since: float | None = None  # since when complete loads lack it, Unix seconds
     differs: str = ""  # how it differs from what it should be, one phrase; empty: it does not
+    before: tuple[str, ...] = ()  # tokens of starts that were given up, oldest first
 
     @property
     def key(self) -> tuple[JobId, int, int]:

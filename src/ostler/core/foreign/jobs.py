@@ -23,7 +23,7 @@ from ostler.core.foreign.told import (
     keep,
     runs,
 )
-from ostler.core.foreign.whose import given_up, known
+from ostler.core.foreign.whose import given_up, known, was_ours
 from ostler.core.moves import settle
 from ostler.core.over import UNDONE
 from ostler.core.state import State
@@ -117,6 +117,8 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
         job = adopt(s, now, rm, told)
+        if told.id not in look.back and was_ours(s, told):
+            _comes_unknown(look, job, told)
     job = _updated(look, job, told)
     rm.said[job.key] = plain
     if (alloc := allocation_of(s, job)) is None:
@@ -167,6 +169,15 @@ def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
     return True
 
 
+def _comes_unknown(look: Look, job: RmJob, told: ForeignJob) -> None:
+    """Record that a job was started from here, and that what it was has ended and is forgotten."""
+    before = f"over, as start {told.token} of this machine"
+    done = f"it is taken up again, as job {job.job}"
+    odd = Odd("state", f"{look.rm.name}/{told.id}", before, str(told.state), done, job.job)
+    tell(look.s, look.now, look.rm, odd, lasts=False)
+    look.back.add(told.id)
+
+
 def _stray(look: Look, job: RmJob, told: ForeignJob) -> None:
     """End what was started from here and given up: its element waits, or runs, once more."""
     s, rm, thing = look.s, look.rm, f"{look.rm.name}/{told.id}"
@@ -191,6 +202,10 @@ def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
     if unknown and word != job.native_state:
         text = f"{rm.name} says {word!r} of it, which its driver does not know"
         s.note(look.now, "job-unknown", text, job=job.job, about=rm.name)
+    if unknown:
+        rm.unclear.setdefault(job.key, look.now)
+    else:
+        rm.unclear.pop(job.key, None)
     new = replace(
         job,
         id=told.id,

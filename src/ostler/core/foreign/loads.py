@@ -5,7 +5,7 @@ from math import inf
 from msgspec.structs import replace
 
 from ostler.core.events import RmAnswered, RmLoaded, RmTrouble, RmUp
-from ostler.core.foreign import jobs, nodes, orders
+from ostler.core.foreign import jobs, nodes, orders, uses
 from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.rms import Asked, Rm
 from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
@@ -72,7 +72,7 @@ def on_loaded(s: State, now: float, event: RmLoaded) -> None:
         nodes.take(s, now, rm, event.nodes, event.began)
     if event.jobs is not None and event.nodes is not None:
         jobs.take(s, now, rm, event.jobs, event.began)
-        nodes.compare(s, now, rm, event.began)
+        uses.compare(s, now, rm, event.began)
     if rm.stale:
         nodes.look(s, rm)
 

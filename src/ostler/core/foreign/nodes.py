@@ -5,14 +5,15 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
-from ostler.core.foreign.rms import Conflict, Rm
+from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.uses import recount
 from ostler.core.lasting import note_joined
 from ostler.core.node_entry import NodeEntry
 from ostler.core.serving import nodes_changed
 from ostler.core.state import State
 from ostler.model.features import FOREIGN, OF_RM, is_feature
-from ostler.model.foreign import ForeignNode, ForeignState, Nodes, NodeState
-from ostler.model.foreign_rows import RmNode, Stage
+from ostler.model.foreign import ForeignNode, Nodes, NodeState
+from ostler.model.foreign_rows import RmNode
 from ostler.model.limits import MAX_FEATURES
 from ostler.model.node import Node
 from ostler.model.resources import NodeFacts
@@ -180,6 +181,7 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     s.save(replace(rm.nodes.pop(name), over=True))
     rm.told.pop(name, None)
     rm.conflicts.pop(name, None)
+    rm.busier.pop(name, None)
     for kind in ("node_idle", "node_busy"):
         agree(s, now, rm, kind, name)
     s.note(now, "node-left", why, node=name)
@@ -244,128 +246,7 @@ def _silence(rm: Rm, name: str) -> str:
     if known.state == NodeState.UNKNOWN:
         return f"{rm.name} says {known.native_state!r} of it, which its driver does not know"
     conflict = rm.conflicts.get(name)
-    if conflict is not None and not conflict.settled:
+    if conflict is not None and conflict.lasts and not conflict.settled:
         used = counted(conflict.sure, "CPU")
         return f"jobs use {used} of it, and {rm.name} tells of {conflict.told}"
     return ""
-
-
-# -- what is in use -----------------------------------------------------------------------------
-
-
-def compare(s: State, now: float, rm: Rm, began: float) -> None:
-    """Compare what runs on each node with what the resource manager tells of the node itself.
-
-    began: when the load began. What has started or ended since may show or not.
-    """
-    for name, told in rm.told.items():
-        if told.used_cpus is None or rm.nodes[name].missing_since is not None:
-            continue
-        entry = s.nodes[name]
-        quiet = not (entry.extra or rm.odd or name in rm.conflicts)
-        if quiet and told.used_cpus == len(entry.node.facts.cpus) - len(entry.books.cpus):
-            continue
-        sure, most = _uses(s, rm, entry, began)
-        _hold_more(s, now, rm, entry, told.used_cpus, most, began)
-        if told.used_cpus < sure:
-            _idle(s, now, rm, name, sure, told.used_cpus)
-        elif name in rm.conflicts:
-            del rm.conflicts[name]
-            rm.stale = True
-            agree(s, now, rm, "node_idle", name)
-
-
-def _uses(s: State, rm: Rm, entry: NodeEntry, began: float) -> tuple[int, int]:
-    """Return how many CPUs jobs use for sure, and how many they may use at most."""
-    sure = most = 0
-    for number in entry.allocations:
-        alloc = s.allocations[number]
-        cpus = sum(len(p.cpus) for p in alloc.placements if p.node == entry.node.name)
-        most += cpus
-        job = rm.of((alloc.job, alloc.element, alloc.attempt), number)
-        seen = job is not None and job.stage is Stage.SEEN and job.missing_since is None
-        runs = seen and job is not None and job.state == ForeignState.RUNNING
-        before = alloc.started_at is not None and max(alloc.started_at, alloc.granted_at) < began
-        if runs and before and not alloc.cause and alloc.suspended_at is None:
-            sure += cpus
-    return sure, most
-
-
-def _hold_more(
-    s: State, now: float, rm: Rm, entry: NodeEntry, used: int, most: int, began: float
-) -> None:
-    """Count CPUs as used of which nobody knows who uses them."""
-    name = entry.node.name
-    more = used - most
-    if more > 0 and rm.freed_at.get(name, 0.0) >= began:
-        return  # what has ended meanwhile was still counted there
-    if more <= 0:
-        if entry.extra:
-            hold_extra(s, entry, 0)
-        agree(s, now, rm, "node_busy", name)
-        return
-    hold_extra(s, entry, more)
-    tell(
-        s,
-        now,
-        rm,
-        Odd(
-            "node_busy",
-            name,
-            before=f"busy with {counted(most, 'CPU')}",
-            after=f"busy with {used}",
-            done="the others count as used, too",
-            node=name,
-        ),
-    )
-
-
-def hold_extra(s: State, entry: NodeEntry, count: int) -> None:
-    """Let so many CPUs of a node be used by nobody who is known, or as many as are left."""
-    if count == len(entry.extra):
-        return
-    entry.books.cpus.update(entry.extra)
-    entry.extra = frozenset(sorted(entry.books.cpus, reverse=True)[:count])
-    entry.books.cpus.difference_update(entry.extra)
-    s.marks.nodes.add(entry.node.name)
-    s.changed = True
-
-
-def _idle(s: State, now: float, rm: Rm, name: str, sure: int, used: int) -> None:
-    """Keep new work from a node that is told to be idler than it can be, until its word counts."""
-    known = rm.conflicts.get(name)
-    if known is None or (known.sure, known.told) != (sure, used):
-        since = now if known is None or known.settled else known.since
-        known = rm.conflicts[name] = Conflict(since, sure, used)
-        rm.stale = True
-    tell(
-        s,
-        now,
-        rm,
-        Odd(
-            "node_idle",
-            name,
-            before=f"busy with {counted(sure, 'CPU')}",
-            after=f"busy with {used}",
-            done=f"nothing new starts there for {rm.row.node_sync} s, unless they agree before",
-            node=name,
-        ),
-    )
-    if not known.settled and now - known.since > rm.row.node_sync:
-        rm.conflicts[name] = known._replace(settled=True)
-        rm.stale = True
-        text = f"{rm.name} has told for {now - known.since:.0f} s that {counted(used, 'CPU')} are"
-        text += f" in use, not {sure}: its word counts from now on"
-        s.note(now, "sync-deadline", text, node=name, about=rm.name)
-
-
-def recount(s: State, entry: NodeEntry) -> None:
-    """Make the books of a node anew, for it is another, or holds other things."""
-    entry.books = type(entry.books)(entry.node.facts)
-    for number in entry.allocations:
-        alloc = s.allocations[number]
-        for place in alloc.placements:
-            if place.node == entry.node.name:
-                entry.books.force(place, cpus=alloc.suspended_at is None)
-    count, entry.extra = len(entry.extra), frozenset()
-    hold_extra(s, entry, count)

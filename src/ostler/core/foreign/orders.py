@@ -77,7 +77,7 @@ def _start(
         if job is not None and theirs:  # it is there, and waits to be started
             new = replace(job, stage=Stage.ASKED, since=alloc.granted_at)
         job = replace(new, token=f"{s.identity}-{alloc.id}", allocation=alloc.id, differs="")
-        rm.keep(job)
+        job = rm.keep(job)
         s.save(job)
     elif asked in rm.under_way:
         return

@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from ostler.model.foreign import About, ForeignJob, ForeignNode, Option
 from ostler.model.foreign_rows import Discrepancy, RmJob, RmNode, Stage
 from ostler.model.ids import JobId
 from ostler.model.site import ResourceManager
 
+MOST_TOKENS = 100  # of starts of one attempt that were given up
 Key = tuple[JobId, int, int]  # job, element and attempt
 
 
@@ -24,6 +27,7 @@ class Conflict(NamedTuple):
     since: float  # Unix seconds
     sure: int  # CPUs in use by its jobs
     told: int  # as it says of the node
+    lasts: bool = False  # the next load shows it, too: it is no matter of when what was listed
     settled: bool = False  # it has lasted for so long that the word of the resource manager counts
 
 
@@ -34,6 +38,7 @@ class Rm:
         "_tokens",
         "about",
         "asked",
+        "busier",
         "by_both",
         "by_id",
         "by_token",
@@ -55,6 +60,7 @@ class Rm:
         "troubled",
         "turned",
         "twins",
+        "unclear",
         "under_way",
         "why",
     )
@@ -83,6 +89,12 @@ class Rm:
         self.turned: dict[Key, float] = {}  # when a suspend or resume was answered
         self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
         self.conflicts: dict[str, Conflict] = {}  # by node
+        self.busier: dict[
+            str, int
+        ] = {}  # by node: CPUs in use of which no job was known, last time
+        self.unclear: dict[
+            Key, float
+        ] = {}  # since when a state is told that its driver cannot read
         self.freed_at: dict[str, float] = {}  # by node: when something ended there last
         self.twins: dict[str, str] = {}  # node -> the one of another that is the same computer
 
@@ -103,9 +115,12 @@ class Rm:
         """Return what it calls a node of the machine."""
         return node.removeprefix(f"{self.row.name}/")
 
-    def keep(self, job: RmJob) -> None:
-        """Have this as what is known of a job."""
+    def keep(self, job: RmJob) -> RmJob:
+        """Have this as what is known of a job; return it, with the tokens that it had before."""
         key, old = job.key, self.jobs.get(job.key)
+        if old is not None and old.token != job.token:
+            before = (*old.before, old.token) if old.token else old.before
+            job = replace(job, before=before[-MOST_TOKENS:])
         self.jobs[key] = job
         if old is not None and old.id != job.id and self.by_id.get(old.id) == key:
             del self.by_id[old.id]
@@ -118,6 +133,10 @@ class Rm:
         if job.token and self.by_token.get(job.token) != key:
             self.by_token[job.token] = key
             self._tokens.setdefault(key, []).append(job.token)
+        for token in job.before if old is None else ():  # it comes from the database
+            if self.by_token.setdefault(token, key) == key:
+                self._tokens.setdefault(key, []).append(token)
+        return job
 
     def _is_older(self, job: RmJob) -> bool:
         """Say whether it is over, and another one has its id that is not."""
@@ -136,10 +155,12 @@ class Rm:
         if self.by_both.get(_both(job)) == key:
             del self.by_both[_both(job)]
         for token in self._tokens.pop(key, ()):
-            del self.by_token[token]
+            if self.by_token.get(token) == key:
+                del self.by_token[token]
         self.said.pop(key, None)
         self.ending.pop(key, None)
         self.turned.pop(key, None)
+        self.unclear.pop(key, None)
 
     def of(self, key: Key, allocation: int) -> RmJob | None:
         """Return the job that runs in an allocation, unless it is over."""

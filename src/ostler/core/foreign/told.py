@@ -22,7 +22,7 @@ from ostler.model.states import AllocationState, JobState, Result, Suspender
 
 def keep(s: State, rm: Rm, job: RmJob) -> RmJob:
     """Have this as what is known of a job, and save it; return it."""
-    rm.keep(job)
+    job = rm.keep(job)
     s.save(job)
     return job
 

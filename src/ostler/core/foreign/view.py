@@ -54,6 +54,19 @@ def state_of(rm: Rm) -> str:
     return "up" if rm.down_since is None else "down"
 
 
+def drivers(s: State) -> Row | None:
+    """Return how many drivers answer, our own agents being that of our nodes; None: there is no other.
+
+    Cost: a look at the nodes, until one of ours is found that answers.
+    """
+    if not s.rms:
+        return None
+    up = [rm.row.enabled and rm.down_since is None for rm in s.rms.values()]
+    own = [e.connected for e in s.nodes.values() if not (e.node.rm or e.node.gone)]
+    up += [any(own)] if own else []
+    return {"up": sum(up), "down": len(up) - sum(up)}
+
+
 def about_row(about: About) -> Row:
     """Return what is particular to a driver."""
     found: Row = to_builtins(about)

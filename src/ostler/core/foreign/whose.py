@@ -32,6 +32,17 @@ def given_up(s: State, rm: Rm, told: ForeignJob) -> RmJob | None:
     return rm.jobs[key] if key is not None and is_of(s, key, told.user) else None
 
 
+def was_ours(s: State, told: ForeignJob) -> bool:
+    """Say whether a job carries the token of a start of this machine that is over.
+
+    Of a start that is not over it is another's job by a forged name.
+    """
+    number = told.token.removeprefix(f"{s.identity}-")
+    if number == told.token or not (number.isascii() and number.isdigit()):
+        return False
+    return len(number) < 20 and int(number) < s.next_allocation and int(number) not in s.allocations
+
+
 def is_of(s: State, key: Key, user: str) -> bool:
     """Say whether a job may be this user's, as far as that is known and was told."""
     entry = s.jobs.get(key[0]) or s.recent.get(key[0])

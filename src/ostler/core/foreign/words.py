@@ -131,6 +131,11 @@ def own_reason(s: State, entry: Entry, element: int | None = None) -> str:
 
 
 def unknown_since(s: State, entry: Entry) -> float | None:
-    """Return since when a resource manager tells nothing of a job of its; None: all do."""
-    times = [job.missing_since for job in jobs_of(s, entry) if job.stage is not Stage.OVER]
+    """Return since when nothing that can be understood is told of a job; None: all of it is."""
+    times = [
+        at
+        for job in jobs_of(s, entry)
+        if job.stage is not Stage.OVER
+        for at in (job.missing_since, s.rms[job.rm].unclear.get(job.key))
+    ]
     return min((at for at in times if at is not None), default=None)

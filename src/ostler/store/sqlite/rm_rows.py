@@ -14,14 +14,17 @@ def job_values(job: RmJob) -> Values:
     return (
         *(job.job, job.element, job.attempt, job.rm, job.id, job.incarnation, job.token),
         *(job.allocation or None, job.theirs, job.stage, job.since, job.state, job.native_state),
-        *(job.reason, job.missing_since, job.differs),
+        *(job.reason, job.missing_since, job.differs, " ".join(job.before) or None),
     )
 
 
 def job_of(row: dict[str, Any]) -> RmJob:
     """Return the job of a whole row."""
     stage, allocation, theirs = Stage(row["stage"]), row["allocation"] or 0, bool(row["theirs"])
-    return RmJob(**row | {"stage": stage, "allocation": allocation, "theirs": theirs})
+    before = tuple((row["before"] or "").split())
+    return RmJob(
+        **row | {"stage": stage, "allocation": allocation, "theirs": theirs, "before": before}
+    )
 
 
 def node_values(node: RmNode) -> Values:

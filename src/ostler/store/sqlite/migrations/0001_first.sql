@@ -473,6 +473,7 @@ CREATE TABLE rm_jobs (
   reason TEXT NOT NULL, -- likewise; may be empty
   missing_since REAL, -- since when it is not listed any more; NULL: it is
   differs TEXT NOT NULL, -- how it differs from what it should be; empty: it does not
+  before TEXT, -- tokens of its starts that were given up, with blanks between them; NULL: of none
   PRIMARY KEY (job, element, attempt)
 ) STRICT, WITHOUT ROWID;
 

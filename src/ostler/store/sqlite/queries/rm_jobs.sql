@@ -1,5 +1,5 @@
 -- name: put_rm_job
-INSERT OR REPLACE INTO rm_jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+INSERT OR REPLACE INTO rm_jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 -- name: load_rm_jobs
 -- What is not over, and what was it of late: it may still be listed.
 SELECT * FROM rm_jobs INDEXED BY rm_jobs_open WHERE stage <> 'over'
