@@ -1,14 +1,18 @@
 """Several resource managers behind one queue: how jobs are named there, and where they may go."""
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.core.events import Modified
 from ostler.core.foreign.names import read_ref
+from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.view import rm_rows
 from ostler.core.view import job_row
 from ostler.model.errors import Missing, Refused
+from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.ids import Ref
 from ostler.model.resources import Request
+from ostler.model.site import ResourceManager
 from ostler.model.site_changes import Change
 from ostler.testing.rm import ScriptedRm
 from tests.unit.core_kit import ANN
@@ -126,3 +130,14 @@ def test_rows_count_what_each_has() -> None:
     box.fail("b", "its controller is away")
     row = next(row for row in rm_rows(box.machine.state) if row["name"] == "b")
     assert (row["state"], row["why"], row["free_cpus"]) == ("down", "its controller is away", 0)
+
+
+def test_a_token_that_another_job_has_told_since_is_that_ones() -> None:
+    rm = Rm(ResourceManager("slurm", driver="slurm"), 0.0)
+    first = RmJob("slurm", 1, 0, 1, Stage.OVER, 0.0, token="m-1")
+    rm.keep(first)
+    rm.keep(replace(first, job=2))
+    rm.forget(first.key)
+    assert rm.by_token == {"m-1": (2, 0, 1)}
+    rm.forget((2, 0, 1))
+    assert rm.by_token == {}
