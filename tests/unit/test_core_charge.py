@@ -4,16 +4,20 @@ from typing import Any
 
 import pytest
 
-from ostler.core.charge import shown
+from ostler.core.charge import others
+from ostler.core.delta import delta
 from ostler.core.effects import Effect
 from ostler.core.events import Planned, SchedulerSeen
 from ostler.core.explain import explain
+from ostler.core.marks import Marks
 from ostler.model.errors import Missing, Refused, UsageError
 from ostler.model.ids import Ref
 from ostler.model.record import Event
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from ostler.schedule.proposal import Begin, Proposal, Why, plan_of
+from ostler.schedule.snapshot import Snapshot
+from ostler.schedule.views import Views
 from tests.unit.core_kit import ROOT, Box, saved
 
 MINE = {"command": "/bin/plan"}
@@ -26,9 +30,16 @@ def planned_by_mine(*nodes: str) -> Box:
     return box
 
 
+def shown(box: Box, by: str = "mine") -> Snapshot:
+    """Return what a scheduler is shown that is told of the machine now."""
+    views, state = Views(), box.machine.state
+    views.apply(delta(state, box.now, marks=Marks()))
+    return views.part(others(state)[by])
+
+
 def propose(box: Box, *start: Begin, by: str = "mine", **more: Any) -> list[Effect]:
     """Let a scheduler propose; what makes no sense to begin with is nothing."""
-    shot = shown(box.machine.state, box.now, by)
+    shot = shown(box, by)
     plan, wrong = plan_of(shot, Proposal(start=list(start), **more))
     assert not wrong
     return box.do(Planned(plan, by))
@@ -76,7 +87,7 @@ def test_its_own_reason_and_expectation_are_told() -> None:
 def test_plans_for_partitions_of_others_are_refused() -> None:
     box = planned_by_mine("n1")
     job = box.submit()
-    shot = shown(box.machine.state, box.now, "mine")
+    shot = shown(box)
     plan, _ = plan_of(shot, Proposal(start=[Begin(job, {"n1": 1})]))
     told = notes(box.do(Planned(plan, "other")), "plan-refused")
     assert told == ["other: partition main is planned by mine, not by other"]
@@ -134,7 +145,7 @@ def test_it_sees_its_own_partitions_alone() -> None:
         Change("create", "partition", ("side",), {}), Change("set", "configuration", ("",), side)
     )
     mine, other = box.submit(), box.submit(partition="side")
-    shot = shown(box.machine.state, box.now, "mine")
+    shot = shown(box)
     assert [view.name for view in shot.nodes] == ["n1"]
     assert [(view.job, view.blocked) for view in shot.waiting] == [(mine, None)]
     assert box.state(other) == "starting"
@@ -169,7 +180,7 @@ def test_nonsense_is_refused(changes: list[Change], error: type[Exception]) -> N
 def test_places_that_make_no_sense_are_told(nodes: dict[str, int], why: str) -> None:
     box = planned_by_mine("n1", "n2")
     job = box.submit(request=Request(tasks=2, cpus=3))
-    shot = shown(box.machine.state, box.now, "mine")
+    shot = shown(box)
     plan, wrong = plan_of(shot, Proposal(start=[Begin(job, nodes), Begin(99, {"n1": 1})]))
     assert plan.lines == []
     assert why in wrong[0]
@@ -179,7 +190,7 @@ def test_places_that_make_no_sense_are_told(nodes: dict[str, int], why: str) -> 
 def test_two_starts_share_what_a_node_has() -> None:
     box = planned_by_mine("n1")
     one, two = box.submit(request=Request(cpus=3)), box.submit(request=Request(cpus=2))
-    shot = shown(box.machine.state, box.now, "mine")
+    shot = shown(box)
     begins = [Begin(one, {"n1": 1}), Begin(two, {"n1": 1})]
     plan, wrong = plan_of(shot, Proposal(start=begins))
     assert (len(plan.lines), wrong) == (

@@ -15,7 +15,8 @@ WHO = "/bin/sh -c 'read -r line; id -un; read -r line'"
 async def asked(row: Scheduler, place: Place) -> bytes:
     outsider = Outsider(row, place)
     try:
-        return await outsider.ask(b"{}")
+        await outsider.start()
+        return (await outsider.ask(b"{}"))[0]
     finally:
         await outsider.end()
 
@@ -34,6 +35,7 @@ def test_what_it_wrote_last_is_told_when_it_fails() -> None:
             Place("/tmp", system=False),
         )
         try:
+            await outsider.start()
             await outsider.ask(b"{}")
         except EOFError as error:
             await asyncio.sleep(0)

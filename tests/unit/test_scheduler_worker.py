@@ -7,7 +7,8 @@ from ostler.manager.scheduler_worker import serve
 from ostler.manager.shadow import Shadow, parted
 from ostler.model.resources import Request
 from ostler.schedule.proposal import Begin, Proposal, plan_of, read_shown, shown_line
-from ostler.schedule.snapshot import Snapshot
+from ostler.schedule.snapshot import Plan, Snapshot, whole
+from ostler.schedule.views import Views
 from tests.unit.core_kit import Box
 
 
@@ -61,13 +62,18 @@ def test_a_shadow_tells_each_difference_once() -> None:
     assert not wrong
     own, other = parted(plan, shot, frozenset())
     assert (own.lines, other) == ([], plan)
-    shadow, state = Shadow(), box.machine.state
-    first = state.next_allocation
-    told = shadow.difference(state, shot, plan, range(first, first))
-    assert told == f"it would have started job {one} on n1"
-    assert shadow.difference(state, shot, plan, range(first, first)) == ""
+    shadow, views = Shadow(), Views()
+    views.apply(whole(shot))
+
+    def told(number: int, plan: Plan) -> str:
+        shadow.keep(number, shot, plan)
+        return shadow.difference(views, number, (1, 1))
+
+    assert told(1, plan) == f"it would have started job {one} on n1"
+    assert told(2, plan) == ""
     more, _ = plan_of(shot, Proposal(start=[Begin(two, {"n2": 1})]))
-    assert shadow.difference(state, shot, more, range(first, first)).endswith(f"job {two} on n2")
+    assert told(3, more).endswith(f"job {two} on n2")
+    assert shadow.difference(views, 3, (1, 1)) == ""  # it is compared once
 
 
 def test_of_a_plan_only_what_it_decides_is_carried_out() -> None:

@@ -8,13 +8,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from ostler.core.delta import snapshot_for
 from ostler.core.events import SchedulerSeen, ShadowDiffered
 from ostler.core.state import State
 from ostler.model.errors import Refused
 from ostler.model.site import Site
 from ostler.model.states import Rule
-from ostler.schedule.snapshot import BUILT_IN, Line, Plan, Snapshot, Start, Wait
+from ostler.schedule.snapshot import BUILT_IN, Line, Piece, Start, Wait
 
 Row = dict[str, Any]
 
@@ -30,11 +29,6 @@ def others(s: State) -> dict[str, frozenset[str]]:
             if each:
                 found.setdefault(each, set()).add(name)
     return {name: frozenset(partitions) for name, partitions in found.items()}
-
-
-def shown(s: State, now: float, by: str) -> Snapshot:
-    """Return what a scheduler sees: its partitions, and nothing of others'."""
-    return snapshot_for(s, now, by, others(s).get(by, frozenset()))
 
 
 def decides(s: State, by: str) -> frozenset[str]:
@@ -70,6 +64,7 @@ def on_seen(s: State, now: float, event: SchedulerSeen) -> None:
         text = f"{event.why}; what it planned is planned by the one that is built in"
         s.note(now, "scheduler-lost", text, about=event.name)
     s.parts.told.pop(event.name, None)
+    s.parts.refused.discard(event.name)
     _look_again(s, decides(s, event.name))
 
 
@@ -93,22 +88,36 @@ def appointed(s: State, old: Site) -> None:
 def _look_again(s: State, partitions: frozenset[str]) -> None:
     if not partitions:
         return
-    mine = (n for n, entry in s.jobs.items() if entry.job.spec.partition in partitions)
-    s.marks.jobs.update(mine)
+    s.marks.jobs.update(s.jobs)  # to look for those of the partitions takes longer
     s.marks.resuming = s.changed = True
 
 
-def take_reasons(s: State, plan: Plan, by: str) -> dict[int, Wait]:
-    """Keep why jobs wait as another scheduler tells; return those by the rule that says so."""
+def take_reasons(
+    s: State, waits: dict[int, Wait], by: str, piece: Piece | None = None
+) -> dict[int, Wait]:
+    """Keep why jobs wait as another scheduler tells; return those by the rule that says so.
+
+    piece None: these are all that it tells of.
+    """
     told: dict[int, Wait] = {}
-    for number, wait in plan.waits.items():
+    for number, wait in waits.items():
         entry = s.jobs.get(number)
         if entry is not None and s.parts.planner_of(s.site, entry.job.spec.partition) == by:
             named = {**wait.numbers, "scheduler": by, "partition": entry.job.spec.partition}
             told[number] = replace(wait, rule=Rule.SCHEDULER, numbers=named)
     before = s.parts.told.get(by, {})
-    s.marks.jobs.update(n for n in {*told, *before} if told.get(n) != before.get(n))
-    s.parts.told[by] = told
+    if piece is None:
+        s.marks.jobs.update(n for n in {*told, *before} if told.get(n) != before.get(n))
+        s.parts.told[by] = told
+        return told
+    if piece.anew:
+        s.marks.jobs.update(before)
+        before = {}
+    for number in piece.silent:
+        before.pop(number, None)
+    before |= told
+    s.marks.jobs.update(told, piece.silent)
+    s.parts.told[by] = before
     return told
 
 

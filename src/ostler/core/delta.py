@@ -8,6 +8,7 @@ from ostler.core.entry import Entry
 from ostler.core.foreign.spread import front, handed, shut_out
 from ostler.core.foreign.words import their_own
 from ostler.core.halts import can_halt
+from ostler.core.marks import Marks
 from ostler.core.node_entry import NodeEntry
 from ostler.core.resize import growth
 from ostler.core.serving import shut
@@ -35,52 +36,38 @@ Key = TypeVar("Key", int, str)
 
 def snapshot(s: State, now: float) -> Snapshot:
     """Return the machine as a scheduler may see it. Cost: everything in memory is looked at."""
-    return snapshot_for(s, now, BUILT_IN, None)
-
-
-def snapshot_for(s: State, now: float, by: str, partitions: frozenset[str] | None) -> Snapshot:
-    """Return the partitions as this scheduler may see them; None: all."""
-
-    def seen(entry: Entry) -> bool:
-        return partitions is None or entry.job.spec.partition in partitions
-
-    running = [
-        _running(s, alloc)
-        for alloc in s.allocations.values()
-        if alloc.job < STEPS_FROM and seen(s.jobs[alloc.job])
-    ]
+    running = [_running(s, alloc) for alloc in s.allocations.values() if alloc.job < STEPS_FROM]
     waiting = [
         view
         for number, entry in s.jobs.items()
-        if number < STEPS_FROM and seen(entry) and (view := waiting_view(s, now, entry, by))
+        if number < STEPS_FROM and (view := waiting_view(s, now, entry))
     ]
-    nodes = [
-        _node_view(entry)
-        for entry in s.nodes.values()
-        if partitions is None or entry.node.partition in partitions
-    ]
+    nodes = [_node_view(entry) for entry in s.nodes.values()]
     rules = s.rules
+    resuming, elsewhere = _resuming(s)
     return Snapshot(
         nodes,
         running,
         waiting,
-        _resuming(s, by, partitions),
+        resuming,
         dict(s.user_cpus),
         rules.max_cpus_per_user,
         licences=rules.licences,
         rules=rules,
         standings=s.standings,
         turned=dict(s.turned),
+        elsewhere=elsewhere,
     )
 
 
-def delta(s: State, now: float, most: int = PIECE) -> Delta:
+def delta(s: State, now: float, most: int = PIECE, marks: Marks | None = None) -> Delta:
     """Return how everything is that has changed since the last delta; the first has all of it.
 
-    most: nodes, allocations and jobs that it may tell of. While `s.marks` has more, what was told
-    does not belong together yet. Cost: by what has changed.
+    most: nodes, allocations and jobs that it may tell of. marks: of one who is told for himself
+    until he has caught up; None: of all the others. While they have more, what was told does not
+    belong together yet. Cost: by what has changed.
     """
-    marks = s.marks
+    marks = s.marks if marks is None else marks
     marks.number += 1
     found = Delta(marks.number)
     if marks.everything:
@@ -105,7 +92,8 @@ def delta(s: State, now: float, most: int = PIECE) -> Delta:
             found.waiting.append(view)
         marks.later(number, _changes_at(s, now, entry) if entry is not None else None)
     if marks.resuming:
-        found.resuming, marks.resuming = _resuming(s, BUILT_IN, None), False
+        found.resuming, found.elsewhere = _resuming(s)
+        marks.resuming = False
     if marks.standings:
         found.standings, marks.standings = s.standings, False
     if marks.turned:
@@ -189,22 +177,16 @@ def _rank(entry: Entry) -> Rank:
     )
 
 
-def _resuming(s: State, by: str, partitions: frozenset[str] | None) -> list[ResumeView]:
-    where = {n: s.jobs[s.allocations[n].job].job.spec.partition for n in s.resuming}
-    mine = (
-        s.allocations[number]
-        for number, partition in where.items()
-        if (
-            s.parts.planner_of(s.site, partition) == by
-            if partitions is None
-            else partition in partitions
-        )
-    )
-    allocs = sorted(mine, key=lambda a: (a.job, a.id))
-    return [
-        ResumeView(a.id, a.job, a.placements, _left(a), a.suspended_by is Suspender.SCHEDULER)
-        for a in allocs
-    ]
+def _resuming(s: State) -> tuple[list[ResumeView], list[ResumeView]]:
+    """Return what is to go on where the scheduler that is built in plans, and elsewhere."""
+    ours: list[ResumeView] = []
+    elsewhere: list[ResumeView] = []
+    for a in sorted((s.allocations[n] for n in s.resuming), key=lambda a: (a.job, a.id)):
+        mine = s.parts.is_ours(s.site, s.jobs[a.job].job.spec.partition)
+        by_scheduler = a.suspended_by is Suspender.SCHEDULER
+        view = ResumeView(a.id, a.job, a.placements, _left(a), by_scheduler)
+        (ours if mine else elsewhere).append(view)
+    return ours, elsewhere
 
 
 def _left(alloc: Allocation) -> float:
@@ -213,8 +195,8 @@ def _left(alloc: Allocation) -> float:
     return max(1.0, alloc.time_limit - (alloc.suspended_at - begun(alloc) - alloc.suspended))
 
 
-def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> WaitingView | None:
-    """Return what waits of a job; None when nothing does. by: the scheduler that is told.
+def waiting_view(s: State, now: float, entry: Entry) -> WaitingView | None:
+    """Return what waits of a job; None when nothing does.
 
     Elements that wait in a slot behind others count once no others wait, and if it takes long.
     """
@@ -231,8 +213,6 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
         why = shut(s, now, job.spec) if more else blocked(s, now, entry)
     else:
         why = _hold(entry)
-    if not why and by == BUILT_IN and s.site.partitions[job.spec.partition].scheduler:
-        why = s.parts.reason(s.site, job.id, job.spec.partition, by)
     asked, limit = job.submitted_at, float(job.spec.time_limit) or inf
     if entry.growth is not None:
         asked, limit = entry.growth.at, entry.growth.seconds
@@ -244,6 +224,8 @@ def waiting_view(s: State, now: float, entry: Entry, by: str = BUILT_IN) -> Wait
             request = handed(s, entry)
     if job.spec.array_cap and not why:
         count = min(count, job.spec.array_cap - len(entry.slots))
+    if not why and s.site.partitions[job.spec.partition].scheduler:
+        why = s.parts.reason(s.site, job.id, job.spec.partition, BUILT_IN)
     return WaitingView(
         job.id,
         max(count or queued or alone, 1),

@@ -14,7 +14,7 @@ from ostler.model.orders import Held, ReportRow
 from ostler.model.resources import NodeFacts
 from ostler.model.site_changes import Change
 from ostler.model.states import NodeStatus
-from ostler.schedule.snapshot import BUILT_IN, Plan
+from ostler.schedule.snapshot import BUILT_IN, Piece, Plan
 
 
 class Submitted(Struct, frozen=True):
@@ -260,10 +260,11 @@ class NotOrdered(Struct, frozen=True):
 
 
 class Planned(Struct, frozen=True):
-    """A scheduler proposes. `by` is its name."""
+    """A scheduler proposes. `by` is its name; piece None: all of a plan."""
 
     plan: Plan
     by: str = BUILT_IN
+    piece: Piece | None = None
 
 
 class PlannerLost(Struct, frozen=True):

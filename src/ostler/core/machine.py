@@ -72,6 +72,7 @@ from ostler.core.events import (
 from ostler.core.foreign import leaving, loads
 from ostler.core.life import end_for_good
 from ostler.core.load import load
+from ostler.core.marks import Marks
 from ostler.core.moves import end_waiting, settle
 from ostler.core.state import NO_JOB, State
 from ostler.core.view import counts
@@ -127,17 +128,18 @@ class Machine:
         """Return what a scheduler may see."""
         return delta.snapshot(self.state, now)
 
-    def deltas(self, now: float) -> Iterator[Delta]:
+    def deltas(self, now: float, marks: Marks | None = None) -> Iterator[Delta]:
         """Yield what has changed since the last time, in pieces; the first time it is everything.
 
         Events may be handled between two pieces. What was told makes one machine again when there
-        is no piece more.
+        is no piece more. marks: of one who is told for himself, see `delta.delta`.
         """
         if self.state.rank(now):
             self.state.marks.standings = True
         serving.look_again(self.state)
-        while self.state.marks.due(now):
-            yield delta.delta(self.state, now)
+        mine = self.state.marks if marks is None else marks
+        while mine.due(now):
+            yield delta.delta(self.state, now, marks=mine)
 
     def begin_plan(self) -> None:
         """Note that a plan is asked for of one who has been told everything."""
@@ -296,7 +298,7 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     RmAnswered: loads.on_answered,
     RmTrouble: loads.on_trouble,
     NotOrdered: nodes.on_not_ordered,
-    Planned: lambda s, now, event: planning.on_planned(s, now, event.plan, event.by),
+    Planned: lambda s, now, e: planning.on_planned(s, now, e.plan, e.by, e.piece),
     PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),
     SchedulerSeen: charge.on_seen,
     ShadowDiffered: charge.on_differed,

@@ -15,7 +15,7 @@ class Parts:
 
     __slots__ = (
         "awaited", "begins", "closing", "fitting", "foreign", "look_again", "lost", "plans",
-        "shift_at", "stoppers", "strangers", "told", "zone",
+        "refused", "shift_at", "stoppers", "strangers", "told", "zone",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -36,6 +36,7 @@ class Parts:
 
         self.lost: dict[str, str] = {}  # scheduler that is not built in -> why it cannot plan
         self.plans = 0  # that were carried out since the start
+        self.refused: set[str] = set()  # schedulers of whose plan under way a line was refused
         self.told: dict[str, dict[int, Wait]] = {}  # by such a scheduler: why a job of its waits
 
     def planner_of(self, site: Site, partition: str) -> str:

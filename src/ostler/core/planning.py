@@ -30,7 +30,17 @@ from ostler.model.resources import Placement, Request
 from ostler.model.states import Result, Rule, Suspender
 from ostler.schedule.explain import explain
 from ostler.schedule.rules import Preemption
-from ostler.schedule.snapshot import BUILT_IN, Line, Plan, Preempt, Resume, Start, Suspend, Wait
+from ostler.schedule.snapshot import (
+    BUILT_IN,
+    Line,
+    Piece,
+    Plan,
+    Preempt,
+    Resume,
+    Start,
+    Suspend,
+    Wait,
+)
 
 _EXPLAINED = 10  # jobs that a pass rejects with a full explanation, at most
 _MANY = 1_000  # jobs or nodes with which there is no time for full explanations
@@ -46,16 +56,19 @@ _SHORT = {
 }
 
 
-def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
+def on_planned(
+    s: State, now: float, plan: Plan, by: str = BUILT_IN, piece: Piece | None = None
+) -> None:
     """Carry out what is legal of a plan; what is not becomes an event with the reason.
 
     A line may have become illegal while the scheduler was at work; that is no event. Whatever a
     line names is in the next delta: the scheduler took it for carried out.
     """
     late = by == BUILT_IN and (plan.number != s.marks.number or bool(s.marks))
-    refused = 0
-    s.parts.plans += 1
-    left = Counter(line.job for line in plan.lines if isinstance(line, Start))
+    ended = piece is None or piece.last
+    s.parts.plans += ended
+    left = Counter({} if piece is None else piece.follow)
+    left.update(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         _mark(s, line)
         try:
@@ -71,12 +84,16 @@ def on_planned(s: State, now: float, plan: Plan, by: str) -> None:
                 left[line.job] -= 1
         except Refused as error:
             s.refused_late += late
-            if not late and not (by != BUILT_IN and refused):  # of another's the first says enough
+            if not late and by not in s.parts.refused:
                 job = line.job if isinstance(line, Start) and line.job in s.jobs else None
                 s.note(now, "plan-refused", f"{by}: {error}", job=job)
-            refused += 1
+            if by != BUILT_IN:  # of a plan of another's the first says enough
+                s.parts.refused.add(by)
+    if ended:
+        s.parts.refused.discard(by)
     if by != BUILT_IN:
-        plan = replace(plan, waits=take_reasons(s, plan, by), yields=frozenset(), turned=())
+        waits = take_reasons(s, plan.waits, by, piece)
+        plan = replace(plan, waits=waits, yields=frozenset(), turned=())
     for number in sorted(plan.yields):
         alloc = s.allocations.get(number)
         s.marks.allocations.add(number)

@@ -58,6 +58,15 @@ class Companion:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    async def end(self, seconds: float = 5.0) -> None:
+        """Close its stdin, which it ends by, and wait; kill it if it takes longer than this."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), seconds)
+        self.kill()
+        await self._process.wait()
+
     async def status(self) -> int:
         """Return how it ended, once it has."""
         return await self._process.wait()

@@ -18,7 +18,7 @@ _TAIL = 500  # characters of its errors that are told
 
 
 class Outsider:
-    """Started with the first question; nothing of it is left when it was ended."""
+    """Nothing of it is left when it was ended."""
 
     def __init__(self, row: Scheduler, place: Place) -> None:
         self._row, self._place = row, place
@@ -31,11 +31,12 @@ class Outsider:
         """Return the process, if there is one."""
         return None if self._process is None else self._process.pid
 
-    async def ask(self, question: bytes) -> bytes:
-        """Return its answer; raise OSError, ValueError, `TimeoutError` or `Refused`."""
+    async def ask(self, question: bytes) -> tuple[bytes, float]:
+        """Return its answer, and the seconds it took; raise OSError, EOFError or ValueError."""
+        process, loop = self._process, asyncio.get_running_loop()
+        began = loop.time()
         async with asyncio.timeout(self._row.deadline):
-            process = self._process or await self._start()
-            if process.stdin is None or process.stdout is None:
+            if process is None or process.stdin is None or process.stdout is None:
                 raise OSError("it has no pipes")
             process.stdin.write(question + b"\n")
             # It may answer before it has read everything: a pipe that is full must not hold us up.
@@ -46,13 +47,14 @@ class Outsider:
                 raise EOFError(f"it ended with status {await self._status(process)}") from None
             except asyncio.LimitOverrunError:
                 raise ValueError(f"its answer is longer than {format_size(MOST)}") from None
-        return answer
+        return answer, loop.time() - began
 
     async def _status(self, process: asyncio.subprocess.Process) -> int:
         self.kill()
         return await process.wait()
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> int:
+        """Start it, and return its process; raise OSError or `Refused`."""
         row = self._row
         own = not row.user and not self._place.system
         who = None if own else identity(row.user, self._place)
@@ -74,7 +76,7 @@ class Outsider:
         )
         self._tail = b""
         self._errors = asyncio.get_running_loop().create_task(self._listen(process))
-        return process
+        return process.pid
 
     async def _listen(self, process: asyncio.subprocess.Process) -> None:
         """Keep the end of what it writes to its standard error."""

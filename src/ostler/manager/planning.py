@@ -6,7 +6,7 @@ Either is told what has changed, and by that alone knows the machine.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from ostler.core.machine import Machine
@@ -46,6 +46,21 @@ class Turning(Protocol):
         """Ask for plans again, if there is anything to plan."""
 
 
+class Listener(Protocol):
+    """One who is told of what changes as the scheduler is."""
+
+    def hear(self, data: bytes) -> None:
+        """Take an encoded `Told`, behind all that came before."""
+
+    def begin_anew(self) -> None:
+        """Take note that it has to be told everything, by itself."""
+
+
+Then = Callable[
+    [Machine | None], None
+]  # what is done when all was told of a machine; None: it was not
+
+
 class Planning:
     """Chooses who plans, and hands over what it wants to know."""
 
@@ -58,27 +73,43 @@ class Planning:
     ) -> None:
         """Begin. nodes: from which on a process plans. recorder: writes everything down."""
         self._turning = turning
+        self._clock = clock
         self._nodes = nodes
         self._recorder = recorder
-        self._own = Own(recorder)
-        self._process = Process(turning, clock, recorder)
+        self.listeners: set[Listener] = set()
+        self._own = Own(recorder, self.listeners)
+        self._process = Process(turning, clock, recorder, self.listeners)
 
     def propose(self, machine: Machine, now: float) -> Plan | None:
         """Return a plan; None if there is none yet: it will come to `Turning.planned`."""
+        if self._is_large(machine):
+            self._process.propose()
+            return None
+        return self._own.propose(machine, now)
+
+    def tell(self, then: Then) -> None:
+        """Tell everybody who listens what has changed, then do that: at once, or in later turns."""
+        machine = self._turning.machine
+        if self._is_large(machine):
+            self._process.tell(then)
+            return
+        then(machine if self._own.tell(machine, self._clock()) else None)
+
+    def _is_large(self, machine: Machine) -> bool:
+        """Say whether a process is to plan; begin with it, or leave it."""
         state = machine.state
         if self._recorder and self._recorder.begins(state.setting("record-decisions")):
             state.marks.everything = True
         fewest = FEW if self._process.knows else JOBS
         if len(state.nodes) >= self._nodes or len(state.jobs) >= fewest:
             if self._own.knows:
-                self._own = Own(self._recorder)
+                self._own = Own(self._recorder, self.listeners)
                 state.marks.everything = True
-            self._process.propose()
-            return None
+            return True
         if self._process.knows:
             self._process.close()
             state.marks.everything = True
-        return self._own.propose(machine, now)
+        return False
 
     async def ask(self, machine: Machine, now: float, question: Question) -> Found:
         """Return the answer to a question about the queue, worked out where the loop is not.
@@ -100,18 +131,19 @@ class Planning:
 class Own:
     """An engine in this process."""
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, recorder: Recorder | None = None, listeners: Iterable[Listener] = ()
+    ) -> None:
         self._engine = Engine()
         self._recorder = recorder
+        self._listeners = listeners
         self.knows = False  # it has been told everything
 
     def propose(self, machine: Machine, now: float) -> Plan:
         """Return what the engine proposes; nothing, should it fail: the rest goes on."""
-        self.knows = True
+        if not self.tell(machine, now):
+            return Plan([], {})
         try:
-            for delta in machine.deltas(now):
-                self._engine.apply(delta)
-                self._record(Told(delta))
             machine.begin_plan()
             self._record(Asked(now))
             plan = self._engine.plan(now)
@@ -119,10 +151,36 @@ class Own:
                 self._record(Decided(plain(plan)))
         except Exception:
             log.exception("the scheduler failed, so nothing starts in this turn")
-            self._engine = Engine()
-            machine.state.marks.everything = True
+            self._forget(machine)
             return Plan([], {})
         return plan
+
+    def tell(self, machine: Machine, now: float) -> bool:
+        """Tell the engine, and whoever listens, what has changed; say if nothing went wrong."""
+        self.knows = True
+        anew = False
+        try:
+            for delta in machine.deltas(now):
+                self._engine.apply(delta)
+                anew = anew or delta.reset
+                told = Told(delta)
+                self._record(told)
+                # Everything is more than is to be encoded in one turn.
+                data = planner.encode(told) if self._listeners and not anew else b""
+                for each in self._listeners:
+                    if delta.reset:
+                        each.begin_anew()
+                    elif data:
+                        each.hear(data)
+        except Exception:
+            log.exception("the scheduler could not be told what has changed")
+            self._forget(machine)
+            return False
+        return True
+
+    def _forget(self, machine: Machine) -> None:
+        self._engine = Engine()
+        machine.state.marks.everything = True
 
     def _record(self, record: Record) -> None:
         if self._recorder is not None:
@@ -133,11 +191,16 @@ class Process:
     """An engine in another process: one plan is under way at a time, and changes gather meanwhile."""
 
     def __init__(
-        self, turning: Turning, clock: Callable[[], float], recorder: Recorder | None = None
+        self,
+        turning: Turning,
+        clock: Callable[[], float],
+        recorder: Recorder | None = None,
+        listeners: Iterable[Listener] = (),
     ) -> None:
         self._turning = turning
         self._clock = clock
         self._recorder = recorder
+        self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._process: Companion | None = None
         self._telling = asyncio.Lock()  # what is told in pieces is told as a whole
@@ -162,6 +225,21 @@ class Process:
             self._planning, self.knows = self._turning.machine, True
             self._begin(self._ask_for_plan(self._planning))
 
+    def tell(self, then: Then) -> None:
+        """Tell everybody what has changed, then do that: also while no process can be had."""
+        self._begin(self._tell_all(self._turning.machine, then))
+
+    async def _tell_all(self, machine: Machine, then: Then) -> None:
+        async with self._telling:
+            told: Machine | None = None
+            try:
+                self.knows = not self._waits
+                await self._tell(machine)
+                told = machine
+            except (OSError, OstlerError) as error:
+                self._lose(f"the process that plans could not be told what has changed: {error}")
+            then(told)
+
     def _begin(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
@@ -170,7 +248,9 @@ class Process:
     async def _ask_for_plan(self, machine: Machine) -> None:
         try:
             async with self._telling:
-                process = await self._tell(machine)
+                if self._planning is None:
+                    return  # it was lost meanwhile
+                process = await self._tell_it(machine)
                 machine.begin_plan()
                 now = self._clock()
                 _write(process, planner.encode(planner.PlanNow(now)))
@@ -180,17 +260,32 @@ class Process:
         except (OSError, OstlerError) as error:
             self._lose(f"the process that plans could not be told what to plan: {error}")
 
-    async def _tell(self, machine: Machine) -> Companion:
-        """Bring the process up to date, and others' turns in between; return it."""
-        process = self._process or await self._start()
+    async def _tell_it(self, machine: Machine) -> Companion:
+        """Bring the process up to date, and return it."""
+        if self._waits or (process := await self._tell(machine)) is None:
+            raise NotNow("nobody plans at present", hint="try again in some seconds")
+        return process
+
+    async def _tell(self, machine: Machine) -> Companion | None:
+        """Bring everybody up to date, others' turns in between; return the process, if there is one.
+
+        While one that was lost is not replaced yet, others are told all the same.
+        """
+        process = self._process
+        if process is None and not self._waits:
+            process = await self._start()
         for delta in machine.deltas(self._clock()):
             data = planner.encode(Told(delta))
-            _write(process, data)
+            for each in self._listeners:
+                each.hear(data)
+            if process is not None:
+                _write(process, data)
             if self._recorder is not None:
                 self._recorder.put(data)
             self._wait_for_it()
             await asyncio.sleep(0)
-            await process.stdin.drain()
+            if process is not None:
+                await process.stdin.drain()
         return process
 
     async def _start(self) -> Companion:
@@ -264,10 +359,8 @@ class Process:
         self._questions[number] = reply
         try:
             async with asyncio.timeout(planner.ANSWER_SECONDS + 1):
-                if self._waits:
-                    raise NotNow("nobody plans at present", hint="try again in some seconds")
                 async with self._telling:
-                    process = await self._tell(self._turning.machine)
+                    process = await self._tell_it(self._turning.machine)
                     _write(process, planner.encode(planner.Ask(number, now, question)))
                 return await reply
         except TimeoutError:

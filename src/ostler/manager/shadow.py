@@ -1,11 +1,14 @@
 """A scheduler in shadow: how its plan differs from what was done."""
 
-from ostler.core.state import State
+from typing import NamedTuple
+
 from ostler.model.nodeset import fold
 from ostler.schedule.snapshot import Line, Plan, Snapshot, Start
+from ostler.schedule.views import Views
 from ostler.schedule.words import jobs
 
 _TOLD = 5  # jobs of each kind
+_KEPT = 32  # plans that wait to be compared; those that come meanwhile are not
 
 Where = dict[int, list[str]]  # job -> the nodes of each of its elements, folded
 
@@ -26,26 +29,48 @@ def parted(plan: Plan, shot: Snapshot, decided: frozenset[str]) -> tuple[Plan, P
     return Plan(own, waits), Plan(others, {}) if compared else None
 
 
+class _Kept(NamedTuple):
+    """A plan, and the jobs that could have been in it."""
+
+    waited: frozenset[int]
+    plan: Plan
+
+
 class Shadow:
-    """Remembers what was told last, so that the same difference is told once."""
+    """Remembers plans until they are compared, and what was told last, so that it is told once."""
 
     def __init__(self) -> None:
         self._told = ""
+        self._kept: dict[int, _Kept] = {}
 
-    def difference(self, s: State, shot: Snapshot, plan: Plan, granted: range) -> str:
+    def keep(self, number: int, shot: Snapshot, plan: Plan) -> None:
+        """Keep a plan that was made of this snapshot."""
+        if len(self._kept) < _KEPT:
+            waited = frozenset(view.job for view in shot.waiting if view.blocked is None)
+            self._kept[number] = _Kept(waited, plan)
+
+    def forget(self) -> None:
+        """Forget the plans: allocations have other numbers now."""
+        self._kept.clear()
+
+    def difference(self, views: Views, number: int, granted: tuple[int, int] | None) -> str:
         """Return one sentence on what it would have started otherwise; empty if nothing is new.
 
-        granted: allocations that were granted from the same snapshot.
+        number: of the snapshot, whose plan is forgotten now. granted: allocations that were granted
+        from the same one, from the first on and before the second; None: nobody knows.
         """
-        waited = {view.job for view in shot.waiting if view.blocked is None}
+        kept = self._kept.pop(number, None)
+        if kept is None or granted is None:
+            return ""
+        jobs_known = views.waiting.keys() | {view.job for view in views.running.values()}
         would: Where = {}
-        for line in plan.lines:
-            if isinstance(line, Start) and line.job in s.jobs:  # else it has run, and is over
+        for line in kept.plan.lines:
+            if isinstance(line, Start) and line.job in jobs_known:  # else it has run, and is over
                 would.setdefault(line.job, []).append(fold(p.node for p in line.placements))
         done: Where = {}
-        for alloc in (s.allocations[n] for n in granted if n in s.allocations):
-            if alloc.job in waited:
-                done.setdefault(alloc.job, []).append(fold(alloc.nodes))
+        for view in (views.running[n] for n in range(*granted) if n in views.running):
+            if view.job in kept.waited:
+                done.setdefault(view.job, []).append(fold(p.node for p in view.placements))
         text = _sentence(
             {job: nodes for job, nodes in would.items() if job not in done},
             {job: nodes for job, nodes in done.items() if job not in would},

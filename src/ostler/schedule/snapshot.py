@@ -126,6 +126,7 @@ class Snapshot(Struct):
     rules: Rules = Rules()  # but for the two that stand above
     standings: tuple[Standing, ...] = ()
     turned: dict[str, float] = {}  # partition -> Unix seconds at which its slice last ended
+    elsewhere: list[ResumeView] = []  # what is to go on where other schedulers plan
 
 
 class Delta(Struct):
@@ -146,6 +147,7 @@ class Delta(Struct):
     rules: Rules | None = None  # likewise
     standings: tuple[Standing, ...] | None = None  # likewise
     turned: dict[str, float] | None = None  # likewise
+    elsewhere: list[ResumeView] | None = None  # likewise
     reset: bool = False  # forget everything before
 
 
@@ -167,6 +169,7 @@ def whole(snapshot: Snapshot, number: int = 0) -> Delta:
         ),
         snapshot.standings,
         snapshot.turned,
+        snapshot.elsewhere,
         reset=True,
     )
 
@@ -213,6 +216,18 @@ class Plan(Struct):
     wake: float | None = None  # Unix seconds at which time alone changes something; None: never
     turned: tuple[str, ...] = ()  # partitions in which a time slice has ended
     promised: dict[int, float] = {}  # job -> Unix seconds; of an engine: where it promised none yet
+
+
+class Piece(Struct, frozen=True, omit_defaults=True):
+    """What makes a plan one piece of a longer one: others have their turn between two of them.
+
+    It tells why jobs wait where that is another reason than in the plan before.
+    """
+
+    follow: dict[int, int] = {}  # job named here -> starts of it in later pieces
+    silent: tuple[int, ...] = ()  # jobs of which nothing is said any more
+    anew: bool = False  # of no other job anything is said any more: forget what was
+    last: bool = False
 
 
 class Passed(Struct, frozen=True, omit_defaults=True):

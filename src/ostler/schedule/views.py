@@ -1,6 +1,11 @@
 """All views of a machine, as deltas told of them: what explanations and what-ifs are worked out from."""
 
+from collections.abc import Container
+
+from msgspec.structs import replace
+
 from ostler.model.resources import NodeFacts
+from ostler.model.states import Rule
 from ostler.schedule.rules import Rules
 from ostler.schedule.snapshot import (
     Delta,
@@ -25,6 +30,7 @@ class Views:
         self.rules = Rules()
         self.standings: tuple[Standing, ...] = ()
         self.turned: dict[str, float] = {}
+        self.elsewhere: list[ResumeView] = []
 
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
@@ -47,6 +53,8 @@ class Views:
             self.standings = delta.standings
         if delta.turned is not None:
             self.turned = delta.turned
+        if delta.elsewhere is not None:
+            self.elsewhere = delta.elsewhere
 
     def snapshot(self) -> Snapshot:
         """Return the machine at this moment. Cost: copies of the lists, and a sum of the CPUs held."""
@@ -67,4 +75,28 @@ class Views:
             self.rules,
             self.standings,
             self.turned,
+            self.elsewhere,
         )
+
+    def part(self, partitions: Container[str]) -> Snapshot:
+        """Return what the scheduler of these partitions sees: nothing of others'. Cost: as above.
+
+        That another one plans them is no reason to it why something waits.
+        """
+        shot = self.snapshot()
+        of = {view.alloc: view.partition for view in shot.running}
+        resuming = [v for v in shot.resuming + shot.elsewhere if of.get(v.alloc) in partitions]
+        return replace(
+            shot,
+            nodes=[view for view in shot.nodes if view.partition in partitions],
+            running=[view for view in shot.running if view.partition in partitions],
+            waiting=[_free(view) for view in shot.waiting if view.partition in partitions],
+            resuming=sorted(resuming, key=lambda view: (view.job, view.alloc)),
+            elsewhere=[],
+        )
+
+
+def _free(view: WaitingView) -> WaitingView:
+    if view.blocked is None or view.blocked.rule is not Rule.SCHEDULER:
+        return view
+    return replace(view, blocked=None)
