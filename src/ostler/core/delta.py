@@ -29,7 +29,7 @@ from ostler.schedule.snapshot import (
     WaitingView,
 )
 
-PIECE = 500  # things in one delta, at most: so much is made and sent in one turn of a loop
+PIECE = 250  # things in one delta, at most: so much is made and sent in one turn of a loop
 
 Key = TypeVar("Key", int, str)
 

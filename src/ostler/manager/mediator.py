@@ -19,7 +19,7 @@ from ostler.schedule.decisions import Told
 from ostler.schedule.snapshot import Line, Piece, Plan, Start, Wait
 
 MOST = 64 << 20  # bytes of one frame; a piece has far less
-WORK = 2_000  # in one piece: the manager needs about 5 ms for it
+WORK = 600  # in one piece: the manager needs some milliseconds for it
 _LINE, _PLACE, _WAIT = 25, 5, 1  # how much work a line is, each node it names, and a reason to wait
 
 
