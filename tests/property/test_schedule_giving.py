@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ostler.schedule.engine import Engine
+from ostler.schedule.horizon import foresee
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.schedule.snapshot import (
     Line,
@@ -68,6 +69,8 @@ class Life:
         engine.apply(whole(self.shot()))
         plan = engine.plan(self.now)
         self.turned |= dict.fromkeys(plan.turned, self.now)
+        ahead = foresee(engine.copy(), self.now, set(self.waiting), ends=2, looks=100)
+        assert all(start.at >= self.now for start in ahead.found.values())  # whatever was halted
         for line in plan.lines:
             self._do(line)
         return plan.lines

@@ -77,7 +77,9 @@ class _Slice:
         fixed += [masks_of(one.places) for one in picture.assumed]
         for view in picture.running.values():
             mine = picture.partitions(view) == {partition}
-            if mine and not view.leaving and (view.halts or view.alloc in self.standby):
+            # Of what this plan has halted nobody knows yet when it goes on: a horizon looks past it.
+            turns = view.alloc in self.standby or (view.halts and not view.suspended)
+            if mine and not view.leaving and turns:
                 self.sharing.append(view)
             elif not view.suspended:
                 fixed.append(masks_of(view.placements))
