@@ -46,10 +46,11 @@ class Forecaster(Planner):
             found = self.look(shape, entry)
             if isinstance(found, Rule):
                 wait = self.wait(entry, found)
-                heads = self.heads if found is Rule.RESOURCES else self.beside_heads
-                if found in LEADING and entry.partition not in heads:
+                known = {head.job for head in self.heads_of(entry.partition)}
+                if found in LEADING and entry.job not in known:
                     lead(self, shape, entry, self.scorer.key(entry), found)
-                    head = heads.get(entry.partition)
+                    heads = self.heads_of(entry.partition)
+                    head = next((head for head in heads if head.job == entry.job), None)
                     if head is not None and head.shadow < inf:
                         wait = replace(wait, expected_start=head.shadow)
                 return left, wait

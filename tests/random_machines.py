@@ -1,6 +1,6 @@
 """Random small machines on which things are tight: ties, exact fits, ends in the same second."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from random import Random
 
@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement, Request
 from ostler.model.states import Rule
-from ostler.schedule.rules import Holder, Limit, Rules
+from ostler.schedule.rules import Holder, Limit, Reservation, Rules
 from ostler.schedule.snapshot import (
     NodeView,
     ResumeView,
@@ -155,6 +155,18 @@ def _waiting(random: Random, number: int, request: Request, *, endless: bool) ->
         Wait(Rule.HOLD) if random.random() < 0.05 else None,
         head=random.random() < 0.1,
     )
+
+
+def shut_at_times(random: Random, nodes: Iterable[str]) -> tuple[Reservation, ...]:
+    """Return windows in which some of the nodes are shut to everybody; now and then none at all."""
+    if random.random() < 0.3:
+        return ()
+    found = []
+    for name in nodes:
+        begin = NOW + random.choice([-2.0, 1.0, 4.0, 9.0, 15.0])
+        for length in random.choice([(), (3.0,), (6.0,), (2.0, 5.0)]):
+            found.append(Reservation(f"w{len(found)}", (name,), begin, length))
+    return tuple(found)
 
 
 def shrunk(snapshot: Snapshot, fails: Callable[[Snapshot], bool]) -> Snapshot:

@@ -15,6 +15,8 @@ from tests.slow_machine import Machine
 from tests.slow_promises import Promise, SlowPromises, Window
 from tests.slow_seats import Rooms, Seats, change, copy_of, less_of
 
+Leads = tuple[str, Rule]  # in which partition, and by which rule it waits
+
 
 @dataclass
 class Told:
@@ -23,15 +25,14 @@ class Told:
     starts: list[tuple[int, Seats]]
     resumes: list[int]
     rules: dict[int, Rule]
-    heads: dict[str, tuple[int, float]]  # partition -> the job with the promise, and its start
-    licensed: dict[str, tuple[int, float]]  # likewise, of those that lack licences
+    heads: dict[Leads, tuple[int, float]]  # the job with the promise, and its start
     promises: dict[str, dict[int, list[Promise]]]  # partition -> job -> starts and places
     asked: dict[int, tuple[float, Request]]  # what jobs asked for then
 
 
 @dataclass
 class Head:
-    """The first job of a partition that waits for room, or licences, and what is left beside it."""
+    """The first job of a partition that waits by a rule, and what is left beside it."""
 
     job: int
     shadow: float
@@ -52,8 +53,7 @@ class Pass:
     ) -> None:
         self.machine = machine
         self.policies = policies  # partition -> policy
-        self.heads: dict[str, Head] = {}  # that wait for room
-        self.licensed: dict[str, Head] = {}  # that wait for licences
+        self.heads: dict[Leads, Head] = {}  # that wait for room, for licences, for windows to end
         self.windows = windows
         self.told: set[object] = set()  # what those ask for that wait: the first speaks for all
         self.starts: list[tuple[int, Seats]] = []
@@ -83,7 +83,7 @@ class Pass:
         machine, fcfs = self.machine, self.policies.get(entry.partition) == "fcfs"
         if (rule := self._over(entry)) is not None:
             if rule is Rule.LICENCES and not fcfs:
-                self._lead(entry, self.licensed, self.heads)
+                self._lead(entry, rule)
             return rule
         rooms = self._open(machine.rooms.get(entry.partition, {}), entry, machine.now)
         found = machine.seats(rooms, entry.request)
@@ -92,13 +92,14 @@ class Pass:
                 return never
             idle = self._open(machine.whole[entry.partition], entry, machine.now)
             room = machine.rooms[entry.partition]
-            if machine.seats(room, entry.request) or not machine.seats(idle, entry.request):
-                return Rule.RESERVED
-            self._lead(entry, self.heads, self.licensed)
-            return Rule.RESOURCES
+            shut = machine.seats(room, entry.request) or not machine.seats(idle, entry.request)
+            rule = Rule.RESERVED if shut else Rule.RESOURCES
+            if not (shut and fcfs):
+                self._lead(entry, rule)
+            return rule
         if machine.over_limit(entry, found):
             return Rule.LIMIT
-        if fcfs and entry.partition in self.heads:
+        if fcfs and self._heads(entry):
             return Rule.BEHIND
         late = [head for head in self._heads(entry) if self._late(entry, head)]
         for head in late:
@@ -119,8 +120,7 @@ class Pass:
         return entry.partition, entry.shape, entry.duration, user
 
     def _heads(self, entry: WaitingView) -> list[Head]:
-        found = self.heads.get(entry.partition), self.licensed.get(entry.partition)
-        return [head for head in found if head is not None]
+        return [head for (part, _), head in self.heads.items() if part == entry.partition]
 
     def _open(self, rooms: Rooms, entry: WaitingView, start: float) -> Rooms:
         """Return the nodes that are not shut while it would run; at inf nobody can tell."""
@@ -163,21 +163,23 @@ class Pass:
             return self.machine.never(entry) or Rule.RESOURCES
         return self._over(entry, free) or Rule.BEHIND
 
-    def _late(self, entry: WaitingView, head: Head) -> bool:
-        return entry.duration == inf or self.machine.now + entry.duration > head.shadow
+    def _late(self, entry: WaitingView, head: Head, time: float | None = None) -> bool:
+        start = self.machine.now if time is None else time
+        return entry.duration == inf or start + entry.duration > head.shadow
 
-    def _lead(self, entry: WaitingView, mine: dict[str, Head], others: dict[str, Head]) -> None:
+    def _lead(self, entry: WaitingView, rule: Rule) -> None:
         """Try every moment until all is there; if it never is, nobody can tell when.
 
-        Beside another promise it is looked at as if that took its place at once and for ever.
+        It is looked at as if what is promised to others began then and lasted for ever.
         """
         machine, part, plan = self.machine, entry.partition, self.plans[entry.partition]
-        if part in mine or part not in machine.whole or self._alike(entry) in self.told:
+        leads, others = (part, rule), self._heads(entry)
+        if leads in self.heads or part not in machine.whole or self._alike(entry) in self.told:
             return
         for time in (machine.now, *plan.moments(), inf):
             then = copy_of(machine.whole[part]) if time == inf else machine.after(part, time)
-            if part in others and time < inf:
-                for name, amounts in others[part].takes.items():
+            for head in others if time < inf else ():
+                for name, amounts in head.takes.items() if self._late(entry, head, time) else ():
                     change(then[name], amounts, -1)
             found = machine.seats(self._open(then, entry, time), entry.request)
             if found is not None and plan.within(entry, time, found):
@@ -187,7 +189,7 @@ class Pass:
         takes = machine.takes(entry.request, found)
         for name, amounts in takes.items():
             change(then[name], amounts, -1)
-        mine[part] = Head(entry.job, time, {name: then[name] for name in takes}, takes)
+        self.heads[leads] = Head(entry.job, time, {name: then[name] for name in takes}, takes)
         plan.take(entry, (time, found))
 
     def _start(self, entry: WaitingView, chosen: Seats) -> None:
@@ -242,13 +244,10 @@ def slow_plan(
         entry = _next(work, queue)
         queue.remove(entry)
         work.offer(entry)
-    heads, licensed = (
-        {part: (head.job, head.shadow) for part, head in found.items()}
-        for found in (work.heads, work.licensed)
-    )
+    heads = {leads: (head.job, head.shadow) for leads, head in work.heads.items()}
     promises = {part: book.kept for part, book in work.books.items()}
     asked = {entry.job: (entry.duration, entry.request) for entry in snapshot.waiting}
-    return Told(work.starts, machine.resumes, machine.rules, heads, licensed, promises, asked)
+    return Told(work.starts, machine.resumes, machine.rules, heads, promises, asked)
 
 
 def _kept(
@@ -269,7 +268,8 @@ def _next(work: Pass, queue: list[WaitingView]) -> WaitingView:
     short = [
         entry
         for entry in queue
-        if entry.partition in work.heads and work.policies.get(entry.partition) == "easy-sjbf"
+        if (entry.partition, Rule.RESOURCES) in work.heads
+        and work.policies.get(entry.partition) == "easy-sjbf"
     ]
     if len(short) < len(queue):
         return next(entry for entry in queue if entry not in short)

@@ -1,6 +1,6 @@
 """The engine plans what a slow planner finds that is easy to see right: on random small machines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from random import Random
 
@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.rules import PartitionRules, Reservation, Rules
+from ostler.schedule.rules import PartitionRules, Reservation
 from ostler.schedule.snapshot import Delta, Plan, Resume, Snapshot, Start, Wait, whole
 from tests.random_life import Life
-from tests.random_machines import NOW, random_machine, shrunk
+from tests.random_machines import NOW, random_machine, shrunk, shut_at_times
 from tests.slow_planner import Told, in_rank, slow_plan
+from tests.slow_promises import Window
 
 POLICIES = ["easy", "easy-sjbf", "fcfs", "reserved-2", "reserved-5", "conservative"]
 TABLES = [64, 1]  # nodes from which on arrays are used: lists for these machines, and arrays
@@ -27,11 +28,16 @@ SEEDS = settings(max_examples=settings().max_examples // 4, phases=GENERATED)
 LIVES = settings(max_examples=settings().max_examples // 6, phases=GENERATED)
 
 
-def under(policy: str, delta: Delta) -> Delta:
-    """Return the delta with all partitions under this policy."""
+def under(policy: str, delta: Delta, shut: tuple[Reservation, ...] = ()) -> Delta:
+    """Return the delta with all partitions under this policy, and with these windows."""
     if delta.rules is not None:
-        delta.rules = replace(delta.rules, default=PartitionRules(policy))
+        delta.rules = replace(delta.rules, default=PartitionRules(policy), reservations=shut)
     return delta
+
+
+def windows(shut: Iterable[Reservation]) -> list[Window]:
+    """Return when which node is shut."""
+    return [(one.nodes[0], one.start, one.start + one.duration) for one in shut]
 
 
 def differs(snapshot: Snapshot, found: Plan, told: Told) -> str:
@@ -91,10 +97,10 @@ def promises_differ(engine: Engine, told: Told, now: float = NOW) -> str:
     wanted = {part: starts for part, starts in wanted.items() if starts}
     if found != wanted:
         return f"promises: {found} instead of {wanted}"
-    for mine, theirs in ((engine.heads, told.heads), (engine.beside, told.licensed)):
-        heads = {part: (head.job, max(head.shadow, now)) for part, head in mine.items()}
-        if heads != theirs:
-            return f"heads: {heads} instead of {theirs}"
+    mine = {(part, Rule.RESOURCES): head for part, head in engine.heads.items()} | engine.beside
+    heads = {key: (head.job, max(head.shadow, now)) for key, head in mine.items()}
+    if heads != told.heads:
+        return f"heads: {heads} instead of {told.heads}"
     return ""
 
 
@@ -122,20 +128,10 @@ def test_the_engine_plans_what_the_definitions_say(policy: str, many: int, seed:
 def test_promises_are_for_times_at_which_nodes_are_open(policy: str, many: int, seed: int) -> None:
     random = Random(seed)
     snapshot = random_machine(random)
-    windows = [
-        (view.name, begin := NOW + random.choice([-2.0, 1.0, 4.0, 9.0]), begin + length)
-        for view in snapshot.nodes
-        for length in random.choice([(), (3.0,), (6.0,), (2.0, 5.0)])
-    ]
-    shut = [
-        Reservation(f"w{at}", (name,), begin, end - begin)
-        for at, (name, begin, end) in enumerate(windows)
-    ]
-    delta = under(policy, whole(snapshot))
-    delta.rules = replace(delta.rules or Rules(), reservations=tuple(shut))
+    shut = shut_at_times(random, [view.name for view in snapshot.nodes])
     engine = Engine(many=many)
-    engine.apply(delta)
-    told = slow_plan(snapshot, NOW, {"main": policy, "other": policy}, windows=windows)
+    engine.apply(under(policy, whole(snapshot), shut))
+    told = slow_plan(snapshot, NOW, {"main": policy, "other": policy}, windows=windows(shut))
     assert starts_in(engine.plan(NOW)) == told.starts
     assert not promises_differ(engine, told)
 
@@ -160,15 +156,15 @@ def test_an_engine_that_is_told_what_changed_plans_the_same(
     policy: str, many: int, seed: int
 ) -> None:
     life, engine = Life(Random(seed)), Engine(many=many)
+    easy = policy in ("easy", "easy-sjbf", "fcfs")
+    shut = shut_at_times(Random(seed), life.nodes) if easy else ()
     waits: dict[int, Wait] = {}
     before: Told | None = None
     for step in range(PASSES):
-        delta = under(policy, life.delta())
-        engine.apply(delta)
+        engine.apply(under(policy, life.delta(), shut))
         plan = engine.plan(life.now)
-        told = slow_plan(
-            life.snapshot, life.now, {"main": policy, "other": policy}, before, life.freed
-        )
+        policies = {"main": policy, "other": policy}
+        told = slow_plan(life.snapshot, life.now, policies, before, life.freed, windows(shut))
         waits |= plan.waits
         waits = {job: wait for job, wait in waits.items() if job in told.rules}
         found = Plan(plan.lines, waits)

@@ -149,12 +149,16 @@ def test_easy_promises_room_to_who_lacks_a_licence() -> None:
 
 
 def test_who_waits_for_a_licence_does_not_cost_the_head_its_promise() -> None:
-    """Job 1 waits long for its licence; job 2 for all nodes but the CPU that job 1 will have."""
+    """Job 1 waits long for its licence; job 2 for all CPUs but the one that job 1 will have then.
+
+    If it is over before, job 3 may have that one for as long.
+    """
     rules = replace(EASY, licences={"solver": 1})
     run = replace(running(9, (0,), 500.0), licences={"solver": 1})
-    jobs = [licensed(1, 1, 50.0), job(2, 2, 50.0), job(3, 1, 60.0), job(4, 1, 40.0)]
-    engine, starts = planned(rules, jobs, [run, running(8, (1, 2), 60.0)])
-    assert (starts, heads(engine)) == ([4], {1: 500.0, 2: 60.0})
+    for limit, starts in ((500.0, [4]), (400.0, [3])):
+        jobs = [licensed(1, 1, 50.0), job(2, 2, limit), job(3, 1, 60.0), job(4, 1, 40.0)]
+        engine, found = planned(rules, jobs, [run, running(8, (1, 2), 60.0)])
+        assert (found, heads(engine)) == (starts, {1: 500.0, 2: 60.0})
 
 
 def test_nobody_takes_what_a_limit_leaves_to_the_head_of_easy() -> None:
@@ -171,6 +175,55 @@ def test_easy_promises_its_head_a_time_that_ends_before_the_node_is_shut() -> No
     jobs = [job(1, 4, 50.0), job(2, 1, 100.0), job(3, 1, 90.0)]
     engine, starts = planned(rules, jobs, [running(9, (0,), 100.0)])
     assert (starts, heads(engine)) == ([2, 3], {1: 180.0})
+
+
+def test_easy_promises_a_start_after_the_window_that_a_job_waits_for() -> None:
+    """Job 1 needs all from 180 on. Jobs 3 to 5 are for what is open now: nobody outlasts 180 there."""
+    shut = Reservation("disks", ("n1",), start=120.0, duration=60.0)
+    rules = replace(EASY, reservations=(shut,))
+    jobs = [job(1, 4, 200.0), job(2, 4, 90.0)]
+    engine, starts = planned(rules, jobs)
+    assert (starts, heads(engine)) == ([2], {1: 180.0})
+    told = explained(engine, NOW, 1)
+    assert (told.rule, told.expected_start) == (Rule.RESERVED, 180.0)
+    assert told.reason.endswith("it should start in 2m 50s")
+    assert told.assumption == "if all that runs keeps to its time limit"
+
+
+def test_nobody_is_backfilled_who_would_be_there_when_the_window_is_over() -> None:
+    """Node n1 is shut up to 180, for job 1 would outlast 20; of n2, which it needs too, one CPU is left."""
+    shut = Reservation("disks", ("n1",), start=20.0, duration=160.0)
+    rules = replace(EASY, reservations=(shut,))
+    both = replace(job(1, 3, 200.0, tasks=2), submitted_at=1.0)
+    jobs = [both, job(2, 2, 180.0), job(3, 2, 160.0), job(4, 1, 500.0)]
+    engine = Engine()
+    engine.apply(replace(whole(machine([node("n1", 4), node("n2", 4)], jobs)), rules=rules))
+    lines = engine.plan(NOW).lines
+    starts = [line.job for line in lines if isinstance(line, Start)]
+    assert (starts, heads(engine)) == ([3, 4], {1: 180.0})
+
+
+def test_a_long_window_costs_the_head_neither_its_promise_nor_those_behind_it_their_room() -> None:
+    """Job 1 waits for the end of a window; job 2, which is over before, lacks room up to 100."""
+    shut = Reservation("disks", ("n1",), start=1_000.0, duration=60.0)
+    rules = replace(EASY, reservations=(shut,))
+    jobs = [job(1, 4, 2_000.0), job(2, 4, 100.0), job(3, 3, 80.0), job(4, 1, 200.0)]
+    engine, starts = planned(rules, jobs, [running(9, (0,), 100.0)])
+    assert (starts, heads(engine)) == ([3], {1: 1_060.0, 2: 100.0})
+
+
+def test_whom_a_window_is_for_need_not_end_with_it() -> None:
+    """Eve's window is shut to job 1, which waits for its end. She names it, or leaves job 1 alone."""
+    window = Reservation("course", ("n1",), start=0.0, duration=100.0, users=("eve",))
+    rules = replace(EASY, reservations=(window,))
+    hers = job(2, 1, 500.0, user="eve")
+    engine, starts = planned(rules, [job(1, 4, 50.0), hers])
+    assert (starts, heads(engine)) == ([], {1: 100.0})
+    named = replace(hers, request=replace(hers.request, reservation="course"))
+    engine, starts = planned(rules, [job(1, 4, 50.0), named])
+    assert (starts, heads(engine)) == ([2], {1: 100.0})
+    assert not engine.plan(NOW + 1).lines
+    assert heads(engine) == {1: 510.0}
 
 
 def test_easy_heeds_what_is_promised_in_a_partition_with_more_promises() -> None:

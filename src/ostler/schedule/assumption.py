@@ -22,6 +22,8 @@ def assumed(
     """
     if kept:
         return "if all that runs keeps to its time limit"
+    if rule is Rule.RESERVED and not ahead:
+        return "if all that runs keeps to its time limit"
     if rule is Rule.LIMIT:
         return "if what its user runs takes its whole time limit"
     if ahead:

@@ -17,7 +17,7 @@ from ostler.schedule.classes import Class, Queue
 from ostler.schedule.families import Families
 from ostler.schedule.firsts import is_stirred
 from ostler.schedule.giving import Due, give
-from ostler.schedule.head import Head
+from ostler.schedule.head import BESIDE, Beside, Head
 from ostler.schedule.heads import LEADING, lead
 from ostler.schedule.news import News
 from ostler.schedule.picture import MANY, Picture
@@ -51,7 +51,7 @@ class Engine:
         self.queue = Queue(self.ranking.enter)
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
-        self.beside: dict[str, Head] = {}  # likewise, for they lack licences
+        self.beside: dict[Beside, Head] = {}  # likewise, for they wait for something else
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self.news, self.families = News(), Families()
         self._again: set[str] = set()  # partitions in which the last plan started something
@@ -153,7 +153,8 @@ class Engine:
         queue.touched.clear()
         self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
         self._rivals = slots is not None and slots.before is not None
-        news = self.news.promised((self.heads, self.beside), self.books)
+        heads = [*self.heads.values(), *self.beside.values()]
+        news = self.news.promised(heads, self.books)
         return Plan(planner.lines, waits, self._yields, self._number, self._wake(now), turned, news)
 
     def _wake(self, now: float) -> float | None:
@@ -201,7 +202,7 @@ class Engine:
         moved = self.picture.moved
         if self.books or self._rivals:
             return bool(moved)
-        shadows = [head.shadow for each in (self.heads, self.beside) for head in each.values()]
+        shadows = [head.shadow for head in (*self.heads.values(), *self.beside.values())]
         return any(end <= max(shadows) for _, end in moved) if shadows else False
 
     def _dirty(self, now: float) -> set[str]:
@@ -213,7 +214,8 @@ class Engine:
         found = picture.dirty | self._again | due
         for view, end in picture.moved:
             for partition in self._with_others(picture.partitions(view)):
-                heads = self.heads.get(partition), self.beside.get(partition)
+                others = (self.beside.get((partition, rule)) for rule in BESIDE)
+                heads = self.heads.get(partition), *others
                 if partition in self.books or any(h and end <= h.shadow for h in heads):
                     found.add(partition)
         return self._with_others(found) & partitions

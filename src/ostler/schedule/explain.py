@@ -167,8 +167,8 @@ def _promise(planner: Planner, view: WaitingView) -> Expected | None:
     if (book := planner.books.get(view.partition)) is not None:
         promise = book.next_of(view.job)
         return None if promise is None else Expected(promise.start, dict(promise.seats))
-    heads = planner.heads.get(view.partition), planner.beside_heads.get(view.partition)
-    head = next((head for head in heads if head and head.job == view.job), None)
+    heads = planner.heads_of(view.partition)
+    head = next((head for head in heads if head.job == view.job), None)
     if head is None:
         return None
     names = {planner.table.views[row].name: tasks for row, tasks in head.seats}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ostler.model.states import Rule
 from ostler.schedule.booking import book_of
 from ostler.schedule.classes import Class
+from ostler.schedule.head import BESIDE
 from ostler.schedule.planner import Planner, policy_of
 
 if TYPE_CHECKING:
@@ -20,22 +21,23 @@ def is_stirred(engine: "Engine", planner: Planner, found: Class) -> bool:
     wait then has to wait as well, unless its place is before the head's.
     """
     head, first = engine.heads.get(found.partition), engine.queue.first(found)
-    other = engine.beside.get(found.partition)
+    others = {rule: engine.beside.get((found.partition, rule)) for rule in BESIDE}
     policy = policy_of(engine.picture.rules.of(found.partition).policy)
     book = book_of(engine.books, found.partition, policy)
     if book is not None and not (book.settled and first == found.seen):
         return True
     if first == found.seen:
         return False
-    known = {h.job for h in (head, other) if h} | {engine.queue.short.get(found.partition)}
+    known = {h.job for h in (head, *others.values()) if h}
+    known.add(engine.queue.short.get(found.partition, 0))
     if found.seen is not None and found.seen[-1] in known:
         return True
     if first is None:
         engine.drop(found)
         return False
     rule = found.rule or _look(engine, planner, found, first[-1])
-    before = other if rule is Rule.LICENCES else head
-    leads = rule is Rule.LICENCES or rule in _HELD_UP
+    before = head if rule in _HELD_UP else others.get(rule) if rule else None
+    leads = rule in _HELD_UP or rule in BESIDE
     if rule is None or (leads and (before is None or first < before.key)):
         return True
     found.rule, found.seen = rule, first

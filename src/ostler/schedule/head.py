@@ -1,13 +1,18 @@
 """A start that EASY promises, and what it leaves to others."""
 
+from collections.abc import Sequence
 from math import inf
 
 from msgspec import Struct
 
+from ostler.model.states import Rule
 from ostler.schedule.choose import Seats
 from ostler.schedule.priority import Key
 from ostler.schedule.snapshot import WaitingView
 from ostler.schedule.table import ALONE, WHOLE, Counts, Shape
+
+BESIDE = (Rule.LICENCES, Rule.RESERVED)  # beside who lacks room, the first that waits by each
+Beside = tuple[str, Rule]  # of which partition, and by which of those
 
 
 class Head(Struct):
@@ -47,9 +52,14 @@ def promised(
     return at, seats, after
 
 
-def both(one: Head, other: Head) -> Head:
-    """Return what work has to leave that outlasts both."""
-    after = {**one.after, **other.after}
-    for row in one.after.keys() & other.after.keys():
-        after[row] = [min(pair) for pair in zip(one.after[row], other.after[row], strict=True)]
-    return Head(one.view, one.key, one.shadow, one.seats, after, one.takes)
+def joined(heads: Sequence[Head]) -> Head:
+    """Return what work has to leave that outlasts all of them."""
+    first, *others = heads
+    if not others:
+        return first
+    after = dict(first.after)
+    for other in others:
+        for row, counts in other.after.items():
+            known = after.get(row)
+            after[row] = counts if known is None else list(map(min, known, counts))
+    return Head(first.view, first.key, first.shadow, first.seats, after, first.takes)

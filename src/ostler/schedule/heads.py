@@ -1,29 +1,31 @@
-"""The starts that EASY promises: to the first that lacks room, and to the first that lacks licences.
+"""The starts that EASY promises: to the first each that lacks room, lacks licences, meets a window.
 
 The first that does not fit is the head: its promise is what EASY is about. Beside it, the first that
-lacks licences is promised a start as well, so that who comes later takes neither them nor its room,
-and the head is protected however long that wait takes. Whoever of the two comes second in the queue
-is promised a start as if the first took its place at once and for ever: perhaps later than it could
-be, never earlier. Who waits for the end of a reservation is promised nothing: else those whom it is
-for would have to end with it.
+lacks licences is promised a start as well, and the first that waits for the window of a reservation
+to end, so that who comes later takes neither them nor its room, and the head is protected however
+long those waits take. Whoever of them comes later in the queue is promised a start as if those before
+it took their places for ever once they begin: perhaps later than it could be, never earlier.
+Work that names a reservation need not leave alone what is promised to whom that is shut: else it
+would have to end with the window.
 
 A promise is for the first time at which, as all that runs ends as planned, nodes that are open to
 it have room, its licences are there, and the limits of its user, project and partition hold.
 """
 
+from contextlib import ExitStack
 from math import inf
 
 from ostler.model.states import Rule
 from ostler.schedule.agenda import Place, Search
 from ostler.schedule.choose import Seats
-from ostler.schedule.head import Head, promised
+from ostler.schedule.head import BESIDE, Head, promised
 from ostler.schedule.planner import Planner
 from ostler.schedule.priority import Key
 from ostler.schedule.snapshot import WaitingView
 from ostler.schedule.table import Counts, Shape, Table
 from ostler.schedule.waits import Waits
 
-LEADING = frozenset({Rule.RESOURCES, Rule.LICENCES})  # rules by which a start may be promised
+LEADING = frozenset({Rule.RESOURCES, *BESIDE})  # rules by which a start may be promised
 
 
 class Clearing:
@@ -66,23 +68,52 @@ class Clearing:
 def lead(planner: Planner, shape: Shape, entry: WaitingView, key: Key, rule: Rule) -> None:
     """Promise when and where it will start to the first entry that waits by one of those rules."""
     partition, room = entry.partition, rule is Rule.RESOURCES
-    mine, others = planner.heads, planner.beside_heads
-    if not room:
-        mine, others = others, mine
-    if partition in mine or not (room or planner.backfills(partition)):
+    has_one = partition in planner.heads if room else (partition, rule) in planner.beside_heads
+    if has_one or not (room or planner.backfills(partition)):
+        return
+    if rule is Rule.RESERVED and _waits_for_its_own(planner, entry):
         return
     hint = planner.hints.get(partition, inf) if room else inf
     clearing = Clearing(planner.table, planner.now, hint)
     search = Search(planner, clearing)
     waits = Waits(entry.job, 1, shape, entry.duration, (), entry)
-    if (other := others.get(partition)) is None:
-        found = search.earliest(waits)
-    else:
-        with planner.table.without(other.takes):
-            found = search.earliest(waits)
+    found = _beside(planner.heads_of(partition), planner.table, search, waits)
     if found is None:  # what is usable could not hold it: that is another rule's business
         return
     shadow, seats, after = promised((*found, clearing.after), shape)
     takes = {row: planner.table.taken(shape, row, tasks) for row, tasks in seats}
-    head = mine[partition] = Head(entry, key, shadow, seats, after, takes)
+    head = Head(entry, key, shadow, seats, after, takes)
+    if room:
+        planner.heads[partition] = head
+    else:
+        planner.beside_heads[partition, rule] = head
     planner.count_on(head)
+
+
+def _beside(others: list[Head], table: Table, search: Search, waits: Waits) -> Place | None:
+    """Return its earliest start, as if each of the others took its place for ever once it begins.
+
+    The more of them it outlasts, the later it starts, and the later it starts, the more it outlasts:
+    so the first start that is found beside all that it outlasts is the earliest.
+    """
+    met: list[Head] = []
+    while True:
+        with ExitStack() as taken:
+            for head in met:
+                taken.enter_context(table.without(head.takes))
+            found = search.earliest(waits)
+        if found is None:
+            return None
+        more = [h for h in others if h not in met and h.outlasts(found[0], waits.duration)]
+        if not more:
+            return found
+        met += more
+
+
+def _waits_for_its_own(planner: Planner, entry: WaitingView) -> bool:
+    """Say whether the reservation that it names is not open yet: nodes are kept for it."""
+    calendar, name = planner.picture.calendar, entry.request.reservation
+    if calendar is None or not name:
+        return False
+    key = calendar.key(entry.user, entry.project)
+    return calendar.begins(name, key, planner.now) > planner.now

@@ -71,12 +71,9 @@ class News:
                 self._tell(waits, job, resumption.wait)
         return waits
 
-    def promised(
-        self, heads: Iterable[Mapping[str, Head]], books: Mapping[str, Promises]
-    ) -> dict[int, float]:
-        """Return the starts of jobs that are promised one for the first time. By partition."""
-        each = [head for found in heads for head in found.values()]
-        found = {head.job: head.shadow for head in each if head.job not in self._promised}
+    def promised(self, heads: Iterable[Head], books: Mapping[str, Promises]) -> dict[int, float]:
+        """Return the starts of jobs that are promised one for the first time. books: by partition."""
+        found = {head.job: head.shadow for head in heads if head.job not in self._promised}
         for book in books.values():
             found |= {
                 job: book.start_of(job) or inf for job in book.jobs if job not in self._promised

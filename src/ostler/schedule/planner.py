@@ -17,7 +17,7 @@ from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class
-from ostler.schedule.head import Head, both
+from ostler.schedule.head import BESIDE, Beside, Head, joined
 from ostler.schedule.limits import Breach, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
@@ -47,11 +47,11 @@ class Planner:
         now: float,
         heads: dict[str, Head] | None = None,
         books: Mapping[str, "Promises"] | None = None,
-        beside: dict[str, Head] | None = None,
+        beside: dict[Beside, Head] | None = None,
     ) -> None:
         """Let go on what is to. heads, books: promises that still hold, by partition.
 
-        beside: those of EASY to who lacks licences.
+        beside: those of EASY to who waits for something else than room.
         """
         self.picture = picture
         self.now = now
@@ -63,7 +63,7 @@ class Planner:
         ]
         self.table = picture.table
         self.heads = {} if heads is None else heads
-        self.beside_heads = {} if beside is None else beside
+        self.beside_heads: dict[Beside, Head] = {} if beside is None else beside
         self.books: Mapping[str, Promises] = {} if books is None else books
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.started = 0
@@ -98,22 +98,43 @@ class Planner:
     def promise_anew(self, partitions: Iterable[str]) -> None:
         """Take back what EASY promises in these partitions; when the head was to start is a hint."""
         for partition in partitions:
-            self.beside_heads.pop(partition, None)
+            for rule in BESIDE:
+                self.beside_heads.pop((partition, rule), None)
             if (head := self.heads.pop(partition, None)) is not None:
                 self.hints[partition] = head.shadow
         vars(self).pop("supplies", None)
 
     def forget_head(self, job: int) -> None:
         """Plan as if nothing were promised to this job."""
-        for heads in (self.heads, self.beside_heads):
-            for partition in [part for part, head in heads.items() if head.job == job]:
-                del heads[partition]
-                vars(self).pop("supplies", None)
+        for partition in [part for part, head in self.heads.items() if head.job == job]:
+            del self.heads[partition]
+            vars(self).pop("supplies", None)
+        for beside in [key for key, head in self.beside_heads.items() if head.job == job]:
+            del self.beside_heads[beside]
+            vars(self).pop("supplies", None)
 
-    def late_heads(self, partition: str, duration: float) -> list[Head]:
-        """Return those of the partition that work of this duration would outlast, if it began now."""
-        found = (self.heads.get(partition), self.beside_heads.get(partition))
-        return [head for head in found if head is not None and head.outlasts(self.now, duration)]
+    def heads_of(self, partition: str) -> list[Head]:
+        """Return those to whom EASY promises a start in the partition."""
+        found = [self.heads.get(partition)]
+        if self.beside_heads:
+            found += [self.beside_heads.get((partition, rule)) for rule in BESIDE]
+        return [head for head in found if head is not None]
+
+    def late_heads(self, entry: WaitingView) -> list[Head]:
+        """Return those that the entry would outlast if it began now, and that it must leave alone.
+
+        What is kept for those who name a reservation is kept from whom it is not open to.
+        """
+        late, own = self._outlasted(entry), entry.request.reservation
+        calendar = self.picture.calendar
+        if late and own and calendar is not None:
+            views = [(head, head.view) for head in late]
+            return [h for h, view in views if own in calendar.key(view.user, view.project)]
+        return late
+
+    def _outlasted(self, entry: WaitingView) -> list[Head]:
+        now, duration = self.now, entry.duration
+        return [head for head in self.heads_of(entry.partition) if head.outlasts(now, duration)]
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -168,13 +189,13 @@ class Planner:
             return Rule.BEHIND if seats is None or self.over(shape, entry, seats) else seats
         if shape.partition in self.heads and not self.backfills(shape.partition):
             return Rule.BEHIND
-        late = self.late_heads(shape.partition, entry.duration)
+        late = self.late_heads(entry)
         if not late:
             found = self.table.seats(shape)
             if found is None:
                 return Rule.RESOURCES
         else:
-            found = self.table.seats(shape, late[0] if len(late) == 1 else both(*late))
+            found = self.table.seats(shape, joined(late))
             if found is None or self.over(shape, entry, found) is not None:
                 return Rule.BEHIND
         self.owed = self._is_promised(shape, entry, found)
@@ -250,7 +271,7 @@ class Planner:
             supplies.change(entry, cpus, self.now, entry.duration)
         request = shape.request
         places = self.table.take(request, seats)
-        for head in self.late_heads(shape.partition, entry.duration):
+        for head in self._outlasted(entry):
             head.kept = None
             for (row, _), place in zip(seats, places, strict=True):
                 if row in head.after:
@@ -303,7 +324,7 @@ class Planner:
 
     def _delayed(self, entry: WaitingView) -> tuple[int, float]:
         """Return the job that it would delay if it started now, and the start promised to that."""
-        late = self.late_heads(entry.partition, entry.duration)
+        late = self.late_heads(entry)
         if not late and entry.partition not in self.books:  # what counts for all partitions
             late = [*self.heads.values(), *self.beside_heads.values()]
         if late:

@@ -143,7 +143,7 @@ def _until(planner: Planner, entry: WaitingView) -> float | None:
             if planner.would_start(replace(entry, duration=float(int(start - planner.now)))):
                 return start
         return None
-    late = planner.late_heads(entry.partition, entry.duration)
+    late = planner.late_heads(entry)
     return min((head.shadow for head in late), default=None)
 
 
