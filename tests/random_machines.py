@@ -161,7 +161,7 @@ def shut_at_times(random: Random, nodes: Iterable[str]) -> tuple[Reservation, ..
     """Return windows in which some of the nodes are shut to everybody; now and then none at all."""
     if random.random() < 0.3:
         return ()
-    found = []
+    found: list[Reservation] = []
     for name in nodes:
         begin = NOW + random.choice([-2.0, 1.0, 4.0, 9.0, 15.0])
         for length in random.choice([(), (3.0,), (6.0,), (2.0, 5.0)]):

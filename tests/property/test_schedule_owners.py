@@ -109,11 +109,11 @@ class Limited(Life):
         return super()._state()
 
 
-def promised(engine: Engine) -> list[dict[str, int]]:
+def promised(engine: Engine) -> list[dict[object, int]]:
     """Return to whom a start is promised, by partition."""
     return [
-        {partition: head.job for partition, head in heads.items()}
-        for heads in (engine.heads, engine.beside)
+        {partition: head.job for partition, head in engine.heads.items()},
+        {beside: head.job for beside, head in engine.beside.items()},
     ]
 
 

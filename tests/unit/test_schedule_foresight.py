@@ -213,17 +213,17 @@ def test_a_long_window_costs_the_head_neither_its_promise_nor_those_behind_it_th
 
 
 def test_whom_a_window_is_for_need_not_end_with_it() -> None:
-    """Eve's window is shut to job 1, which waits for its end. She names it, or leaves job 1 alone."""
+    """Eve's window is shut to job 1, which waits for its end, and for no other node."""
     window = Reservation("course", ("n1",), start=0.0, duration=100.0, users=("eve",))
     rules = replace(EASY, reservations=(window,))
-    hers = job(2, 1, 500.0, user="eve")
-    engine, starts = planned(rules, [job(1, 4, 50.0), hers])
-    assert (starts, heads(engine)) == ([], {1: 100.0})
-    named = replace(hers, request=replace(hers.request, reservation="course"))
-    engine, starts = planned(rules, [job(1, 4, 50.0), named])
+    engine, starts = planned(rules, [job(1, 4, 50.0), job(2, 1, 500.0, user="eve")])
     assert (starts, heads(engine)) == ([2], {1: 100.0})
     assert not engine.plan(NOW + 1).lines
     assert heads(engine) == {1: 510.0}
+    both = [job(1, 4, 50.0, tasks=2), job(2, 4, 500.0, user="eve", nodelist=("n2",))]
+    engine = Engine()
+    engine.apply(replace(whole(machine([node("n1", 4), node("n2", 4)], both)), rules=rules))
+    assert (engine.plan(NOW).lines, heads(engine)) == ([], {1: 100.0})
 
 
 def test_easy_heeds_what_is_promised_in_a_partition_with_more_promises() -> None:

@@ -5,8 +5,8 @@ lacks licences is promised a start as well, and the first that waits for the win
 to end, so that who comes later takes neither them nor its room, and the head is protected however
 long those waits take. Whoever of them comes later in the queue is promised a start as if those before
 it took their places for ever once they begin: perhaps later than it could be, never earlier.
-Work that names a reservation need not leave alone what is promised to whom that is shut: else it
-would have to end with the window.
+On nodes that a window keeps for somebody his work need not leave alone what is promised for after
+that to those whom it is shut to: else it would have to end with the window.
 
 A promise is for the first time at which, as all that runs ends as planned, nodes that are open to
 it have room, its licences are there, and the limits of its user, project and partition hold.

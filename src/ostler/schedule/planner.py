@@ -12,6 +12,8 @@ from functools import cached_property, lru_cache
 from math import floor, inf
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule import licences
@@ -123,14 +125,22 @@ class Planner:
     def late_heads(self, entry: WaitingView) -> list[Head]:
         """Return those that the entry would outlast if it began now, and that it must leave alone.
 
-        What is kept for those who name a reservation is kept from whom it is not open to.
+        It need not on nodes that are kept for it before then, and shut to them.
         """
-        late, own = self._outlasted(entry), entry.request.reservation
-        calendar = self.picture.calendar
-        if late and own and calendar is not None:
-            views = [(head, head.view) for head in late]
-            return [h for h, view in views if own in calendar.key(view.user, view.project)]
-        return late
+        late, calendar = self._outlasted(entry), self.picture.calendar
+        if not late or calendar is None or not (own := calendar.key(entry.user, entry.project)):
+            return late
+        found = []
+        for head in late:
+            shut = own - calendar.key(head.view.user, head.view.project)
+            nodes = calendar.kept(shut, self.now, head.shadow)
+            kept = {self.table.rows.get(node) for node in nodes}
+            after = {row: counts for row, counts in head.after.items() if row not in kept}
+            if len(after) == len(head.after):
+                found.append(head)
+            elif after:
+                found.append(replace(head, after=after, kept=None))
+        return found
 
     def _outlasted(self, entry: WaitingView) -> list[Head]:
         now, duration = self.now, entry.duration

@@ -88,6 +88,15 @@ class Calendar:
         found = self._named.get(name)
         return () if found is None else found.nodes
 
+    def kept(self, names: Key, now: float, until: float) -> set[str]:
+        """Return the nodes of those of these reservations that have a window now, or before then."""
+        found: set[str] = set()
+        for name in names:
+            one = self._named[name]
+            if next(windows(one, self._offset, now), (inf, inf))[0] < until:
+                found.update(one.nodes)
+        return found
+
     def begins(self, name: str, key: Key, now: float) -> float:
         """Return from when on, now or later, they may use a reservation; inf: never."""
         found = self._named.get(name) if name in key else None
