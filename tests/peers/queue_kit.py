@@ -152,7 +152,12 @@ def one_queue(slurm: Slurm, cell: GridEngine, folder: Path) -> Iterator[OneQueue
         key.write_text(str(KEY))
         key.chmod(0o600)
         given = {
-            "slurm": ["slurm", f"config={slurm.env['SLURM_CONF']}", "timeout=3"],
+            "slurm": [
+                "slurm",
+                f"config={slurm.env['SLURM_CONF']}",
+                "timeout=3",
+                f"records={folder}/records",
+            ],
             "grid": ["gridengine", f"root={cell.folder}", f"ports={cell.ports}", "flush=1"],
         }
         for rm, sim in sims.items():

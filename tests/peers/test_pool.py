@@ -26,7 +26,10 @@ def slurms(open_folder: Path) -> Iterator[Slurm]:
 def host(slurms: Slurm, tmp_path: Path) -> Iterator[Host]:
     with machine(tmp_path, "--cpus", "1") as host:
         config = f"config={slurms.env['SLURM_CONF']}"
-        host.ostler("rm", "add", "slurm", "slurm", config, "interval=1s", "shares-hosts=yes")
+        records = f"records={host.work}/records"
+        host.ostler(
+            "rm", "add", "slurm", "slurm", config, "interval=1s", "shares-hosts=yes", records
+        )
         yield host
 
 

@@ -25,7 +25,10 @@ class SlurmBench(Bench):
     polls = 200
 
     def __init__(self, slurm: Slurm, settings: Mapping[str, str] = {}) -> None:
-        config = {"config": slurm.env["SLURM_CONF"], "timeout": "5"}
+        records = slurm.folder.parent / "records"
+        records.mkdir(mode=0o1777, exist_ok=True)
+        records.chmod(0o1777)
+        config = {"config": slurm.env["SLURM_CONF"], "timeout": "5", "records": str(records)}
         super().__init__(driver.Slurm, {**config, **settings})
         self.slurm = slurm
         self.folder.chmod(0o755)

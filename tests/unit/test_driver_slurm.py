@@ -1,13 +1,17 @@
 """Slurm's words in ours, over what a real Slurm 22.05.8 has written."""
 
+import os
+import subprocess
+from getpass import getuser
 from pathlib import Path
 
 import pytest
 
+from ostler.drivers.begun import TWICE, Begun
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
 from ostler.drivers.slurm_orders import command_of, script_of, unfit, without_directives
-from ostler.drivers.slurm_words import FIELDS, duration, job_of, nodes_of, rows, size
+from ostler.drivers.slurm_words import FIELDS, duration, job_of, judged, nodes_of, rows, size
 from ostler.model.foreign import End, ForeignJob, ForeignState, NodeState, Share, Start
 from ostler.model.states import Result
 
@@ -224,9 +228,97 @@ def test_directives_in_a_script_are_not_read_a_second_time() -> None:
 
 
 def test_a_command_of_several_tasks_is_run_by_each() -> None:
-    assert b"exec /bin/srun --ntasks" in script_of(ORDER, "/bin/srun")
+    assert b"'/bin/srun' --ntasks" in script_of(ORDER, "/bin/srun", "")
     one = Start("m-1", (Share("n1"),), argv=(b"true",))
-    assert b"srun" not in script_of(one, "/bin/srun")
+    assert b"srun" not in script_of(one, "/bin/srun", "")
+
+
+class Batch:
+    """Runs what sbatch would be given, as a node does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.notes = str(folder / "notes" / "m-1")
+        self.begun = Begun({"records": str(folder)})
+        self.count = folder / "count"
+        (folder / getuser()).symlink_to("notes")
+
+    def run(self, text: str, *, again: bool = False, notes: str | None = None, **env: str) -> int:
+        counted = f"echo >>{self.count}; {text}".encode()
+        order = Start("m-1", (Share("n1"),), argv=(b"/bin/sh", b"-c", counted), again=again)
+        script = script_of(order, "", self.notes if notes is None else notes)
+        file = self.count.with_name("script")
+        file.write_bytes(script)
+        return subprocess.run(["/bin/sh", file, *order.argv], env=env, check=False).returncode
+
+    @property
+    def runs(self) -> int:
+        return len(self.count.read_text()) if self.count.exists() else 0
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("true", 0), ("exit 7", 7), ("exit 137", 137), ("kill -9 $$", -9), ("kill -11 $$", -11)],
+)
+def test_what_has_run_does_not_run_again_and_ends_as_it_did(
+    tmp_path: Path, text: str, status: int
+) -> None:
+    batch = Batch(tmp_path)
+    assert [batch.run(text), batch.run(text), batch.runs] == [status, status, 1]
+    note = batch.begun.of(getuser(), "m-1")
+    assert note is not None
+    assert (note.signal, note.status) == ((-status, 128 - status) if status < 0 else (0, status))
+    assert batch.begun.began(getuser(), "m-1")
+
+
+def test_a_second_run_of_what_left_no_end_is_told_from_any_other(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "m-1.0.began").write_text("1 1 1 elsewhere\n")
+    assert batch.run("true") == -TWICE
+    assert batch.runs == 0
+    assert judged(Result.FAILED, f"0:{TWICE}")[0] == Result.LOST
+
+
+def test_one_that_slurm_was_told_to_requeue_runs_again(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    assert [batch.run("exit 1"), batch.run("exit 2", SLURM_RESTART_COUNT="1")] == [1, 2]
+
+
+def test_where_there_can_be_no_notes_a_job_runs_unless_it_may_have_run(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    assert batch.run("exit 3", notes="") == 3
+    assert batch.run("exit 3", notes="/dev/null/m-1") == 3
+    assert batch.run("exit 3", notes="", again=True) == -TWICE
+    assert batch.runs == 2
+
+
+def test_a_note_of_another_user_or_that_is_no_file_is_none(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    batch.run("true")
+    ended = tmp_path / "notes" / "m-1.0.ended"
+    ended.rename(tmp_path / "other")
+    ended.symlink_to(tmp_path / "other")
+    assert batch.begun.of(getuser(), "m-1") is None
+    if os.geteuid() == 0:
+        ended.unlink()
+        (tmp_path / "other").rename(ended)
+        os.chown(ended, 65534, -1)
+        assert batch.begun.of(getuser(), "m-1") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "passed"),
+    [
+        (("--signal=B:USR1@60",), b"kill -USR1"),
+        (("--signal", "RB:SIGINT"), b"kill -INT"),
+        (("--signal=USR1@60",), b""),
+    ],
+)
+def test_a_signal_for_the_script_alone_is_passed_on(
+    options: tuple[str, ...], passed: bytes
+) -> None:
+    script = script_of(Start("m-1", (Share("n1"),), options=options), "", "/n/m-1")
+    assert (passed in script) if passed else b"_child" not in script
 
 
 @pytest.mark.parametrize(

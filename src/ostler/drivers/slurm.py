@@ -3,6 +3,8 @@
 A load is two of them: `squeue` tells all jobs, and for some minutes (MinJobAge) those that have
 ended; `scontrol` tells all nodes. The ends that Slurm's controller has forgotten are in its accounts
 (sacct) or in its job completion file. A start is known by its token, which is the job's comment.
+slurmctld saves its jobs every five seconds: one that is killed forgets what it took since, and starts
+again what began since. So jobs themselves note that they began and how they ended (`begun`).
 """
 
 import os
@@ -29,6 +31,7 @@ from ostler.drivers.programs import (
     local_time,
     seconds_of,
 )
+from ostler.drivers.slurm_notes import Notes
 from ostler.model.foreign import (
     About,
     Did,
@@ -49,12 +52,12 @@ SETTINGS = {
     "timeout": "Seconds that one command may take; 8.",
     "completions": "Path of the job completion file; what Slurm's JobCompLoc names.",
     "history": "How far back ends are looked for after a pause, in seconds; 86400.",
+    "records": "Folder, shared with the nodes and as open as /tmp, where jobs note that they "
+    "began and ended; .local/state/ostler/jobs of their user's home.",
     "options": "More options of sbatch for each job, as in `--account=grid --qos=low`; none.",
 }
 SITE_AGE = 600.0  # seconds for which what Slurm says of its configuration is taken as it was
 OVERLAP = 600.0  # seconds before the last load in which ends are told again
-NEVER = 366 * 86_400.0  # seconds: while jobs with a --begin wait, 22.05 says 2318 of idle nodes
-SOON = 3.0  # seconds: Slurm starts batch jobs from a loop that turns once a second
 ENDED = "CD,CA,F,TO,DL,OOM,NF,BF,PR,RV"
 
 
@@ -82,7 +85,7 @@ class Slurm:
         title="Slurm, by its commands",
         options=frozenset(
             {Option.SUBMIT, Option.SCHEDULES, Option.SUSPEND, Option.RESUME}
-            | {Option.REQUEUE, Option.MODIFY, Option.MANY_NODES}
+            | {Option.REQUEUE, Option.MODIFY, Option.MANY_NODES, Option.ONCE}
         ),
         settings=SETTINGS,
         job_states=words.JOB_STATES,
@@ -95,7 +98,9 @@ class Slurm:
             "Time limits are rounded up to minutes, memory to MiB.",
             "A start whose answer was lost is found while slurmctld has the job's comment.",
             "Later it is found only in accounts with AccountingStoreFlags=job_comment.",
-            "A slurmctld that is killed forgets its last seconds: it may start again what has run.",
+            "A killed slurmctld starts again what began last: what can leave no notes may run twice.",
+            "Where nodes share no records, how a forgotten job ended is told once Slurm took it again.",
+            "What `scancel --batch` sends reaches a job only if it was submitted with --signal=B:.",
             "Without accounts and job completion file, an end is known for MinJobAge only.",
             "Suspend and resume need a Slurm operator; so does a longer time limit.",
             "A job that Slurm has requeued is told without its submission: that is forgotten.",
@@ -117,6 +122,7 @@ class Slurm:
         self._options = shlex.split(settings.get("options", ""))
         if wrong := orders.unfit(self._options):
             raise ValueError(f"options: {wrong} cannot be given to each job")
+        self._notes = Notes(settings)
         self._site: dict[str, str] = {}
         self._site_until = 0.0
         self._file: Completions | None = None
@@ -138,12 +144,13 @@ class Slurm:
         began = time.time()
         jobs: list[ForeignJob] = []
         ends: dict[tuple[str, str], End] = {}
+        self._notes.begin_load()
         for row in self._rows("--all"):
             if row["JobID"] != row["JobArrayID"]:
                 self._elements[row["JobID"]] = row["JobArrayID"]
             if row["restartcnt"] != "0":
                 self._requeued.add(row["JobArrayID"])
-            each = words.job_of(row)
+            each = self._notes.told(words.job_of(row), words.number(row["restartcnt"]))
             if isinstance(each, ForeignJob):
                 jobs.append(each)
             else:
@@ -175,9 +182,13 @@ class Slurm:
             if found.other_than(order):
                 return Outcome(Did.NEVER, fact.id, text="its token is that of another job")
             return Outcome(Did.ACCEPTED, fact.id, fact.incarnation, "it was submitted before")
+        if end := self._notes.before(order):
+            return Outcome(Did.DONE, end.id, text="it has run before", end=end)
         try:
             command = orders.command_of(order, self._options)
-            files = (order.env or b"\0", orders.script_of(order, self._programs.find("srun")))
+            notes = self._notes.path(order)
+            script = orders.script_of(order, self._programs.find("srun"), notes, self._options)
+            files = (orders.environment(order.env), script)
         except ValueError as error:
             return Outcome(Did.NEVER, text=str(error))
         person = Person(order.uid, order.gid)
@@ -188,15 +199,16 @@ class Slurm:
 
         trial = submit("--test-only")
         if trial.status:
-            return _refusal(trial.complaint, heard=False)
-        if (later := _later(trial.complaint)) and not self._have_room(order):
+            return orders.refusal(trial.complaint, heard=False)
+        if (later := orders.later(trial.complaint)) and not self._have_room(order):
             return Outcome(Did.REFUSED, text=later)
         try:
             done = submit()
         except Trouble as error:
             return Outcome(Did.UNKNOWN, text=str(error)[:MAX_SENTENCE])
         if done.status:
-            return _refusal(done.complaint, heard=True)
+            return orders.refusal(done.complaint, heard=True)
+        self._notes.sweep(self._programs, order.user, person)
         return Outcome(Did.ACCEPTED, done.out.strip().partition(";")[0])
 
     def _have_room(self, order: Start) -> bool:
@@ -236,7 +248,9 @@ class Slurm:
         allowed = self._order(found, ["scontrol", "update", f"JobId={found.id}", "Requeue=1"])
         if allowed.did is not Did.ACCEPTED:
             return allowed
-        return self._order(found, ["scontrol", "requeue", found.id])
+        done = self._order(found, ["scontrol", "requeue", found.id])
+        self._order(found, ["scontrol", "update", f"JobId={found.id}", "Requeue=0"])
+        return done
 
     def modify(self, job: str, token: str, time_limit: int) -> Outcome:
         found = self._job(job, token)
@@ -326,7 +340,7 @@ class Slurm:
             return []
         self._file = self._file or Completions(path)
         ends = past.ends_of_file(self._file.lines(), local_time, self._elements)
-        return [end for end in ends if end.ended_at >= since]
+        return [end for end in ends if end.ended_at >= since and self._notes.believed(end)]
 
     def _accounts(self, since: float, whose: Sequence[str]) -> list[End]:
         separator = f"\x1f{token_hex(8)}\x1f"
@@ -374,21 +388,3 @@ class Slurm:
         if any(b"\n" in path for path in (order.output, order.error, order.input)):
             return "a path with a newline in it"
         return ""
-
-
-def _refusal(text: str, *, heard: bool) -> Outcome:
-    """Return what it means that sbatch failed. heard: else nothing was to be submitted anyway."""
-    short = text[:MAX_SENTENCE]
-    if orders.says(text, orders.UNHEARD) or (orders.says(text, orders.UNSURE) and not heard):
-        raise Trouble(f"sbatch: {short}")
-    if orders.says(text, orders.UNSURE):
-        return Outcome(Did.UNKNOWN, text=short)
-    return Outcome(Did.NEVER if orders.says(text, orders.NEVER) else Did.REFUSED, text=short)
-
-
-def _later(text: str) -> str:
-    """Return what Slurm says of a start that is not to be now, from `sbatch --test-only`."""
-    _, found, rest = text.partition(" to start at ")
-    when = local_time(rest.partition(" ")[0]) if found else None
-    later = when is not None and SOON < when - time.time() < NEVER
-    return text[:MAX_SENTENCE] if later else ""

@@ -9,6 +9,7 @@ from ostler.drivers.slurm_words import (
     at_time,
     exit_signal,
     exit_status,
+    judged,
     names,
     said,
     token_of,
@@ -33,18 +34,19 @@ def end_of_sacct(row: Row) -> End | None:
     result = JOB_STATES.get(word)
     if result is None or isinstance(result, ForeignState):
         return None
+    result, reason = judged(str(result), row["ExitCode"], said(row["Reason"], MAX_SENTENCE))
     return End(
         id=row["JobID"],
-        result=str(result),
+        result=result,
         proof=f"sacct: {said(row['State'])} {row['ExitCode']}",
         incarnation=row["Submit"] if at_time(row["Submit"]) else "",
         token=token_of(row["Comment"]),
         user=row["User"],
-        exit_status=exit_status(row["ExitCode"], str(result)),
+        exit_status=exit_status(row["ExitCode"], result),
         signal=exit_signal(row["ExitCode"]),
         started_at=at_time(row["Start"]) if names(row["NodeList"]) else None,
         ended_at=at_time(row["End"]) or 0.0,
-        reason=said(row["Reason"], MAX_SENTENCE),
+        reason=reason,
     )
 
 
@@ -62,14 +64,16 @@ def ends_of_file(
         if found is None or result is None or isinstance(result, ForeignState):
             continue
         code = found["code"]
+        result, reason = judged(str(result), code)
         yield End(
             id=elements.get(found["id"], found["id"]),
-            result=str(result),
+            result=result,
             proof=f"job completion file: {found['state']} {code}",
             incarnation=str(int(submitted)) if (submitted := seconds(found["submitted"])) else "",
             user=found["user"],
-            exit_status=exit_status(code, str(result)),
+            exit_status=exit_status(code, result),
             signal=exit_signal(code),
             started_at=seconds(found["began"]) if names(found["nodes"]) else None,
             ended_at=seconds(found["over"]) or 0.0,
+            reason=reason,
         )

@@ -1,26 +1,39 @@
 """What sbatch is told, and what its complaints mean: pure functions."""
 
+import os
+import re
+import time
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 
-from ostler.drivers.programs import FILES
-from ostler.model.foreign import Start
+from ostler.drivers.begun import noted, quoted
+from ostler.drivers.contract import Trouble
+from ostler.drivers.programs import FILES, local_time
+from ostler.model.foreign import Did, Outcome, Start
+from ostler.model.limits import MAX_SENTENCE
 
-# Wrappers of commands: Slurm runs what it is given once, and we run a command for each task.
-_ONE = b"""#!/bin/sh
-exec "$@"
+# What sets "$@" of a script that runs it: Slurm runs what it is given once, and we run a command for
+# each task.
+_SCRIPT = b"""
+_script=$_notes.script; [ "$_folder" ] || _script=$(_sys mktemp) || exit
+( umask 077; _sys base64 -d >"$_script" && _sys chmod 700 "$_script" ) <<'END' || exit
+%s
+END
+set -- "$_script" "$@"
 """
-_MANY = b"""#!/bin/sh
-exec srun --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
+_MANY = b"""
+set -- %s --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
 OSTLER_RANK=$SLURM_PROCID; export OSTLER_RANK; exec "$@"' sh "$@"
 """
-_MANY_SCRIPTS = b"""#!/bin/sh
+_MANY_SCRIPTS = b"""
 OSTLER_SCRIPT=%s; export OSTLER_SCRIPT
-exec srun --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
+set -- %s --ntasks="$SLURM_NTASKS" --cpus-per-task=%d --kill-on-bad-exit=0 /bin/sh -c '
 OSTLER_RANK=$SLURM_PROCID; export OSTLER_RANK
 f=$(mktemp) || exit; trap "rm -f $f" 0
 echo "$OSTLER_SCRIPT" | base64 -d >"$f" && chmod 700 "$f" && unset OSTLER_SCRIPT && "$f" "$@"' sh "$@"
 """
+NOWHERE = b"/dev/null/none"  # no folder can be there
+RUNS = b"${SLURM_RESTART_COUNT:-0}"  # of a job that Slurm has requeued
 MOST_SCRIPT = 90_000  # bytes of one that several tasks run: it travels in their environment
 # What sbatch complains of that no waiting mends.
 NEVER = (
@@ -33,6 +46,10 @@ NEVER = (
 UNSURE = ("timed out", "Zero Bytes", "Unexpected message", "connection reset", "Connection reset")
 # It was not heard at all.
 UNHEARD = ("Unable to contact", "Communication connection failure", "authentication", "Munge")
+SOON = 3.0  # seconds: Slurm starts batch jobs from a loop that turns once a second
+NEVER_SEEN = (
+    366 * 86_400.0
+)  # seconds: while jobs with a --begin wait, 22.05 says 2318 of idle nodes
 OVER = ("already completing or completed", "already finished", "Job/step already")
 
 
@@ -82,24 +99,46 @@ def unfit(words: Sequence[str]) -> str:
     return ""
 
 
-def script_of(order: Start, srun: str) -> bytes:
-    """Return what sbatch is given for an order. srun: where that program is.
+def script_of(order: Start, srun: str, notes: str, options: Sequence[str] = ()) -> bytes:
+    """Return what sbatch is given for an order.
 
-    Raises `ValueError` if it cannot be done.
+    srun: where that program is. notes: the path of its notes; empty: it can have none. options: the
+    administrator's. Raises `ValueError` if it cannot be done.
     """
+    if b"\r\n" in order.script:
+        raise ValueError("the lines of the script end as in DOS; write it with newlines alone")
+    path = quoted(os.fsencode(notes)) + b"." + RUNS if notes else NOWHERE
+    passes = _passed([*options, *order.options])
+    return noted(path, _before(order, srun), strict=order.again, passes=passes)
+
+
+def _before(order: Start, srun: str) -> bytes:
     tasks, each = size_of(order)
-    if tasks == 1:
-        return without_directives(order.script) if order.script else _ONE
+    program = quoted(os.fsencode(srun))
     if not order.script:
-        return _with_srun(_MANY % each, srun)
+        return b"" if tasks == 1 else _MANY % (program, each)
+    script = b64encode(without_directives(order.script))
+    if tasks == 1:
+        return _SCRIPT % b"\n".join(script[at : at + 76] for at in range(0, len(script), 76))
     if len(order.script) > MOST_SCRIPT:
         raise ValueError(f"a script of several tasks may have {MOST_SCRIPT} bytes in Slurm")
-    script = b64encode(without_directives(order.script))
-    return _with_srun(_MANY_SCRIPTS % (script, each), srun)
+    return _MANY_SCRIPTS % (script, program, each)
 
 
-def _with_srun(script: bytes, srun: str) -> bytes:
-    return script.replace(b"exec srun ", b"exec " + srun.encode() + b" ", 1)
+def _passed(words: Sequence[str]) -> str:
+    """Return the signal that is for the batch script alone, of `--signal=B:USR1@60`; else nothing."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        value = following if word == "--signal" else word.removeprefix("--signal=")
+        found = re.fullmatch(r"R?BR?:(?:SIG)?([A-Z0-9]+)(@\d+)?", value)
+        if found and (word == "--signal" or value != word):
+            return found[1]
+    return ""
+
+
+def environment(env: bytes) -> bytes:
+    """Return what a job gets of an environment: not how often the job around it was requeued."""
+    pairs = env.split(b"\0")
+    return b"\0".join(p for p in pairs if not p.startswith(b"SLURM_RESTART_COUNT=")) or b"\0"
 
 
 def size_of(order: Start) -> tuple[int, int]:
@@ -150,3 +189,21 @@ def _path(path: bytes) -> bytes:
 def minutes(seconds: int) -> str:
     """Return a time limit in minutes, rounded up."""
     return str(-(-seconds // 60)) if seconds else "UNLIMITED"
+
+
+def refusal(text: str, *, heard: bool) -> Outcome:
+    """Return what it means that sbatch failed. heard: else nothing was to be submitted anyway."""
+    short = text[:MAX_SENTENCE]
+    if says(text, UNHEARD) or (says(text, UNSURE) and not heard):
+        raise Trouble(f"sbatch: {short}")
+    if says(text, UNSURE):
+        return Outcome(Did.UNKNOWN, text=short)
+    return Outcome(Did.NEVER if says(text, NEVER) else Did.REFUSED, text=short)
+
+
+def later(text: str) -> str:
+    """Return what Slurm says of a start that is not to be now, from `sbatch --test-only`."""
+    _, found, rest = text.partition(" to start at ")
+    when = local_time(rest.partition(" ")[0]) if found else None
+    is_later = when is not None and SOON < when - time.time() < NEVER_SEEN
+    return text[:MAX_SENTENCE] if is_later else ""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from ostler.drivers.begun import TWICE
 from ostler.model.errors import UsageError
 from ostler.model.foreign import End, ForeignJob, ForeignNode, ForeignState, NodeState, Share
 from ostler.model.limits import MAX_COMMAND, MAX_FEATURES, MAX_NAME, MAX_SENTENCE
@@ -265,8 +266,8 @@ def spread(
 
 def _end_of(row: Row, result: str) -> End:
     status = number(row["exit_code"])
-    reason = said(row["Reason"], MAX_SENTENCE)
     code = f"{status >> 8}:{status & 0x7F}"
+    result, reason = judged(result, code, said(row["Reason"], MAX_SENTENCE))
     return End(
         id=row["JobArrayID"],
         result=result,
@@ -280,6 +281,13 @@ def _end_of(row: Row, result: str) -> End:
         ended_at=at_time(row["EndTime"]) or 0.0,
         reason=reason,
     )
+
+
+def judged(result: str, code: str, reason: str = "") -> tuple[str, str]:
+    """Return the result and reason of an end: a second run that cannot end as the first is lost."""
+    if exit_signal(code) != TWICE:
+        return result, reason
+    return Result.LOST, "it had begun before, and left no note of how that ended"
 
 
 def exit_status(code: str, result: str) -> int | None:

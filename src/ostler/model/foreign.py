@@ -39,6 +39,7 @@ class Option(StrEnum):
     MODIFY = "modify"  # the time limit of what runs
     NODE = "node"  # nodes are asked for one by one, several at a time
     EVENTS = "events"  # it tells when something has happened
+    ONCE = "once"  # a job that was forgotten may be started again: what has run ends as it did
     MANY_NODES = "many_nodes"  # one job may have tasks on several nodes
 
 
@@ -138,6 +139,7 @@ class End(Struct, frozen=True, omit_defaults=True):
     ended_at: Amount = 0.0  # Unix seconds; 0: not told
     reason: Sentence = ""
     usage: Usage = Usage()
+    unbegun: bool = False  # nothing of it has run, for sure: it may be started elsewhere
 
 
 class Nodes(Struct, frozen=True, omit_defaults=True):
@@ -189,6 +191,7 @@ class Start(Struct, frozen=True, omit_defaults=True):
     time_limit: Count = 0  # seconds; 0: none
     cpus_per_task: Count = 1
     options: tuple[str, ...] = ()  # for the resource manager alone, as the user typed them
+    again: bool = False  # it was taken before, and is not known there any more (`Option.ONCE`)
 
 
 class Did(StrEnum):
@@ -209,6 +212,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     id: str = ""
     incarnation: Name = ""
     text: Sentence = ""  # the resource manager's own words, of a refusal above all
+    end: End | None = None  # of a start: it was started before, and has ended so
 
 
 class About(Struct, frozen=True, omit_defaults=True):

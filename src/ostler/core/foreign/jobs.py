@@ -10,6 +10,7 @@ from ostler.core import life
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
+from ostler.core.foreign.again import asks_again, is_echo
 from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
@@ -107,6 +108,8 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     if job is not None and job.stage is Stage.OVER:
         if job.since >= look.began or told.state is ForeignState.ENDING:
             return job.key  # what is known is newer
+        if is_echo(s, rm, job, told):
+            return job.key
         if not _comes_back(look, job, told):
             return job.key
         job = None
@@ -385,6 +388,7 @@ def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
 
 def _unknown(look: Look, job: RmJob) -> None:
     s, now, rm = look.s, look.now, look.rm
+    again = asks_again(rm, job, allocation_of(s, job))
     if job.missing_since is None:
         since = max(job.since, rm.jobs_at) if job.stage is not Stage.SEEN else rm.jobs_at or now
         job = keep(s, rm, replace(job, missing_since=since))
@@ -392,6 +396,9 @@ def _unknown(look: Look, job: RmJob) -> None:
         s.note(now, "job-unknown", text, job=job.job, about=rm.name)
     since = job.missing_since if job.missing_since is not None else now
     if now - since <= rm.row.job_purge:
+        if again:
+            keep(s, rm, replace(job, stage=Stage.ASKED, since=now, id="", incarnation=""))
+            look.again.append(s.allocations[job.allocation])
         return
     proof = f"it has not listed it for {now - since:.0f} s, nor told how it ended"
     s.note(now, "job-purged", f"{rm.name}: {proof}", job=job.job, about=rm.name)

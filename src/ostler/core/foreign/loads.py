@@ -6,10 +6,11 @@ from msgspec.structs import replace
 
 from ostler.core.events import RmAnswered, RmLoaded, RmTrouble, RmUp
 from ostler.core.foreign import jobs, nodes, orders, uses
+from ostler.core.foreign.again import not_taken_again
 from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.rms import Asked, Rm
 from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
-from ostler.core.foreign.told import allocation_of, back, goes_on, keep
+from ostler.core.foreign.told import allocation_of, back, ended, goes_on, keep
 from ostler.core.foreign.whose import is_free
 from ostler.core.moves import settle
 from ostler.core.state import State
@@ -127,11 +128,16 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
     text = outcome.text or "it gave no reason"
     said = f"{rm.name} refused it: {text}"
     alloc = allocation_of(s, job)
-    if outcome.did in _TAKEN:
+    if outcome.end is not None:
+        ended(s, now, rm, replace(job, id=job.id or outcome.end.id), outcome.end)
+    elif outcome.did not in _TAKEN and job.missing_since is not None:
+        not_taken_again(s, now, rm, job, outcome)
+    elif outcome.did in _TAKEN:
         taken = replace(
             job,
             stage=Stage.TAKEN,
             since=now,
+            missing_since=None,
             id=outcome.id if outcome.id and is_free(rm, outcome.id, job.key) else job.id,
             incarnation=outcome.incarnation or job.incarnation,
         )

@@ -130,6 +130,7 @@ def _start_of(rm: Rm, owner: Job, alloc: Allocation, order: Launch, job: RmJob) 
         time_limit=alloc.time_limit,
         cpus_per_task=owner.spec.request.cpus,
         options=owner.spec.rm_options,
+        again=job.missing_since is not None,
     )
 
 

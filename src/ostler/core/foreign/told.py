@@ -71,6 +71,9 @@ def _free_there(s: State, place: Placement) -> Placement:
 
 def ended(s: State, now: float, rm: Rm, job: RmJob, end: End) -> None:
     """Close what a job had here, by the proof of its end."""
+    if end.unbegun and may_begin(s, job):
+        back(s, now, rm, job, f"{rm.name} took it, and did not start it: {clean(end.proof)}")
+        return
     keep(s, rm, replace(job, stage=Stage.OVER, since=now, missing_since=None, differs=""))
     rm.ending.pop(job.key, None)
     for kind in ("elsewhere", "more_cpus", "state"):
@@ -83,6 +86,12 @@ def ended(s: State, now: float, rm: Rm, job: RmJob, end: End) -> None:
     for name in alloc.nodes:
         rm.freed_at[name] = now
     _close(s, now, rm, job, end, alloc)
+
+
+def may_begin(s: State, job: RmJob) -> bool:
+    """Say whether an allocation of which nothing has run may be tried elsewhere."""
+    alloc = allocation_of(s, job)
+    return alloc is not None and not (alloc.cause or alloc.started or job.theirs)
 
 
 def close_unseen(s: State, now: float, rm: Rm, entry: Entry, end: End) -> None:
