@@ -7,6 +7,7 @@ known to have ended. Elsewhere nobody can tell, and it is waited for.
 
 from msgspec.structs import replace
 
+from ostler.core import life
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import keep
 from ostler.core.state import State
@@ -26,6 +27,12 @@ def asks_again(rm: Rm, job: RmJob, alloc: Allocation | None) -> bool:
         and not alloc.cause
         and rm.can(Option.ONCE)
     )
+
+
+def start_again(s: State, alloc: Allocation) -> None:
+    """Ask for a start once more, by the same token."""
+    entry = s.jobs[alloc.job]
+    life.order_launch(s, entry, alloc, alloc.placements[0].node, start=True)
 
 
 def is_echo(s: State, rm: Rm, job: RmJob, told: ForeignJob) -> bool:

@@ -10,7 +10,7 @@ from ostler.core import life
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
-from ostler.core.foreign.again import asks_again, is_echo
+from ostler.core.foreign.again import asks_again, is_echo, start_again
 from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
@@ -72,12 +72,6 @@ def take(s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
     rm.jobs_at = began
     for alloc in look.again:  # last: whatever is to be ended goes first
         start_again(s, alloc)
-
-
-def start_again(s: State, alloc: Allocation) -> None:
-    """Ask for a start once more, by the same token."""
-    entry = s.jobs[alloc.job]
-    life.order_launch(s, entry, alloc, alloc.placements[0].node, start=True)
 
 
 def _end(look: Look, end: End) -> None:
