@@ -64,6 +64,7 @@ class Server:
         self._of_user: Counter[int] = Counter()  # connections, by uid
         self._most = most_connections(SHARE, MOST_OF_ONE_USER)
         self._looking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
+        self._asking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
         self._work: set[asyncio.Task[None]] = set()
         self.identities: tuple[str, ...] = ()  # of a lab
         self.put_behind: Callable[[int], None] = lambda _: None  # a node's connection, by number
@@ -272,8 +273,8 @@ class Server:
             found = self.reads.answer(client.caller, message, now)
             if isinstance(found, Listing):
                 return await found.document(partial(_still_there, client), self.turns.barrier)
-            if isinstance(found, Prepared):
-                return await self._ask(now, found)
+        if isinstance(found, Prepared):
+            return await self._ask(client, now, found)
         if isinstance(found, Counted):
             answer = await self.query(found.sql, client.caller, admin=False, values=found.values)
             return found.finish(answer)
@@ -287,12 +288,17 @@ class Server:
             _still_there(client)
             now = self.clock()
             found = self.submissions.dry(client, message, now)
-            return await self._ask(now, found) if isinstance(found, Prepared) else found
+        return await self._ask(client, now, found) if isinstance(found, Prepared) else found
 
-    async def _ask(self, now: float, prepared: Prepared) -> dict[str, Any]:
-        """Have a question worked out beside the loop, for which others wait; return the document."""
+    async def _ask(self, client: Client, now: float, prepared: Prepared) -> dict[str, Any]:
+        """Have a question worked out beside the loop; return the document.
+
+        That may take seconds. A user's other questions wait for it, listings do not.
+        """
         turns = self.turns
-        return prepared.finish(await turns.planning.ask(turns.machine, now, prepared.question))
+        async with self._asking[client.caller.uid]:
+            _still_there(client)
+            return prepared.finish(await turns.planning.ask(turns.machine, now, prepared.question))
 
     async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
         await self.turns.barrier()

@@ -8,17 +8,16 @@ CPU-minutes, which come back second by second, are the same for seconds, see `us
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import lru_cache
 from math import ceil, inf, nextafter
 from typing import NamedTuple
 
 from ostler.schedule.assumed import Assumed
-from ostler.schedule.limits import MINUTE, Bucket
+from ostler.schedule.limits import MINUTE, Bucket, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.snapshot import RunningView, WaitingView
 from ostler.schedule.use import Spend, Use
 
-Name = tuple[object, str]  # whose, and what
+Name = tuple[Bucket | str, str]  # what limits count: whose, and what; else `user` or `licence`
 MINUTES = "cpu_minutes"
 
 
@@ -57,35 +56,33 @@ class Supplies:
     """All counts of a machine from now on. What is started or promised is added."""
 
     def __init__(self, picture: Picture, now: float) -> None:
-        """Read from the picture what is in use, and until when. Cost: a look at what runs."""
+        """Note what is in use; each count is worked out when it is first asked for."""
         self._now = now
         self._picture = picture
-        held: dict[Name, list[tuple[float, int]]] = defaultdict(list)
-        spends: dict[Name, list[tuple[float, float, int]]] = defaultdict(list)
-        soon = nextafter(now, inf)  # what is overdue is still there
-        by_user = bool(picture.rules.max_cpus_per_user)
+        self._uses: dict[Name, Use | Spend] = {}
+        self._held: dict[Name, list[Assumed | RunningView]] = defaultdict(list)
+        self._claimed: dict[Bucket, list[list[Claim]]] = defaultdict(list)
+        # What stands still, or is to go on: when it should end, and how many CPUs fewer are then held
+        self._still: dict[int, tuple[float, int]] = {}
+        resuming, by_user = picture.resumes.all, bool(picture.rules.max_cpus_per_user)
         there: list[Assumed | RunningView] = [*picture.assumed, *picture.running.values()]
         for one in there:
-            if not (by_user or one.licences):
-                continue
-            at, cpus = _frees(picture, one)
-            end = max(at, soon)
-            if by_user and cpus:
-                held["user", one.user].append((end, cpus))
-            for name, count in one.licences.items():
-                held["licence", name].append((end, count))
-        buckets = lru_cache(self._buckets)
+            if by_user:
+                self._held["user", one.user].append(one)
+            for name in one.licences:
+                self._held["licence", name].append(one)
+        for run in picture.running.values():
+            if run.suspended or run.alloc in resuming:
+                at, _, cpus = picture.gives_back(run)
+                self._still[run.alloc] = at, cpus
         claims = picture.claims
         self._minutes = claims is not None and claims.minutes
+        alike: dict[tuple[str, str, str], list[Claim]] = defaultdict(list)
         for claim in () if claims is None else claims.all.values():
-            end = max(claim.ends_at, soon)
-            for bucket in buckets(claim.user, claim.project, claim.partition):
-                held[bucket, "running"].append((end, 1))
-                held[bucket, "cpus"].append((end, claim.cpus))
-                if self._minutes and claim.ends_at < inf and not claim.spent:
-                    spends[bucket, MINUTES].append((end, claim.ends_at, claim.cpus))
-        self._uses: dict[Name, Use | Spend] = {n: Use(now, each) for n, each in held.items()}
-        self._uses |= {name: Spend(now, each) for name, each in spends.items()}
+            alike[claim.user, claim.project, claim.partition].append(claim)
+        for whose, found in alike.items():
+            for bucket in self._buckets(*whose):
+                self._claimed[bucket].append(found)
 
     def first(self, asks: list[Ask], start: float, duration: float) -> float:
         """Return the first time from start on from which all of that is there for so long."""
@@ -93,10 +90,7 @@ class Supplies:
         while before < time < inf:
             before = time
             for ask in asks:
-                if (use := self._uses.get(ask.name)) is not None:
-                    time = use.first(ask.amount, ask.most, time, duration)
-                elif ask.amount > ask.most:
-                    return inf
+                time = self._of(ask.name).first(ask.amount, ask.most, time, duration)
         return time
 
     def at_last(self, asks: list[Ask]) -> bool:
@@ -105,7 +99,10 @@ class Supplies:
 
     def after(self, time: float) -> float:
         """Return when the next of all counts changes; inf: none does."""
-        return min((use.after(time) for use in self._uses.values()), default=inf)
+        whats = ("running", "cpus", MINUTES) if self._minutes else ("running", "cpus")
+        counted = [(bucket, what) for bucket in self._claimed for what in whats]
+        names = {*self._uses, *self._held, *counted}
+        return min((self._of(name).after(time) for name in names), default=inf)
 
     def change(
         self, view: WaitingView, cpus: int, start: float, duration: float, sign: int = 1
@@ -122,9 +119,34 @@ class Supplies:
     def _of(self, name: Name) -> Use | Spend:
         found = self._uses.get(name)
         if found is None:
-            found = Spend(self._now) if name[1] == MINUTES else Use(self._now)
-            self._uses[name] = found
+            found = self._uses[name] = self._read(name)
         return found
+
+    def _read(self, name: Name) -> Use | Spend:
+        """Work out what is in use, each until its end; what is overdue is still there."""
+        whose, what = name
+        soon = nextafter(self._now, inf)
+        if isinstance(whose, str):
+            held: list[tuple[float, int]] = []
+            for one in self._held.get(name, ()):
+                at, cpus = self._frees(one)
+                count = cpus if whose == "user" else one.licences[what]
+                if count:
+                    held.append((max(at, soon), count))
+            return Use(self._now, held)
+        claims = [claim for each in self._claimed.get(whose, ()) for claim in each]
+        if what == MINUTES:
+            spends = [claim for claim in claims if claim.ends_at < inf and not claim.spent]
+            return Spend(self._now, ((max(c.ends_at, soon), c.ends_at, c.cpus) for c in spends))
+        ends = ((max(claim.ends_at, soon), claim) for claim in claims)
+        return Use(self._now, ((end, 1 if what == "running" else c.cpus) for end, c in ends))
+
+    def _frees(self, one: RunningView | Assumed) -> tuple[float, int]:
+        """Return when something should end, and how many CPUs fewer its user then has."""
+        if isinstance(one, Assumed):
+            return one.ends_at, one.cpus
+        known = self._still.get(one.alloc)
+        return known or (one.ends_at, sum(len(place.cpus) for place in one.placements))
 
     def _takes(self, view: WaitingView, cpus: int) -> Iterator[tuple[Name, int]]:
         for name, count in view.request.licences.items():
@@ -140,13 +162,3 @@ class Supplies:
     def _buckets(self, user: str, project: str, partition: str) -> list[Bucket]:
         claims = self._picture.claims
         return [] if claims is None else claims.limits.buckets(user, project, partition)
-
-
-def _frees(picture: Picture, one: RunningView | Assumed) -> tuple[float, int]:
-    """Return when something should end, and how many CPUs fewer its user then has."""
-    if isinstance(one, Assumed):
-        return one.ends_at, one.cpus
-    if one.suspended or one.alloc in picture.resumes.all:
-        at, _, cpus = picture.gives_back(one)
-        return at, cpus
-    return one.ends_at, sum(len(place.cpus) for place in one.placements)
