@@ -3,7 +3,7 @@
 from typing import Any
 
 from ostler.core.effects import Call, Effect
-from ostler.core.events import Event, Modified, Planned, RmAnswered, RmTrouble, Tick
+from ostler.core.events import Event, Modified, Planned, RmAnswered, RmMore, RmTrouble, Tick
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.foreign import Option, Share
@@ -27,6 +27,7 @@ class Foreign(Box):
 
     def __init__(self, *rms: ScriptedRm, native: tuple[str, ...] = (), **settings: Any) -> None:
         self.rms = {rm.name: rm for rm in rms}
+        self.whole = True  # loads are taken in to their end at once
         self.holds = False  # calls are not carried out before `carry_out`
         self.held: list[Call] = []
         super().__init__(native)
@@ -41,6 +42,9 @@ class Foreign(Box):
         """Handle an event, plan, carry out what drivers are asked, and hold the state to its rules."""
         effects = super().do(event)
         blame(violations(self.machine.state), event)
+        while self.whole and self.machine.wants_more:
+            effects += super().do(RmMore())
+            blame(violations(self.machine.state), event)
         self.held += [e for e in effects if isinstance(e, Call)]
         if not self.holds:
             effects += self.carry_out()

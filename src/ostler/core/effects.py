@@ -51,6 +51,12 @@ class Call(Struct, frozen=True):
     time_limit: int = 0  # of modify: seconds from its start
 
 
+class TakenIn(Struct, frozen=True, gc=False):
+    """A load that took several turns is in."""
+
+    rm: str
+
+
 class Acknowledge(Struct, frozen=True):
     """Tell an agent that its reports up to `seq` are durable."""
 
@@ -84,4 +90,4 @@ class Handle(Struct, frozen=True):
     order: errand.Order
 
 
-Effect = Save | Send | Call | Acknowledge | Welcomed | Reply | Fail | Handle
+Effect = Save | Send | Call | TakenIn | Acknowledge | Welcomed | Reply | Fail | Handle

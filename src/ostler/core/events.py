@@ -229,6 +229,10 @@ class RmLoaded(Struct, frozen=True):
     why: str = ""  # what came instead of an answer, one sentence
 
 
+class RmMore(Struct, frozen=True):
+    """It is time for the next piece of a load that is being taken in, whichever is next."""
+
+
 class RmAnswered(Struct, frozen=True):
     """What became of a `Call`."""
 
@@ -323,6 +327,7 @@ Event = (
     | NodeSeen
     | RmUp
     | RmLoaded
+    | RmMore
     | RmAnswered
     | RmTrouble
     | NotOrdered

@@ -59,6 +59,7 @@ from ostler.core.events import (
     Posted,
     RmAnswered,
     RmLoaded,
+    RmMore,
     RmTrouble,
     RmUp,
     SchedulerSeen,
@@ -123,6 +124,11 @@ class Machine:
     def wants_plan(self) -> bool:
         """Say whether something changed that a scheduler should look at."""
         return self.state.changed and not self.state.stopping
+
+    @property
+    def wants_more(self) -> bool:
+        """Say whether `RmMore` should come: others' events may come before it."""
+        return bool(self.state.parts.taking)
 
     def snapshot(self, now: float) -> Snapshot:
         """Return what a scheduler may see."""
@@ -295,6 +301,7 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     NodeSeen: seen.on_seen,
     RmUp: loads.on_up,
     RmLoaded: loads.on_loaded,
+    RmMore: lambda s, now, _: loads.on_more(s, now),
     RmAnswered: loads.on_answered,
     RmTrouble: loads.on_trouble,
     NotOrdered: nodes.on_not_ordered,

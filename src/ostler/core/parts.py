@@ -1,5 +1,6 @@
 """What follows from partitions and configurations and is not written down: made anew with a start."""
 
+from collections import deque
 from datetime import UTC, tzinfo
 from math import inf
 
@@ -15,7 +16,7 @@ class Parts:
 
     __slots__ = (
         "awaited", "begins", "closing", "fitting", "foreign", "look_again", "lost", "plans",
-        "refused", "shift_at", "stoppers", "strangers", "told", "zone",
+        "refused", "shift_at", "stoppers", "strangers", "taking", "told", "zone",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -30,6 +31,7 @@ class Parts:
         self.fitting: dict[tuple[object, ...], frozenset[str]] = {}
         # Partition with nodes of other resource managers -> the names of those; None: find out
         self.foreign: dict[str, set[str]] | None = None
+        self.taking: deque[str] = deque()  # resource managers with loads to go on with, in turn
         self.look_again = False  # nodes are others: what could serve a request may be so, too
         self.begins: dict[str, float] = {}  # configuration -> when its calendar has it begin next
         self.shift_at = inf  # Unix seconds at which calendars are looked at

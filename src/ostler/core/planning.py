@@ -11,6 +11,7 @@ from ostler.core.delta import blocked, held, snapshot
 from ostler.core.entry import Entry
 from ostler.core.foreign.bind import check_one
 from ostler.core.foreign.closed import turn_away
+from ostler.core.foreign.intake import is_at, mixed
 from ostler.core.foreign.spread import check_element, rm_name
 from ostler.core.foretold import note_promises
 from ostler.core.halts import can_halt, freeze, thaw
@@ -67,10 +68,15 @@ def on_planned(
     late = by == BUILT_IN and (plan.number != s.marks.number or bool(s.marks))
     ended = piece is None or piece.last
     s.parts.plans += ended
+    halves = mixed(s, plan.number, by) if s.rms else ()
     left = Counter({} if piece is None else piece.follow)
     left.update(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         _mark(s, line)
+        if halves and by == BUILT_IN and is_at(s, line, halves):
+            if isinstance(line, Start):
+                left[line.job] -= 1
+            continue
         try:
             check_charge(s, line, by)
             if isinstance(line, Resume):

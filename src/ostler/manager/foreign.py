@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ostler.core.effects import Call
+from ostler.core.effects import Call, TakenIn
 from ostler.core.events import Event
 from ostler.core.state import State
 from ostler.manager.native import Blobs
@@ -32,12 +32,22 @@ class Foreign:
                 self._end(self.runners.pop(name))
         for name, row in rows.items():
             if name not in self.runners:
-                self.runners[name] = Runner(row, self._put, self._blobs)
+                self.runners[name] = Runner(row, self._put, self._blobs, self._is_taking)
+
+    def _is_taking(self, name: str) -> bool:
+        """Say whether a load is being taken in that needs more turns."""
+        rm = self._state().rms.get(name)
+        return rm is not None and rm.intake is not None
 
     def give(self, call: Call) -> None:
         """Have an order carried out; what becomes of one for nobody is never known."""
         if runner := self.runners.get(call.rm):
             runner.give(call)
+
+    def taken_in(self, taken: TakenIn) -> None:
+        """Take note that a load is in that took several turns."""
+        if runner := self.runners.get(taken.rm):
+            runner.taken_in()
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Return timings and processes by resource manager."""

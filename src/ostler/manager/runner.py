@@ -10,6 +10,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 from msgspec import structs
@@ -83,11 +84,11 @@ class _Load:
         """Return it as the core takes it."""
         nodes = jobs = None
         if done := self.done.get("list_nodes"):
-            found = tuple(node for part in self.parts for node in part.nodes)
+            found = tuple(chain.from_iterable(part.nodes for part in self.parts))
             nodes = Nodes(found, done.complete, done.at or done.began)
         if done := self.done.get("list_jobs"):
-            live = tuple(job for part in self.parts for job in part.jobs)
-            over = tuple(end for part in self.parts for end in part.ended)
+            live = tuple(chain.from_iterable(part.jobs for part in self.parts))
+            over = tuple(chain.from_iterable(part.ended for part in self.parts))
             jobs = Jobs(live, over, done.complete, done.at or done.began)
         return RmLoaded(rm, about, nodes, jobs, self.began, took, self.why)
 
@@ -95,8 +96,16 @@ class _Load:
 class Runner:
     """One resource manager, for as long as its row is as it is."""
 
-    def __init__(self, row: ResourceManager, put: Callable[[Event], None], blobs: Blobs) -> None:
+    def __init__(
+        self,
+        row: ResourceManager,
+        put: Callable[[Event], None],
+        blobs: Blobs,
+        is_taking: Callable[[str], bool],
+    ) -> None:
+        """Begin. is_taking: says whether the core still takes in what the load of one has told."""
         self.row = row
+        self._is_taking = is_taking
         self._put = put
         self._blobs = blobs
         self._loop = asyncio.get_running_loop()
@@ -317,6 +326,8 @@ class Runner:
             if loaded is not None:
                 self.trace[-1] |= {"at": time.time(), "because": because}
                 self._tell(loaded)
+                if self._is_taking(self.row.name):
+                    self.pace.takes()
         elif self._queries_up and now >= self.pace.launch_at:
             self.pace.launched(now)
             first, second = self._number(), self._number()
@@ -346,6 +357,11 @@ class Runner:
             self.pace.failed(now, pause)
             self._tell(loaded)
 
+    def taken_in(self) -> None:
+        """Take note that a load is in that took several turns; now another one may be launched."""
+        self.pace.taken(self._loop.time())
+        self._schedule()
+
     # -- for others --------------------------------------------------------------------------------
 
     def read(self) -> dict[str, Any]:
@@ -366,6 +382,7 @@ class Runner:
     def forget(self) -> None:
         """Forget all orders: the core has, and asks anew. What is loaded is loaded anew."""
         self._calls.clear()
+        self.pace.taken(self._loop.time())
         self._unsent = [order for order in self._unsent if order.verb in QUERIES]
         self.happened(seen=False)
 

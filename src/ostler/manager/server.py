@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, Welcomed
+from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, TakenIn, Welcomed
 from ostler.core.events import (
     Acted,
     Awaited,
@@ -326,6 +326,8 @@ class Server:
                 self.errands.give(effect.order)
             elif isinstance(effect, Call):
                 self.foreign.give(effect)
+            elif isinstance(effect, TakenIn):
+                self.foreign.taken_in(effect)
             else:
                 for_agents.append(effect)
         self.agents.speak(for_agents)  # first: a job may begin while its client reads the answer

@@ -12,8 +12,18 @@ from contextlib import suppress
 from datetime import UTC, tzinfo
 from typing import Protocol
 
-from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Save, Send, Welcomed
-from ostler.core.events import Event, Planned, PlannerLost, Tick
+from ostler.core.effects import (
+    Acknowledge,
+    Call,
+    Fail,
+    Handle,
+    Reply,
+    Save,
+    Send,
+    TakenIn,
+    Welcomed,
+)
+from ostler.core.events import Event, Planned, PlannerLost, RmMore, Tick
 from ostler.core.machine import Machine
 from ostler.manager.decisions import Recorder
 from ostler.manager.planning import Planning
@@ -24,7 +34,7 @@ from ostler.store.protocol import Store
 
 log = logging.getLogger("ostler.manager")
 
-Spoken = Acknowledge | Call | Fail | Handle | Reply | Send | Welcomed
+Spoken = Acknowledge | Call | Fail | Handle | Reply | Send | TakenIn | Welcomed
 PROBE = 0.5  # seconds between tries to write again after a failed commit
 PROBE_MOST = 4.0  # the same when a probe finds room and the next commit none, again and again
 DEFECT = NotNow("a defect was met and logged", hint="try again")
@@ -138,18 +148,20 @@ class Turns:
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        """Plan if something changed, then commit and speak."""
+        """Go on with what is taken in piece by piece, plan if something changed, commit and speak."""
         self._scheduled = False
         if self._busy or self.down is not None:
             return
-        if self.machine.wants_plan:
-            self.look()
-            now = self._clock()
-            try:
+        try:
+            if self.machine.wants_more:
+                self._handle(self._clock(), RmMore())
+            if self.machine.wants_plan:
+                self.look()
+                now = self._clock()
                 if plan := self._propose(now):
                     self._handle(now, Planned(plan))
-            except OstlerError:
-                return  # logged, and the state is being read anew
+        except OstlerError:
+            return  # logged, and the state is being read anew
         writes, self._writes = self._writes, []
         spoken, self._spoken = self._spoken, []
         if writes:
@@ -160,6 +172,8 @@ class Turns:
             )
         else:
             self._speak(spoken)
+            if self.machine.wants_more:
+                self._schedule()  # others are heard before
         self._set_timer()
 
     def _propose(self, now: float) -> Plan | None:
@@ -193,7 +207,8 @@ class Turns:
             self._all_is_well()
             self._speaker.written(writes)
             self._speak(spoken)
-            if self._writes or self._spoken or self.machine.wants_plan:
+            more = self.machine.wants_plan or self.machine.wants_more
+            if self._writes or self._spoken or more:
                 self._schedule()
             return
         self._spoken = spoken + self._spoken

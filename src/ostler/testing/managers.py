@@ -4,7 +4,7 @@ from asyncio import Future
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, Welcomed
+from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, TakenIn, Welcomed
 from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
 from ostler.core.load import recall
 from ostler.core.state import State
@@ -325,7 +325,7 @@ class SimManager:
                     mouth.send(Answer(number, effect))
             elif isinstance(effect, Handle):
                 self._handle(effect.order)
-            elif not isinstance(effect, Call):
+            elif not isinstance(effect, Call | TakenIn):
                 for_agents.append(effect)
         self.agents.speak(for_agents)
 

@@ -4,6 +4,8 @@ A job is known by the token of its start, else by its id and incarnation. What a
 believed as far as it can follow on what was; an end needs a proof, or an absence that has lasted.
 """
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from ostler.core import life
@@ -12,6 +14,8 @@ from ostler.core.foreign import orders
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
 from ostler.core.foreign.again import asks_again, is_echo, start_again
 from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
+from ostler.core.foreign.intake import emptied, sliced
+from ostler.core.foreign.look import Look
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import (
@@ -34,44 +38,41 @@ from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.states import AllocationState, Result
 
 _JOBS_ODD = ("state", "stray", "elsewhere", "more_cpus")  # of what is listed
+_ONE = 6.0  # microseconds to look at one of which nothing is new
+_NAME = 0.3  # likewise, to see that it was looked at
 _REMEMBERED = 86_400  # seconds, as the database has it: of jobs that are over
 
 
-class Look:
-    """One load, as it is taken in."""
-
-    __slots__ = ("again", "asking", "back", "began", "busy", "ids", "now", "rm", "s", "seen")
-
-    def __init__(self, s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
-        self.s, self.now, self.rm = s, now, rm
-        self.began = began  # what was ordered later than this may not show
-        self.ids = {told.id for told in jobs.jobs}
-        self.seen: set[tuple[int, int, int]] = set()  # jobs that were told of by now
-        self.back: set[str] = set()  # ids of jobs that were given up
-        self.busy = {asked.key for asked in rm.under_way}
-        self.again: list[Allocation] = []  # of which the start is asked once more
-        self.asking = {  # users with a start of which it is not known what became
-            s.jobs[key[0]].job.user
-            for key, job in rm.jobs.items()
-            if job.stage is Stage.ASKED and not job.theirs and key[0] in s.jobs
-        }
-
-
-def take(s: State, now: float, rm: Rm, jobs: Jobs, began: float) -> None:
-    """Take all jobs of a load in. began: Unix seconds as of which they are so."""
-    look = Look(s, now, rm, jobs, began)
-    for end in jobs.ended:
+def take(look: Look, jobs: Jobs) -> Iterator[float]:
+    """Take all jobs of a load in, step by step. Those that it lacks are decided on last."""
+    s, rm = look.s, look.rm
+    told, complete = list(jobs.jobs), jobs.complete
+    ended_ones = list(jobs.ended)
+    del jobs
+    yield from look.begin(told)
+    for end in emptied(ended_ones):
         _end(look, end)
-    for told in jobs.jobs:
-        if key := _one(look, told):
+        yield _ONE
+    for each in emptied(told):
+        if key := _one(look, each):
             look.seen.add(key)
-    for job in [job for job in rm.jobs.values() if job.key not in look.seen]:
-        _absent(look, job, complete=jobs.complete)
-    if rm.odd and jobs.complete:
-        settle_odd(s, now, rm, _JOBS_ODD, look.ids)
-    rm.jobs_at = began
+        yield _ONE
+    for keys in sliced(list(rm.jobs)):
+        for key in keys:
+            if key in look.seen:
+                look.seen.remove(key)  # all at once would take as long as a turn
+            elif key in rm.jobs:
+                _absent(look, rm.jobs[key], complete=complete)
+                yield _ONE
+        yield _NAME * len(keys)
+    if rm.odd and complete:
+        settle_odd(s, look.now, rm, _JOBS_ODD, look.ids)
+    rm.jobs_at = look.began
     for alloc in look.again:  # last: whatever is to be ended goes first
-        start_again(s, alloc)
+        latest = s.allocations.get(alloc.id)
+        if latest is not None and not latest.cause:
+            start_again(s, latest)
+        yield _ONE
 
 
 def _end(look: Look, end: End) -> None:
@@ -278,7 +279,7 @@ def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     ):
         runs(s, now, alloc, told.started_at)
     alloc = s.allocations[alloc.id]
-    if job.key not in look.busy and rm.turned.get(job.key, 0.0) < look.began:
+    if not look.is_busy(job.key) and rm.turned.get(job.key, 0.0) < look.began:
         if job.state == ForeignState.SUSPENDED and alloc.state is AllocationState.READY:
             halted(s, now, rm, alloc)
         elif job.state == ForeignState.RUNNING and _was_halted(alloc, look.began):
@@ -314,7 +315,7 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -
         return
     if job.since >= look.began or not job.state:
         return  # it was asked for later than this was seen
-    if job.stage is Stage.ASKED and job.key not in look.busy:
+    if job.stage is Stage.ASKED and not look.is_busy(job.key):
         look.again.append(alloc)
     if alloc.started and job.theirs and rm.can(Option.SCHEDULES):
         back_from_run(s, now, rm, job, f"{rm.name} put it back into its queue")
@@ -363,7 +364,7 @@ def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
             rm.forget(job.key)
         return
     alloc = allocation_of(s, job)
-    if job.key in look.busy or job.since >= look.began:
+    if look.is_busy(job.key) or job.since >= look.began:
         return
     if job.stage is Stage.ASKED and alloc is not None and not alloc.cause:
         look.again.append(alloc)

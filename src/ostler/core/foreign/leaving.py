@@ -7,6 +7,7 @@ from ostler.core.foreign.distrust import settle_odd
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.spread import rms_of
 from ostler.core.foreign.told import ended
+from ostler.core.foreign.usable import find_twins, look
 from ostler.core.serving import nodes_changed
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
@@ -40,7 +41,7 @@ def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> Non
             if s.site.rms[name] != old.rms[name]:
                 rm.asked.clear()
                 rm.under_way.clear()
-            nodes.look(s, rm)
+            look(s, rm)
             continue
         proof = f"{name} was removed; what runs there goes on, and is not looked at any more"
         for job in [job for job in rm.jobs.values() if job.stage is not Stage.OVER]:
@@ -49,7 +50,7 @@ def follow_rms(s: State, now: float, before: Mapping[str, Rm], old: Site) -> Non
             nodes.leave(s, now, rm, node, f"{name} was removed")
         settle_odd(s, now, rm, {kind for kind, _ in rm.odd})
         nodes_changed(s)
-    nodes.find_twins(s)
+    find_twins(s)
 
 
 def is_theirs(s: State, alloc: Allocation) -> bool:

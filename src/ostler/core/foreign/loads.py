@@ -1,16 +1,19 @@
 """Loads of resource managers, taken in as a whole; and what their drivers tell beside."""
 
+from collections.abc import Iterator
 from math import inf
 
 from msgspec.structs import replace
 
 from ostler.core.events import RmAnswered, RmLoaded, RmTrouble, RmUp
-from ostler.core.foreign import jobs, nodes, orders, uses
+from ostler.core.foreign import intake, jobs, nodes, orders, uses
 from ostler.core.foreign.again import not_taken_again
 from ostler.core.foreign.distrust import clean
-from ostler.core.foreign.rms import Asked, Rm
+from ostler.core.foreign.look import Look
+from ostler.core.foreign.rms import Asked, Intake, Rm
 from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
 from ostler.core.foreign.told import allocation_of, back, ended, goes_on, keep
+from ostler.core.foreign.usable import looks
 from ostler.core.foreign.whose import is_free
 from ostler.core.moves import settle
 from ostler.core.state import State
@@ -55,27 +58,59 @@ def on_trouble(s: State, now: float, event: RmTrouble) -> None:
 
 
 def on_loaded(s: State, now: float, event: RmLoaded) -> None:
-    """Take nodes and jobs in, all in this turn; or note that there was no answer.
+    """Take nodes and jobs in; or note that there was no answer.
 
-    What it does not answer is as it was, and nothing new is started there.
+    What it does not answer is as it was, and nothing new is started there. A load that comes while
+    another is being taken in follows it, unless there is a newer one by then.
     """
     rm = s.rms.get(event.rm)
     if rm is None or not rm.row.enabled:
         return  # it was removed meanwhile
-    _learn(s, rm, event.about)
-    rm.took = event.took
-    rm.loads += 1
-    if event.nodes is None or event.jobs is None:
-        _went_down(s, now, rm, clean(event.why))
+    if rm.intake is not None:
+        rm.following = event
     else:
-        _came_up(s, now, rm)
-    if event.nodes is not None:
-        nodes.take(s, now, rm, event.nodes, event.began)
-    if event.jobs is not None and event.nodes is not None:
-        jobs.take(s, now, rm, event.jobs, event.began)
-        uses.compare(s, now, rm, event.began)
-    if rm.stale:
-        nodes.look(s, rm)
+        intake.begin(s, now, rm, event, _steps)
+
+
+def on_more(s: State, now: float) -> None:
+    """Go on with the load whose turn it is."""
+    while s.parts.taking:
+        rm = s.rms.get(s.parts.taking.popleft())
+        if rm is None or (rm.intake is None and rm.following is None):
+            continue  # it was removed meanwhile
+        if not rm.row.enabled:
+            intake.drop(s, rm)
+            continue
+        if rm.intake is not None:
+            intake.go_on(s, now, rm, rm.intake)
+        elif rm.following is not None:
+            load, rm.following = rm.following, None
+            intake.begin(s, now, rm, load, _steps)
+        return
+
+
+def _steps(s: State, rm: Rm, at: Intake, load: RmLoaded) -> Iterator[float]:
+    """Take a load in, step by step."""
+    _learn(s, rm, load.about)
+    rm.took = load.took
+    rm.loads += 1
+    if load.nodes is None or load.jobs is None:
+        _went_down(s, at.now, rm, clean(load.why))
+    else:
+        _came_up(s, at.now, rm)
+    began, told, listed = load.began, load.jobs, load.nodes
+    del load  # what has been taken in is let go of bit by bit
+    if listed is not None:
+        yield from nodes.take(s, at, rm, listed, began)
+        if told is not None:
+            look = Look(s, at, rm, began)
+            work = jobs.take(look, told)
+            del told
+            yield from work
+            yield from uses.compare(s, at, rm, began)
+    for each in list(s.rms.values()):  # others, too, of which a node is the same computer
+        if each.stale and (each is rm or each.intake is None):
+            yield from looks(s, each)
 
 
 def _went_down(s: State, now: float, rm: Rm, why: str) -> None:

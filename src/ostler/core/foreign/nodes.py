@@ -1,11 +1,13 @@
 """Nodes of a resource manager, as a load tells them: each is a node of the machine."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
-from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.intake import emptied, sliced
+from ostler.core.foreign.rms import Intake, Rm
+from ostler.core.foreign.usable import twins
 from ostler.core.foreign.uses import recount
 from ostler.core.lasting import note_joined
 from ostler.core.node_entry import NodeEntry
@@ -20,6 +22,12 @@ from ostler.model.resources import NodeFacts
 from ostler.model.states import NodeStatus
 from ostler.schedule.words import counted
 
+# Microseconds that it takes, beside what is written down:
+_NAME = 0.5  # to note a name
+_SAME = 2.0  # to look at a node of which nothing is new
+_OTHER = 30.0  # to take one in
+_CPU = 0.1  # and each of its CPUs
+
 _STATUS = {
     NodeState.UP: NodeStatus.RUNNING,
     NodeState.DRAINING: NodeStatus.RUNNING,
@@ -27,27 +35,41 @@ _STATUS = {
 }
 
 
-def take(s: State, now: float, rm: Rm, nodes: Nodes, seen_at: float) -> None:
-    """Take all nodes of a load in. seen_at: Unix seconds as of which they are so."""
-    listed = {rm.here(each.name) for each in nodes.nodes}
+def take(s: State, at: Intake, rm: Rm, nodes: Nodes, seen_at: float) -> Iterator[float]:
+    """Take all nodes of a load in, step by step. seen_at: Unix seconds as of which they are so."""
+    told_nodes, complete = list(nodes.nodes), nodes.complete
+    del nodes
+    listed: set[str] = set()
+    for some in sliced(told_nodes):
+        listed.update(rm.here(each.name) for each in some)
+        yield _NAME * len(some)
     changed = False
-    for raw in nodes.nodes:
+    for raw in emptied(told_nodes):
         name = rm.here(raw.name)
         told = replace(raw, at=0.0) if raw.at else raw
         entry = s.nodes.get(name)
         same = rm.told.get(name) == told and entry is not None and not entry.node.gone
-        if not same or rm.nodes[name].missing_since is not None:
-            fresh = entry is None or entry.node.gone
-            changed = _take_one(s, now, rm, name, told) or changed
-            if fresh and nodes.complete:
-                _renamed(s, now, rm, name, listed)
-    if nodes.complete:
-        for name in [name for name in rm.nodes if name not in listed]:
-            changed = _missing(s, now, rm, name) or changed
+        if same and rm.nodes[name].missing_since is None:
+            yield _SAME
+            continue
+        fresh = entry is None or entry.node.gone
+        changed = _take_one(s, at.now, rm, name, told) or changed
+        if fresh and complete:
+            _renamed(s, at.now, rm, name, listed)
+        yield _OTHER + _CPU * told.cpus
+    if complete:
+        for names in sliced(list(rm.nodes)):
+            for name in names:
+                if name in listed:
+                    listed.remove(name)  # all at once would take as long as a turn
+                elif name in rm.nodes:
+                    changed = _missing(s, at.now, rm, name) or changed
+                    yield _SAME
+            yield _NAME * len(names)
     rm.nodes_at = seen_at
     if changed:
         nodes_changed(s)
-        find_twins(s)
+        yield from twins(s)
 
 
 def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> bool:
@@ -187,66 +209,3 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     s.note(now, "node-left", why, node=name)
     s.marks.nodes.add(name)
     s.changed = True
-
-
-def find_twins(s: State) -> None:
-    """Find the nodes that are computers which count already, as others' nodes."""
-    counted_as: dict[str, str] = {}  # computer -> its node
-    for _, rm in sorted(s.rms.items()):
-        told = [n for n in rm.nodes.values() if n.host and n.missing_since is None]
-        other = {n.name: counted_as.get(n.host) or _native(s, n.host) for n in told}
-        twins = {name: twin for name, twin in other.items() if twin and not rm.row.shares_hosts}
-        if twins != rm.twins:
-            rm.twins = twins
-            look(s, rm)
-        counted_as = {n.host: n.name for n in told if n.name not in twins} | counted_as
-
-
-def _native(s: State, host: str) -> str:
-    found = s.nodes.get(host)
-    return host if found is not None and not found.node.rm and not found.node.gone else ""
-
-
-# -- whether they can be used -------------------------------------------------------------------
-
-
-def look(s: State, rm: Rm) -> None:
-    """Work out of each node whether something new may start there, and why not."""
-    rm.stale = False
-    for name in rm.nodes:
-        entry = s.nodes[name]
-        silence, connected = _silence(rm, name), rm.down_since is None
-        if entry.silence == silence and entry.connected is connected:
-            continue
-        entry.silence, entry.connected = silence, connected
-        since = rm.nodes[name].missing_since if connected else rm.down_since
-        # Not saved: after a restart nobody sees it anyhow until there was a load.
-        entry.node = replace(entry.node, unknown_since=since)
-        s.marks.nodes.add(name)
-        s.marks.allocations.update(entry.allocations)  # whether they can be suspended
-        s.changed = True
-
-
-def _silence(rm: Rm, name: str) -> str:
-    if not rm.row.enabled:
-        return f"{rm.name} is disabled"
-    if rm.down_since is not None:
-        return f"{rm.name} does not answer: {rm.why}"
-    known = rm.nodes[name]
-    reason = f": {known.reason}" if known.reason else ""
-    if known.missing_since is not None:
-        return f"{rm.name} does not list it any more"
-    if name in rm.twins:
-        both = f"`ostler rm set {rm.name} shares-hosts=true` if both are to count"
-        return f"it is the computer of node {rm.twins[name]}, and counts there; {both}"
-    if known.state == NodeState.DOWN:
-        return f"{rm.name} says that it is down{reason}"
-    if known.state == NodeState.DRAINING:
-        return f"{rm.name} drains it{reason}"
-    if known.state == NodeState.UNKNOWN:
-        return f"{rm.name} says {known.native_state!r} of it, which its driver does not know"
-    conflict = rm.conflicts.get(name)
-    if conflict is not None and conflict.lasts and not conflict.settled:
-        used = counted(conflict.sure, "CPU")
-        return f"jobs use {used} of it, and {rm.name} tells of {conflict.told}"
-    return ""

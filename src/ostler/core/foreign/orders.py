@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the state sends orders
     from ostler.core.state import State
 
 START, CANCEL = "start", "cancel"
+VERBS = (START, CANCEL, *map(str, (Option.SUSPEND, Option.RESUME, Option.MODIFY)))
 _GONE = (ForeignState.ENDING,)
 
 

@@ -103,6 +103,8 @@ class Pace:
         self._began: float | None = None  # of the load under way
         self._complete = False  # a load is complete, and not taken in yet
         self._first = True
+        self._taking = False  # what was loaded is being taken in, which takes several turns
+        self._iterated_at = now
         self._event = False  # something has happened since the last iteration
         self._again = False  # something has happened that the load under way need not show
 
@@ -119,7 +121,7 @@ class Pace:
     @property
     def launch_at(self) -> float:
         """Return when the next load is to begin; `NEVER` while there is no need of one."""
-        if self.loading or self._complete:
+        if self.loading or self._complete or self._taking:
             return NEVER
         if self._first or self._event:
             return self._not_before
@@ -169,4 +171,14 @@ class Pace:
         """Take note that what was loaded has been taken in."""
         self._complete = False
         self._event, self._again = self._again, False
-        self.next_at = now + self.interval
+        self.next_at, self._iterated_at = now + self.interval, now
+
+    def takes(self) -> None:
+        """Take note that this takes several turns: until it is over, another load is of no use."""
+        self._taking = True
+
+    def taken(self, now: float) -> None:
+        """Take note that all of it is in. There is time for plans before the next load is in."""
+        if self._taking:
+            self._taking = False
+            self._not_before = max(self._not_before, now + max(GAP, now - self._iterated_at))

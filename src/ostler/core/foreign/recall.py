@@ -1,6 +1,6 @@
 """What is known of resource managers after a restart. None of them has answered yet."""
 
-from ostler.core.foreign import nodes
+from ostler.core.foreign.usable import look
 from ostler.core.state import State
 from ostler.model.record import Loaded
 
@@ -23,4 +23,4 @@ def recall(s: State, loaded: Loaded, now: float) -> None:
         if (rm := s.rms.get(each.rm)) is not None:
             rm.odd[each.kind, each.object] = each
     for rm in s.rms.values():
-        nodes.look(s, rm)
+        look(s, rm)

@@ -1,7 +1,7 @@
 """What the core knows of each resource manager beside its nodes and jobs in the machine."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
@@ -11,6 +11,9 @@ from ostler.model.ids import JobId
 from ostler.model.site import ResourceManager
 
 MOST_TOKENS = 100  # of starts of one attempt that were given up
+if TYPE_CHECKING:  # events are of the core, which has this
+    from ostler.core.events import RmLoaded
+
 Key = tuple[JobId, int, int]  # job, element and attempt
 
 
@@ -31,6 +34,18 @@ class Conflict(NamedTuple):
     settled: bool = False  # it has lasted for so long that the word of the resource manager counts
 
 
+class Intake:
+    """A load that is being taken in, piece by piece."""
+
+    __slots__ = ("changed", "first", "now", "pieces", "steps")
+
+    def __init__(self, now: float) -> None:
+        self.first = self.now = now  # Unix seconds, of the first turn and of this one
+        self.steps: Iterator[float] = iter(())  # what is left to do
+        self.pieces = 0  # that are in
+        self.changed = False  # something that a scheduler should look at, once all is in
+
+
 class Rm:
     """One resource manager. All but rows can be forgotten: it is found out anew."""
 
@@ -45,10 +60,13 @@ class Rm:
         "conflicts",
         "down_since",
         "ending",
+        "following",
         "freed_at",
+        "intake",
         "jobs",
         "jobs_at",
         "loads",
+        "mixed_until",
         "nodes",
         "nodes_at",
         "odd",
@@ -75,6 +93,9 @@ class Rm:
         self.loads = 0  # that were taken in
         self.nodes_at = self.jobs_at = 0.0  # Unix seconds as of which what is known holds; 0: never
         self.took = 0.0  # seconds, the last load
+        self.intake: Intake | None = None
+        self.following: RmLoaded | None = None  # a newer load, to be taken in after that
+        self.mixed_until = -1  # number of the last delta that may have told of a part of a load
         self.nodes: dict[str, RmNode] = {}  # by their names in the machine
         self.told: dict[str, ForeignNode] = {}  # likewise, in the last load
         self.said: dict[Key, ForeignJob] = {}  # as they were told last

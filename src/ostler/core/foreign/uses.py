@@ -1,37 +1,45 @@
 """What is in use on the nodes of a resource manager: by its jobs, and as it says of the nodes."""
 
+from collections.abc import Iterator
 from math import inf
 
 from ostler.core.foreign.distrust import Odd, agree, tell
-from ostler.core.foreign.rms import Conflict, Rm
+from ostler.core.foreign.rms import Conflict, Intake, Rm
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
 from ostler.model.foreign import ForeignState
 from ostler.model.foreign_rows import Stage
 from ostler.schedule.words import counted
 
+_NODE = 2.0  # microseconds to look at one
+_JOB = 3.0  # likewise
 
-def compare(s: State, now: float, rm: Rm, began: float) -> None:
+
+def compare(s: State, at: Intake, rm: Rm, began: float) -> Iterator[float]:
     """Compare what runs on each node with what the resource manager tells of the node itself.
 
     began: when the load began. What has started or ended since may show or not; and as nodes and
     jobs are not listed at one moment, only what a second load in a row shows counts as odd.
     """
-    for name, told in rm.told.items():
-        if told.used_cpus is None or rm.nodes[name].missing_since is not None:
+    for name in list(rm.told):
+        yield _NODE
+        told, now = rm.told.get(name), at.now
+        if told is None or told.used_cpus is None or rm.nodes[name].missing_since is not None:
             continue
         entry = s.nodes[name]
         quiet = not (entry.extra or rm.odd or name in rm.conflicts or name in rm.busier)
         if quiet and told.used_cpus == len(entry.node.facts.cpus) - len(entry.books.cpus):
             continue
+        cost = _JOB * len(entry.allocations)
         sure, most = _uses(s, rm, entry, began)
-        _hold_more(s, now, rm, entry, told.used_cpus, most, began)
+        _hold_more(s, at, rm, entry, told.used_cpus, most, began)
         if told.used_cpus < sure:
             _idle(s, now, rm, name, Conflict(now, sure, told.used_cpus))
         elif name in rm.conflicts:
             del rm.conflicts[name]
             rm.stale = True
             agree(s, now, rm, "node_idle", name)
+        yield cost
 
 
 def _uses(s: State, rm: Rm, entry: NodeEntry, began: float, seen: float = inf) -> tuple[int, int]:
@@ -55,10 +63,10 @@ def _uses(s: State, rm: Rm, entry: NodeEntry, began: float, seen: float = inf) -
 
 
 def _hold_more(
-    s: State, now: float, rm: Rm, entry: NodeEntry, used: int, most: int, began: float
+    s: State, at: Intake, rm: Rm, entry: NodeEntry, used: int, most: int, began: float
 ) -> None:
     """Count CPUs as used of which nobody knows who uses them."""
-    name = entry.node.name
+    name, now = entry.node.name, at.now
     more = used - most
     if more > 0 and rm.freed_at.get(name, 0.0) >= began:
         return  # what has ended meanwhile was still counted there
@@ -69,7 +77,7 @@ def _hold_more(
         agree(s, now, rm, "node_busy", name)
         return
     hold_extra(s, entry, more)
-    lasts = rm.busier.get(name, 0) > _came(s, rm, entry, now)
+    lasts = rm.busier.get(name, 0) > _came(s, rm, entry, at.first)
     rm.busier[name] = more
     if not lasts:  # the jobs are listed by now that it had more
         return
@@ -88,13 +96,13 @@ def _hold_more(
     )
 
 
-def _came(s: State, rm: Rm, entry: NodeEntry, now: float) -> int:
-    """Return how many CPUs of a node jobs use that this load is the first to show."""
+def _came(s: State, rm: Rm, entry: NodeEntry, first: float) -> int:
+    """Return how many CPUs of a node jobs use that this load is the first to show. first: its piece."""
     found = 0
     for number in entry.allocations:
         alloc = s.allocations[number]
         job = rm.of((alloc.job, alloc.element, alloc.attempt), number)
-        if job is not None and job.stage is Stage.SEEN and job.since >= now:
+        if job is not None and job.stage is Stage.SEEN and job.since >= first:
             found += sum(len(p.cpus) for p in alloc.placements if p.node == entry.node.name)
     return found
 
