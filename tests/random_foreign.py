@@ -6,11 +6,13 @@ are renamed; the manager is started anew. After each event the state is held to 
 
 from contextlib import suppress
 from random import Random
+from unittest.mock import patch
 
 from msgspec.structs import replace
 
 from ostler.core.effects import Call, Effect
-from ostler.core.events import Event, RmAnswered, RmTrouble
+from ostler.core.events import Event, RmAnswered, RmMore, RmTrouble
+from ostler.core.foreign import intake
 from ostler.model.errors import Refused
 from ostler.model.foreign import ForeignJob, ForeignState, NodeState, Option
 from ostler.model.ids import parse_ref
@@ -49,6 +51,7 @@ class Life(Foreign):
             Change("create", "partition", ("both",)), Change("set", "configuration", ("",), nodes)
         )
         self.holds = True
+        self.whole = random.random() < 0.5
 
     def do(self, event: Event) -> list[Effect]:
         """Handle an event, and write what is to be written."""
@@ -79,10 +82,13 @@ class Life(Foreign):
             *[self._submit] * 3, *[self._load] * 6, *[self._answer] * 4, self._fail, self._cancel,
             self._word, self._end, self._end, self._vanish, self._return, self._invent, self._lie,
             self._move, self._node, self._rename, self._lose, self._restart, self._native,
+            *[self._more] * (0 if self.whole else 30),
         ]  # fmt: skip
-        for _ in range(steps):
-            self.random.choice(acts)()
-            self.now += self.random.choice([0.0, 0.5, 3.0, 20.0])
+        with patch.object(intake, "PIECE", intake.PIECE if self.whole else 0.0):
+            for _ in range(steps if self.whole else 2 * steps):
+                self.random.choice(acts)()
+                self.now += self.random.choice([0.0, 0.5, 3.0, 20.0])
+        self.whole = True
         self._calm()
 
     def _calm(self) -> None:
@@ -141,6 +147,11 @@ class Life(Foreign):
 
     def _fail(self) -> None:
         self.fail(self._rm().name, after=1.0)
+
+    def _more(self) -> None:
+        for _ in range(self.random.choice([1, 5, 20])):
+            if self.machine.wants_more:
+                self.do(RmMore())
 
     def _answer(self) -> None:
         if self.held:

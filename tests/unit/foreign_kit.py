@@ -3,7 +3,16 @@
 from typing import Any
 
 from ostler.core.effects import Call, Effect
-from ostler.core.events import Event, Modified, Planned, RmAnswered, RmMore, RmTrouble, Tick
+from ostler.core.events import (
+    Event,
+    Modified,
+    Planned,
+    RmAnswered,
+    RmLoaded,
+    RmMore,
+    RmTrouble,
+    Tick,
+)
 from ostler.core.machine import Machine
 from ostler.core.violations import violations
 from ostler.model.foreign import Option, Share
@@ -69,6 +78,11 @@ class Foreign(Box):
         for name in names or self.rms:
             effects += self.do(self.rms[name].load(self.now))
         return effects
+
+    def later(self, rm: ScriptedRm, after: float = 10.0) -> RmLoaded:
+        """Let time go on, and return what a load tells then."""
+        self.now += after
+        return rm.load(self.now)
 
     def fail(self, name: str, why: str = "it does not answer", *, after: float = 1.0) -> None:
         """Let a load fail."""

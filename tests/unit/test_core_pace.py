@@ -134,3 +134,20 @@ def test_timings_of_one_kind_of_call() -> None:
     row = timing.row()
     assert (row["count"], row["total"], row["max"], row["last"]) == (102, 16.0, 4.0, 0.1)
     assert 0.1 < row["average"] < 2.25
+
+
+def test_while_a_load_is_taken_in_no_other_is_launched_and_then_there_is_time_for_plans() -> None:
+    pace = Pace(30.0, 0.0)
+    pace.launched(0.0)
+    pace.loaded(1.0)
+    pace.happened()
+    pace.iterated(1.0)
+    pace.takes()
+    pace.happened(seen=False)
+    assert pace.due == NEVER
+    pace.taken(5.0)
+    assert pace.launch_at == 9.0
+    pace.launched(9.0)
+    pace.loaded(10.0)
+    pace.taken(10.0)  # of one that took a single turn nobody tells
+    assert pace.iterate_at <= 10.0

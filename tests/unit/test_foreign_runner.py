@@ -11,6 +11,7 @@ import pytest
 
 from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
+from ostler.core.foreign.rms import Rm
 from ostler.manager.foreign import Foreign
 from ostler.manager.native import Blobs
 from ostler.model.foreign import Did, NodeState, Start
@@ -26,6 +27,7 @@ class Core:
 
     def __init__(self) -> None:
         self.site = Site()
+        self.rms: dict[str, Rm] = {}
         self.events: list[Event] = []
         self._news = asyncio.Event()
 

@@ -9,7 +9,6 @@ from typing import Any
 from msgspec.structs import replace
 
 from ostler.core.events import SchedulerSeen, ShadowDiffered
-from ostler.core.foreign.intake import check_whole
 from ostler.core.state import State
 from ostler.model.errors import Refused
 from ostler.model.site import Site
@@ -44,8 +43,6 @@ def check_charge(s: State, line: Line, by: str) -> None:
     else:
         alloc = s.allocations.get(line.alloc)
         entry = None if alloc is None else s.jobs.get(alloc.job)
-    if s.parts.taking and by != BUILT_IN:
-        check_whole(s, line)
     if entry is None:
         return  # what there is not is refused as such
     partition = entry.job.spec.partition

@@ -25,13 +25,16 @@ def moved(s: State, now: float, nodes: Iterable[str]) -> None:
     numbers = {number for name in nodes for number in s.nodes[name].allocations}
     for number in sorted(numbers):
         alloc = s.allocations[number]
-        if is_step(alloc.job):  # goes with its allocation
-            continue
-        entry = s.jobs[alloc.job]
-        if away(s, entry, alloc):
-            _leave(s, now, entry, alloc)
-        elif number in s.parts.strangers:
-            _return(s, entry, alloc)
+        if not is_step(alloc.job):  # those go with their allocation
+            placed(s, now, s.jobs[alloc.job], alloc)
+
+
+def placed(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
+    """Decide about an allocation of which a node may be in another partition than its job."""
+    if away(s, entry, alloc):
+        _leave(s, now, entry, alloc)
+    elif alloc.id in s.parts.strangers:
+        _return(s, entry, alloc)
 
 
 def away(s: State, entry: Entry, alloc: Allocation) -> list[str]:

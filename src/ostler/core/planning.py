@@ -68,12 +68,12 @@ def on_planned(
     late = by == BUILT_IN and (plan.number != s.marks.number or bool(s.marks))
     ended = piece is None or piece.last
     s.parts.plans += ended
-    halves = mixed(s, plan.number, by) if s.rms else ()
+    halves = mixed(s, plan.number) if s.rms else ()
     left = Counter({} if piece is None else piece.follow)
     left.update(line.job for line in plan.lines if isinstance(line, Start))
     for line in plan.lines:
         _mark(s, line)
-        if halves and by == BUILT_IN and is_at(s, line, halves):
+        if halves and is_at(s, line, halves):
             if isinstance(line, Start):
                 left[line.job] -= 1
             continue

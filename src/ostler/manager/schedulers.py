@@ -14,6 +14,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from ostler.core import charge
 from ostler.core.events import Event, Planned, SchedulerSeen, ShadowDiffered
 from ostler.core.machine import Machine
@@ -62,6 +64,7 @@ class _Question:
     def __init__(self, machine: Machine, number: int) -> None:
         self.machine, self.number = machine, number
         self.decided = False  # it decides in some partition
+        self.told = machine.state.marks.number  # the last delta that it knows of
         self._plans = machine.state.parts.plans
         self._from = machine.state.next_allocation
         # Allocations, from the first on and before the second; None: no plan was carried out yet
@@ -248,7 +251,8 @@ class _One:
                 self._why = ""
                 self._put(SchedulerSeen(name, up=True))
             if shown.decided:
-                self._put(Planned(found.plan, name, found.piece))
+                plan = replace(found.plan, number=shown.told)
+                self._put(Planned(plan, name, found.piece))
                 with contextlib.suppress(OstlerError):
                     await self._turning.barrier()
         if not found.piece.last:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ostler.core.charge import check_charge
 from ostler.core.entry import Entry
 from ostler.core.events import Acted, Planned
+from ostler.core.foreign.intake import check_whole
 from ostler.core.planning import check_start
 from ostler.core.state import State
 from ostler.manager.inner import Inner
@@ -142,6 +143,7 @@ class Orders:
             rank += tasks
         line = Start(ref.job, tuple(places), ref.elements[0][0] if ref.elements else None)
         check_charge(s, line, SCHEDULER)
+        check_whole(s, line)
         check_start(s, now, entry, line)
         return line
 

@@ -22,23 +22,29 @@ from ostler.model.states import Rule
 
 def adopt(s: State, now: float, rm: Rm, told: ForeignJob) -> RmJob:
     """Take a job in that the machine did not know; return what is known of it."""
-    at = min(told.submitted_at or now, now)
-    entry = _entered(s, rm, spec_of(s, rm, told), told.user, told.id, told.incarnation, at)
-    job = keep(
-        s,
-        rm,
-        RmJob(
-            rm.name, entry.job.id, 0, 1, Stage.WAITS, now, told.id, told.incarnation, theirs=True
-        ),
-    )
-    user, name = entry.job.user, f"{rm.name}/{told.id}"
-    s.note(now, "job-adopted", f"{user} submitted it as {name}", job=entry.job.id, user=user)
-    settle(s, now, entry)
+    at, why = min(told.submitted_at or now, now), clean(told.reason)
+    spec = spec_of(s, rm, told)
+    entry = _entered(s, rm, spec, told.user, told.id, told.incarnation, at, why)
+    number, user = entry.job.id, entry.job.user
+    job = RmJob(rm.name, number, 0, 1, Stage.WAITS, now, told.id, told.incarnation, theirs=True)
+    if told.state is not ForeignState.UNKNOWN:
+        job = replace(job, state=str(told.state), native_state=clean(told.native_state), reason=why)
+    keep(s, rm, job)
+    s.note(now, "job-adopted", f"{user} submitted it as {job.rm}/{job.id}", job=number, user=user)
+    s.marks.jobs.add(number)
+    s.changed = True
     return job
 
 
 def _entered(
-    s: State, rm: Rm, spec: JobSpec, user: str, ident: str, incarnation: str, at: float
+    s: State,
+    rm: Rm,
+    spec: JobSpec,
+    user: str,
+    ident: str,
+    incarnation: str,
+    at: float,
+    why: str = "",
 ) -> Entry:
     number = s.next_job
     s.next_job += 1
@@ -52,6 +58,7 @@ def _entered(
         f"{rm.name}/{ident}/{incarnation}/{number}",
         at,
         rule=str(Rule.FOREIGN if waits else Rule.NEW),
+        reason=why if waits else "",
         priority=spec.priority,
         rm=rm.name,
     )

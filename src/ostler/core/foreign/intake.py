@@ -13,7 +13,7 @@ from ostler.core.events import RmLoaded
 from ostler.core.foreign.rms import Intake, Rm
 from ostler.core.state import State
 from ostler.model.errors import Refused
-from ostler.schedule.snapshot import BUILT_IN, Line, Start
+from ostler.schedule.snapshot import Line, Start
 
 PIECE = 4_000.0  # microseconds of work in one turn, as it is estimated
 _ROW = 15.0  # microseconds: a row that is to be written, here and in the writer
@@ -79,15 +79,13 @@ def _is_over(s: State, rm: Rm) -> None:
     s.effects.append(TakenIn(rm.name))
 
 
-def mixed(s: State, number: int, by: str) -> Collection[str]:
+def mixed(s: State, number: int) -> Collection[str]:
     """Return the resource managers of which a plan need not have seen one whole load.
 
-    number: of the delta that it was made from.
+    number: of the delta that it was made from; 0: it was made in this turn.
     """
     return [
-        rm.name
-        for rm in s.rms.values()
-        if rm.intake is not None or (by == BUILT_IN and number <= rm.mixed_until)
+        rm.name for rm in s.rms.values() if rm.intake is not None or 0 < number <= rm.mixed_until
     ]
 
 

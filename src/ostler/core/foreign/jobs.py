@@ -94,7 +94,7 @@ def _end(look: Look, end: End) -> None:
 
 def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     s, now, rm = look.s, look.now, look.rm
-    job = known(s, rm, told)
+    job, fresh = known(s, rm, told), False
     if job is not None and _is_second(look, job, told):
         return None
     plain = replace(told, at=0.0) if told.at else told
@@ -114,13 +114,13 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
             return None
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
-        job = adopt(s, now, rm, told)
+        job, fresh = adopt(s, now, rm, told), told.state is not ForeignState.HELD
         if told.id not in look.back and was_ours(s, told):
             _comes_unknown(look, job, told)
     job = _updated(look, job, told)
     rm.said[job.key] = plain
     if (alloc := allocation_of(s, job)) is None:
-        _waits(look, job, told)
+        _waits(look, job, told, fresh=fresh)
     else:
         _has(look, job, alloc, told)
     return job.key
@@ -223,13 +223,13 @@ def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
 # -- without an allocation ----------------------------------------------------------------------
 
 
-def _waits(look: Look, job: RmJob, told: ForeignJob) -> None:
+def _waits(look: Look, job: RmJob, told: ForeignJob, *, fresh: bool) -> None:
     s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs.get(job.job)
     if entry is None or not job.theirs:  # it was cancelled here
         orders.cancel(s, rm, job)
     elif is_live(job.state):
         _runs_there(look, job, told, entry)
-    else:
+    elif not fresh:
         follow_request(s, now, rm, entry, told)
 
 

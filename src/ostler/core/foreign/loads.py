@@ -21,6 +21,7 @@ from ostler.model.foreign import About, Did, ForeignState, Option, Outcome
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.states import AllocationState, Result
 
+_JOB = 1.0  # microseconds to look whose a job is
 _TAKEN = (Did.DONE, Did.ACCEPTED, Did.ALREADY)
 
 
@@ -29,21 +30,25 @@ def on_up(s: State, now: float, event: RmUp) -> None:
     rm = s.rms.get(event.rm)
     if rm is not None:
         news = rm.troubled or rm.about != event.about
-        _learn(s, rm, event.about)
+        rm.about = event.about
         rm.troubled = False
         if news:  # its process may be another each time that a node does not answer
             s.note(now, "driver-up", clean(event.about.title), about=event.rm)
 
 
-def _learn(s: State, rm: Rm, about: About) -> None:
+def _learn(s: State, rm: Rm, about: About) -> Iterator[float]:
     """Take note of what a driver can; jobs may be ours to start, or to suspend, that were not."""
-    if rm.about is None or rm.about.options != about.options:
-        for number, entry in s.jobs.items():
+    rm.about = about
+    if rm.counted == about.options:
+        return
+    for numbers in intake.sliced(list(s.jobs)):
+        for number in [number for number in numbers if number in s.jobs]:
+            entry = s.jobs[number]
             if rm in rms_of(s, entry):
                 s.marks.jobs.add(number)
                 s.marks.allocations.update(entry.slots)
-        s.changed = True
-    rm.about = about
+        yield _JOB * len(numbers)
+    rm.counted, s.changed = about.options, True
 
 
 def on_trouble(s: State, now: float, event: RmTrouble) -> None:
@@ -91,7 +96,7 @@ def on_more(s: State, now: float) -> None:
 
 def _steps(s: State, rm: Rm, at: Intake, load: RmLoaded) -> Iterator[float]:
     """Take a load in, step by step."""
-    _learn(s, rm, load.about)
+    yield from _learn(s, rm, load.about)
     rm.took = load.took
     rm.loads += 1
     if load.nodes is None or load.jobs is None:

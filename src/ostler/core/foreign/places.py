@@ -8,7 +8,7 @@ from ostler.core.entry import Entry, Slot
 from ostler.core.foreign.distrust import Odd, agree, tell
 from ostler.core.foreign.rms import Rm
 from ostler.core.life import give_whole
-from ostler.core.moved import moved
+from ostler.core.moved import placed
 from ostler.core.moves import settle
 from ostler.core.resize import exchange
 from ostler.core.state import State
@@ -97,7 +97,7 @@ def hold(
     where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
     s.note(now, "allocation-granted", f"it has {where}", job=job.id, allocation=alloc.id)
     settle(s, now, entry)
-    moved(s, now, alloc.nodes)
+    placed(s, now, entry, s.allocations[alloc.id])
     return s.allocations[alloc.id]
 
 
@@ -128,7 +128,7 @@ def correct(
     other = exchange(s, now, entry, alloc, found.places)
     tell(s, now, rm, odd._replace(done="what it has counts as used"), lasts=False)
     settle(s, now, entry)
-    moved(s, now, other.nodes)
+    placed(s, now, entry, s.allocations[other.id])
     return s.allocations[other.id]
 
 

@@ -58,6 +58,7 @@ class Rm:
         "by_id",
         "by_token",
         "conflicts",
+        "counted",
         "down_since",
         "ending",
         "following",
@@ -86,6 +87,7 @@ class Rm:
     def __init__(self, row: ResourceManager, now: float) -> None:
         self.row = row
         self.about: About | None = None  # None: its driver has not told anything yet
+        self.counted: frozenset[Option] | None = None  # what it could when jobs were last looked at
         self.down_since: float | None = now  # Unix seconds; None: it answers
         self.why = "it has not been asked yet"  # why it does not answer, one phrase
         self.troubled = False  # since its driver was up last

@@ -11,7 +11,7 @@ from ostler.model.foreign import NodeState
 from ostler.schedule.words import counted
 
 _SAME_HOST = 0.5  # microseconds to look whether two are one computer
-_LOOK = 4.0  # likewise, to work out whether a node can be used
+_LOOK = 12.0  # likewise, to work out whether a node can be used
 
 
 def look(s: State, rm: Rm) -> None:
@@ -23,7 +23,7 @@ def look(s: State, rm: Rm) -> None:
 def looks(s: State, rm: Rm) -> Iterator[float]:
     """Work it out step by step."""
     rm.stale = False
-    for names in sliced(list(rm.nodes), 200):
+    for names in sliced(list(rm.nodes), 100):
         for name in [name for name in names if name in rm.nodes]:
             entry = s.nodes[name]
             silence, connected = _silence(rm, name), rm.down_since is None
