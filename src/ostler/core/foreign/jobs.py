@@ -31,7 +31,6 @@ from ostler.core.foreign.told import (
 from ostler.core.foreign.whose import given_up, known, was_ours
 from ostler.core.moves import settle
 from ostler.core.over import UNDONE
-from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.foreign import End, ForeignJob, ForeignState, Jobs, Option
 from ostler.model.foreign_rows import RmJob, Stage
