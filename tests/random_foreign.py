@@ -14,7 +14,8 @@ from ostler.core.effects import Call, Effect
 from ostler.core.events import Event, RmAnswered, RmMore, RmTrouble
 from ostler.core.foreign import intake
 from ostler.model.errors import Refused
-from ostler.model.foreign import ForeignJob, ForeignState, NodeState, Option
+from ostler.model.foreign import Did, ForeignJob, ForeignState, NodeState, Option, Outcome
+from ostler.model.foreign_rows import Stage
 from ostler.model.ids import parse_ref
 from ostler.model.job import FOREIGN
 from ostler.model.orders import EndShare, Launch
@@ -68,8 +69,12 @@ class Life(Foreign):
 
     def answer(self, call: Call) -> RmAnswered | RmTrouble:
         """Let a driver answer; whatever it took in has its home there."""
-        answer = super().answer(call)
         rm = self.rms[call.rm]
+        vanished = {job.token for job in self.kept[call.rm].values()}
+        # One that neither lists a job nor knows its token would run it twice, whoever asks.
+        cannot_tell = call.verb == "start" and call.token in vanished
+        rm.answer = (lambda _: Outcome(Did.UNKNOWN)) if cannot_tell else None
+        answer = super().answer(call)
         there = {job.token for job in (*rm.jobs.values(), *self.kept[call.rm].values())}
         there |= {end.token for end in rm.ends.values()}
         if call.verb == "start" and call.token in there:
@@ -95,6 +100,9 @@ class Life(Foreign):
         for rm in self.rms.values():
             rm.lost, rm.complete, rm.starts_at_once = 0, True, True
             rm.tells_use = True
+            rows = self.machine.state.rms[rm.name].jobs.values()
+            asked = {row.token for row in rows if row.stage is Stage.ASKED}
+            rm.jobs |= {n: job for n, job in self.kept[rm.name].items() if job.token in asked}
             rm.nodes = {
                 name: replace(node, state=NodeState.UP, cpus=8, host="")
                 for name, node in (rm.nodes or ScriptedRm("x", ["n1"]).nodes).items()
