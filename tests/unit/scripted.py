@@ -165,3 +165,13 @@ def ostler(
         check=False,
     )
     return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def by_column(request: messages.Read, answer: Answer) -> Answer:
+    """Return jobs as a manager tells of them where columns are asked for."""
+    if not request.options.columns or not isinstance(answer, dict) or "jobs" not in answer:
+        return answer
+    rows = answer["jobs"]
+    columns = {key: [row.get(key) for row in rows] for key in request.options.columns}
+    parts = [{"rows": len(rows), "columns": columns}] if rows else []
+    return {key: value for key, value in answer.items() if key != "jobs"} | {"parts": parts}

@@ -13,12 +13,23 @@ from typing import Any
 import pytest
 
 from ostler.client.spec import sha256
+from ostler.core.listed import LISTED
 from ostler.model import errors
 from ostler.model.happening import Pattern
 from ostler.model.site_changes import attribute
 from ostler.model.suppose import MoreNodes, Supposed
 from ostler.wire import messages
-from tests.unit.scripted import ROAD, SILENCE, Answer, Done, Manager, Request, manager, ostler
+from tests.unit.scripted import (
+    ROAD,
+    SILENCE,
+    Answer,
+    Done,
+    Manager,
+    Request,
+    by_column,
+    manager,
+    ostler,
+)
 
 ROW: dict[str, Any] = {
     "id": "12",
@@ -50,7 +61,8 @@ def answering(state: Path, **answers: Answer) -> Iterator[Manager]:
     def answer(request: Request) -> Answer:
         name = request.what if isinstance(request, messages.Read) else type(request).__name__
         found = answers[name.lower()]
-        return found(request) if callable(found) else found
+        found = found(request) if callable(found) else found
+        return by_column(request, found) if isinstance(request, messages.Read) else found
 
     with manager(state, answer) as made:
         yield made
@@ -328,18 +340,34 @@ def test_jobs_asks_for_what_was_typed(tmp_path: Path) -> None:
     assert (asked.all, asked.user, asked.states) == (True, "bob", ["done", "lost"])
 
 
-def test_a_table_of_jobs_is_made_of_the_columns_that_it_asks_for(tmp_path: Path) -> None:
-    rows = [ROW, ENDED]
-    with answering(tmp_path, jobs={"jobs": rows}) as made:
-        whole = ostler(tmp_path, "jobs", "--limit", "5").out
-        for words in (["--json"], ["--format", "id"], ["--tree"]):
+def test_only_a_table_of_jobs_asks_for_columns(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW, ENDED]}) as made:
+        for words in (["--limit", "5"], ["--json"], ["--format", "id"], ["--tree"]):
             ostler(tmp_path, "jobs", *words)
     columns, *others = [r.options.columns for r in made.requests if isinstance(r, messages.Read)]
     assert others == [[], [], []]
-    few = [{key: row[key] for key in columns if key in row} for row in rows]
-    assert few != rows
-    with answering(tmp_path, jobs={"jobs": few}):
-        assert ostler(tmp_path, "jobs", "--limit", "5").out == whole
+    assert set(columns) == set(LISTED)
+
+
+def test_a_table_shows_all_parts_and_columns_of_one_value(tmp_path: Path) -> None:
+    parts = [
+        {"rows": 2, "columns": {"id": ["1", "2"], "state": ["pending"], "rule": ["queue"]}},
+        {"rows": 1, "columns": {"id": ["3"], "state": ["held"], "reason": ["it is held"]}},
+    ]
+    with answering(tmp_path, jobs={"parts": parts, "more": 0}):
+        lines = ostler(tmp_path, "jobs").out.splitlines()
+    told = [(line.split()[0], line.split()[3], line.split("-  ")[-1].strip()) for line in lines[1:]]
+    assert told == [
+        ("1", "pending", "waits: queue"),
+        ("2", "pending", "waits: queue"),
+        ("3", "held", "it is held"),
+    ]
+
+
+def test_a_table_says_that_a_node_of_a_job_is_silent(tmp_path: Path) -> None:
+    silent = {**ROW, "state": "running", "allocation_nodes": ["n1"], "unknown_since": 5.0}
+    with answering(tmp_path, jobs={"jobs": [silent]}):
+        assert ostler(tmp_path, "jobs").out.rstrip().endswith("n1, silent")
 
 
 def test_jobs_prints_a_table_or_the_document(tmp_path: Path) -> None:

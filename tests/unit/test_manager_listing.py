@@ -1,17 +1,20 @@
 """A listing of thousands of jobs is made in pieces, and others have their turns between them."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from ostler.core.listed import LISTED
 from ostler.manager import documents as module
 from ostler.manager.documents import Listing
 from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
+from ostler.model.resources import Request
 from ostler.model.site_changes import Change
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.store import SqliteStore
@@ -37,8 +40,18 @@ def piece(monkeypatch: pytest.MonkeyPatch) -> int:
 
 
 def ids(found: Listing) -> list[str]:
-    rows = asyncio.run(found.rows(lambda: None))
-    return [msgspec.msgpack.decode(row)["id"] for row in rows]
+    return [row["id"] for row in document(found)["jobs"]]
+
+
+def document(found: Listing, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Return the document as a client decodes it."""
+
+    async def durable() -> None:
+        """Be so."""
+
+    made = asyncio.run(found.document(check, durable))
+    decoded: dict[str, Any] = msgspec.msgpack.decode(messages.encode(made))
+    return decoded
 
 
 def test_own_unfinished_jobs_are_listed_in_order_and_the_newest_if_there_are_too_many() -> None:
@@ -67,14 +80,40 @@ def test_jobs_of_one_partition_are_listed_alone() -> None:
     assert ids(listing(box, ANN, partition="nosuch", all=True)) == []
 
 
-def test_rows_have_the_columns_that_are_asked_for_and_hide_what_they_hid() -> None:
+def test_a_table_is_told_by_column_and_what_is_the_same_once() -> None:
     box = Box()
-    box.submit(by=BOB)
+    for number in range(3):
+        box.submit(by=BOB, hold=number == 2)
     wanted = ["id", "state", "command", "nothing"]
-    for caller, keys in ((BOB, ["id", "state", "command"]), (ANN, ["id", "state"])):
-        found = listing(box, caller, user="bob", columns=wanted)
-        (row,) = asyncio.run(found.rows(lambda: None))
-        assert list(msgspec.msgpack.decode(row)) == keys
+    for caller in (ANN, BOB):  # nobody is told a command by a table
+        (part,) = document(listing(box, caller, user="bob", columns=wanted))["parts"]
+        states = [row["state"] for row in document(listing(box, BOB))["jobs"]]
+        assert part == {"rows": 3, "columns": {"id": ["1", "2", "3"], "state": states}}
+    (part,) = document(listing(box, BOB, columns=["user", "result"]))["parts"]
+    assert part == {"rows": 3, "columns": {"user": ["bob"], "result": [None]}}
+    assert document(listing(box, ANN, columns=wanted))["parts"] == []
+
+
+def test_a_table_tells_what_whole_rows_tell() -> None:
+    box = Box(["n1", "n2"])
+    box.submit(request=Request(tasks=2, nodes=2))
+    box.submit(array=((0, 9),))
+    box.submit(hold=True)
+    for jobs in (listing(box, ANN), listing(box, ANN, all=True)):
+        rows = document(jobs)["jobs"]
+        (part,) = document(jobs._replace(columns=list(LISTED)))["parts"]
+        columns = {k: v * len(rows) if len(v) == 1 else v for k, v in part["columns"].items()}
+        assert columns == {key: [row.get(key) for row in rows] for key in LISTED}
+        assert any(row["allocation_nodes"] for row in rows)
+
+
+def test_a_long_table_is_told_in_parts(piece: int) -> None:
+    box = Box()
+    for _ in range(2 * piece + 1):
+        box.submit(hold=True)
+    parts = document(listing(box, ANN, columns=["id", "user"]))["parts"]
+    assert [part["rows"] for part in parts] == [piece, piece, 1]
+    assert parts[2]["columns"] == {"id": [str(2 * piece + 1)], "user": ["ann"]}
 
 
 def test_a_long_listing_lets_others_have_their_turns(piece: int) -> None:
@@ -88,8 +127,7 @@ def test_a_long_listing_lets_others_have_their_turns(piece: int) -> None:
         if len(turns) == 1:
             box.act("release", "1")
 
-    rows = asyncio.run(listing(box, ANN).rows(check))
-    assert len(rows) == 2 * piece + 1
+    assert len(document(listing(box, ANN), check)["jobs"]) == 2 * piece + 1
     assert len(turns) == 2
 
 
@@ -101,8 +139,5 @@ def test_a_listing_for_nobody_ends(piece: int) -> None:
     def check() -> None:
         raise NotNow("the client is gone")
 
-    try:
-        asyncio.run(listing(box, ANN).rows(check))
-    except NotNow:
-        return
-    raise AssertionError
+    with pytest.raises(NotNow):
+        document(listing(box, ANN), check)

@@ -6,7 +6,6 @@ from ostler.cli.options import Given
 from ostler.cli.output import complain, cut
 from ostler.client import place
 from ostler.client.link import Link
-from ostler.client.spec import join_environment, own_environment, own_limits, split_environment
 from ostler.model.errors import UsageError
 from ostler.model.limits import MAX_ITEMS
 
@@ -170,6 +169,8 @@ def array(text: str) -> tuple[list[tuple[int, int]], int | None]:
 
 def environment(given: Given) -> bytes:
     """Return the environment that is carried: whole, or as --env says."""
+    from ostler.client.spec import join_environment, own_environment, split_environment
+
     if "env" not in given.values:
         return own_environment()
     kept: list[bytes] = []
@@ -219,6 +220,8 @@ def folder(given: Given) -> bytes:
 
 def job_values(given: Given) -> Values:
     """Return the values that a command line gives for a job, without the command itself."""
+    from ostler.client.spec import own_limits
+
     values: Values = {"cwd": folder(given), "umask": _umask(given), "env": environment(given)}
     values["rlimits"] = own_limits()
     for name in ("tasks", "cpus", "nodes", "gpus", "priority", "retries", "tasks_per_node"):

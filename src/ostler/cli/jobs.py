@@ -13,6 +13,7 @@ from ostler.cli.output import (
     cut,
     fields,
     json_text,
+    laid_out,
     rows_of,
     say,
     table,
@@ -21,6 +22,11 @@ from ostler.cli.output import (
 from ostler.client.link import Link
 from ostler.model.errors import UsageError
 
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Columns = dict[str, list[object]]
 ROWS = 200  # of the table, unless another number is asked for
 _MANY = 10_000  # jobs that a manager lists at once
 COLUMNS: list[Column] = [
@@ -33,10 +39,10 @@ COLUMNS: list[Column] = [
     ("elapsed", "TIME"),
     ("why", "WHERE OR WHY"),
 ]
-_WANTED: tuple[str, ...] = (  # keys of a row that the table is made of
+_WANTED: tuple[str, ...] = (  # what the table is made of
     "id", "name", "user", "state", "result", "array", "elements", "elements_done",
     "tasks", "cpus", "submitted_at", "started_at", "ended_at", "rule", "reason", "allocation_nodes",
-    "rm_jobs",
+    "rm_jobs", "unknown_since",
 )  # fmt: skip
 _ELEMENTS: list[Column] = [
     ("id", "ID"),
@@ -88,7 +94,7 @@ def main(given: Given) -> int:
         from ostler.cli.tree import edges
 
         document["edges"] = edges(rows_of(document, "jobs"))
-    text = json_text(document) if given.flag("json") else _text(given, rows_of(document, "jobs"))
+    text = json_text(document) if given.flag("json") else _text(given, document)
     if text:
         say(text)
     if not whole and (more := document.get("more")):
@@ -96,19 +102,41 @@ def main(given: Given) -> int:
     return 0
 
 
-def _text(given: Given, rows: list[Row]) -> str:
+def _text(given: Given, document: Row) -> str:
     quiet = given.flag("quiet")
     if (keys := given.text("format")) is not None:
-        return chosen(rows, keys, heading=not quiet)
-    if rows and given.flag("tree"):
+        return chosen(rows_of(document, "jobs"), keys, heading=not quiet)
+    if given.flag("tree"):
         from ostler.cli.tree import drawn
 
-        return drawn([_shown(row) for row in rows])
-    if rows:
-        there = any(row.get("rm_jobs") for row in rows)
-        columns = [*COLUMNS[:1], ("rm_jobs", "THERE"), *COLUMNS[1:]] if there else COLUMNS
-        return table([_shown(row) for row in rows], columns, heading=not quiet)
+        if rows := rows_of(document, "jobs"):
+            return drawn([_shown(row) for row in rows])
+    else:
+        told = _columns(document)
+        if told["id"]:
+            return _table(told, heading=not quiet)
     return "" if quiet else _none(given)
+
+
+def _columns(document: Row) -> Columns:
+    """Return what was told of jobs, by key."""
+    told: Columns = {key: [] for key in _WANTED}
+    for part in rows_of(document, "parts"):
+        count, columns = part.get("rows"), part.get("columns")
+        if isinstance(count, int) and isinstance(columns, dict):
+            for key in told:
+                values = columns.get(key) or [None]
+                told[key] += values * count if len(values) == 1 else values
+    return told
+
+
+def _table(told: Columns, *, heading: bool) -> str:
+    """Return the table, made by column: each row by itself takes four times as long."""
+    columns = (
+        [*COLUMNS[:1], ("rm_jobs", "THERE"), *COLUMNS[1:]] if any(told["rm_jobs"]) else COLUMNS
+    )
+    made = {key: [*map(make, *map(told.__getitem__, keys))] for key, (make, keys) in _MADE.items()}
+    return laid_out({**told, **made}, columns, heading=heading)
 
 
 def _none(given: Given) -> str:
@@ -136,18 +164,19 @@ def _watch(given: Given, link: Link, options: dict[str, object]) -> int:
     from ostler.cli.watch import watch
 
     def draw() -> str:
-        rows = rows_of(link.call("read", what="jobs", options=options), "jobs")
-        counts: dict[str, int] = {}
-        for row in rows:
-            state = str(row.get("result") or row.get("state"))
-            counts[state] = counts.get(state, 0) + 1
+        told = _columns(link.call("read", what="jobs", options=options))
+        states = told["state"]
+        counts: dict[object, int] = {}
+        for word in map(_state, states, told["result"]):
+            counts[word] = counts.get(word, 0) + 1
         # What is in motion comes first and then the newest: the terminal may be short.
-        rows = [row for row in rows if row.get("state") != "done"] + [
-            row for row in reversed(rows) if row.get("state") == "done"
-        ]
-        told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        head = f"{time.strftime('%H:%M:%S')}  {told or 'no jobs'}; Ctrl-C ends this"
-        return cut(head, width() or 80) + (f"\n\n{_text(given, rows)}" if rows else "")
+        order = [at for at, state in enumerate(states) if state != "done"]
+        order += [at for at in reversed(range(len(states))) if states[at] == "done"]
+        shown = {key: [column[at] for at in order] for key, column in told.items()}
+        named = ", ".join(f"{count} {word}" for word, count in counts.items())
+        head = f"{time.strftime('%H:%M:%S')}  {named or 'no jobs'}; Ctrl-C ends this"
+        text = f"\n\n{_table(shown, heading=not given.flag('quiet'))}" if states else ""
+        return cut(head, width() or 80) + text
 
     return watch(link, draw)
 
@@ -179,20 +208,40 @@ def _options(given: Given) -> dict[str, object]:
 
 
 def _shown(row: Row) -> Row:
-    """Return a job's row as the table shows it."""
-    state = row.get("result") if row.get("state") == "done" else row.get("state")
-    shown: Row = {**row, "state": state, "cpus": _product(row), "elapsed": _elapsed(row)}
-    total = row.get("elements", 1)  # rows of jobs that have ended do not count them again
-    shown["elements"] = f"{row.get('elements_done', total)}/{total}"
-    if row.get("array") is None:
-        shown["elements"] = "-"
-    where = _folded(row.get("allocation_nodes"))
-    if row.get("unknown_since"):
-        where = f"{where}, silent"  # at least one: `ostler explain` says which
-    rule = row.get("rule")
-    why = row.get("reason") or (f"waits: {rule}" if rule else "")
-    shown["why"] = why if where == "-" or row.get("state") in ("pending", "held", "done") else where
-    return shown
+    """Return a job's row as tables show it."""
+    made = {key: make(*map(row.get, keys)) for key, (make, keys) in _MADE.items()}
+    return {**row, **made}
+
+
+def _state(state: object, result: object) -> object:
+    return result if state == "done" else state
+
+
+def _done(array: object, total: object, done: object) -> str:
+    if array is None:
+        return "-"
+    total = 1 if total is None else total
+    return f"{total if done is None else done}/{total}"  # rows of steps do not count them again
+
+
+def _product(tasks: object, cpus: object) -> object:
+    return tasks * cpus if isinstance(tasks, int) and isinstance(cpus, int) else cpus
+
+
+def _elapsed(submitted: object, started: object, ended: object) -> object:
+    """Return the seconds it has run, or has waited if it never did."""
+    since, until = started or submitted, ended or time.time()
+    if isinstance(since, int | float) and isinstance(until, int | float):
+        return max(0.0, until - since)
+    return None
+
+
+def _why(state: object, rule: object, reason: object, nodes: object, silent: object) -> object:
+    """Return where it is, or why it is nowhere."""
+    if nodes and state not in ("pending", "held", "done"):
+        where = _folded(nodes)
+        return f"{where}, silent" if silent else where  # at least one: `ostler explain` says which
+    return reason or (f"waits: {rule}" if rule else "")
 
 
 def _folded(nodes: object) -> str:
@@ -204,18 +253,14 @@ def _folded(nodes: object) -> str:
     return fold(map(str, nodes))
 
 
-def _product(row: Row) -> object:
-    tasks, cpus = row.get("tasks"), row.get("cpus")
-    return tasks * cpus if isinstance(tasks, int) and isinstance(cpus, int) else cpus
-
-
-def _elapsed(row: Row) -> object:
-    """Return the seconds it has run, or has waited if it never did."""
-    since = row.get("started_at") or row.get("submitted_at")
-    until = row.get("ended_at") or time.time()
-    if isinstance(since, int | float) and isinstance(until, int | float):
-        return max(0.0, until - since)
-    return None
+_MADE: "dict[str, tuple[Callable[..., object], tuple[str, ...]]]" = {
+    # What a table shows and nobody tells: what makes it, of which values.
+    "state": (_state, ("state", "result")),
+    "elements": (_done, ("array", "elements", "elements_done")),
+    "cpus": (_product, ("tasks", "cpus")),
+    "elapsed": (_elapsed, ("submitted_at", "started_at", "ended_at")),
+    "why": (_why, ("state", "rule", "reason", "allocation_nodes", "unknown_since")),
+}
 
 
 def one(given: Given) -> int:
@@ -254,9 +299,10 @@ def _step(row: Row) -> Row:
 
 def _element(row: Row) -> Row:
     """Return an element's row as the table of `ostler job` shows it."""
-    state = row.get("result") if row.get("state") == "done" else row.get("state")
+    state = _state(row.get("state"), row.get("result"))
     ran = row.get("started_at") is not None
-    return {**row, "state": state, "elapsed": _elapsed(row) if ran else None}
+    elapsed = _elapsed(None, row.get("started_at"), row.get("ended_at")) if ran else None
+    return {**row, "state": state, "elapsed": elapsed}
 
 
 def _tasks(value: object) -> str:

@@ -5,6 +5,10 @@ import time
 
 from ostler.model.errors import UsageError
 
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
 Row = dict[str, object]
 Column = tuple[str, str]  # key of the row, heading
 
@@ -12,6 +16,7 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPES |= {"\b": "\\b", "\f": "\\f"}
 _NARROWEST = 8  # columns are cut no further than this
 _DAY = 86_400
+_NUMBERS = {int, float}
 
 
 def say(text: str) -> None:
@@ -117,29 +122,62 @@ def table(
     Columns that no row has are left out; numbers stand to the right.
     """
     columns = [c for c in columns if any(c[0] in row for row in rows)] if rows else columns
-    keys = [key for key, _ in columns]
-    texts, right = [], []  # by column, for that is what most of the work is the same for
+    values: dict[str, list[object]] = {key: [row.get(key) for row in rows] for key, _ in columns}
+    return laid_out(values, columns, room=room, heading=heading)
+
+
+def laid_out(
+    values: "Mapping[str, Sequence[object]]",
+    columns: list[Column],
+    *,
+    room: int | None = None,
+    heading: bool = True,
+) -> str:
+    """Return the table whose values are given by column, which is where most are the same."""
+    texts, right = [], []
     for key, title in columns:
-        values = [row.get(key) for row in rows]
-        texts.append([title] * heading + [cell(key, value) for value in values])
-        right.append(bool(rows) and all(map(_is_number, values)))
+        kinds = {*map(type, values[key])}
+        cells = _cells(key, values[key], kinds)
+        texts.append([title, *cells] if heading else cells)
+        right.append(bool(kinds) and kinds <= _NUMBERS)
     sizes = [max(map(_room, column), default=0) for column in texts]
     painted = room is None and paints(1)
     room = width() if room is None else room
     if room >= _NARROWEST:
         sizes = _fitting(sizes, room)
-    padded = [
-        [_padded(text, size, right=at_right) for text in column]
-        for column, size, at_right in zip(texts, sizes, right, strict=True)
-    ]
+    texts = [*map(_aligned, texts, sizes, right)]
+    if not painted and (room < _NARROWEST or sum(sizes) + 2 * len(sizes) - 2 <= room):
+        return "\n".join(["  ".join(line).rstrip() for line in zip(*texts, strict=True)])
     lines = []
-    for number, line in enumerate(zip(*padded, strict=True)):
+    for number, line in enumerate(zip(*texts, strict=True)):
         cells = _within(line, room) if room >= _NARROWEST else [*line]
         cells[-1:] = [cells[-1].rstrip()] if cells else []
         if painted and number >= heading:
-            cells = [_paint(key, text) for key, text in zip(keys, cells, strict=False)]
+            cells = [_paint(key, text) for (key, _), text in zip(columns, cells, strict=False)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _cells(key: str, values: "Sequence[object]", kinds: set[type]) -> list[str]:
+    """Return `cell` of each value; kinds: their types."""
+    first = values[0] if values else None
+    if len(kinds) == 1 and values.count(first) == len(values):
+        return [cell(key, first)] * len(values)
+    if kinds == {str}:
+        texts = [*map(str, values)]
+        if "".join(texts).isprintable():
+            return [text or "-" for text in texts]
+    if kinds and kinds <= _NUMBERS:
+        return [*map(_number(key), values)]
+    return [cell(key, value) for value in values]
+
+
+def _aligned(column: list[str], size: int, right: bool) -> list[str]:  # noqa: FBT001 - for map
+    """Return the texts in so many columns of a terminal each."""
+    if max(map(len, column), default=0) <= size and "".join(column).isascii():  # as nearly always
+        pad = str.rjust if right else str.ljust
+        return [pad(text, size) for text in column]
+    return [_padded(text, size, right=right) for text in column]
 
 
 def _within(cells: tuple[str, ...], room: int) -> list[str]:
@@ -237,10 +275,6 @@ def chosen(rows: list[Row], keys: str, *, heading: bool = True) -> str:
     return table(rows, columns, heading=heading)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def cell(key: str, value: object) -> str:
     """Return a value as a person reads it; the key's name tells times, sizes and durations."""
     if value is None or value == "":
@@ -248,7 +282,7 @@ def cell(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int | float):
-        return _number(key, value)
+        return _number(key)(value)
     if isinstance(value, list | tuple):
         return ",".join(cell("", item) for item in value) or "-"
     if isinstance(value, dict):
@@ -262,15 +296,20 @@ def cell(key: str, value: object) -> str:
     return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text)
 
 
-def _number(key: str, value: float) -> str:
+def _number(key: str) -> "Callable[..., str]":
+    """Return what writes numbers of this name."""
     from ostler.model.units import format_duration, format_size
 
     if key.endswith(("_at", "_since", "_start", "not_before")) or key in ("since", "at", "shadow"):
-        return moment(value)
+        return moment
     if key.endswith("_seconds") or key == "elapsed":
-        return format_duration(value)
+        return format_duration
     if "memory" in key or key.endswith("_bytes") or key == "max_rss":
-        return format_size(value) if value else "-"
+        return lambda value: format_size(value) if value else "-"
+    return _plain
+
+
+def _plain(value: float) -> str:
     return str(int(value)) if value == int(value) else _decimal(value)
 
 

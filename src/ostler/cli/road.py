@@ -1,9 +1,13 @@
 """Where the `ostler` script enters, by file name and without site: python -SEI road.py ARGUMENTS."""
 
+import gc
 import posix
 import sys
 
+_MANY = 50_000  # objects, which no short command makes
+
 if __name__ == "__main__":
+    gc.set_threshold(_MANY)  # to look for circles costs more than those few keep
     # .../ostler/cli/road.py -> the folder that holds the package; without site nobody adds it.
     sys.path.append(__file__.rsplit("/", 3)[0])
     from ostler.cli.main import main

@@ -1,12 +1,13 @@
 """What a read may find that is no document yet, and what makes one of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from ostler.core.entry import Entry
+from ostler.core.listed import LISTED, listed
 from ostler.core.state import State
 from ostler.core.view import job_row
 from ostler.model.caller import Caller
@@ -39,41 +40,56 @@ class Counted(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Jobs that are to be listed: rows are made so many at a time, for there may be thousands."""
+    """Jobs that are to be listed: some are looked at in one turn, for there may be thousands."""
 
     veil: Callable[[Row, Caller], None]  # what the caller may not see goes
     caller: Caller
     state: State
     found: list[Row | Entry]
     more: int  # older ones, which are not listed
-    columns: list[str]  # that rows have, where they have them; none: all
+    columns: list[str]  # of `LISTED`: these alone, by column; none: whole rows
 
     async def document(
         self, check: Callable[[], None], durable: Callable[[], Awaitable[None]]
     ) -> Row:
-        """Return the document; see `rows`. durable: waits until all that was told so far is."""
-        rows = await self.rows(check)
-        if len(rows) > PIECE:  # some may tell of what happened meanwhile
+        """Return the document; see `pieces`. durable: waits until all that was told so far is."""
+        made = [piece async for piece in self.pieces(check)]
+        if len(made) > 1:  # some may tell of what happened meanwhile
             await durable()
-        return {"jobs": rows, "more": self.more}
+        if self.columns:
+            return {"parts": made, "more": self.more}
+        return {"jobs": [row for rows in made for row in rows], "more": self.more}
 
-    async def rows(self, check: Callable[[], None]) -> list[msgspec.Raw]:
-        """Return the encoded rows. Others have their turns meanwhile: rows are as jobs then are.
+    async def pieces(self, check: Callable[[], None]) -> AsyncIterator[Any]:
+        """Yield encoded rows, or parts of the table. Others have their turns in between.
 
-        check: raises what ends it.
+        Each piece is as its jobs then are. check: raises what ends it.
         """
-        made: list[msgspec.Raw] = []
         for at in range(0, len(self.found), PIECE):
             if at:
                 await asyncio.sleep(0)
                 check()
-            rows = [
-                job_row(self.state, found) if isinstance(found, Entry) else found
-                for found in self.found[at : at + PIECE]
-            ]
-            for row in rows:
-                self.veil(row, self.caller)
-            if wanted := self.columns:
-                rows = [{key: row[key] for key in wanted if key in row} for row in rows]
-            made += [msgspec.Raw(messages.encode(row)) for row in rows]
-        return made
+            found = self.found[at : at + PIECE]
+            yield self._part(found) if self.columns else self._rows(found)
+
+    def _rows(self, found: list[Row | Entry]) -> list[msgspec.Raw]:
+        rows = [job_row(self.state, one) if isinstance(one, Entry) else one for one in found]
+        for row in rows:
+            self.veil(row, self.caller)
+        return [msgspec.Raw(messages.encode(row)) for row in rows]
+
+    def _part(self, found: list[Row | Entry]) -> msgspec.Raw:
+        """Return so many rows by column; a column in which all is the same has one value.
+
+        Nothing in it is veiled: anybody may see all of `LISTED`.
+        """
+        rows = [
+            listed(self.state, one) if isinstance(one, Entry) else [*map(one.get, LISTED)]
+            for one in found
+        ]
+        columns = {
+            key: column[:1] if column.count(column[0]) == len(column) else column
+            for key, column in zip(LISTED, zip(*rows, strict=True), strict=True)
+            if key in self.columns
+        }
+        return msgspec.Raw(messages.encode({"rows": len(rows), "columns": columns}))

@@ -1,7 +1,8 @@
 """`python -m ostler.testing.crowd STATE NODES SECONDS`: nodes that are none, for a real manager.
 
 One process greets as hundreds of agents, which run nothing: what they are told to start has
-started, and ends after so many seconds. It says `all nodes are in` once they are, and ends with the
+started, and ends after some such time: each after another, so that there is always one that ends.
+It says `all nodes are in` once they are, and ends with the
 manager's connection.
 """
 
@@ -20,6 +21,7 @@ from ostler.wire.conn import Connection
 CPUS = 16
 MEMORY = 64 << 30
 AT_ONCE = 10  # greetings in flight
+SPREAD = 97  # lengths of what runs, from half to one and a half of what was asked for
 
 
 class Pretender:
@@ -54,7 +56,8 @@ class Pretender:
         if isinstance(order, Launch) and order.alloc not in self._live:
             began = time.time()
             self._report(Started(order.alloc, began))
-            end = self._loop.call_later(self._seconds, self._end, order.alloc, began, "")
+            part = 0.5 + order.alloc % SPREAD / SPREAD
+            end = self._loop.call_later(part * self._seconds, self._end, order.alloc, began, "")
             self._live[order.alloc] = end
         elif isinstance(order, EndShare) and (timer := self._live.get(order.alloc)) is not None:
             timer.cancel()

@@ -96,7 +96,8 @@ class ReadOptions(Struct, frozen=True, omit_defaults=True):
     all: bool = False  # everybody's, and what has ended
     steps: bool = False  # jobs: those in allocations, too
     states: list[str] = []  # states or results
-    columns: Annotated[list[str], Meta(max_length=100)] = []  # jobs: keys of a row; empty: all
+    # jobs: keys of a row, of `core.listed.LISTED`, and the answer is by column; empty: whole rows
+    columns: Annotated[list[str], Meta(max_length=100)] = []
     since: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds, or a serial
     until: Annotated[float, Meta(ge=-_FAR, le=_FAR)] | None = None  # Unix seconds
     brief: bool = False  # a job without its elements; of named elements the counts alone

@@ -5,7 +5,7 @@ equals msgspec's byte for byte (tested), so the other side need not know who pac
 Source: the MessagePack specification.
 """
 
-import struct
+import _struct as struct  # `struct` itself is one more module
 
 _DEPTH = 32
 _BYTES = [bytes((code,)) for code in range(256)]
@@ -109,7 +109,7 @@ def unpack(data: bytes):  # type: ignore[no-untyped-def]  # noqa: ANN201 - any s
     """Return the value; raise ValueError if the bytes are not exactly one value."""
     try:
         value, end = _unpack(data, 0, _DEPTH)
-    except (IndexError, struct.error, UnicodeDecodeError) as error:
+    except (IndexError, struct.error, UnicodeDecodeError) as error:  # type: ignore[attr-defined]
         msg = f"not a message: {error}"
         raise ValueError(msg) from None
     if end != len(data):
@@ -155,10 +155,23 @@ def _unpack(data: bytes, at: int, depth: int):  # type: ignore[no-untyped-def]  
         return data[at:end], end
     if kind == "dict":
         return _unpack_map(data, at, size, depth - 1)
-    items = []
+    return _unpack_list(data, at, size, depth - 1)
+
+
+def _unpack_list(data: bytes, at: int, size: int, depth: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    items: list[object] = []
     for _ in range(size):
-        item, at = _unpack(data, at, depth - 1)
-        items.append(item)
+        code = data[at]
+        end = at + 1 + (code & 0x1F)
+        if 0xA0 <= code < 0xC0 and end <= len(data) and depth:  # as most of what is long
+            items.append(data[at + 1 : end].decode())
+            at = end
+        elif code < 0x80:
+            items.append(code)
+            at += 1
+        else:
+            item, at = _unpack(data, at, depth)
+            items.append(item)
     return items, at
 
 
