@@ -1,9 +1,8 @@
 """`python -m ostler.testing.crowd STATE NODES SECONDS`: nodes that are none, for a real manager.
 
 One process greets as hundreds of agents, which run nothing: what they are told to start has
-started, and ends after some such time: each after another, so that there is always one that ends.
-It says `all nodes are in` once they are, and ends with the
-manager's connection.
+started, and ends after some such time, one a little after the other. It says `all nodes are in`
+once they are, and ends with the manager's connection.
 """
 
 import asyncio
