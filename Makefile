@@ -12,6 +12,8 @@ HISTORIES ?=
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(LOCK) PIP_BUILD_CONSTRAINT=$(LOCK) \
 	$(BIN)/python3 -m pip install --quiet --no-warn-script-location
 PYTEST := $(BIN)/python3 -m pytest
+# Else every run of the tests, and each of its processes, compiles them anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -42,8 +44,9 @@ $(VENV)/.dev: $(VENV)/.ostler
 demo: $(VENV)/.ostler ## analyse the standard library, lose the manager on the way, compare
 	$(BIN)/python3 demo/run.py
 
-test: $(VENV)/.dev ## run the tests, one worker for each CPU
-	$(PYTEST) -n auto --dist loadfile -m 'not peer' $(T)
+# Files with real daemons come first, as they are collected, so that short ones are left for the end.
+test: $(VENV)/.dev ## run the tests
+	$(PYTEST) -n auto --dist loadfile --no-loadscope-reorder -m 'not peer' $(T)
 
 test-peers: bench-peers $(VENV)/.dev ## install other systems and run the tests against them; takes root
 	$(PYTEST) -m peer tests/peers $(T)

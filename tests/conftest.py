@@ -9,7 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Daemons share the CPUs with the tests, so no example has a deadline of its own.
-settings.register_profile("ci", derandomize=True, deadline=None, database=None, print_blob=True)
+# The same examples each time; many more of them are the business of `make soak`.
+settings.register_profile(
+    "ci", max_examples=60, derandomize=True, deadline=None, database=None, print_blob=True
+)
 settings.register_profile(
     "soak",
     max_examples=2_000,
@@ -37,6 +40,12 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     os.chdir(began)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return three workers for two CPUs: those of real daemons wait for most of their time."""
+    cpus = len(os.sched_getaffinity(0))
+    return cpus + (cpus + 1) // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from ostler.client.link import Link
 
 OSTLER = str(Path(sys.executable).parent / "ostler")
 PATIENCE = 60.0  # seconds: bounds hanging, never a measure
@@ -87,11 +89,18 @@ class Host:
 
     def wait_for(self, ident: str, *states: str) -> dict[str, Any]:
         """Wait until a job is in one of the states."""
-        row: dict[str, Any] = eventually(
-            f"{ident} is {states}",
-            lambda: (row := self.job(ident)) and (row if row["state"] in states else None),
-        )
+
+        def there() -> dict[str, Any] | None:
+            row: dict[str, Any] = self.look("job", ident)["jobs"][0]
+            return row if row["state"] in states else None
+
+        row: dict[str, Any] = eventually(f"{ident} is {states}", there)
         return row
+
+    def look(self, what: str, ref: str = "") -> Any:
+        """Ask what a command would ask, without one: whoever looks often leaves others the CPUs."""
+        with closing(Link(str(self.state))) as link:
+            return link.call("read", what=what, ref=ref)
 
     def logs(self) -> str:
         """Return the last lines of the daemons' logs."""

@@ -221,18 +221,17 @@ def test_a_task_may_not_signal_ours(system: Host) -> None:
     assert {str(pid) for pid in system.pids().values()} == set(pids.split())
 
 
-@pytest.mark.parametrize("how", ["time_limit", "cancel"])
-def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host, how: str) -> None:
-    out = system.work / f"stopped-{how}"
+def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host) -> None:
     script = b"kill -STOP $PPID; echo stopped; exec sleep 1000"
-    limit = 1 if how == "time_limit" else 0
-    argv = (b"/bin/sh", b"-c", script)
-    ident = submit(system, NOBODY, *argv, output=os.fsencode(out), time_limit=limit, grace=1)
-    eventually("its starter is stopped", lambda: out.exists() and out.read_text())
-    if how == "cancel":
-        ask(system, NOBODY, "act", verb="cancel", refs=[ident])
-    row = ask(system, NOBODY, "wait", refs=[ident])["jobs"][0]
-    assert row["result"] == ("cancelled" if how == "cancel" else "timeout")
+    idents = []
+    for limit in (1, 0):
+        out = system.work / f"stopped-{limit}"
+        told: dict[str, Any] = {"output": os.fsencode(out), "time_limit": limit, "grace": 1}
+        idents.append(submit(system, NOBODY, b"/bin/sh", b"-c", script, **told))
+        eventually("its starter is stopped", lambda out=out: out.exists() and out.read_text())
+    ask(system, NOBODY, "act", verb="cancel", refs=[idents[1]])
+    rows = [ask(system, NOBODY, "wait", refs=[ident])["jobs"][0] for ident in idents]
+    assert [row["result"] for row in rows] == ["timeout", "cancelled"]
 
 
 def test_a_relay_serves_its_user_and_root_alone(system: Host) -> None:

@@ -21,8 +21,8 @@ from tests.outlook import outlook
 from tests.schedule_kit import job, machine, node, running
 
 # In few machines does a backfilled job touch what the head needs, and a look is cheap.
-OFTEN = settings(max_examples=max(1000, settings().max_examples))
-SOMETIMES = settings(max_examples=max(300, settings().max_examples))
+OFTEN = settings(max_examples=max(400, settings().max_examples))
+SOMETIMES = settings(max_examples=max(150, settings().max_examples))
 LIMITS = st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0, inf])
 FINITE = st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0])
 

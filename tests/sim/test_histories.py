@@ -7,7 +7,7 @@ import pytest
 from ostler.testing.history import run_history
 
 FIRST = int(os.environ.get("OSTLER_SEED", "0"))
-COUNT = int(os.environ.get("OSTLER_HISTORIES", "64"))
+COUNT = int(os.environ.get("OSTLER_HISTORIES", "40"))
 GROUP = max(1, min(50, COUNT // 8))  # histories of one test
 
 

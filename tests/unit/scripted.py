@@ -105,6 +105,7 @@ class Manager:
         """End it, with all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(10)  # it may just be taking one more connection
         self._listener.close()
         for link in self.links:
             with contextlib.suppress(OSError):
