@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 
 from ostler.agent.spool import SpoolState, read_spool
 from ostler.wire.supervise import process_start
@@ -44,8 +45,7 @@ class Gated:
 
     def spool(self) -> SpoolState:
         """Return what its starter has written."""
-        for path in (self.host.state / "node" / "spool").iterdir():
-            state = read_spool(str(path))
+        for state in spools(self.host):
             if state.accepted is not None and str(state.accepted.get("job")) == self.id:
                 return state
         msg = f"no spool tells of job {self.id}"
@@ -63,8 +63,15 @@ class Gated:
         return row["result"], row["exit_status"]
 
 
+def spools(host: Host) -> list[SpoolState]:
+    """Return what starters, idle ones too, have written; the files of some go while we look."""
+    found = []
+    for path in (host.state / "node" / "spool").iterdir():
+        with suppress(FileNotFoundError):
+            found += [read_spool(str(path))] if path.name not in ("agent", "supervisor") else []
+    return found
+
+
 def starters(host: Host) -> list[int]:
     """Return the starters, idle ones too, by their spools."""
-    folder = host.state / "node" / "spool"
-    names = [name for name in os.listdir(folder) if name not in ("agent", "supervisor")]
-    return [read_spool(str(folder / name)).pid for name in names]
+    return [state.pid for state in spools(host)]
