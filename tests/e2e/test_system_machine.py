@@ -5,6 +5,7 @@ import pwd
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,10 @@ def test_a_task_may_not_signal_ours(system: Host) -> None:
     assert {str(pid) for pid in system.pids().values()} == set(pids.split())
 
 
+def _is_written(path: Path) -> bool:
+    return path.exists() and bool(path.read_text())
+
+
 def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host) -> None:
     script = b"kill -STOP $PPID; echo stopped; exec sleep 1000"
     idents = []
@@ -228,7 +233,7 @@ def test_a_task_that_stops_its_starter_is_ended_all_the_same(system: Host) -> No
         out = system.work / f"stopped-{limit}"
         told: dict[str, Any] = {"output": os.fsencode(out), "time_limit": limit, "grace": 1}
         idents.append(submit(system, NOBODY, b"/bin/sh", b"-c", script, **told))
-        eventually("its starter is stopped", lambda out=out: out.exists() and out.read_text())
+        eventually("its starter is stopped", partial(_is_written, out))
     ask(system, NOBODY, "act", verb="cancel", refs=[idents[1]])
     rows = [ask(system, NOBODY, "wait", refs=[ident])["jobs"][0] for ident in idents]
     assert [row["result"] for row in rows] == ["timeout", "cancelled"]
