@@ -30,6 +30,7 @@ class Sizes(Struct, frozen=True):
     foreign_nodes: int = 1_000  # of a resource manager that everyday commands are beside
     asked_nodes: int = 10_000  # of one whose nodes are asked for one by one, 1 ms each
     workers: tuple[int, ...] = (1, 4, 16, 32, 64)  # that ask for them
+    long_queue: int = 85_000  # jobs that wait where a scheduler of others plans
     asked: int = 100  # of each command during the great array
 
 
@@ -45,4 +46,5 @@ SHORT = Sizes(
     asked=40,
     large_nodes=100,
     large_jobs=10_000,
+    long_queue=10_000,
 )

@@ -16,6 +16,7 @@ from bench.rows import (
     latency,
     probing,
     replay,
+    schedulers,
     submissions,
     upkeep,
     waiting,
@@ -50,5 +51,6 @@ ROWS = (
     Row("probing", "looks at 5,000 nodes from outside", probing.probing),
     Row("foreign", "commands beside another resource manager", foreign.commands),
     Row("foreign-nodes", "nodes asked for one by one, 1 ms each", foreign.nodes),
+    Row("schedulers", "answers while another scheduler plans a long queue", schedulers.measure),
     Row("during", "commands while a great array runs", during.measure),
 )

@@ -7,6 +7,7 @@ import pytest
 
 from ostler.manager.outsider import Outsider
 from ostler.manager.run_as import Place
+from ostler.model.errors import Refused
 from ostler.model.site import Scheduler
 
 WHO = "/bin/sh -c 'read -r line; id -un; read -r line'"
@@ -26,6 +27,13 @@ async def asked(row: Scheduler, place: Place) -> bytes:
 def test_on_a_system_machine_it_is_nobody_unless_told(*, system: bool, user: str) -> None:
     found = asyncio.run(asked(Scheduler("s", WHO), Place("/tmp", system=system)))
     assert found.decode().strip() == user
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can become somebody else")
+def test_who_cannot_become_another_is_told_what_was_to_run() -> None:
+    place = Place("/tmp", system=False)
+    with pytest.raises(Refused, match="only root can run a scheduler as root"):
+        asyncio.run(asked(Scheduler("s", WHO, "root"), place))
 
 
 def test_what_it_wrote_last_is_told_when_it_fails() -> None:

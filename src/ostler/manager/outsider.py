@@ -14,6 +14,7 @@ from ostler.schedule.proposal import MOST
 
 # Bounds itself: not even root may bound another user's process everywhere.
 _BOUNDED = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
+_PARTING = 1.0  # seconds from the end of its output until it is killed
 _TAIL = 500  # characters of its errors that are told
 
 
@@ -50,6 +51,9 @@ class Outsider:
         return answer, loop.time() - began
 
     async def _status(self, process: asyncio.subprocess.Process) -> int:
+        """Return how it ended; kill it if it only closed its standard output."""
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(process.wait(), _PARTING)
         self.kill()
         return await process.wait()
 
@@ -57,7 +61,7 @@ class Outsider:
         """Start it, and return its process; raise OSError or `Refused`."""
         row = self._row
         own = not row.user and not self._place.system
-        who = None if own else identity(row.user, self._place)
+        who = None if own else identity(row.user, self._place, "a scheduler")
         switch = who is not None and who.groups is not None
         worker = [sys.executable, "-I", "-m", "ostler.manager.scheduler_worker"]
         process = self._process = await asyncio.create_subprocess_exec(

@@ -32,25 +32,26 @@ class Identity(NamedTuple):
     groups: tuple[int, ...] | None
 
 
-def identity(user: str, place: Place) -> Identity:
-    """Return as whom a handler runs; raise `Refused`.
+def identity(user: str, place: Place, what: str = "a handler") -> Identity:
+    """Return as whom a program runs that is no part of Ostler; raise `Refused`.
 
-    user: empty: the owner of a personal machine; nobody, where that is everybody's.
+    user: empty: the owner of a personal machine; nobody, where that is everybody's. what: for
+    whoever is refused.
     """
     own = os.geteuid()
     try:
         if not user and not place.system:
-            return _identity(pwd.getpwuid(own), own)
-        return _identity(pwd.getpwnam(user or NOBODY), own)
+            return _identity(pwd.getpwuid(own), own, what)
+        return _identity(pwd.getpwnam(user or NOBODY), own, what)
     except KeyError:
         raise Refused(f"there is no user {user or own!r} on this host") from None
 
 
-def _identity(entry: pwd.struct_passwd, own: int) -> Identity:
+def _identity(entry: pwd.struct_passwd, own: int, what: str) -> Identity:
     groups = None
     if entry.pw_uid != own:
         if own != 0:
-            raise Refused(f"only root can run a handler as {entry.pw_name}")
+            raise Refused(f"only root can run {what} as {entry.pw_name}")
         groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
     return Identity(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir, groups)
 
@@ -73,7 +74,7 @@ def become(uid: int, gid: int, place: Place) -> None:
 
 
 def environment(who: Identity, place: Place) -> dict[str, str]:
-    """Return the variables of a handler's program: `ostler` is in its PATH and means this machine."""
+    """Return the variables of such a program: `ostler` is in its PATH and means this machine."""
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": who.home,
