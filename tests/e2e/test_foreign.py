@@ -50,3 +50,25 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
         assert shown["process"]["losses"] >= 1
         assert shown["about"]["options"] == []
         assert host.pids()["manager"] == manager
+
+
+@pytest.mark.e2e
+def test_nodes_of_a_pool_come_for_what_waits_and_go_again(tmp_path: Path) -> None:
+    with machine(tmp_path, "--cpus", "1") as host:
+        spool = host.work / "spool"
+        spool.mkdir()
+        host.ostler("rm", "add", "hall", "local", f"folder={spool}", "cpus=2", "interval=1s")
+        host.ostler("pool", "add", "hall", "--max-nodes", "2", "--idle", "1s", "time=10m")
+        meet = "touch $OSTLER_ELEMENT; until [ -e 0 ] && [ -e 1 ]; do sleep 0.02; done"
+        job = host.submit("-t", "1m", "--array", "0-1", "-o", "/dev/null", "--", "sh", "-c", meet)
+        host.ostler("wait", job)
+        assert "hall-pool-1" in host.ostler("job", f"{job}_[0-1]").stdout
+        eventually("it has gone", lambda: _pool(host)["nodes"] + _pool(host)["asked"] == 0)
+        pilots = [row for row in host.json("jobs", "--all")["jobs"] if row["rm"] == "hall"]
+        assert [(row["name"], row["result"]) for row in pilots] == [("hall-pool-1", "cancelled")]
+
+
+def _pool(host: Host) -> dict[str, int]:
+    [row] = host.json("pool")["pools"]
+    found: dict[str, int] = row
+    return found

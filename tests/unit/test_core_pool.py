@@ -1,14 +1,33 @@
 """When pools grow and shrink, by a rule without clock or chance."""
 
+from typing import Any
+
 import pytest
 
-from ostler.core.pool import Pilot, Step, margin, node_name, pause, rm_of, step, wanted
+from ostler.core.pool import (
+    STEADY,
+    WORTH,
+    Demand,
+    Pilot,
+    Step,
+    demand,
+    margin,
+    node_name,
+    pause,
+    rm_of,
+    steady,
+    step,
+)
 from ostler.model.resources import Request
 from ostler.model.site import Pool
 from tests.unit.core_kit import Box
 
 POOL = Pool("slurm", most=4, idle=300, cpus=2, time=3_600)
 NOW = 10_000.0
+
+
+def wanted(box: Box) -> int:
+    return demand(box.machine.state, box.now, POOL).cpus
 
 
 def busy(slot: int) -> Pilot:
@@ -60,6 +79,8 @@ def test_above_its_size_idle_ones_go_at_once() -> None:
 
 def test_nodes_that_never_come_are_asked_for_one_by_one_and_ever_more_seldom() -> None:
     assert step(POOL, NOW, 500, [], failures=1) == Step((1,))
+    assert step(POOL, NOW, 500, [busy(1), coming(2)], failures=1) == Step()
+    assert step(POOL, NOW, 500, [busy(1)], failures=1) == Step((2,))
     assert [pause(n) for n in (0, 1, 2, 3, 30)] == [0.0, 15.0, 30.0, 60.0, 600.0]
 
 
@@ -74,14 +95,55 @@ def test_only_what_could_run_and_end_there_counts_as_wanted() -> None:
     s = box.machine.state
     longest = int(POOL.time - margin(POOL))
     box.submit(time_limit=longest)
-    assert wanted(s, POOL) == 1
+    assert wanted(box) == 1
     box.submit(time_limit=longest + 1)
     box.submit()
     box.submit(time_limit=60, request=Request(cpus=3))
     box.submit(time_limit=60, request=Request(nodelist=("n1",)))
     box.submit(time_limit=60, hold=True)
-    assert wanted(s, POOL) == 1
+    assert demand(s, box.now, POOL) == Demand(1)
     box.submit(time_limit=60, array=((0, 3),))
-    assert wanted(s, POOL) == 5
+    assert wanted(box) == 5
+    box.submit(time_limit=60, array=((0, 3),), array_cap=2)
+    assert wanted(box) == 7
     box.submit(time_limit=60, array=((0, 499),))
-    assert wanted(s, POOL) == POOL.most * POOL.cpus, "more than it can have is not counted"
+    assert wanted(box) == POOL.most * POOL.cpus, "more than it can have is not counted"
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({}, "it has no time limit (-t), and a node is there for a while only"),
+        ({"time_limit": 3_600}, "its time limit is above the 59m of a node"),
+        ({"time_limit": 60, "request": Request(cpus=3)}, "a task wants 3 CPUs, and a node has 2"),
+        ({"time_limit": 60, "request": Request(constraint="!pool")}, "its nodes are to be !pool"),
+    ],
+)
+def test_that_nothing_counts_is_said_with_the_reason(asked: dict[str, Any], why: str) -> None:
+    box = Box(("n1",))
+    box.drain("n1")
+    job = box.submit(**asked)
+    assert demand(box.machine.state, box.now, POOL) == Demand(
+        0, f"job {job} waits for no node of it: {why}"
+    )
+
+
+def test_elements_behind_one_that_runs_long_count_as_well() -> None:
+    box = Box(("n1",), cpus=1)
+    job = box.submit(time_limit=60, array=((0, 7),))
+    slot = box.alloc(job)
+    box.progress(slot, running=0)
+    handed = box.machine.state.jobs[job].queued
+    waiting = 7 - handed
+    assert handed
+    assert wanted(box) == min(waiting, POOL.most * POOL.cpus)
+    box.now += WORTH + 0.1
+    assert wanted(box) == 7
+
+
+def test_it_does_not_grow_for_what_waits_a_moment() -> None:
+    at, most = NOW, STEADY
+    assert steady([], at) == steady([(at, 9)], at) == 0
+    assert steady([(at - most, 9), (at, 4)], at) == 4
+    assert steady([(at - most, 0), (at, 9)], at) == 0
+    assert steady([(at - 3 * most, 0), (at - most, 6), (at - most / 2, 7), (at, 8)], at) == 6

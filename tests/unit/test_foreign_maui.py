@@ -245,6 +245,7 @@ def test_jobs_start_by_resources_and_limits() -> None:
     """R-MAU-21: of 500 jobs never more than 16 CPUs in use, nor more than 4 by one user."""
     rm = ScriptedRm("stub", ["n1", "n2", "n3", "n4"])
     box = Foreign(rm, job_purge=1, interval=1)
+    box.scheduler._every = 20
     box.configure("max-cpus-per-user", "4")
     by, most = [Caller(2000 + i, 2000, f"user{i}") for i in range(5)], 0
     jobs = [

@@ -184,6 +184,7 @@ def test_four_verbs_schedule_fifty_jobs_as_our_own_nodes_do() -> None:
     rm = ScriptedRm("stub", ["n1"])
     there, here = Foreign(rm), Foreign(native=("n1",))
     here.now = there.now
+    here.scheduler._every = there.scheduler._every = 20
     foreign, own = Work(there, "stub", "stub/n1"), Work(here, "main", "n1")
     here.report("n1", *(Started(n, here.now) for n in here.machine.state.allocations))
     while here.machine.state.jobs:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ostler.core.listed import LISTED
 from ostler.manager import documents as module
@@ -14,16 +15,21 @@ from ostler.manager.documents import Listing
 from ostler.manager.reads import Reads
 from ostler.model.caller import Caller
 from ostler.model.errors import NotNow
+from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
+from ostler.model.states import JobState, Result
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.store import SqliteStore
 from ostler.wire import messages
+from tests.store.builders import Held
 from tests.unit.core_kit import ANN, BOB, Box
 
 
-def listing(box: Box, caller: Caller, **options: Any) -> Listing:
-    store = SqliteStore.open(":memory:")
+def listing(
+    box: Box, caller: Caller, *, store: SqliteStore | None = None, **options: Any
+) -> Listing:
+    store = store or SqliteStore.open(":memory:")
     nobody: Any = None  # agents have no part in a listing
     reads = Reads(store, lambda: box.machine, dict, nobody, Archives(Path("/nowhere")))
     found = reads.answer(
@@ -65,6 +71,28 @@ def test_own_unfinished_jobs_are_listed_in_order_and_the_newest_if_there_are_too
     assert ids(listing(box, ANN, all=True)) == [str(number) for number in range(1, 8)]
     assert ids(listing(box, ANN, states=["held"])) == ["4"]
     assert ids(listing(box, ANN, user="nobody")) == []
+
+
+def test_an_array_that_has_ended_is_listed_with_whoever_had_elements_of_it() -> None:
+    box = Box()
+    alone, mixed, own, one = (box.submit(array=((0, 1),)) for _ in range(4))
+    held = Held(":memory:")
+    for number in (alone, mixed, own, one):
+        job = replace(box.machine.state.jobs[number].job, state=JobState.DONE, ended_at=9.0)
+        held.commit(replace(job, result=Result.SUCCESS, rm="a" if number == one else ""))
+    for rm, job_id, element, attempt, ident in [
+        *(("a", alone, 0, 1, "1"), ("b", alone, 1, 1, "1"), ("b", alone, 1, 2, "2")),
+        *(("a", mixed, 0, 1, "3"), ("b", mixed, 1, 1, ""), ("b", own, 0, 1, "")),
+    ]:
+        held.commit(RmJob(rm, job_id, element, attempt, Stage.OVER, 5.0, ident))
+    box.machine.state.jobs.clear()
+
+    def listed(rm: str) -> list[str]:
+        return ids(listing(box, ANN, store=held.store, all=True, rm=rm))
+
+    assert listed("a") == [str(job) for job in (alone, mixed, one)]
+    assert listed("b") == [str(alone)]
+    assert listed("native") == [str(mixed), str(own)]
 
 
 def test_jobs_of_one_partition_are_listed_alone() -> None:

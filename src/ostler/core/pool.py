@@ -1,7 +1,7 @@
 """When a pool grows and shrinks: a pure rule over the queue and its nodes.
 
-It grows by as many nodes as what waits would fill, and not by more than it may have; a node on its
-way, or one that has nothing to do, counts as one that is there. It shrinks by nodes that had nothing
+It grows by as many nodes as what has waited for a moment would fill, and not by more than it may
+have; a node on its way, or one that has nothing to do, counts as one that is there. It shrinks by nodes that had nothing
 to do for a while. Who asks again and again for nodes that never come asks ever more seldom.
 """
 
@@ -9,16 +9,21 @@ from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
 
+from ostler.core.delta import blocked
 from ostler.core.entry import Entry
+from ostler.core.slots import may_be_taken_at
 from ostler.core.state import State
 from ostler.model.constraint import parse
-from ostler.model.features import POOL
+from ostler.model.features import NATIVE, POOL
 from ostler.model.job import Job
 from ostler.model.site import Pool
-from ostler.model.states import JobState
+from ostler.model.units import format_duration, format_size
+from ostler.schedule.words import counted
 
 MARGIN = 60.0  # seconds at most between a job's start there and that of its node
 PAUSE, PAUSE_MOST = 15.0, 600.0  # seconds after nodes that ended without having come
+STEADY = 0.5  # seconds: what waits for less is served by what is there
+WORTH = 2.0  # seconds of work behind an element that runs, for which another node is worth its way
 
 
 class Pilot(NamedTuple):
@@ -45,11 +50,13 @@ def margin(row: Pool) -> float:
 def step(row: Pool, now: float, wanted: int, pilots: Sequence[Pilot], failures: int = 0) -> Step:
     """Return by what a pool grows or shrinks. wanted: CPUs that wait for such nodes.
 
-    failures: nodes in a row that ended without having come; then it is asked for one at a time.
+    failures: nodes in a row that ended without having come; then one at a time is on its way.
     """
     ready = sum(not pilot.came or pilot.idle_since is not None for pilot in pilots)
     more = max(ceil(wanted / row.cpus) - ready, row.least - len(pilots))
-    more = min(more, row.most - len(pilots), 1 if failures else row.most)
+    more = min(more, row.most - len(pilots))
+    if failures:
+        more = min(more, 1 - sum(not pilot.came for pilot in pilots))
     taken = {pilot.slot for pilot in pilots}
     free = [slot for slot in range(1, row.most + 1) if slot not in taken]
     patience = row.idle if len(pilots) <= row.most else 0
@@ -74,32 +81,79 @@ def rm_of(node: str) -> str:
     return node.rpartition("-pool-")[0]
 
 
-def wanted(s: State, row: Pool) -> int:
-    """Return how many CPUs jobs wait for that could run on nodes of a pool, up to all it can have.
+class Demand(NamedTuple):
+    """What waits for nodes of a pool."""
+
+    cpus: int = 0  # up to all that it can have
+    why: str = ""  # if none: why something that waits does not count; empty: nothing waits
+
+
+def demand(s: State, now: float, row: Pool) -> Demand:
+    """Return what waits for nodes of a pool.
 
     Cost: a look at jobs that wait, until enough are found.
     """
     partition = s.division.of(node_name(row.name, 1))
-    enough, found = row.most * row.cpus, 0
+    enough, found, why = row.most * row.cpus, 0, ""
     for entry in s.jobs.values():
-        if entry.waiting and _fits(entry, row, partition):
-            request = entry.job.spec.request
-            found += len(entry.waiting) * request.tasks * request.cpus
-            if found >= enough:
-                return enough
-    return found
+        spec = entry.job.spec
+        if not (entry.waiting or entry.queued) or spec.partition != partition:
+            continue
+        if spec.rm not in ("", NATIVE):  # such as the jobs that bring nodes
+            continue
+        elements = _waiting(s, now, entry)
+        if elements <= 0:
+            continue
+        if unfit := _unfit(entry.job, row):
+            why = why or f"job {entry.job.name} waits for no node of it: {unfit}"
+            continue
+        request = spec.request
+        found += elements * request.tasks * request.cpus
+        if found >= enough:
+            return Demand(enough)
+    return Demand(found, "" if found else why)
 
 
-def _fits(entry: Entry, row: Pool, partition: str) -> bool:
-    job: Job = entry.job
+def _waiting(s: State, now: float, entry: Entry) -> int:
+    """Return how many elements another node could begin with.
+
+    Those behind one that runs count if that takes a while: they are taken back as soon as there is
+    room elsewhere.
+    """
+    if blocked(s, now, entry) is not None:
+        return 0
+    count = len(entry.waiting)
+    for number in entry.slots if entry.queued else ():
+        alloc = s.allocations[number]
+        since = alloc.since or alloc.granted_at
+        long = alloc.queued * entry.mean > WORTH or now - since > WORTH
+        count += alloc.queued if long and may_be_taken_at(entry, alloc) <= now else 0
+    cap = entry.job.spec.array_cap
+    return min(count, cap - len(entry.slots)) if cap else count
+
+
+def _unfit(job: Job, row: Pool) -> str:
+    """Return why a job cannot run on nodes of a pool; empty: it can."""
     spec, request = job.spec, job.spec.request
-    return (
-        job.state in (JobState.PENDING, JobState.RUNNING)
-        and not entry.unmet
-        and spec.partition == partition
-        and 0 < spec.time_limit <= row.time - margin(row)
-        and request.cpus <= row.cpus
-        and not request.nodelist
-        and (not row.memory or request.memory <= row.memory)
-        and parse(request.constraint).matches((POOL,))
-    )
+    longest = row.time - margin(row)
+    if not spec.time_limit:
+        return "it has no time limit (-t), and a node is there for a while only"
+    if spec.time_limit > longest:
+        return f"its time limit is above the {format_duration(longest)} of a node"
+    if request.cpus > row.cpus:
+        return f"a task wants {counted(request.cpus, 'CPU')}, and a node has {row.cpus}"
+    if row.memory and request.memory > row.memory:
+        return f"a task wants {format_size(request.memory)}, a node has {format_size(row.memory)}"
+    if request.nodelist:
+        return "it names its nodes"
+    if not parse(request.constraint).matches((POOL,)):
+        return f"its nodes are to be {request.constraint}"
+    return ""
+
+
+def steady(seen: Sequence[tuple[float, int]], now: float) -> int:
+    """Return how many CPUs were wanted all the time of late. seen: times and CPUs, oldest first."""
+    if not seen or now - seen[0][0] < STEADY:
+        return 0
+    last = next(at for at, _ in reversed(seen) if now - at >= STEADY)
+    return min(cpus for at, cpus in seen if at >= last)

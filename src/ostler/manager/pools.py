@@ -11,6 +11,7 @@ import pwd
 import secrets
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -27,11 +28,14 @@ from ostler.model.job import JobSpec
 from ostler.model.resources import Request
 from ostler.model.site import Pool
 from ostler.model.states import JobState, NodeWord
+from ostler.model.units import format_duration
 
 log = logging.getLogger("ostler.manager")
 
-LOOK = 1.0  # seconds between looks,
+LOOK = 0.25  # seconds between looks, while there is a pool,
+NONE = 1.0  # and while there is none;
 REST = 20.0  # or so many times as long as one took: it may be at all that waits
+_SEEN = 8  # looks that are remembered
 _KEPT = ("PATH", "HOME", "LANG")  # of our environment
 
 
@@ -48,6 +52,7 @@ class Pools:
         self._idle: dict[str, float] = {}  # node -> since when it has had nothing to do
         self._failures: dict[str, int] = {}  # pool -> nodes in a row that never came
         self._later: dict[str, float] = {}  # pool -> when nodes may be asked for again
+        self._wanted: dict[str, deque[tuple[float, int]]] = {}  # pool -> CPUs, at the last looks
         self._found = False  # whether it was looked what an earlier manager had begun
         self._why: dict[str, str] = {}  # pool -> why it could do nothing, last time
         self._clock = time.time
@@ -56,7 +61,8 @@ class Pools:
         """Look again and again, until cancelled."""
         spent = 0.0
         while True:
-            await asyncio.sleep(max(LOOK, REST * spent))
+            rows = self._state().site.pools
+            await asyncio.sleep(max(LOOK if rows or self._jobs else NONE, REST * spent))
             began = time.monotonic()
             rows = self._state().site.pools
             for name in [*rows, *({rm_of(node) for node in self._jobs} - rows.keys())]:
@@ -74,7 +80,8 @@ class Pools:
         s = self._state()
         found = []
         for row in s.site.pools.values():
-            pilots = self._pilots(s, row, self._clock())
+            now = self._clock()
+            pilots, wants = self._pilots(s, row, now), pool.demand(s, now, row)
             nodes = sum(pilot.came for pilot in pilots)
             found.append(
                 {
@@ -83,9 +90,9 @@ class Pools:
                     "nodes": nodes,
                     "idle_nodes": sum(pilot.idle_since is not None for pilot in pilots),
                     "asked": len(pilots) - nodes,
-                    "wanted_cpus": pool.wanted(s, row),
+                    "wanted_cpus": wants.cpus,
                     "failures": self._failures.get(row.name, 0),
-                    "why": self._why.get(row.name, ""),
+                    "why": self._why.get(row.name) or self._pause(row.name, now) or wants.why,
                 }
             )
         return found
@@ -99,15 +106,27 @@ class Pools:
         await self._let_go(s, name, now)
         row = s.site.pools.get(name)
         if row is None:
+            self._wanted.pop(name, None)
             return
         pilots = self._pilots(s, row, now)
         failures = self._failures.get(row.name, 0)
-        todo = pool.step(row, now, pool.wanted(s, row), pilots, failures)
+        seen = self._wanted.setdefault(name, deque(maxlen=_SEEN))
+        seen.append((now, pool.demand(s, now, row).cpus))
+        todo = pool.step(row, now, pool.steady(seen, now), pilots, failures)
         if now >= self._later.get(row.name, 0.0):
             for slot in todo.start:
                 await self._start(row, slot)
         for pilot in todo.stop:
             await self._stop(row, pilot, f"nothing to do for {row.idle} s")
+
+    def _pause(self, name: str, now: float) -> str:
+        """Return why no node is asked for, if those before have never come."""
+        wait = self._later.get(name, 0.0) - now
+        if wait <= 0:
+            return ""
+        count, log = self._failures.get(name, 0), os.path.join(self._folder, "log")
+        came = "a node has" if count == 1 else f"{count} nodes in a row have"
+        return f"{came} not come, see {log}/{name}-pool-*.log; next try in {format_duration(wait)}"
 
     def _find(self, s: State) -> None:
         """Find the jobs of an earlier manager."""

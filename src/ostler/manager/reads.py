@@ -29,7 +29,7 @@ from ostler.manager.documents import Asked, Counted, Listing
 from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
 from ostler.manager.native import Agents
-from ostler.manager.rm_reads import is_in, list_rms, one_rm, trace
+from ostler.manager.rm_reads import list_rms, narrowed, one_rm, trace
 from ostler.manager.schedulers import NO_PROCESS
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, UsageError
@@ -160,7 +160,7 @@ class Reads:
         if wanted:
             found = {number: one for number, one in found.items() if _matches(one, wanted)}
         if options.rm:
-            found = {number: one for number, one in found.items() if is_in(state, one, options.rm)}
+            found = narrowed(state, found, options.rm, self._store.rms)
         steps = (lambda number: (within(number), number)) if options.steps else None
         order = sorted(found, key=steps)  # steps behind their job
         shown = [found[number] for number in order[-limit:]]

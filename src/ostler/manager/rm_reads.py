@@ -1,5 +1,6 @@
 """What is read of resource managers: rows of the core, with how their processes do."""
 
+from collections.abc import Callable
 from typing import Any
 
 from ostler.core.entry import Entry
@@ -12,17 +13,46 @@ from ostler.model.errors import Missing
 from ostler.model.features import NATIVE
 
 Row = dict[str, Any]
+Elsewhere = list[tuple[int, str, int]]
 _SECONDS = {"total": "total_seconds", "max": "max_seconds", "average": "mean_seconds"}
 _SECONDS |= {"last": "last_seconds"}
 
 
-def is_in(s: State, job: Row | Entry, name: str) -> bool:
+def _is_in(s: State, job: Row | Entry, name: str) -> bool:
     """Say whether a resource manager has a job, or elements of it."""
     if isinstance(job, Entry) and spreads(s, job):
         here = any(s.nodes[node].node.rm == "" for node in nodes_of(s, job))
         names = [rm.name for rm in rms_of(s, job)]
         return name in names or (name == NATIVE and (here or not names))
     return ((job["rm"] if isinstance(job, dict) else job.job.rm) or NATIVE) == name
+
+
+def narrowed(
+    s: State, found: dict[int, Row | Entry], name: str, rms: Callable[[list[int]], Elsewhere]
+) -> dict[int, Row | Entry]:
+    """Return the jobs of which a resource manager has something, or had.
+
+    rms: tells of ended ones who has had elements of them, and how many.
+    """
+    spread = {
+        number: int(one["elements"])
+        for number, one in found.items()
+        if isinstance(one, dict) and one["array"] and not one["rm"]
+    }
+    there: dict[int, set[str]] = {}
+    for number, rm, count in rms(list(spread)) if spread else ():
+        there.setdefault(number, set()).add(rm)
+        spread[number] -= count
+    own = {number for number, left in spread.items() if left > 0}
+    return {
+        number: one
+        for number, one in found.items()
+        if (
+            name in there[number] or (name == NATIVE and number in own)
+            if number in there
+            else _is_in(s, one, name)
+        )
+    }
 
 
 def list_rms(s: State) -> Row:

@@ -192,7 +192,7 @@ KINDS: dict[str, Kind] = {
             {
                 "most": whole(1, 10_000),
                 "least": whole(0, 10_000),
-                "idle": DURATION,
+                "idle": SPAN,
                 "cpus": _POSITIVE,
                 "memory": SIZE,
                 "time": SPAN,

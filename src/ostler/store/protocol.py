@@ -92,6 +92,9 @@ class Store(Protocol):
     def steps(self, job: JobId, *, limit: int = ...) -> list[Row]:
         """Return the newest steps of an allocation's job, by number."""
 
+    def rms(self, jobs: Collection[JobId]) -> list[tuple[JobId, str, int]]:
+        """Return which other resource managers have had elements of jobs, and how many each."""
+
     def job(self, ident: JobId) -> Job | None:
         """Return one job, whatever its state."""
 

@@ -81,6 +81,10 @@ class Reads:
             del row["spec"]
         return found[::-1]
 
+    def rms(self, jobs: Collection[JobId]) -> list[tuple[JobId, str, int]]:
+        """Return which other resource managers have had elements of jobs, and how many each."""
+        return [(job, rm, n) for job, rm, n in self._values("rms_of_jobs", jobs=dumps([*jobs]))]
+
     def job(self, ident: JobId) -> Job | None:
         """Return one job, whatever its state; None if there is none."""
         found = self._values("get_job", id=ident)
