@@ -11,6 +11,7 @@ from ostler.schedule.engine import Engine
 from ostler.schedule.horizon import foresee
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.schedule.snapshot import (
+    Delta,
     Line,
     Preempt,
     Resume,
@@ -44,7 +45,7 @@ class Life:
                 priority=random.choice([10, 30, 50]),
                 started_at=NOW - random.choice([0.0, 5.0, 50.0]),
                 again=random.random() < 0.5,
-                ends_at=inf,
+                ends_at=random.choice([inf, NOW + 4.0, NOW + 9.0]),
             )
             for view in shot.running
             if not view.suspended
@@ -54,6 +55,9 @@ class Life:
             for view in shot.waiting
         }
         self.next = 1_000
+        self.engine = Engine() if random.random() < 0.5 else None  # that is told what changed
+        self.slow = random.random() < 0.5  # who is told to end needs some time
+        self.told: Snapshot | None = None
 
     def shot(self) -> Snapshot:
         halted = [run for run in self.runs.values() if run.suspended]
@@ -65,15 +69,38 @@ class Life:
         return replace(found, rules=Rules(self.rules), licences=licences, turned=dict(self.turned))
 
     def plan(self) -> list[Line]:
-        engine = Engine()
-        engine.apply(whole(self.shot()))
+        shot = self.shot()
+        engine = self.engine or Engine()
+        engine.apply(whole(shot) if self.told is None else self._changed(shot))
+        self.told = shot if self.engine else None
         plan = engine.plan(self.now)
+        self.ended()
         self.turned |= dict.fromkeys(plan.turned, self.now)
         ahead = foresee(engine.copy(), self.now, set(self.waiting), ends=2, looks=100)
         assert all(start.at >= self.now for start in ahead.found.values())  # whatever was halted
         for line in plan.lines:
             self._do(line)
         return plan.lines
+
+    def _changed(self, shot: Snapshot) -> Delta:
+        """Return how it is since the last plan was carried out."""
+        old = self.told or shot
+        return Delta(
+            0,
+            shot.nodes,
+            shot.running,
+            [view.alloc for view in old.running if view.alloc not in self.runs],
+            shot.waiting,
+            [view.job for view in old.waiting if view.job not in self.waiting],
+            shot.resuming,
+            turned=shot.turned,
+        )
+
+    def ended(self) -> None:
+        """Let some of those end that were told to."""
+        for run in [run for run in self.runs.values() if run.leaving]:
+            if self.random.random() < 0.7:
+                del self.runs[run.alloc]
 
     def _do(self, line: Line) -> None:
         if isinstance(line, Start):
@@ -95,6 +122,8 @@ class Life:
             if isinstance(line, Suspend) or line.how is Preemption.SUSPEND:
                 assert run.halts
                 self.runs[line.alloc] = replace(run, suspended=True, halted_at=self.now)
+            elif self.slow:
+                self.runs[line.alloc] = replace(run, leaving=True)
             else:
                 del self.runs[line.alloc]
         self._holds()
@@ -116,6 +145,7 @@ class Life:
 
 def rules_of(random: Random, time_slice: float) -> PartitionRules:
     return PartitionRules(
+        random.choice(["easy", "conservative", "reserved-2"]),
         preemption=random.choice([Preemption.SUSPEND, Preemption.SUSPEND, *Preemption]),
         priority_gap=random.choice([1, 20]),
         least_run=random.choice([0.0, 0.0, 10.0]),
@@ -132,7 +162,7 @@ def test_whatever_gives_way_the_machine_comes_to_rest_and_nobody_gave_way_in_vai
     life = Life(random, rules_of(random, 0.0))
     for _ in range(PASSES):
         lines = life.plan()
-        if not lines:
+        if not lines and not any(run.leaving for run in life.runs.values()):
             break
         for line in lines:
             if isinstance(line, Preempt) and line.how is Preemption.SUSPEND:
@@ -147,7 +177,8 @@ def test_whatever_gives_way_the_machine_comes_to_rest_and_nobody_gave_way_in_vai
 @given(st.integers(0, 1 << 32))
 def test_slices_use_no_cpu_twice_and_plans_come_to_rest_within_each(seed: int) -> None:
     random = Random(seed)
-    life = Life(random, PartitionRules(time_slice=5.0))
+    policy = random.choice(["easy", "conservative", "reserved-2"])
+    life = Life(random, PartitionRules(policy, time_slice=5.0))
     for _ in range(6):
         life.now += 5.0
         for _ in range(PASSES):

@@ -9,6 +9,8 @@ from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.testing.cluster import ROOT, SimCluster
 from ostler.testing.ledger import job_of
 
+POLICIES = pytest.mark.parametrize("policy", ["easy", "conservative"])
+
 
 def ruled(rules: PartitionRules, *, nodes: int = 1, **attributes: int) -> SimCluster:
     """Return a machine whose partitions have these rules."""
@@ -26,9 +28,10 @@ def awake(sim: SimCluster, *jobs: int) -> list[str]:
     return sorted(run.node for run in runs if job_of(run.launch) in jobs and not run.frozen)
 
 
-def test_two_parallel_jobs_share_all_nodes_in_turns() -> None:
+@POLICIES
+def test_two_parallel_jobs_share_all_nodes_in_turns(policy: str) -> None:
     """R-MAU-18: in 60 s of samples never both run, and all nodes turn within 0.5 s."""
-    sim = ruled(PartitionRules(time_slice=5.0), nodes=4)
+    sim = ruled(PartitionRules(policy, time_slice=5.0), nodes=4)
     one, two = (sim.submit(tasks=4, cpus=4, nodes=4, seconds=200) for _ in range(2))
     sim.run_until(lambda: len(awake(sim, one)) == 4)
     sim.run_until(lambda: len(awake(sim, two)) == 4)
@@ -68,8 +71,9 @@ def test_what_alloc_holds_takes_turns_with_a_job_and_its_steps_run_in_its_own() 
     sim.settle()
 
 
-def test_a_job_of_much_more_priority_suspends_one_that_goes_on_by_itself() -> None:
-    sim = ruled(PartitionRules(preemption=Preemption.SUSPEND, priority_gap=20))
+@POLICIES
+def test_a_job_of_much_more_priority_suspends_one_that_goes_on_by_itself(policy: str) -> None:
+    sim = ruled(PartitionRules(policy, preemption=Preemption.SUSPEND, priority_gap=20))
     low = sim.submit(cpus=4, seconds=100, priority=10, time_limit=150)
     sim.run_until(lambda: sim.started(low))
     sim.run_for(10)

@@ -92,6 +92,7 @@ class Queue:
         self.touched: set[int] = set()  # classes whose first entry may be another one
         self.moved: set[int] = set()  # the same, and those that are no more, since a whole pass
         self.short: dict[str, int] = {}  # partition -> the first job seen that lacks licences
+        self.held_up: dict[str, int] = {}  # likewise, that lacks room beside what is promised
         self._kinds: dict[Kind, int] = {}
         self._next = 0
 

@@ -15,7 +15,7 @@ from ostler.schedule.booking import Booking, book_of, opened
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class, Queue
 from ostler.schedule.families import Families
-from ostler.schedule.firsts import is_stirred
+from ostler.schedule.firsts import HELD_UP, is_stirred
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import BESIDE, Beside, Head
 from ostler.schedule.heads import LEADING, lead
@@ -241,6 +241,7 @@ class Engine:
             return
         for partition in sorted(partitions):
             self.queue.short.pop(partition, None)
+            self.queue.held_up.pop(partition, None)
             policy = policy_of(self.picture.rules.of(partition).policy)
             if policy.scan is Scan.SHORTEST:
                 later[partition] = []
@@ -325,6 +326,10 @@ class Engine:
         self.news.forget(view.job)
         return False
 
+    def look_again(self, partition: str) -> None:
+        """Look at the partition in the next pass, whatever happens until then."""
+        self._again.add(partition)
+
     def _serve(self, planner: Planner, booking: Booking, job: int) -> None:
         """Start elements of an entry of a partition with promises, or learn why it waits."""
         self.looks += 1
@@ -339,6 +344,10 @@ class Engine:
                 return
         if job in self.queue.entries:
             rule = planner.why(planner.shape(entry.view), entry.view)
+            if rule is Rule.LICENCES:
+                self.queue.short.setdefault(booking.partition, job)
+            elif rule in HELD_UP:
+                self.queue.held_up.setdefault(booking.partition, job)
             if self.queue.first(found) == entry.key:
                 found.rule, found.seen = rule, entry.key
                 self.news.changed(found)

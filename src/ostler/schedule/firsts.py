@@ -11,7 +11,7 @@ from ostler.schedule.planner import Planner, policy_of
 if TYPE_CHECKING:
     from ostler.schedule.engine import Engine
 
-_HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
+HELD_UP = frozenset({Rule.RESOURCES, Rule.BEHIND})  # rules that depend on the place in the queue
 
 
 def is_stirred(engine: "Engine", planner: Planner, found: Class) -> bool:
@@ -36,8 +36,8 @@ def is_stirred(engine: "Engine", planner: Planner, found: Class) -> bool:
         engine.drop(found)
         return False
     rule = found.rule or _look(engine, planner, found, first[-1])
-    before = head if rule in _HELD_UP else others.get(rule) if rule else None
-    leads = rule in _HELD_UP or rule in BESIDE
+    before = head if rule in HELD_UP else others.get(rule) if rule else None
+    leads = rule in HELD_UP or rule in BESIDE
     if rule is None or (leads and (before is None or first < before.key)):
         return True
     found.rule, found.seen = rule, first

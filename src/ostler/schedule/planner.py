@@ -208,10 +208,10 @@ class Planner:
             found = self.table.seats(shape, joined(late))
             if found is None or self.over(shape, entry, found) is not None:
                 return Rule.BEHIND
-        self.owed = self._is_promised(shape, entry, found)
+        self.owed = self.is_promised(shape, entry, found)
         return Rule.BEHIND if self.owed else found
 
-    def _is_promised(self, shape: Shape, entry: WaitingView, seats: Seats) -> bool:
+    def is_promised(self, shape: Shape, entry: WaitingView, seats: Seats) -> bool:
         """Say whether a start now would take licences, or what limits count, from a promise."""
         if not (self.books or self.heads or self.beside_heads):
             return False

@@ -47,6 +47,7 @@ class Promises:
         self._count = 0
         self._now = -inf  # when the last pass was
         self.voided = False  # what was promised has been taken back in this pass
+        self._pressing = 0  # the job to which others give way: it is promised a start before all
         self._agenda: Agenda
         self._table: Table
 
@@ -59,7 +60,7 @@ class Promises:
         self.voided = False
         if self.reserved is not None:
             self._kept.clear()
-            self._count = 0
+            self._count = self._pressing = 0
             return False
         self._most = most_on(len(table.views))
         lost = self._trim(entries)
@@ -80,11 +81,28 @@ class Promises:
         other = Promises(self.reserved)
         other._kept = {job: [replace(one) for one in kept] for job, kept in self._kept.items()}
         other._count, other._now, other._most = self._count, self._now, self._most
+        other._pressing = self._pressing
         return other
 
     def forget(self, job: int) -> None:
         """Take back what was promised to a job."""
         self._count -= len(self._kept.pop(job, ()))
+
+    def press(self, entry: Waits) -> None:
+        """Let the next element of an entry be first until it starts: others give way to it.
+
+        What is promised to all others is laid anew behind it by the next pass.
+        """
+        self._pressing = entry.job
+        if entry.job not in self._kept:
+            self._kept[entry.job] = [Promise(inf, (), entry.asked)]
+            self._count += 1
+
+    def taken(self, job: int) -> None:
+        """Take note that an element has started that did not wait for its promised start."""
+        if job in self._kept:
+            self._drop(job)
+        self._pressing = 0 if job == self._pressing else self._pressing
 
     @property
     def full(self) -> bool:
@@ -155,7 +173,7 @@ class Promises:
             if not may(seats):
                 self._void(entry)
                 return
-            self._drop(entry.job)
+            self.taken(entry.job)
             left -= 1
             yield seats
         for _ in range(left - len(self._kept.get(entry.job, []))):
@@ -214,15 +232,26 @@ class Promises:
         return self._count < count
 
     def _lay(self, entries: list[Waits]) -> None:
-        """Put all promises on the timeline, in order of their starts; later if they must be."""
+        """Put all promises on the timeline, in order of their starts; later if they must be.
+
+        The job that is pressing comes before all that are behind it in the queue.
+        """
         found = [
             (max(promise.start, self._now), place, promise, entry)
             for place, entry in enumerate(entries)
             for promise in self._kept.get(entry.job, ())
         ]
         found.sort(key=lambda one: one[:2])
+        first = next((one for one in found if one[3].job == self._pressing), None)
+        if first is not None:
+            found = [one for one in found if one is not first]
+            found.sort(key=lambda one: one[1] > first[1])
+            found.insert(sum(one[1] <= first[1] for one in found), first)
         for start, _, promise, entry in found:
-            place = self._agenda.earliest_from(entry, start, self._rows(promise))
+            if first is not None and promise is first[2]:
+                place = self._agenda.earliest(entry)
+            else:
+                place = self._agenda.earliest_from(entry, start, self._rows(promise))
             self._move(entry, promise, place)
         self._sort(entries)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ostler.model.resources import Request
 from ostler.model.states import Rule
+from ostler.schedule.booking import asks, beside
 from ostler.schedule.fit import placements, seats
 from ostler.schedule.gang import Masks, Newcomer, Sliced, Turn, slice_end, turn
 from ostler.schedule.planner import Planner
@@ -118,8 +119,6 @@ class _Slice:
     def _newcomers(self) -> Iterator[Newcomer]:
         """Yield elements that wait for room, first ones first."""
         queue = self.engine.queue
-        if self.partition in self.engine.books:  # what is promised to others has no slices
-            return
         keys = {  # a heap may have one twice
             key
             for found in queue.of(self.partition)
@@ -154,12 +153,20 @@ class _Slice:
     def _start(self, job: int) -> None:
         """Start a newcomer on the CPUs that are its own now."""
         engine, planner = self.engine, self.planner
-        view = engine.queue.entries[job].view
-        shape = planner.shape(view)
-        found = planner.table.seats(shape)
-        if found is not None and planner.over(shape, view, found) is None:
-            planner.forget_head(job)
-            engine.starts(planner, view, shape, found)
+        entry = engine.queue.entries[job]
+        view, shape = entry.view, planner.shape(entry.view)
+        book = engine.books.get(self.partition)
+        if book is None:
+            found = planner.table.seats(shape)
+        else:  # beside all that is promised to others
+            agenda = beside(planner, engine.queue, self.partition, job)
+            found = agenda.at_once(asks(planner, entry))
+        if found is None or planner.over(shape, view, found) is not None:
+            return
+        planner.forget_head(job)
+        engine.starts(planner, view, shape, found)
+        if book is not None:
+            book.taken(job)
 
 
 def _place(rooms: list[Room], request: Request, taken: Masks) -> Masks | None:
