@@ -186,7 +186,7 @@ def test_nodes_tell_what_is_free_and_stay_when_they_go(rig: Rig, box: Box) -> No
         assert (nodes["n2"].state, nodes["n2"].free_cpus) == ("Running", 1)
         assert nodes["n1"].classes == ("main",)
         box.drain("n2")
-        assert (await rig.nodes())["n2"].state == "Draining"
+        assert (await rig.nodes())["n2"].state == "Drain"
         box.end(box.alloc(int(other)), "n2")
         assert (await rig.nodes())["n2"].state == "Drained"
         box.change(

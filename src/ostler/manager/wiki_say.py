@@ -37,7 +37,8 @@ def node_record(entry: NodeEntry, now: float, *, here: bool) -> Node:
     if away or not here:
         word = "Down"
     elif entry.unusable:
-        word = "Draining" if entry.allocations else "Drained"
+        # "Draining" is no state of Maui's: it takes it for a new one before it reads it as this.
+        word = "Drain" if entry.allocations else "Drained"
     elif not entry.allocations:
         word = "Idle"
     else:
