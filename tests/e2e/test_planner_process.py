@@ -65,6 +65,7 @@ def test_the_manager_goes_on_whatever_becomes_of_the_process_that_plans(tmp_path
         eventually("all nodes are taken", lambda: stand(host) == (NODES, 6))
         first = planner(host)
         assert first is not None
+        assert os.sched_getscheduler(first) == os.SCHED_BATCH  # it takes the CPU from nobody
 
         os.kill(first, signal.SIGKILL)
         cancel(host, 1, 2)

@@ -5,17 +5,20 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostler.cli.output import cell, fields, json_text, moment, table
 
-VALUES = st.recursive(
+SCALARS = (
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec=None), max_size=20),
+    | st.text(st.characters(codec=None), max_size=20)
+)
+VALUES = st.recursive(
+    SCALARS,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=20,
 )
@@ -71,6 +74,17 @@ def test_signs_that_take_two_columns_are_counted_as_two() -> None:
     lines = table(rows, [("name", "NAME"), ("to", "TO")], room=0).splitlines()
     assert lines == ["NAME    TO", "🎉日本  a", "plain   b"]
     assert table(rows, [("name", "NAME"), ("to", "TO")], room=8).splitlines()[1] == "🎉日本"
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(["x", "elapsed", "memory"]), st.lists(SCALARS, min_size=1, max_size=6))
+def test_a_column_shows_each_value_as_it_would_be_alone(key: str, values: list[Any]) -> None:
+    for column in (values, [values[0]] * 3, [1, True, 1.0], ["a", "", "b\n"], [0, 2.5, 60]):
+        lines = table(
+            [{key: one, "end": "|"} for one in column], [(key, "K"), ("end", "E")], room=0
+        )
+        shown = [line[:-1].strip() for line in lines.split("\n")[1:]]
+        assert shown == [cell(key, one).strip() for one in column]
 
 
 def test_a_table_can_do_without_its_heading() -> None:

@@ -21,7 +21,7 @@ from ostler.schedule.question import reply
 from ostler.schedule.views import Views
 from ostler.wire import beside
 from ostler.wire.beside import Beside, Fork, write_all
-from ostler.wire.slices import take_usual_slices
+from ostler.wire.slices import give_way
 
 AT_ONCE = 2  # explanations
 
@@ -96,7 +96,7 @@ class Worker(Beside[_Answering]):
 def main() -> None:
     """Serve stdin and stdout."""
     pipes = beside.begin()
-    take_usual_slices()  # the manager is served first
+    give_way()  # the manager is served first, and so is whoever waits for it
     heap.look_between()
     with contextlib.suppress(BrokenPipeError):  # nobody is left to hear it
         Worker(*pipes).serve()

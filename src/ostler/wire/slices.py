@@ -25,6 +25,13 @@ def take_usual_slices() -> None:
     _ask(0)
 
 
+def give_way() -> None:
+    """Be served as others are, and never the sooner for having slept; children inherit it."""
+    take_usual_slices()
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 def _ask(runtime: int) -> None:
     number = _SYSCALL.get(os.uname().machine)
     if number is None:
