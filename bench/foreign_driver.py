@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from ostler.model.foreign import (
     About,
     Did,
+    End,
+    ForeignJob,
     ForeignNode,
+    ForeignState,
     Jobs,
     Nodes,
     NodeState,
@@ -45,6 +48,33 @@ class Slow:
     def cancel(self, job: str, token: str) -> Outcome:
         """Return that it is over."""
         return Outcome(Did.ALREADY, job, text=token)
+
+
+class Busy(Slow):
+    """Lists jobs that wait there: the same each time, or all others, those before having ended."""
+
+    about = About("busy", "a resource manager of the bench", frozenset({Option.SCHEDULES}))
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        super().__init__(settings)
+        self._jobs, self._others = int(settings["jobs"]), "others" in settings
+        self._loads = 0
+
+    def list_jobs(self) -> Jobs:
+        """Return all jobs."""
+        before, count = self._loads * self._jobs * self._others, self._jobs
+        self._loads += 1
+        over = range(before - count, before) if before else range(0)
+        return Jobs(
+            tuple(waiting(before + n) for n in range(count)),
+            tuple(End(f"j{n}", "success", "a bench says so", user="ann") for n in over),
+        )
+
+
+def waiting(number: int, reason: str = "Priority") -> ForeignJob:
+    """Return a job that waits."""
+    user = ("ann", "bob", "eve")[number % 3]
+    return ForeignJob(f"j{number}", ForeignState.IDLE, user, reason=reason, time_limit=3_600)
 
 
 class OneByOne(Slow):

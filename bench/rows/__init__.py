@@ -50,6 +50,7 @@ ROWS = (
     Row("idle", "what it costs to be there", upkeep.idle),
     Row("probing", "looks at 5,000 nodes from outside", probing.probing),
     Row("foreign", "commands beside another resource manager", foreign.commands),
+    Row("foreign-loads", "a large load of another resource manager", foreign.loads),
     Row("foreign-nodes", "nodes asked for one by one, 1 ms each", foreign.nodes),
     Row("schedulers", "answers while another scheduler plans a long queue", schedulers.measure),
     Row("during", "commands while a great array runs", during.measure),

@@ -32,7 +32,7 @@ def times(host: Host, kind: str, name: str) -> int:
 
 @pytest.mark.e2e
 def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_path: Path) -> None:
-    """R-MAU-23, 24 and 26."""
+    """R-MAU-23, R-MAU-24 and R-MAU-26."""
     with machine(tmp_path) as host:
         manager = host.pids()["manager"]
         add(host, hangs="hang", dies="segfault", lives="")

@@ -68,6 +68,7 @@ def running_with(mark: str) -> bool:
 
 @pytest.mark.parametrize("how", ENDS)
 def test_whatever_a_driver_does_the_reason_is_told_and_orders_go_on(how: str) -> None:
+    """R-MAU-23, and R-MAU-24: the one that hangs is ended at its deadline."""
     fault, why = ENDS[how]
     with running(how, LATE if fault is Fault.HUNG else 30.0) as driver:
         with pytest.raises(Failure, match=why) as told:
@@ -111,7 +112,7 @@ def test_what_a_hanging_driver_has_started_ends_with_it_and_with_the_process_tha
 
 
 def test_nodes_are_asked_for_side_by_side_and_one_that_hangs_costs_one_worker() -> None:
-    """R-MAU-25; how long it takes is a row of the bench."""
+    """R-MAU-25; that the peak is what was asked for is tested in `test_driver_asking`."""
     with Running(f"{FILE}:Fleet", {"count": "200"}, seconds=0.5, workers=8) as driver:
         nodes = driver.list_nodes().nodes
         assert [node.name for node in nodes] == [f"n{n}" for n in range(200)]

@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from ostler.core.effects import Call, Effect, Send
-from ostler.core.events import NodesWorded
+from ostler.core.events import NodesWorded, RmTrouble
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError, Unsupported
 from ostler.model.foreign import Did, ForeignNode, ForeignState, NodeState, Option, Outcome
@@ -267,6 +267,25 @@ def test_jobs_start_by_resources_and_limits() -> None:
     assert {box.state(job) for job in jobs} == {"success"}
     assert len(box.calls("stub")) == 500
     assert 12 <= most <= 16
+
+
+def test_nothing_new_starts_where_a_driver_hung_and_others_start_meanwhile() -> None:
+    """R-MAU-24; that its worker is ended at the deadline is tested where workers are."""
+    hung, well = ScriptedRm("hung", ["n1"]), ScriptedRm("well", ["n1"])
+    box = Foreign(hung, well)
+    why = "the driver did not answer to list_nodes in 10 s, so its process was killed"
+    box.do(RmTrouble("hung", "hung", why, box.now + 1.0))
+    box.fail("hung", why)
+    waits, runs = box.submit(partition="hung"), box.submit(partition="well")
+    box.load("well")
+    box.fail("hung", why)
+    assert (len(box.calls("hung")), len(box.calls("well"))) == (0, 1)
+    assert (box.state(waits), box.state(runs)) == ("pending", "running")
+    assert "did not answer to list_nodes in 10 s" in box.node("hung/n1")
+    assert box.told("driver-hung") == [why]
+    assert box.told("rm-down") == [why]
+    box.load("hung")
+    assert len(box.calls("hung")) == 1
 
 
 def test_commands_are_answered_between_a_thousand_iterations() -> None:
