@@ -99,10 +99,12 @@ def test_no_turn_takes_more_of_a_load_than_a_piece(monkeypatch: pytest.MonkeyPat
     for told in (listed(MANY), listed(MANY), listed(MANY, reason="Resources"), last):
         box.now += 10.0
         found = looks = 0
+        box.machine.begin_plan()
         for effects in unplanned(box, RmLoaded("a", rm.about, *told, box.now, 0.1)):
             found += 1
             assert sum(isinstance(effect, Save) for effect in effects) <= ROWS
             assert looks <= LOOKS
+            assert not (box.machine.wants_plan and box.machine.wants_more)
             looks = 0
         assert found > MANY / LOOKS
     assert len(box.machine.state.jobs) == MANY  # they are unknown, not gone
