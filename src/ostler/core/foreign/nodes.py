@@ -25,7 +25,7 @@ from ostler.schedule.words import counted
 # Microseconds that it takes, beside what is written down:
 _NAME = 0.5  # to note a name
 _SAME = 2.0  # to look at a node of which nothing is new
-_OTHER = 30.0  # to take one in
+_OTHER = 10.0  # to take one in
 _CPU = 0.1  # and each of its CPUs
 
 _STATUS = {
