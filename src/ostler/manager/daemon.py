@@ -336,7 +336,7 @@ def _warn_once(what: str, error: OstlerError, said: str) -> str:
 
 
 def _busy(turns: Turns) -> bool:
-    return turns.machine.wants_plan
+    return turns.machine.wants_plan or turns.machine.wants_more
 
 
 def _obeyed(state: Path) -> int:
