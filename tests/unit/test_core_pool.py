@@ -72,6 +72,15 @@ def test_what_was_grown_stays_and_comes_without_work() -> None:
     assert step(POOL, NOW, 0, [idle(1, 900), idle(2, 900)]).stop != ()
 
 
+def test_what_goes_already_is_not_counted_among_what_is_kept() -> None:
+    kept = Pool("slurm", most=4, least=1, idle=300, cpus=2)
+    going = [Pilot(n, 100 + n, came=n == 2, idle_since=None, goes=True) for n in (2, 3, 4)]
+    assert step(kept, NOW, 0, [idle(1, 900), *going]) == Step()
+    assert step(kept, NOW, 8, [busy(1), *going]) == Step(), "their names are taken"
+    assert step(kept, NOW, 8, [busy(1), *going[1:]]) == Step((2,))
+    assert step(kept, NOW, 0, going) == Step((1,))
+
+
 def test_above_its_size_idle_ones_go_at_once() -> None:
     small = Pool("slurm", most=1, idle=300, cpus=2)
     assert step(small, NOW, 0, [busy(1), idle(2, 0)]) == Step((), (idle(2, 0),))

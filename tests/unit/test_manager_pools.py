@@ -1,6 +1,7 @@
 """Nodes as jobs of another resource manager, over a scripted one and in virtual time."""
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from ostler.core.effects import Fail, Reply
 from ostler.core.events import AgentGone, Event
 from ostler.manager.inner import Inner
 from ostler.manager.pools import Pools
+from ostler.model.foreign import Did, Outcome
 from ostler.model.orders import Withdraw
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
@@ -68,6 +70,9 @@ class Rig:
         [row] = self.pools.rows()
         return row
 
+    def change(self, **values: str) -> None:
+        self.box.change(Change("set", "pool", ("hall",), values))
+
     def cancels(self) -> int:
         return len(self.box.calls("hall", "cancel"))
 
@@ -112,6 +117,39 @@ def test_a_short_array_makes_it_grow_though_its_elements_are_handed_to_a_slot(ri
     assert (node, order.elements) == ("n1", ((1, 1),)), "it goes where there is room now"
 
 
+def test_jobs_that_wait_to_bring_other_nodes_than_are_wanted_now_are_taken_back(rig: Rig) -> None:
+    rig.rm.answer = lambda call: Outcome(Did.REFUSED, text="no such memory") if call.start else None
+    rig.change(most="1", memory="1G")
+    for _ in range(2):
+        rig.box.submit(time_limit=60, request=Request(memory=1 << 20))
+    rig.live(2.0)
+    assert (
+        "which is to bring a node, waits: could not start: hall refused it: no such memory"
+        in (rig.row()["why"])
+    )
+    rig.rm.answer = None
+    rig.change(memory="64M")
+    rig.live(2.0)
+    assert (rig.row()["nodes"], rig.row()["why"], rig.row()["failures"]) == (1, "", 0)
+
+
+def test_one_is_kept_while_the_others_take_their_time_to_go(rig: Rig) -> None:
+    jobs = [rig.box.submit(time_limit=60) for _ in range(4)]
+    rig.live(2.0)
+    for job in jobs:
+        node = rig.box.machine.state.allocations[rig.box.alloc(job)].placements[0].node
+        rig.box.start(rig.box.alloc(job), node)
+        rig.box.end(rig.box.alloc(job), node)
+    rig.change(least="1")
+    rig.rm.answer = lambda call: Outcome(Did.ACCEPTED) if call.verb == "cancel" else None
+    rig.live(11.0)
+    for name in ("hall-pool-2", "hall-pool-3"):
+        rig.box.do(AgentGone(name))
+    rig.live(5.0)
+    assert len({call.token for call in rig.box.calls("hall", "cancel")}) == 2
+    assert (rig.row()["nodes"], rig.row()["asked"]) == (1, 0)
+
+
 def test_what_does_not_count_is_told(rig: Rig) -> None:
     rig.box.submit(request=Request(cpus=1))
     rig.box.submit()
@@ -129,13 +167,20 @@ def test_nodes_that_never_come_are_asked_for_ever_more_seldom_with_the_reason(ri
     for ident in list(rig.rm.jobs):
         rig.rm.end(ident, rig.box.now, "failed")
     rig.live(1.0)
-    assert (rig.row()["failures"], rig.names()) == (3, set())
-    assert rig.row()["why"].startswith(
-        "3 nodes in a row have not come, see /state/log/hall-pool-*.log; next try in "
+    assert (rig.row()["failures"], rig.names()) == (1, set()), "they were asked for at once"
+    assert re.fullmatch(
+        r"job \d+ has brought no node: .*; the next one is asked for in 14s", rig.row()["why"]
     )
-    rig.live(60.0)
+    rig.live(20.0)
     assert len(rig.names()) == 1, "one by one"
+    rig.rm.end(next(iter(rig.rm.jobs)), rig.box.now, "failed")
+    rig.live(20.0)
+    assert (rig.row()["failures"], rig.names()) == (2, set())
     rig.comes = True
+    rig.change(idle="1m")
+    rig.live(1.0)
+    assert rig.row()["why"] == "", "whoever changes it has mended it"
+    rig.live(1.0)
     rig.live(1.0)
     assert (rig.row()["failures"], rig.row()["why"]) == (0, "")
     assert len(rig.names()) == 3

@@ -33,6 +33,7 @@ class Pilot(NamedTuple):
     job: int  # in the other resource manager, as it is called here
     came: bool  # its agent is there
     idle_since: float | None  # Unix seconds; None: it works, or is on its way
+    goes: bool = False  # it was told to, and its resource manager has not said that it has
 
 
 class Step(NamedTuple):
@@ -52,17 +53,18 @@ def step(row: Pool, now: float, wanted: int, pilots: Sequence[Pilot], failures: 
 
     failures: nodes in a row that ended without having come; then one at a time is on its way.
     """
-    ready = sum(not pilot.came or pilot.idle_since is not None for pilot in pilots)
-    more = max(ceil(wanted / row.cpus) - ready, row.least - len(pilots))
+    stay = [pilot for pilot in pilots if not pilot.goes]
+    ready = sum(not pilot.came or pilot.idle_since is not None for pilot in stay)
+    more = max(ceil(wanted / row.cpus) - ready, row.least - len(stay))
     more = min(more, row.most - len(pilots))
     if failures:
-        more = min(more, 1 - sum(not pilot.came for pilot in pilots))
+        more = min(more, 1 - sum(not pilot.came for pilot in stay))
     taken = {pilot.slot for pilot in pilots}
     free = [slot for slot in range(1, row.most + 1) if slot not in taken]
-    patience = row.idle if len(pilots) <= row.most else 0
-    idle = [p for p in pilots if p.idle_since is not None and now - p.idle_since >= patience]
+    patience = row.idle if len(stay) <= row.most else 0
+    idle = [p for p in stay if p.idle_since is not None and now - p.idle_since >= patience]
     idle.sort(key=lambda pilot: -pilot.slot)
-    stop = idle[: max(0, len(pilots) - row.least)]
+    stop = idle[: max(0, len(stay) - row.least)]
     return Step(tuple(free[: max(0, more)]), tuple(stop))
 
 

@@ -52,6 +52,10 @@ class Pools:
         self._idle: dict[str, float] = {}  # node -> since when it has had nothing to do
         self._failures: dict[str, int] = {}  # pool -> nodes in a row that never came
         self._later: dict[str, float] = {}  # pool -> when nodes may be asked for again
+        self._last: dict[str, str] = {}  # pool -> what became of the last job without a node
+        self._asked: dict[int, float] = {}  # job -> when it was asked for
+        self._failed_at: dict[str, float] = {}  # pool -> when that was
+        self._known: dict[str, Pool] = {}  # pool -> its row at the last look
         self._wanted: dict[str, deque[tuple[float, int]]] = {}  # pool -> CPUs, at the last looks
         self._found = False  # whether it was looked what an earlier manager had begun
         self._why: dict[str, str] = {}  # pool -> why it could do nothing, last time
@@ -70,9 +74,10 @@ class Pools:
                     await self.look(name)
                     self._why.pop(name, None)
                 except OstlerError as error:
-                    if self._why.get(name) != error.message:
+                    why = f"no node can be asked for: {error.message}"
+                    if self._why.get(name) != why:
                         log.warning("pool", extra={"pool": name, "why": str(error)})
-                    self._why[name] = error.message
+                    self._why[name] = why
             spent = time.monotonic() - began
 
     def rows(self) -> list[dict[str, Any]]:
@@ -82,6 +87,7 @@ class Pools:
         for row in s.site.pools.values():
             now = self._clock()
             pilots, wants = self._pilots(s, row, now), pool.demand(s, now, row)
+            pilots = [pilot for pilot in pilots if not pilot.goes]
             nodes = sum(pilot.came for pilot in pilots)
             found.append(
                 {
@@ -92,7 +98,10 @@ class Pools:
                     "asked": len(pilots) - nodes,
                     "wanted_cpus": wants.cpus,
                     "failures": self._failures.get(row.name, 0),
-                    "why": self._why.get(row.name) or self._pause(row.name, now) or wants.why,
+                    "why": self._why.get(row.name)
+                    or self._pause(row.name, now)
+                    or _waits(s, pilots)
+                    or wants.why,
                 }
             )
         return found
@@ -107,7 +116,11 @@ class Pools:
         row = s.site.pools.get(name)
         if row is None:
             self._wanted.pop(name, None)
+            self._known.pop(name, None)
             return
+        if self._known.get(name) not in (None, row):
+            await self._changed(s, row)
+        self._known[name] = row
         pilots = self._pilots(s, row, now)
         failures = self._failures.get(row.name, 0)
         seen = self._wanted.setdefault(name, deque(maxlen=_SEEN))
@@ -124,9 +137,22 @@ class Pools:
         wait = self._later.get(name, 0.0) - now
         if wait <= 0:
             return ""
-        count, log = self._failures.get(name, 0), os.path.join(self._folder, "log")
-        came = "a node has" if count == 1 else f"{count} nodes in a row have"
-        return f"{came} not come, see {log}/{name}-pool-*.log; next try in {format_duration(wait)}"
+        return f"{self._last[name]}; the next one is asked for in {format_duration(wait)}"
+
+    async def _changed(self, s: State, row: Pool) -> None:
+        """Begin anew with a pool that is another: what waits and would bring other nodes goes."""
+        for what in (self._failures, self._later):
+            what.pop(row.name, None)
+        for name, number in list(self._jobs.items()):
+            entry = s.jobs.get(number)
+            if rm_of(name) != row.name or entry is None or entry.slots:
+                continue
+            spec = entry.job.spec
+            has = spec.request.cpus, spec.request.memory, spec.time_limit, spec.rm_options
+            if has == (row.cpus, row.memory, row.time, row.options):
+                continue
+            del self._jobs[name]
+            await self._end(number, f"pool {row.name} asks for other nodes now")
 
     def _find(self, s: State) -> None:
         """Find the jobs of an earlier manager."""
@@ -136,6 +162,7 @@ class Pools:
             ours = entry.job.spec.rm == rm and entry.job.uid == self._caller.uid
             if rm and ours and slot.isdecimal():
                 self._jobs[name] = number
+                self._asked[number] = entry.job.submitted_at
                 if name in s.nodes and entry.job.state is JobState.RUNNING:
                     self._came.add(number)
 
@@ -155,7 +182,8 @@ class Pools:
             if came:
                 self._came.add(number)
                 self._failures.pop(row.name, None)
-            found.append(Pilot(int(name.rpartition("-")[2]), number, came, idle))
+            goes = s.jobs[number].job.state is JobState.FINISHING
+            found.append(Pilot(int(name.rpartition("-")[2]), number, came, idle, goes))
         return found
 
     async def _let_go(self, s: State, rm: str, now: float) -> None:
@@ -170,12 +198,25 @@ class Pools:
                 await self._say("separate", name, f"its job {number} in {rm} has ended")
             del self._jobs[name]
             self._idle.pop(name, None)
+            asked = self._asked.pop(number, now)
             if number in self._came:
                 self._came.discard(number)
-                continue
+            else:
+                self._never_came(s, rm, name, number, now=now, asked=asked)
+
+    def _never_came(
+        self, s: State, rm: str, name: str, number: int, *, now: float, asked: float
+    ) -> None:
+        """Note that a job has ended that brought no node; of those asked for at once one counts."""
+        ended, path = s.recent.get(number), os.path.join(self._folder, "log", f"{name}.log")
+        why = f": {ended.job.reason}" if ended is not None else ""
+        why += f" (see {path})" if os.path.exists(path) else ""
+        self._last[rm] = f"job {number} has brought no node{why}"
+        log.warning("a node of a pool never came", extra={"pool": rm, "job": number})
+        if asked > self._failed_at.get(rm, 0.0):
+            self._failed_at[rm] = now
             failures = self._failures[rm] = self._failures.get(rm, 0) + 1
             self._later[rm] = now + pool.pause(failures)
-            log.warning("a node of a pool never came", extra={"pool": rm, "job": number})
 
     async def _start(self, row: Pool, slot: int) -> None:
         name = pool.node_name(row.name, slot)
@@ -206,7 +247,8 @@ class Pools:
         body = await self._inner.ask(
             lambda to: Submitted(to, self._caller, asked, spec, {digest: env})
         )
-        self._jobs[name] = int(body["job"])
+        self._jobs[name] = number = int(body["job"])
+        self._asked[number] = self._clock()
 
     async def _stop(self, row: Pool, pilot: Pilot, why: str) -> None:
         """Give a node back, unless something has begun there."""
@@ -216,11 +258,21 @@ class Pools:
         if entry.allocations:
             await self._say("undrain", name)
             return
-        reference = (Ref(pilot.job),)
-        reason = f"{name} had {why}"
-        await self._inner.ask(
-            lambda to: Acted(to, self._caller, "cancel", reference, reason=reason)
-        )
+        await self._end(pilot.job, f"{name} had {why}")
+
+    async def _end(self, job: int, why: str) -> None:
+        reference = (Ref(job),)
+        await self._inner.ask(lambda to: Acted(to, self._caller, "cancel", reference, reason=why))
 
     async def _say(self, verb: str, node: str, why: str = "") -> None:
         await self._inner.ask(lambda to: NodesWorded(to, self._caller, verb, (node,), why))
+
+
+def _waits(s: State, pilots: list[Pilot]) -> str:
+    """Return why a job waits that is to bring a node; empty: none does."""
+    for pilot in pilots:
+        job = s.jobs[pilot.job].job
+        if job.state is JobState.PENDING:
+            why = job.reason or f"for {job.rule}, see `ostler explain {job.name}`"
+            return f"job {job.id}, which is to bring a node, waits: {why}"
+    return ""
