@@ -2,14 +2,17 @@
 
 import os
 import subprocess
+import time
 from getpass import getuser
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.drivers.begun import TWICE, Begun
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
+from ostler.drivers.slurm_notes import Notes
 from ostler.drivers.slurm_orders import command_of, script_of, unfit, without_directives
 from ostler.drivers.slurm_words import FIELDS, duration, job_of, judged, nodes_of, rows, size
 from ostler.model.foreign import End, ForeignJob, ForeignState, NodeState, Share, Start
@@ -237,10 +240,9 @@ class Batch:
     """Runs what sbatch would be given, as a node does."""
 
     def __init__(self, folder: Path) -> None:
-        self.notes = str(folder / "notes" / "m-1")
+        self.notes = str(folder / getuser() / "m-1")
         self.begun = Begun({"records": str(folder)})
         self.count = folder / "count"
-        (folder / getuser()).symlink_to("notes")
 
     def run(self, text: str, *, again: bool = False, notes: str | None = None, **env: str) -> int:
         counted = f"echo >>{self.count}; {text}".encode()
@@ -272,8 +274,8 @@ def test_what_has_run_does_not_run_again_and_ends_as_it_did(
 
 def test_a_second_run_of_what_left_no_end_is_told_from_any_other(tmp_path: Path) -> None:
     batch = Batch(tmp_path)
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "m-1.0.began").write_text("1 1 1 elsewhere\n")
+    (tmp_path / getuser()).mkdir()
+    (tmp_path / getuser() / "m-1.0.began").write_text("1 1 1 elsewhere\n")
     assert batch.run("true") == -TWICE
     assert batch.runs == 0
     assert judged(Result.FAILED, f"0:{TWICE}")[0] == Result.LOST
@@ -295,7 +297,7 @@ def test_where_there_can_be_no_notes_a_job_runs_unless_it_may_have_run(tmp_path:
 def test_a_note_of_another_user_or_that_is_no_file_is_none(tmp_path: Path) -> None:
     batch = Batch(tmp_path)
     batch.run("true")
-    ended = tmp_path / "notes" / "m-1.0.ended"
+    ended = tmp_path / getuser() / "m-1.0.ended"
     ended.rename(tmp_path / "other")
     ended.symlink_to(tmp_path / "other")
     assert batch.begun.of(getuser(), "m-1") is None
@@ -304,6 +306,46 @@ def test_a_note_of_another_user_or_that_is_no_file_is_none(tmp_path: Path) -> No
         (tmp_path / "other").rename(ended)
         os.chown(ended, 65534, -1)
         assert batch.begun.of(getuser(), "m-1") is None
+
+
+def test_its_own_note_is_better_proof_than_a_controller_that_forgets(tmp_path: Path) -> None:
+    batch = Batch(tmp_path)
+    notes = Notes({"records": str(tmp_path)})
+    refused = End("7", "cancelled", "CANCELLED 0:0", "5", "m-1", getuser())
+    refused = replace(refused, started_at=9.0, ended_at=9.0)
+    lost = replace(refused, result=str(Result.LOST))
+    told = [notes.told(each, 0) for each in (refused, lost)]
+    assert told == [refused, lost], "where notes are not to be seen, its word counts"
+    (tmp_path / getuser()).mkdir()
+    assert notes.told(refused, 0) == replace(refused, unbegun=True)
+    assert notes.told(lost, 0) == lost
+    now = replace(refused, started_at=time.time(), ended_at=time.time())
+    assert isinstance(notes.told(now, 0), ForeignJob), "another host sees a note a minute later"
+    (tmp_path / getuser() / "m-1.0.began").write_text("7 1 1 elsewhere\n")
+    found = notes.told(refused, 0)
+    assert isinstance(found, End)
+    assert (found.result, found.unbegun) == (Result.LOST, False)
+    (tmp_path / getuser() / "m-1.0.began").unlink()
+    batch.run("exit 3")
+    for each in (refused, lost):
+        found = notes.told(each, 0)
+        assert isinstance(found, End)
+        assert (found.id, found.result, found.exit_status) == ("7", Result.FAILED, 3)
+    stopped = replace(refused, signal=15)
+    assert notes.told(stopped, 0) == stopped, "somebody has cancelled it"
+
+
+def test_a_line_of_the_completion_file_is_no_proof_about_what_leaves_notes(tmp_path: Path) -> None:
+    """A name with newlines writes one about another's job."""
+    batch = Batch(tmp_path)
+    notes = Notes({"records": str(tmp_path)})
+    line = End("7", "failed", "job completion file: FAILED 1:0", "5", user=getuser())
+    runs = ForeignJob("7", ForeignState.RUNNING, getuser(), "5", "m-1")
+    notes.told(runs, 0)
+    assert notes.believed(line), "nothing says that it leaves notes"
+    batch.run("true")
+    assert not notes.believed(line)
+    assert notes.believed(replace(line, id="8"))
 
 
 @pytest.mark.parametrize(

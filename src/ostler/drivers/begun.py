@@ -163,7 +163,7 @@ class Begun:
     def began(self, user: str, token: str, run: int = 0) -> bool | None:
         """Tell whether a run began, by its own note; None: notes of this user are not to be seen."""
         whose, path = self._whose(user), self.path(user, token)
-        if whose is None or not path or not os.path.isdir(whose[1]):
+        if whose is None or not path or not _is_folder(whose[1], whose[0]):
             return None
         return _read(f"{path}.{run}.began", whose[0]) is not None
 
@@ -176,6 +176,15 @@ class Begun:
                 mine = f"{self._shared}/{user}" if self._shared else f"{known.pw_dir}/{FOLDER}"
                 self._users[user] = (known.pw_uid, mine) if mine.startswith("/") else None
         return self._users[user]
+
+
+def _is_folder(path: str, uid: int) -> bool:
+    """Tell whether a folder is there, and this user's: another's holds none of these notes."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
 
 
 def _read(path: str, uid: int) -> tuple[str, float] | None:

@@ -23,6 +23,7 @@ from ostler.model.states import Result
 SETTLED = 15.0  # seconds for which Slurm may say of a job that it runs, when it has ended
 LOOKED_AT = 2_000  # jobs that run, whose notes are looked for in one load
 VISIBLE = 65.0  # seconds after which a note is seen on another host, too: NFS looks once a minute
+LAUNCHED = 60.0  # seconds within which a node refuses to launch a job, if it does
 DAY = 86_400.0
 
 
@@ -77,19 +78,28 @@ class Notes:
         return end if time.monotonic() >= first + SETTLED else fact
 
     def _ended(self, end: End, run: int) -> ForeignJob | End:
-        refused = end.result == Result.CANCELLED and end.exit_status is None and not end.signal
-        if not (refused or end.result == Result.LOST) or end.started_at is None:
+        refused = (
+            end.result == Result.CANCELLED
+            and end.exit_status is None
+            and not end.signal
+            and end.started_at is not None
+            and end.ended_at - end.started_at < LAUNCHED
+        )
+        if not refused and end.result != Result.LOST:
             return end
-        if self._begun.began(end.user, end.token, run) is False:
-            if time.time() < end.ended_at + VISIBLE:
-                its = (end.id, ForeignState.ENDING, end.user, end.incarnation, end.token)
-                return ForeignJob(*its, native_state=end.proof)
-            return replace(end, unbegun=True)
         note = self._begun.of(end.user, end.token, run)
-        if note is None or (note.signal and not refused):
+        if note is not None and not note.signal:
+            own = note.end(end.token, end.user, end.proof)
+            return replace(own, id=end.id, incarnation=end.incarnation)
+        began = self._begun.began(end.user, end.token, run) if refused else None
+        if began is None:
             return end
-        own = note.end(end.token, end.user, end.proof)
-        return replace(own, id=end.id, incarnation=end.incarnation)
+        if began:
+            return replace(end, result=str(Result.LOST), reason="Slurm launched it twice")
+        if time.time() < end.ended_at + VISIBLE:
+            its = (end.id, ForeignState.ENDING, end.user, end.incarnation, end.token)
+            return ForeignJob(*its, native_state=end.proof)
+        return replace(end, unbegun=True)
 
     def believed(self, end: End) -> bool:
         """Tell whether a line of the job completion file is believed: anybody can write one.
