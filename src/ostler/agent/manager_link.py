@@ -22,6 +22,7 @@ from ostler.wire.conn import Connection, connect
 log = logging.getLogger("ostler.agent")
 
 _RETRY_FIRST, _RETRY_MOST = 0.05, 1.0  # seconds
+_QUICK_TRIES = 16  # as long as a manager takes to start, a socket that comes is found at once
 _GREETING = 10.0  # seconds in which a manager must answer a greeting
 _MISSED = 3  # heartbeats without which a manager counts as gone
 
@@ -52,14 +53,17 @@ class ManagerLink:
 
     async def run(self) -> None:
         """Keep a manager; ends only when cancelled."""
-        pause = _RETRY_FIRST
+        pause, tries = _RETRY_FIRST, 0
         while True:
             try:
                 link = connect(self._path)
             except OSError:
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _RETRY_MOST)
+                tries += 1
+                if tries > _QUICK_TRIES:
+                    pause = min(2 * pause, _RETRY_MOST)
                 continue
+            tries = 0
             welcomed = await self._serve(link)
             pause = _RETRY_FIRST if welcomed else min(2 * pause, _RETRY_MOST)
             await asyncio.sleep(pause)

@@ -1,12 +1,13 @@
 """`python -m ostler.manager --state STATE`: started by the supervisor."""
 
-import argparse
 import sys
-from pathlib import Path
 
-from ostler.manager.daemon import main
+import ostler.wire.plain_asyncio  # noqa: F401 - before all others
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="ostler-manager")
-    parser.add_argument("--state", type=Path, required=True, help="state folder of the machine")
-    sys.exit(main(parser.parse_args().state))
+    from pathlib import Path
+
+    from ostler.manager.daemon import main
+    from ostler.wire.words import state_folder
+
+    sys.exit(main(Path(state_folder(sys.argv))))
