@@ -126,7 +126,7 @@ def test_random_bytes_end_only_their_own_connection(hosts: Host, name: str) -> N
 def test_messages_of_any_shape_are_refused_and_nobody_falls(hosts: Host, name: str) -> None:
     before = hosts.pids()
 
-    @settings(max_examples=150)
+    @settings(max_examples=80)
     @given(TYPES, st.dictionaries(FIELDS, VALUES, max_size=6))
     def poke(kind: str, fields: dict[str, Any]) -> None:
         _poke(hosts, name, frame(msgspec.msgpack.encode(fields | {"type": kind})))
@@ -158,7 +158,7 @@ SPEC_FIELDS: dict[str, st.SearchStrategy[Any]] = {
 def test_specs_of_any_shape_are_accepted_or_refused_with_a_sentence(hosts: Host) -> None:
     before = hosts.pids()
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.fixed_dictionaries({}, optional=SPEC_FIELDS), st.text(max_size=10))
     def submit(spec: dict[str, Any], rid: str) -> None:
         message = {"type": "submit", "id": 1, "request_id": rid, "spec": spec, "dry": True}
@@ -175,7 +175,7 @@ def test_jobs_that_go_together_are_accepted_or_refused_with_a_sentence(hosts: Ho
     spec = st.fixed_dictionaries({}, optional=SPEC_FIELDS)
     parts = st.lists(st.fixed_dictionaries({"spec": spec}, optional={"links": links}), max_size=4)
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(parts | VALUES, st.text(max_size=10))
     def submit(jobs: Any, rid: str) -> None:
         message = {"type": "submit_all", "id": 1, "request_id": rid, "jobs": jobs, "dry": True}

@@ -10,7 +10,6 @@ from tests.e2e.machine_kit import machine
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_an_array_survives_random_kills(tmp_path: Path, seed: int) -> None:
+def test_an_array_survives_random_kills(tmp_path: Path) -> None:
     with machine(tmp_path, "--cpus", "4") as host:
-        array_under_kills(host, 300, random.Random(seed), kills=6)
+        array_under_kills(host, 300, random.Random(1), kills=6)

@@ -17,7 +17,7 @@ from tests.fuzz.bursts import PATIENCE, SEED, Poke, send_all, told
 from tests.fuzz.bystander import Bystander, Dialler
 from tests.soak.vitals import Vitals, of_process
 
-BURSTS = int(os.environ.get("OSTLER_BURSTS", "8"))  # of one test
+BURSTS = int(os.environ.get("OSTLER_BURSTS", "6"))  # of one test
 
 # What a daemon logs when it met what nobody thought of.
 DEFECT = re.compile(r"Traceback|a defect was met|never retrieved|scheduler failed|commit failed")
@@ -28,13 +28,13 @@ GROWTH = {"fds": 12.0, "threads": 6.0, "RSS": 4.0 * MAX_FRAME}
 Test = Callable[..., None]
 
 
-def fuzzed(test: Test) -> Test:
-    """Run a test on `BURSTS` examples drawn from `SEED`; a failure tells how to replay it."""
+def fuzzed(test: Test, examples: int = BURSTS) -> Test:
+    """Run a test on so many examples drawn from `SEED`; a failure tells how to replay it."""
     rare = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
     # Not shrunk: daemons that were hit once are not what they were, and each try takes a while.
     phases = [Phase.explicit, Phase.generate]
     setting = settings(
-        max_examples=BURSTS,
+        max_examples=examples,
         phases=phases,
         suppress_health_check=rare,
         verbosity=Verbosity.quiet,  # `told` keeps what is too long to be printed

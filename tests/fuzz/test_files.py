@@ -4,6 +4,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.e2e.gated import Gated
 from tests.e2e.machine_kit import Host, machine
-from tests.fuzz.rig import Logs, fuzzed
+from tests.fuzz.rig import BURSTS, Logs, fuzzed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -54,7 +55,7 @@ def _damage(host: Host, pattern: str, kind: int, rng: random.Random) -> None:
             path.write_bytes(data)
 
 
-@fuzzed
+@partial(fuzzed, examples=max(1, BURSTS // 2))  # each brings a machine up
 @given(
     st.lists(st.sampled_from(FILES), min_size=1, max_size=2, unique=True),
     st.integers(0, len(DAMAGES) - 1),

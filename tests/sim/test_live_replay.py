@@ -17,7 +17,7 @@ from ostler.schedule.snapshot import Delta, NodeView, RunningView, Start, Waitin
 from ostler.sim import swf
 
 KTH = Path(__file__).parents[1] / "data" / "KTH-SP2-1996-2.swf.gz"
-JOBS = 5_000
+JOBS = 3_000
 
 
 class Live:
