@@ -24,8 +24,8 @@ MACHINES = 8  # for each example: a seed is cheaper to draw than a machine
 PASSES = 20  # in a life
 # A smaller seed is no simpler machine; what fails is made smaller here.
 GENERATED = [Phase.explicit, Phase.generate]
-SEEDS = settings(max_examples=settings().max_examples // 4, phases=GENERATED)
-LIVES = settings(max_examples=settings().max_examples // 6, phases=GENERATED)
+SEEDS = settings(max_examples=max(25, settings().max_examples // 4), phases=GENERATED)
+LIVES = settings(max_examples=max(16, settings().max_examples // 6), phases=GENERATED)
 
 
 def under(policy: str, delta: Delta, shut: tuple[Reservation, ...] = ()) -> Delta:
