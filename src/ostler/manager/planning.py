@@ -56,9 +56,7 @@ class Listener(Protocol):
         """Take note that it has to be told everything, by itself."""
 
 
-Then = Callable[
-    [Machine | None], None
-]  # what is done when all was told of a machine; None: it was not
+Then = Callable[[Machine | None], None]  # what is done when it was told; None: it was not
 
 
 class Planning:
@@ -86,6 +84,11 @@ class Planning:
             self._process.propose()
             return None
         return self._own.propose(machine, now)
+
+    def keep_up(self, machine: Machine) -> None:
+        """Tell the engine here a piece of what a plan is made of when all is in."""
+        if not self._is_large(machine):
+            self._own.tell(machine, self._clock())
 
     def tell(self, then: Then) -> None:
         """Tell everybody who listens what has changed, then do that: at once, or in later turns."""
@@ -157,8 +160,7 @@ class Own:
 
     def tell(self, machine: Machine, now: float) -> bool:
         """Tell the engine, and whoever listens, what has changed; say if nothing went wrong."""
-        self.knows = True
-        anew = False
+        self.knows, anew = True, False
         try:
             for delta in machine.deltas(now):
                 self._engine.apply(delta)

@@ -155,6 +155,7 @@ class Turns:
         try:
             if self.machine.wants_more:
                 self._handle(self._clock(), RmMore())
+                self.planning.keep_up(self.machine)
             if self.machine.wants_plan:
                 self.look()
                 now = self._clock()

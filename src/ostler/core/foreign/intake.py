@@ -75,6 +75,7 @@ def drop(s: State, rm: Rm) -> None:
 
 def _is_over(s: State, rm: Rm) -> None:
     rm.mixed_until = s.marks.number
+    s.marks.turned = True  # so that the next plan is made from another delta
     s.effects.append(TakenIn(rm.name))
 
 
