@@ -129,11 +129,18 @@ def test_the_page_on_distrust_asks_a_table_that_there_is(state: Path) -> None:
 
 
 def test_the_page_on_schedulers_can_be_typed_as_it_stands(state: Path) -> None:
-    told = type_all(commands("docs/howto/write-a-scheduler.md"), state)
+    page = "docs/howto/write-a-scheduler.md"
+    told = type_all(commands(page), state)
     assert "scheduler shortest plans partition main and says: no node has 2 CPUs free" in told
     started = dict(re.findall(r"^(\d) +(\d\d:\d\d:\d\d)$", told, re.MULTILINE))
-    assert started["1"] < started["3"] <= started["2"]
+    assert started["1"] <= started["3"] < started["2"]
     assert re.search(r"^shortest +shadow", told, re.MULTILINE)
+    assert "on the emptiest node\n" in told
+    assert re.search(r"^emptiest +plans +main +- +[1-9]", told, re.MULTILINE)
+    (shown,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    assert (ROOT / "src/ostler/examples/emptiest.py").read_text().endswith(shown)
 
 
 def test_the_page_on_workflows_can_be_typed_as_it_stands(state: Path) -> None:

@@ -1,5 +1,8 @@
 """Schedulers that are no part of Ostler, as real processes."""
 
+import os
+import signal
+
 import pytest
 
 from ostler.agent import proc
@@ -47,6 +50,13 @@ def test_one_that_fails_is_replaced_by_the_one_that_is_built_in_until_it_is_well
         host.ostler("scheduler", "remove", "mine")
 
 
+def pid(host: Host) -> int | None:
+    """Return the process of the scheduler, once there is one."""
+    rows = host.json("scheduler")["schedulers"]
+    found: int | None = next(r["pid"] for r in rows if r["name"] == "mine")
+    return found
+
+
 def test_nothing_is_left_of_one_that_nobody_names_any_more(host: Host) -> None:
     plan = host.work / "plan.py"
     plan.write_text(GOOD)
@@ -54,13 +64,28 @@ def test_nothing_is_left_of_one_that_nobody_names_any_more(host: Host) -> None:
     host.ostler("partitions", "set", "main", "shadow=mine")
     host.ostler("run", "--", "true")
 
-    def pid() -> int | None:
-        rows = host.json("scheduler")["schedulers"]
-        found: int | None = next(r["pid"] for r in rows if r["name"] == "mine")
-        return found
-
-    process = eventually("it runs", pid)
+    process = eventually("it runs", lambda: pid(host))
     host.ostler("partitions", "set", "main", "shadow=none")
     host.ostler("run", "--", "true")
     eventually("its end", lambda: proc.is_zombie(process))
     host.ostler("scheduler", "remove", "mine")
+
+
+def test_one_that_hangs_ends_with_the_process_that_stands_between(host: Host) -> None:
+    plan = host.work / "plan.py"
+    plan.write_text("import time; time.sleep(1000)")
+    before = host.json("events", "--limit", "1")["events"][-1]["serial"]
+    host.ostler("scheduler", "add", "mine", f"/usr/bin/env python3 {plan}", "deadline=100s")
+    host.ostler("partitions", "set", "main", "scheduler=mine")
+    try:
+        host.submit("--", "true")
+
+        process = eventually("it runs", lambda: pid(host))
+        os.kill(proc.parent(process), signal.SIGKILL)
+        host.ostler("events", "wait", "scheduler/lost", "--after", str(before))
+        eventually("its end", lambda: proc.is_zombie(process))
+        (row,) = [r for r in host.json("scheduler")["schedulers"] if r["name"] == "mine"]
+        assert "the process between it and the manager was lost" in row["why"]
+    finally:
+        host.ostler("partitions", "set", "main", "scheduler=none")
+        host.ostler("scheduler", "remove", "mine")

@@ -6,6 +6,7 @@ it says. When its stdin ends, so does the scheduler.
 
 import asyncio
 import contextlib
+import logging
 import sys
 from asyncio import IncompleteReadError, StreamReader
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from ostler.wire.slices import take_usual_slices
 
 _READ = 1 << 20  # bytes of what the manager says that may wait here
 _WRONG = 5  # things that made no sense, of which is told
+log = logging.getLogger("ostler.mediator")
 _decode = msgspec.json.Decoder(Proposal).decode
 
 
@@ -69,32 +71,40 @@ class Mediator:
                 self._say(mediator.Began(await outsider.start()))
             answer, seconds = await outsider.ask(shown_line(asked.number, asked.now, shot))
             proposal = _proposal(answer, asked.number)
-        except (OSError, ValueError, EOFError, OstlerError) as error:
+            pieces = self._made_of(proposal, asked, shot, seconds)
+        except Exception as error:
+            if not isinstance(error, OSError | ValueError | EOFError | OstlerError):
+                log.exception("a proposal could not be dealt with")
             why = outsider.why(error)
             await outsider.end()
             self._before = None
             self._say(mediator.Failed(why))
             return
-        self._hand_on(asked, shot, proposal, seconds)
+        for piece in pieces:
+            self._say(piece)
 
-    def _hand_on(
-        self, asked: mediator.Show, shot: Snapshot, proposal: Proposal, seconds: float
-    ) -> None:
+    def _made_of(
+        self, proposal: Proposal, asked: mediator.Show, shot: Snapshot, seconds: float
+    ) -> list[mediator.Proposed]:
+        """Return what the manager is told of it, and keep what will be compared."""
         plan, wrong = plan_of(shot, proposal)
         own, other = parted(plan, shot, frozenset(asked.decided))
         own.number = asked.number
         if other is not None:
             self._shadow.keep(asked.number, shot, other)
+        before, self._before = self._before, own.waits
         named = tuple(wrong[:_WRONG])
-        for some, piece in mediator.pieces(own, self._before):
-            compared = piece.last and other is not None
-            self._say(
-                mediator.Proposed(
-                    asked.number, some, piece, seconds, compared=compared, wrong=named
-                )
+        return [
+            mediator.Proposed(
+                asked.number,
+                some,
+                piece,
+                seconds,
+                compared=piece.last and other is not None,
+                wrong=named if piece.last else (),
             )
-            named = ()
-        self._before = own.waits
+            for some, piece in mediator.pieces(own, before)
+        ]
 
     async def end(self) -> None:
         """End the scheduler."""

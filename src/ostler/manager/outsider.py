@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -14,8 +15,15 @@ from ostler.schedule.proposal import MOST
 
 # Bounds itself: not even root may bound another user's process everywhere.
 _BOUNDED = ("/bin/sh", "-c", 'ulimit -v "$0" && exec "$@"')
+_PDEATHSIG = 1  # linux/prctl.h
+_prctl = ctypes.CDLL(None).prctl
 _PARTING = 1.0  # seconds from the end of its output until it is killed
 _TAIL = 500  # characters of its errors that are told
+
+
+def _end_with_parent() -> None:
+    """Have this process killed when the one that started it is gone, however that went."""
+    _prctl(_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class Outsider:
@@ -74,6 +82,7 @@ class Outsider:
             cwd="/",
             env={} if who is None else environment(who, self._place),
             start_new_session=True,
+            preexec_fn=_end_with_parent,
             user=who.uid if who is not None and switch else None,
             group=who.gid if who is not None and switch else None,
             extra_groups=who.groups if who is not None and switch else None,
