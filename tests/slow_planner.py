@@ -199,7 +199,7 @@ class Pass:
                     if name in head.beside:
                         change(head.beside[name], amounts, -1)
         if entry.partition not in self.books:
-            self.plans[entry.partition].take(entry, (self.machine.now, chosen))
+            self.plans[entry.partition].take(entry, (self.machine.now, chosen)).runs = True
         self.machine.start(entry, chosen)
         self.starts.append((entry.job, chosen))
 

@@ -35,6 +35,7 @@ class Hold:
     cpus: int
     licences: Mapping[str, int]
     duration: float
+    runs: bool = False  # it has begun in this pass: at inf it is thought gone, like all that runs
 
     def spends(self, time: float) -> int:
         """Return the CPU-seconds that it may still use, if it is there."""
@@ -46,7 +47,7 @@ class Hold:
 
     def is_there(self, time: float) -> bool:
         """Say whether it is there at a moment."""
-        return (self.start <= time < self.end) or (time == inf == self.end)
+        return (self.start <= time < self.end) or (time == inf == self.end and not self.runs)
 
 
 class SlowPromises:

@@ -278,7 +278,7 @@ class Planner:
         supplies = vars(self).get("supplies")  # if anybody has asked for them
         if supplies is not None and not counted:
             cpus = self.cpus(shape.request, seats)
-            supplies.change(entry, cpus, self.now, entry.duration)
+            supplies.begin(entry, cpus)
         request = shape.request
         places = self.table.take(request, seats)
         for head in self._outlasted(entry):

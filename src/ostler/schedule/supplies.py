@@ -116,6 +116,13 @@ class Supplies:
             elif duration < inf:
                 use.change(start, duration, sign * count)
 
+    def begin(self, view: WaitingView, cpus: int) -> None:
+        """Count what an element takes that starts now. At inf it is thought gone, as all that runs."""
+        self.change(view, cpus, self._now, view.duration)
+        for name, count in self._takes(view, cpus) if view.duration == inf else ():
+            if isinstance(use := self._of(name), Use):
+                use.last -= count
+
     def _of(self, name: Name) -> Use | Spend:
         found = self._uses.get(name)
         if found is None:
