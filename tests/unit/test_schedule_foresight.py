@@ -161,6 +161,12 @@ def test_who_waits_for_a_licence_does_not_cost_the_head_its_promise() -> None:
         assert (found, heads(engine)) == (starts, {1: 500.0, 2: 60.0})
 
 
+def test_what_a_plan_starts_without_a_limit_keeps_its_licences_for_ever() -> None:
+    rules = replace(EASY, licences={"solver": 1})
+    engine, starts = planned(rules, [licensed(1, 1, inf), licensed(2, 1, 50.0)])
+    assert (starts, heads(engine)) == ([1], {})
+
+
 def test_nobody_takes_what_a_limit_leaves_to_the_head_of_easy() -> None:
     """Job 3 would be the one job that its user may run when job 2 has room; job 4 has ended then."""
     rules = replace(EASY, limits=(Limit(Holder.USER, running=1),))
