@@ -93,6 +93,7 @@ def test_an_orphans_exit_status_is_recorded_before_it_is_forgotten(tmp_path: Pat
     orphan = "import os, sys; os.fork() and os._exit(0); os.setsid(); sys.stdin.read(); os._exit(9)"
     parent = (
         "import subprocess, sys; from ostler.agent import supervisor as s; s._CHILDREN = ();"
+        "s.become_subreaper();"  # before the orphan can be one
         f"subprocess.Popen([sys.executable, '-c', {orphan!r}]);"
         "sys.exit(s.main(['--state', sys.argv[1]]))"
     )
