@@ -237,6 +237,28 @@ def test_a_start_is_seen_in_the_next_listing_and_the_end_after_it(rig: Rig, box:
     served(rig, story)
 
 
+def test_what_ran_and_waits_again_is_told_as_vacated_first(rig: Rig, box: Box) -> None:
+    """Maui would take it for a start that was refused, and defer it for an hour."""
+
+    async def story() -> None:
+        job = str(box.submit())
+        await rig.jobs()
+        assert (await rig.ask(StartJob(job, ("n1",)))).status == 0
+        alloc = box.alloc(int(job))
+        box.made(alloc, "n1"), box.start(alloc, "n1")
+        assert (await rig.jobs())[job].state == "Running"
+        box.do_act("requeue", int(job))
+        box.end(alloc, "n1")
+        told = (await rig.jobs())[job]
+        assert (told.state, told.task_list) == ("Vacated", ("n1",))
+        box.now += 1_000
+        assert (await rig.jobs())[job].state == "Idle"
+        assert (await rig.ask(StartJob(job, ("n1",)))).status == 0
+        assert (await rig.jobs())[job].state == "Starting"
+
+    served(rig, story)
+
+
 def test_the_true_beginning_has_no_record(rig: Rig) -> None:
     async def story() -> None:
         told = await rig.ask(GetJobs())

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from ostler.core.delta import begun, blocked
 from ostler.core.entry import Entry
 from ostler.core.node_entry import NodeEntry
@@ -128,6 +130,11 @@ def ended_job(s: State, before: Told, now: float) -> Told:
         updated=int(now),
         task_list=before.task_list,
     )
+
+
+def vacated(before: Told, now: float) -> Told:
+    """Return a job that ran, as one that has left its nodes and is not over."""
+    return replace(before, state="Vacated", ended_at=int(now), updated=int(now))
 
 
 def _record(

@@ -18,10 +18,11 @@ from ostler.manager.wiki_say import (
     node_record,
     ref_of,
     unsayable,
+    vacated,
     waiting_job,
 )
 from ostler.model.ids import Ref, element_name, is_step
-from ostler.wire.wiki_records import Job, Node
+from ostler.wire.wiki_records import ACTIVE, Job, Node
 from ostler.wire.wiki_words import is_name
 
 MOST_JOBS = 4_000  # Maui holds 4,096
@@ -46,6 +47,7 @@ class View:
         self._nodes: set[str] = set()  # that were told of
         self._jobs: dict[str, Job] = {}  # unfinished ones, as they were told last
         self._over: dict[str, _Over] = {}
+        self._active: set[str] = set()  # ids of those that were told of as active
 
     @property
     def shown(self) -> list[str]:
@@ -93,6 +95,11 @@ class View:
                 self._over[name] = _Over(ended_job(s, before, now), now)
         for name in told.keys() & self._over.keys():  # it was let run again
             del self._over[name]
+        for name in self._active & told.keys():
+            # What ran and waits again, Maui would take for a start that failed, and leave for an hour.
+            if told[name].state not in ACTIVE:
+                told[name] = vacated(self._jobs[name], now)
+        self._active = {name for name, job in told.items() if job.state in ACTIVE}
         self._jobs = told
         return [*told.values(), *self._ended(now, alone=not told)]
 
@@ -102,6 +109,7 @@ class View:
         for job in active_jobs(s, now, entry) if entry is not None else ():
             if job.id == str(ref):
                 self._jobs[job.id] = job
+                self._active.add(job.id)
 
     def task_list(self, name: str) -> tuple[str, ...]:
         """Return where a job that has ended ran last, as far as was told."""
