@@ -19,7 +19,7 @@ from ostler.schedule.firsts import HELD_UP, is_stirred
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import BESIDE, Beside, Head
 from ostler.schedule.heads import LEADING, lead
-from ostler.schedule.news import News
+from ostler.schedule.news import News, Silent
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
 from ostler.schedule.policy import Scan
@@ -363,6 +363,10 @@ class Engine:
             if found.live:
                 self.news.changed(found)
         return self.news.take(queue, self.blocked, pending, self._tells)
+
+    def be_silent(self) -> None:
+        """Tell no rules from now on; for a copy that is asked of starts alone."""
+        self.news = Silent()
 
     def copy(self) -> "Engine":
         """Return another with the same picture, to be changed on its own."""

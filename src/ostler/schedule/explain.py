@@ -75,6 +75,7 @@ def explained(engine: Engine, now: float, job: int) -> Explanation:
     if job not in engine.queue.entries:
         return _explain_resume(engine, now, job)
     view, before = engine.queue.entries[job].view, engine.copy()
+    engine.be_silent()
     started = starts_of(engine, now, job)
     planner = Planner(engine.picture, now, dict(engine.heads), engine.books, dict(engine.beside))
     if view.partition in engine.books:

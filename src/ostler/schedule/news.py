@@ -93,3 +93,41 @@ class News:
         other._told, other._jobs = self._told.copy(), self._jobs.copy()
         other._promised = self._promised.copy()
         return other
+
+
+class Silent(News):
+    """Nobody wants to know."""
+
+    def put(self, job: int) -> None:
+        """Do nothing."""
+
+    def look(self, job: int) -> None:
+        """Do nothing."""
+
+    def changed(self, found: Class) -> None:
+        """Do nothing."""
+
+    def dropped(self, found: Class) -> None:
+        """Do nothing."""
+
+    def take(
+        self,
+        queue: Queue,  # noqa: ARG002
+        blocked: Mapping[int, Wait],  # noqa: ARG002
+        pending: Iterable[Resumption],  # noqa: ARG002
+        most: float,  # noqa: ARG002
+    ) -> dict[int, Wait]:
+        """Return nothing."""
+        return {}
+
+    def promised(
+        self,
+        heads: Iterable[Head],  # noqa: ARG002
+        books: Mapping[str, Promises],  # noqa: ARG002
+    ) -> dict[int, float]:
+        """Return nothing."""
+        return {}
+
+    def copy(self) -> "News":
+        """Return another."""
+        return Silent()

@@ -21,6 +21,7 @@ class Trial:
     def starts(self, change: Change) -> bool:
         """Say whether more of the job starts than now, once this is changed."""
         engine = self.engine.copy()
+        engine.be_silent()
         change(engine)
         return len(starts_of(engine, self.now, self._job)) > self._starts
 
