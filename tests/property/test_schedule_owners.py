@@ -126,8 +126,8 @@ def test_plans_are_those_of_a_look_at_every_class(seed: int, starts: float) -> N
     for _ in range(PASSES):
         delta = life.delta()
         right = Engine(starts=starts)
-        right.families = OneByOne()
         right.apply(life.all())
+        right.families = OneByOne()
         wanted = right.plan(life.now)
         expected = {job: wait.rule for job, wait in wanted.waits.items()}
         for engine, rules in zip(engines, told, strict=True):
