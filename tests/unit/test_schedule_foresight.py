@@ -161,10 +161,11 @@ def test_who_waits_for_a_licence_does_not_cost_the_head_its_promise() -> None:
         assert (found, heads(engine)) == (starts, {1: 500.0, 2: 60.0})
 
 
-def test_what_a_plan_starts_without_a_limit_keeps_its_licences_for_ever() -> None:
+def test_what_a_plan_starts_without_a_limit_gives_its_licences_back_when_nobody_can_tell() -> None:
+    """As what runs without a limit is told of: the next plan promises the same."""
     rules = replace(EASY, licences={"solver": 1})
     engine, starts = planned(rules, [licensed(1, 1, inf), licensed(2, 1, 50.0)])
-    assert (starts, heads(engine)) == ([1], {})
+    assert (starts, heads(engine)) == ([1], {2: inf})
 
 
 def test_nobody_takes_what_a_limit_leaves_to_the_head_of_easy() -> None:

@@ -102,8 +102,6 @@ class Families:
             self._enter(planner.picture, engine, number)
         queue.moved.clear()
         queue.prune(planner.table)
-        if planner.picture.freed:
-            _ = planner.supplies  # read before anything starts, as for promises: see `opened`
         return _Pass(self, planner, engine).go(most)
 
     # -- who is where -----------------------------------------------------------------------------

@@ -76,7 +76,6 @@ class Supplies:
                 at, _, cpus = picture.gives_back(run)
                 self._still[run.alloc] = at, cpus
         claims = picture.claims
-        self._endless = [one for one in picture.assumed if one.ends_at == inf]
         self._minutes = claims is not None and claims.minutes
         alike: dict[tuple[str, str, str], list[Claim]] = defaultdict(list)
         for claim in () if claims is None else claims.all.values():
@@ -128,22 +127,7 @@ class Supplies:
         found = self._uses.get(name)
         if found is None:
             found = self._uses[name] = self._read(name)
-            if isinstance(found, Use):
-                found.last = sum(self._lasts(name, one) for one in self._endless)
         return found
-
-    def _lasts(self, name: Name, one: Assumed) -> int:
-        """Return how much has been taken without a limit by what the plan has started."""
-        whose, what = name
-        if whose == "user":
-            return one.cpus if one.user == what else 0
-        if whose == "licence":
-            return one.licences.get(what, 0)
-        claims = self._picture.claims
-        claim = None if claims is None else claims.all.get(one.number)
-        if claim is None or whose not in self._buckets(claim.user, claim.project, claim.partition):
-            return 0
-        return 1 if what == "running" else claim.cpus
 
     def _read(self, name: Name) -> Use | Spend:
         """Work out what is in use, each until its end; what is overdue is still there."""
