@@ -1,5 +1,7 @@
 """Nodes that are jobs in a real Slurm: they come for the queue, and go when it is empty."""
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench.peers.slurm import Slurm
-from tests.e2e.machine_kit import Host, kill_leftovers, machine
+from tests.e2e.machine_kit import Host, machine, names
 from tests.peers.conftest import peer
 from tests.peers.test_slurm_driver import SlurmBench
 
@@ -62,9 +64,12 @@ def test_many_elements_run_once_each_on_nodes_of_which_one_is_lost(
         *("--", "/bin/sh", "-c", command),
     )
     until(host, lambda: pools(host)["nodes"] == 4, "four nodes have come")
-    # All at one moment, as a computer dies: of a task that is killed first its starter would tell.
+    # From above, oldest first: of a task that is killed before the agent, that would tell.
     (lost,) = (host.state / "pilots").glob("slurm-pool-2.*")
-    kill_leftovers(lost)
+    found = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+    for pid in sorted(found):
+        if names(Path(f"/proc/{pid}"), lost):
+            os.kill(pid, signal.SIGKILL)
     host.ostler("wait", job, check=False)
     how = host.ostler("job", job).stdout + host.ostler("events", "--limit", "60").stdout
     assert host.job(job)["result"] == "success", how
