@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench.peers.slurm import Slurm
+from ostler.wire.supervise import process_start
 from tests.e2e.machine_kit import Host, machine, names
 from tests.peers.conftest import peer
 from tests.peers.test_slurm_driver import SlurmBench
@@ -67,7 +68,7 @@ def test_many_elements_run_once_each_on_nodes_of_which_one_is_lost(
     # From above, oldest first: of a task that is killed before the agent, that would tell.
     (lost,) = (host.state / "pilots").glob("slurm-pool-2.*")
     found = [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
-    for pid in sorted(found):
+    for pid in sorted(found, key=lambda pid: process_start(pid) or 0):
         if names(Path(f"/proc/{pid}"), lost):
             os.kill(pid, signal.SIGKILL)
     host.ostler("wait", job, check=False)
