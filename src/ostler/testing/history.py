@@ -183,7 +183,7 @@ class History:
             return False
         left = {Rule.NODE_LEFT, Rule.DEPENDENCY, Rule.QUEUE, Rule.CONFIGURATION, ""}
         if by:
-            left |= {Rule.RESOURCES, Rule.BEHIND, Rule.ARRAY_CAP}
+            left |= {Rule.RESOURCES, Rule.LICENCES, Rule.BEHIND, Rule.ARRAY_CAP}
         return {entry.job.rule for entry in core.jobs.values()} <= left
 
     def _cancel_all(self) -> None:
