@@ -165,6 +165,8 @@ class Orders:
         stops = isinstance(asked, SuspendJob)
         try:
             lines = halting(self._state, ref) if stops else going_on(self._state, ref)
+            for line in lines:
+                check_whole(self._state, line)
         except Refused as error:
             return Reply(NO_JOB, error.message)
         self._propose(lines)

@@ -112,4 +112,6 @@ def check_whole(s: State, line: Line) -> None:
     names = [rm.name for rm in s.rms.values() if rm.intake is not None]
     if names and is_at(s, line, names):
         told = ", ".join(names)
-        raise Refused(f"what {told} has told is being taken in: nothing starts there meanwhile")
+        raise Refused(
+            f"what {told} has told is being taken in: nobody starts or halts there meanwhile"
+        )
