@@ -1,12 +1,16 @@
 """Other resource managers beside a live machine: what goes wrong in one is that one's alone."""
 
+import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.machine_kit import Host, eventually, machine
+from tests.e2e.machine_kit import Host, eventually, machine, names
 
 FILE = Path(__file__).parents[1] / "unit" / "faulty_driver.py"
+PROC = Path("/proc")
 
 
 def add(host: Host, **fails: str) -> None:
@@ -66,6 +70,21 @@ def test_nodes_of_a_pool_come_for_what_waits_and_go_again(tmp_path: Path) -> Non
         eventually("it has gone", lambda: _pool(host)["nodes"] + _pool(host)["asked"] == 0)
         pilots = [row for row in host.json("jobs", "--all")["jobs"] if row["rm"] == "hall"]
         assert [(row["name"], row["result"]) for row in pilots] == [("hall-pool-1", "cancelled")]
+
+
+def test_a_node_of_a_pool_ends_with_its_supervisor_and_starts_no_other(tmp_path: Path) -> None:
+    with machine(tmp_path, "--cpus", "1") as host:
+        spool = host.work / "spool"
+        spool.mkdir()
+        host.ostler("rm", "add", "hall", "local", f"folder={spool}", "cpus=2", "interval=1s")
+        host.ostler("pool", "add", "hall", "--max-nodes", "1", "--idle", "1h", "time=10m")
+        host.ostler("grow", "1", "--from", "hall")
+        eventually("it has come", lambda: _pool(host)["nodes"] == 1)
+        [folder] = (host.state / "pilots").iterdir()
+        record = json.loads((folder / "supervisor.json").read_text())
+        host.ostler("pool", "remove", "hall")
+        os.kill(record["pid"], signal.SIGKILL)
+        eventually("it ends", lambda: not [p for p in PROC.glob("[0-9]*") if names(p, folder)])
 
 
 def _pool(host: Host) -> dict[str, int]:

@@ -103,7 +103,7 @@ class Agent:
         """Serve until told to stop. Starters with work go on without us."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._stopped.set)
-        watch = SupervisorWatch(self.state, 0.0, self._replaced)
+        watch = SupervisorWatch(self.state, None if self.machine.until else 0.0, self._replaced)
         watch.begin()
         await Recovery(self, self.state, self._new_hand).run()
         self.contexts.sweep(a for a, s in self.core.shares.items() if s.phase is not Phase.ENDED)
@@ -141,7 +141,7 @@ class Agent:
         )
 
     def _replaced(self, why: str) -> None:
-        log.warning("ends for a new supervisor", extra={"why": why})
+        log.warning("ends without its supervisor", extra={"why": why})
         self._stopped.set()
 
     # -- the core --------------------------------------------------------------------------

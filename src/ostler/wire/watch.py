@@ -17,10 +17,11 @@ class SupervisorWatch:
     """Watches the supervisor from within a loop, and sees to it that there is one again.
 
     When it dies, waits `patience` seconds for others to act, starts another if none did, and calls
-    `replaced`: the new supervisor brings fresh daemons, so the caller should end.
+    `replaced`: the new supervisor brings fresh daemons, so the caller should end. With no patience
+    at all, None, nobody starts another: it would not be in the job that this one was.
     """
 
-    def __init__(self, state: str, patience: float, replaced: Callable[[str], None]) -> None:
+    def __init__(self, state: str, patience: float | None, replaced: Callable[[str], None]) -> None:
         self._state = state
         self._patience = patience
         self._replaced = replaced
@@ -45,6 +46,9 @@ class SupervisorWatch:
         self._task = self._loop.create_task(self._replace())
 
     async def _replace(self) -> None:
+        if self._patience is None:
+            self._replaced("the supervisor died, and with it the job that this node was")
+            return
         await asyncio.sleep(self._patience)
         fd = watch_supervisor(self._state)
         if fd is not None:
