@@ -308,6 +308,59 @@ def test_a_note_of_another_user_or_that_is_no_file_is_none(tmp_path: Path) -> No
         assert batch.begun.of(getuser(), "m-1") is None
 
 
+@pytest.mark.parametrize(
+    "words", ["5 1\n", "128 1\n", "999 0\n", "255 1\n", "0 0", "-1 0\n", "0 0\n" + "0" * 999]
+)
+def test_what_no_shell_has_written_is_no_note(tmp_path: Path, words: str) -> None:
+    """Else one user's file would take the lists of all jobs out of their form."""
+    batch = Batch(tmp_path)
+    batch.run("true")
+    (tmp_path / getuser() / "m-1.0.ended").write_text(words)
+    assert batch.begun.of(getuser(), "m-1") is None
+
+
+@pytest.mark.parametrize("when", [-(1 << 33), 1 << 33])
+def test_notes_may_be_of_any_time_and_ends_are_not(tmp_path: Path, when: int) -> None:
+    batch = Batch(tmp_path)
+    batch.run("true")
+    for name in ("began", "ended"):
+        os.utime(tmp_path / getuser() / f"m-1.0.{name}", (when, when))
+    note = batch.begun.of(getuser(), "m-1")
+    assert note is not None
+    assert 0 <= note.began_at <= note.ended_at <= time.time()
+
+
+def test_a_note_that_cannot_be_read_is_not_one_that_is_not_there(tmp_path: Path) -> None:
+    begun = Begun({"records": str(tmp_path)})
+    mine = tmp_path / getuser()
+    assert begun.began(getuser(), "m-1") is None, "there is no folder"
+    mine.mkdir()
+    assert begun.began(getuser(), "m-1") is False
+    note = mine / "m-1.0.began"
+    note.symlink_to(tmp_path / "elsewhere")
+    assert begun.began(getuser(), "m-1") is None
+    note.unlink()
+    os.mkfifo(note)
+    assert begun.began(getuser(), "m-1") is None
+    note.unlink()
+    mine.rename(tmp_path / "real")
+    mine.symlink_to(tmp_path / "real")
+    assert begun.began(getuser(), "m-1") is None, "a link is nobody's folder"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")
+def test_in_a_folder_of_another_user_nothing_is_a_note(tmp_path: Path) -> None:
+    """There one may link to what is the job's user's own."""
+    batch = Batch(tmp_path)
+    batch.run("true")
+    os.chown(tmp_path / getuser(), 65534, -1)
+    assert batch.begun.of(getuser(), "m-1") is None
+    assert batch.begun.began(getuser(), "m-1") is None
+    assert batch.run("exit 3") == 3, "as where there can be no notes"
+    assert batch.run("exit 3", again=True) == -TWICE
+    assert batch.runs == 2
+
+
 def test_its_own_note_is_better_proof_than_a_controller_that_forgets(tmp_path: Path) -> None:
     batch = Batch(tmp_path)
     notes = Notes({"records": str(tmp_path)})

@@ -7,10 +7,12 @@ notes nor take them away. They are as good as the folder is: what a user writes 
 that user's own.
 """
 
+import errno
 import os
 import pwd
 import re
 import stat
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -23,6 +25,8 @@ FOLDER = ".local/state/ostler/jobs"  # of a user's home
 KEPT_DAYS = 30
 TWICE = 45  # as in the text below: the signal by which a second run ends that cannot tell how the first has ended
 MOST = 256  # bytes of a note
+MOST_STATUS = 255
+MOST_SIGNAL = 64
 
 # sh, with `_notes`, the path of its notes but for their ends; `_strict`, whether to run only if that
 # is the first time for sure; and `_script`, a file to be removed. Programs are those of the host,
@@ -40,7 +44,7 @@ _me="${SLURM_JOB_ID:-0} $$ $(_born $$) $(_sys uname -n)"
 if [ -O "$_folder" ] &&
   ( umask 077; echo "$_me" >"$_temp" && _sys ln "$_temp" "$_notes.began" ) 2>/dev/null
 then _its=$_me
-elif [ -O "$_notes.began" ]; then _its=; read -r _its <"$_notes.began"
+elif [ -O "$_folder" ] && [ -O "$_notes.began" ]; then _its=; read -r _its <"$_notes.began"
 elif [ "$_strict" ]; then _its=unknown
 else _folder=
 fi
@@ -50,7 +54,7 @@ if [ "$_folder" ] && [ "$_its" != "$_me" ]; then
   while [ ! -e "$_notes.ended" ] && [ "$4" = "$(_sys uname -n)" ] &&
     [ "$3" ] && [ "$(_born "$2")" = "$3" ]
   do _sys sleep 1; done
-  [ -O "$_notes.ended" ] && read -r _status _by <"$_notes.ended" && _finish "$_status" "$_by"
+  [ -O "$_folder" ] && [ -O "$_notes.ended" ] && read -r _status _by <"$_notes.ended" && _finish "$_status" "$_by"
   ulimit -c 0; kill -45 $$
 fi
 """
@@ -150,22 +154,31 @@ class Begun:
         whose, path = self._whose(user), self.path(user, token)
         if whose is None or not path:
             return None
-        over = _read(f"{path}.{run}.ended", whose[0])
-        told = re.fullmatch(r"(\d{1,3}) ([01])\n", over[0]) if over else None
-        began = _read(f"{path}.{run}.began", whose[0])
+        try:
+            over = _read(f"{path}.{run}.ended", whose[0])
+            began = _read(f"{path}.{run}.began", whose[0])
+        except OSError:
+            return None
+        told = re.fullmatch(r"([0-9]{1,3}) ([01])\n", over[0]) if over else None
         job = re.match(r"([0-9]{1,20}) ", began[0]) if began else None
         if not (over and told and began and job):
             return None
         status, signalled = int(told[1]), told[2] == "1"
         signal = status - 128 if signalled else 0
-        return Note(job[1], status, signal, began[1], over[1])
+        if status > MOST_STATUS or not 0 <= signal <= MOST_SIGNAL or (signalled and not signal):
+            return None  # no shell has written that
+        ended_at = min(max(over[1], 0.0), time.time())  # users can set it to any time
+        return Note(job[1], status, signal, min(max(began[1], 0.0), ended_at), ended_at)
 
     def began(self, user: str, token: str, run: int = 0) -> bool | None:
         """Tell whether a run began, by its own note; None: notes of this user are not to be seen."""
         whose, path = self._whose(user), self.path(user, token)
-        if whose is None or not path or not _is_folder(whose[1], whose[0]):
+        if whose is None or not path:
             return None
-        return _read(f"{path}.{run}.began", whose[0]) is not None
+        try:
+            return _read(f"{path}.{run}.began", whose[0]) is not None
+        except OSError:
+            return None
 
     def _whose(self, user: str) -> tuple[int, str] | None:
         """Return a user's number and folder."""
@@ -178,27 +191,33 @@ class Begun:
         return self._users[user]
 
 
-def _is_folder(path: str, uid: int) -> bool:
-    """Tell whether a folder is there, and this user's: another's holds none of these notes."""
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == uid
-
-
 def _read(path: str, uid: int) -> tuple[str, float] | None:
-    """Return a note and when it was written; None if there is none of this user's."""
+    """Return a note and when it was written; None: there is none in this user's folder.
+
+    Raises `OSError` where nobody can tell: the folder is not there, or another's, or nothing is to be
+    read there, as by root on a file server that takes root for nobody.
+    """
+    folder, _, name = path.rpartition("/")
+    among = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    within = os.open(folder, among)
     try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
-            return None
-        return os.read(number, MOST).decode(errors="replace"), found.st_mtime
-    except OSError:
+        _check_owner(os.fstat(within), uid)
+        plainly = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        number = os.open(name, plainly, dir_fd=within)
+    except FileNotFoundError:
         return None
     finally:
+        os.close(within)
+    try:
+        found = os.fstat(number)
+        _check_owner(found, uid)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "no plain file", path)
+        return os.read(number, MOST).decode(errors="replace"), found.st_mtime
+    finally:
         os.close(number)
+
+
+def _check_owner(found: os.stat_result, uid: int) -> None:
+    if found.st_uid != uid:
+        raise PermissionError(errno.EPERM, f"it is of user {found.st_uid}, not {uid}")
