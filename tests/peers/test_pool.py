@@ -1,5 +1,6 @@
 """Nodes that are jobs in a real Slurm: they come for the queue, and go when it is empty."""
 
+import json
 import os
 import signal
 import time
@@ -66,9 +67,11 @@ def test_many_elements_run_once_each_on_nodes_of_which_one_is_lost(
     until(host, lambda: pools(host)["nodes"] == 4, "four nodes have come")
     # All at one moment, as a host that fails: what is stopped tells nobody of the others' end.
     (lost,) = (host.state / "pilots").glob("slurm-pool-2.*")
+    supervisor = json.loads((lost / "supervisor.json").read_text())["pid"]
     for number in (signal.SIGSTOP, signal.SIGKILL):
-        for each in Path("/proc").iterdir():
-            if each.name.isdigit() and names(each, lost):
+        os.kill(supervisor, number)
+        for each in Path("/proc").glob("[0-9]*"):
+            if int(each.name) != supervisor and names(each, lost):
                 os.kill(int(each.name), number)
     host.ostler("wait", job, check=False)
     how = host.ostler("job", job).stdout + host.ostler("events", "--limit", "60").stdout
