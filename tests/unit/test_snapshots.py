@@ -151,6 +151,41 @@ def test_a_plan_of_another_scheduler_is_of_one_snapshot_whatever_happens_while_i
     play(work())
 
 
+def test_what_a_plan_told_a_machine_that_is_gone_is_told_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The manager has read its state anew while the program was thinking, and passes the plan over."""
+    machine = planned_by_mine("n1").machine
+    life = Life(machine)
+    for _ in range(9):  # more than there is room for
+        life.submit()
+    machine.state.marks.everything = True
+
+    async def work() -> None:
+        said: asyncio.Queue[mediator.FromMediator] = asyncio.Queue()
+        between, program = Mediator(said.put_nowait), Thinking()
+        monkeypatch.setattr(mediator_worker, "Outsider", lambda *_: program)
+        everything = list(machine.deltas(NOW))
+        between.take(mediator.Serve(Scheduler("mine", "/bin/plan"), Place("/", system=False)))
+        for delta in everything:
+            between.take(Told(delta))
+        told: list[mediator.Proposed] = []
+        for _ in range(2):
+            between.take(mediator.Show(7, NOW, ("main",), ("main",)))
+            shown = await program.question
+            if not told:
+                for delta in everything:
+                    between.take(Told(delta))
+            program.think(shown)
+            [piece] = [each async for each in _record(said)]
+            told.append(piece)
+        first, second = ({*each.plan.waits} for each in told)
+        assert first == second != set()
+        assert [each.piece.anew for each in told] == [True, True]
+
+    play(work())
+
+
 async def _record(said: "asyncio.Queue[mediator.FromMediator]") -> Any:
     """Yield the pieces of one plan."""
     last = False

@@ -38,6 +38,7 @@ class Mediator:
         self._views = Views()
         self._shadow = Shadow()
         self._before: dict[int, Wait] | None = None  # why jobs wait, as it was told last
+        self._told_anew = 0  # how often everything was told anew
         self._decided: tuple[str, ...] = ()
         self._outsider: Outsider | None = None
         self._task: asyncio.Task[None] | None = None
@@ -49,10 +50,13 @@ class Mediator:
                 self._views.apply(delta)
                 if delta.reset:
                     self._before = None
+                    self._told_anew += 1
                     self._shadow.forget()
             case mediator.Show() as asked:
                 shot = self._views.part(asked.partitions)
-                self._task = asyncio.get_running_loop().create_task(self._plan(asked, shot))
+                self._task = asyncio.get_running_loop().create_task(
+                    self._plan(asked, shot, self._told_anew)
+                )
             case mediator.Compare(number, granted):
                 if text := self._shadow.difference(self._views, number, granted):
                     self._say(mediator.Differs(text))
@@ -60,7 +64,7 @@ class Mediator:
                 self._outsider = Outsider(row, place)
         heap.look()
 
-    async def _plan(self, asked: mediator.Show, shot: Snapshot) -> None:
+    async def _plan(self, asked: mediator.Show, shot: Snapshot, told_anew: int) -> None:
         """Ask it, with what was known when this was asked, and hand on what it says."""
         if asked.decided != self._decided:
             self._decided, self._before = asked.decided, None
@@ -72,6 +76,8 @@ class Mediator:
             answer, seconds = await outsider.ask(shown_line(asked.number, asked.now, shot))
             proposal = _proposal(answer, asked.number)
             pieces = self._made_of(proposal, asked, shot, seconds)
+            if told_anew != self._told_anew:
+                self._before = None  # the manager passes over what is about the machine before
         except Exception as error:
             if not isinstance(error, OSError | ValueError | EOFError | OstlerError):
                 log.exception("a proposal could not be dealt with")
