@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from ostler.drivers import slurm_notes
 from ostler.drivers.begun import TWICE, Begun
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
@@ -386,6 +387,27 @@ def test_its_own_note_is_better_proof_than_a_controller_that_forgets(tmp_path: P
         assert (found.id, found.result, found.exit_status) == ("7", Result.FAILED, 3)
     stopped = replace(refused, signal=15)
     assert notes.told(stopped, 0) == stopped, "somebody has cancelled it"
+
+
+def test_each_job_that_is_said_to_run_has_its_note_looked_for_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_notes, "LOOKED_AT", 2)
+    monkeypatch.setattr(slurm_notes, "SETTLED", 0.0)
+    (tmp_path / getuser()).mkdir()
+    runs = [ForeignJob(f"{n}", ForeignState.RUNNING, getuser(), "5", f"m-{n}") for n in range(7)]
+    for job in runs[3:]:
+        note = tmp_path / getuser() / f"{job.token}.0"
+        note.with_suffix(".0.began").write_text(f"{job.id} 1 1 here\n")
+        note.with_suffix(".0.ended").write_text("0 0\n")
+    notes, ended = Notes({"records": str(tmp_path)}), []
+    for _ in range(5):
+        notes.begin_load()
+        told = [notes.told(job, 0) for job in runs]
+        ended.append([each.id for each in told if isinstance(each, End)])
+    assert ended[:4] == [[], ["3"], ["3", "4", "5"], ["3", "4", "5", "6"]]
+    requeued = notes.told(runs[3], 1)
+    assert requeued == runs[3], "another run of it has not ended"
 
 
 def test_a_line_of_the_completion_file_is_no_proof_about_what_leaves_notes(tmp_path: Path) -> None:

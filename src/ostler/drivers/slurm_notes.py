@@ -26,6 +26,8 @@ VISIBLE = 65.0  # seconds after which a note is seen on another host, too: NFS l
 LAUNCHED = 60.0  # seconds within which a node refuses to launch a job, if it does
 DAY = 86_400.0
 
+Run = tuple[str, str, int]  # user, token, and how often Slurm has requeued it
+
 
 class Notes:
     """The notes of jobs, and what has been learned of them."""
@@ -33,7 +35,10 @@ class Notes:
     def __init__(self, settings: Mapping[str, str]) -> None:
         """Begin. settings: the driver's; raises `ValueError`."""
         self._begun = Begun(settings)
-        self._over: dict[str, float] = {}  # token of what is said to run -> when its end was found
+        self._over: dict[
+            Run, tuple[float, End]
+        ] = {}  # said to run -> when its end was found, and it
+        self._looked: set[Run] = set()  # likewise, those who had a turn since all of them had one
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (id, submission) -> user, token
         self._swept: dict[str, float] = {}  # user -> until when old ones may stay
         self._looks = 0  # left in this load
@@ -49,6 +54,8 @@ class Notes:
 
     def begin_load(self) -> None:
         """Forget what was long ago."""
+        if self._looks or len(self._looked) > MAX_FOREIGN_JOBS:
+            self._looked.clear()
         self._looks = LOOKED_AT
         for key in [*islice(self._over, max(0, len(self._over) - MAX_FOREIGN_JOBS))]:
             del self._over[key]
@@ -66,16 +73,22 @@ class Notes:
             self._tokens[fact.id, fact.incarnation] = (fact.user, fact.token)
         if isinstance(fact, End):
             return self._ended(fact, run)
-        if fact.state is not ForeignState.RUNNING or not self._looks:
+        if fact.state is not ForeignState.RUNNING:
             return fact
-        self._looks -= 1
-        note = self._begun.of(fact.user, fact.token, run)
-        if note is None:
-            return fact
-        end = note.end(fact.token, fact.user, "slurmctld: RUNNING")
-        end = replace(end, id=fact.id, incarnation=fact.incarnation)
-        first = self._over.setdefault(fact.token, time.monotonic())
-        return end if time.monotonic() >= first + SETTLED else fact
+        key = fact.user, fact.token, run
+        if key not in self._over:
+            if not self._looks or key in self._looked:
+                return fact
+            self._looks -= 1
+            self._looked.add(key)
+            note = self._begun.of(fact.user, fact.token, run)
+            if note is None:
+                return fact
+            end = note.end(fact.token, fact.user, "slurmctld: RUNNING")
+            self._over[key] = time.monotonic(), end
+        since, end = self._over[key]
+        settled = time.monotonic() >= since + SETTLED
+        return replace(end, id=fact.id, incarnation=fact.incarnation) if settled else fact
 
     def _ended(self, end: End, run: int) -> ForeignJob | End:
         refused = (
