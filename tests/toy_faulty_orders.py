@@ -41,6 +41,18 @@ class AnotherStartAfterTheEnd(Toy):
         return None if job is None or job.end else job
 
 
+class RunsAgainWhatWasForgotten(Toy):
+    def noted(self, order: Start) -> ToyJob | None:
+        return None
+
+
+class TakesAllForRun(Toy):
+    def noted(self, order: Start) -> ToyJob | None:
+        found = super().noted(order)
+        unseen = ToyJob("0", 0, order.user, order.token, end="exit 1")
+        return unseen if order.again and found is None else found
+
+
 class LeavesItBehind(Toy):
     def refusal(self, order: Start) -> Outcome | None:
         refusal = super().refusal(order)

@@ -54,6 +54,7 @@ class ToyRm:
     words: dict[str, str] = field(default_factory=lambda: dict.fromkeys(("n1", "n2", "n3"), "free"))
     jobs: dict[str, ToyJob] = field(default_factory=dict)
     begun: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, ToyJob] = field(default_factory=dict)  # by token, of what has ended
     told: queue.Queue[str | None] = field(default_factory=queue.Queue)
     answers: bool = True
     lists_all: bool = True
@@ -145,9 +146,15 @@ class Toy:
             if job.shares != order.shares:
                 return Outcome(Did.NEVER, job.id, text="this token has other shares")
             return Outcome(Did.ACCEPTED, job.id)
+        if (job := self.noted(order)) is not None:
+            return Outcome(Did.DONE, job.id, text="it has run before", end=self.end(job))
         if refusal := self.refusal(order):
             return refusal
         return self.make(order)
+
+    def noted(self, order: Start) -> ToyJob | None:
+        """Return the job that an order has made before, and that was forgotten."""
+        return self.reach().notes.get(order.token) if order.again else None
 
     def refusal(self, order: Start) -> Outcome | None:
         """Return why it cannot be started now, or ever."""
@@ -239,6 +246,7 @@ class ToyBench(Bench):
     def finish(self, key: str, status: int) -> None:
         job = next(job for job in self.rm.jobs.values() if job.token == key)
         job.word, job.end = "", f"exit {status}"
+        self.rm.notes[key] = replace(job)
 
     def submit(self, key: str) -> str:
         return self.rm.add("ann", key).id

@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+from msgspec.structs import replace
+
 from ostler.model.foreign import ForeignState, Option
 from ostler.testing.conformance.cases import case
 from ostler.testing.conformance.finding import expect
@@ -67,6 +69,36 @@ def changes_time_limits(trial: Trial) -> None:
         return getattr(trial.told(begun.id), "time_limit", 0) == 1200
 
     trial.until(has_it, "its time limit is another one", "1200 s")
+
+
+@case
+def runs_once_what_was_forgotten(trial: Trial) -> None:
+    """What has run, and was forgotten, does not run again, and ends as it did."""
+    trial.has(Option.ONCE)
+    begun = trial.begin()
+    trial.bench.finish(begun.token, 3)
+    trial.until_ended(begun.id)
+    trial.bench.forget(begun.id)
+    trial.restart()
+    outcome = trial.start(replace(begun.order, again=True))
+    came = f"what had run answered {outcome.did}: {outcome.text}"
+    expect(outcome.did in TAKEN, came, "done or accepted")
+    end = outcome.end or trial.until_ended(outcome.id)
+    came = f"it ended as {end.result} with status {end.exit_status}: {end.proof}"
+    expect(end.exit_status == 3, came, "status 3, as when it ran")
+    times = trial.bench.begun(begun.token)
+    expect(times == 1, f"its command has begun {times} times", "once")
+
+
+@case
+def runs_what_was_forgotten_before_it_began(trial: Trial) -> None:
+    """What was taken, and never began, runs when its start is asked again."""
+    trial.has(Option.ONCE)
+    order = replace(trial.order(trial.place()), again=True)
+    outcome = trial.start(order)
+    came = f"what never began answered {outcome.did}: {outcome.text}"
+    expect(outcome.did in TAKEN and outcome.end is None, came, "done or accepted, without an end")
+    trial.until_begun(Begun(order, outcome.id))
 
 
 @case
