@@ -1,5 +1,6 @@
 """Grid Engine's words in ours, over what a real one (8.1.9) has written."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -200,3 +201,27 @@ def test_complaints_are_told_apart() -> None:
 def test_a_bad_setting_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         GridEngine(settings)
+
+
+def test_a_job_of_another_user_by_the_name_of_ours_neither_hides_nor_becomes_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Names are told to all, and anybody may choose one."""
+    driver = GridEngine({"accounts": str(tmp_path / "accounting")})
+    ours = ForeignJob("7", ForeignState.RUNNING, "ann", "5", "m-1", nodelist=("n1",))
+    theirs = ForeignJob("9", ForeignState.RUNNING, "eve", "6", "m-1", nodelist=("n1",))
+    asked: list[list[str]] = []
+
+    def run(words: list[str], **_: object) -> Answer:
+        asked.append(words)
+        return Answer(0, "", "")
+
+    monkeypatch.setattr(driver, "_dated", lambda jobs: jobs)
+    monkeypatch.setattr(driver._programs, "run", run)
+    for listed in ([ours, theirs], [theirs, ours]):
+        monkeypatch.setattr(driver, "_qstat", lambda listed=listed: listed)
+        driver._looked_at = -100.0
+        found = driver.start(Start("m-1", (Share("n1"),), user="ann", uid=os.geteuid()))
+        assert (found.did, found.id) == (Did.ACCEPTED, "7")
+        driver.cancel("", "m-1")
+    assert asked == [["qdel", "7"], ["qdel", "7"]]

@@ -56,6 +56,7 @@ SETTINGS = {
 }
 DEBIAN = "/usr/lib/gridengine"
 LOOK = 2.0  # seconds for which one look serves for starts
+Key = tuple[str, str]  # user and token of a start
 ASKED_AT_ONCE = 500  # jobs whose details are asked for by one command
 ENVIRONMENT = (
     *("SGE_ROOT", "SGE_CELL", "SGE_QMASTER_PORT", "SGE_EXECD_PORT", "SGE_ARCH"),
@@ -113,8 +114,8 @@ class GridEngine:
         self._began: set[str] = set()  # ids of jobs that were seen to run
         self._deleted: set[str] = set()  # ids of jobs that were seen while they were deleted
         self._past: Completions | None = None  # for ends by token
-        self._ended: dict[str, End] = {}  # by token
-        self._known: dict[str, ForeignJob | End | words.Gone] = {}  # by token, when it was looked
+        self._ended: dict[Key, End] = {}
+        self._known: dict[Key, ForeignJob | End | words.Gone] = {}  # when it was looked
         self._tried: set[str] = set()  # tokens of starts since then
         self._looked_at = -LOOK  # monotonic
         self._gone: dict[str, float] = {}  # id of what qstat calls ended -> when first seen so
@@ -288,29 +289,32 @@ class GridEngine:
             self._tried.clear()
             self._known = self._tokens()
             self._looked_at = time.monotonic()
-        found = self._known.get(order.token)
-        if found is None or order.user not in ("", found.user):
-            return None
+        found = self._known.get((order.user, order.token))
         return self._dated([found])[0] if isinstance(found, ForeignJob) else found
 
-    def _tokens(self) -> "dict[str, ForeignJob | End | words.Gone]":
-        """Return what anything remembers of starts, by their tokens."""
+    def _tokens(self) -> "dict[Key, ForeignJob | End | words.Gone]":
+        """Return what anything remembers of starts. A token is part of a name: others may have it."""
         if self._past is None:
             self._past = Completions(self._accounts.path)
         for end in words.ends_of(self._past.lines()):
-            self._ended[end.token] = end
-        for token in [*islice(self._ended, max(0, len(self._ended) - MAX_FOREIGN_JOBS))]:
-            del self._ended[token]
-        found: dict[str, ForeignJob | End | words.Gone] = {**self._ended}
+            if end.token:
+                self._ended[end.user, end.token] = end
+        for key in [*islice(self._ended, max(0, len(self._ended) - MAX_FOREIGN_JOBS))]:
+            del self._ended[key]
+        found: dict[Key, ForeignJob | End | words.Gone] = {**self._ended}
         for each in self._qstat():
-            name = each.name if isinstance(each, words.Gone) else f"+{each.token}"
-            found[words.token_of(name)[1]] = each
-        found.pop("", None)
+            token = words.token_of(each.name)[1] if isinstance(each, words.Gone) else each.token
+            if token:
+                found[each.user, token] = each
         return found
 
     def _find(self, token: str) -> ForeignJob | End | words.Gone | None:
-        """Return the job that a start of this token has made, if anything remembers one."""
-        return self._tokens().get(token)
+        """Return the job that a start of this token has made, if anything remembers one.
+
+        It is the first one: others can write a token only once they have seen it.
+        """
+        same = [each for (_, its), each in self._tokens().items() if its == token]
+        return min(same, key=lambda each: int(each.id.partition(".")[0]), default=None)
 
     def _job(self, job: str) -> ForeignJob | End | words.Gone | None:
         same = [each for each in self._qstat() if each.id == job]
