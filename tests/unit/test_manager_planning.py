@@ -277,3 +277,27 @@ def test_messages_that_are_too_long_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(planner, "MOST", 3)
     with pytest.raises(UsageError, match="too long"):
         planner.frame(planner.PlanNow(1.0))
+
+
+def test_who_waits_to_ask_hears_of_a_defect_in_what_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a scheduler of others would never be asked again."""
+
+    async def work() -> None:
+        turning = Turning()
+        process = Process(turning, lambda: NOW)
+        told: asyncio.Future[Machine | None] = asyncio.get_running_loop().create_future()
+
+        def broken(*_: object) -> None:
+            raise KeyError(7)
+
+        monkeypatch.setattr(turning.machine, "deltas", broken)
+        process.tell(told.set_result)
+        async with asyncio.timeout(10):
+            assert await told is None
+        assert "could not be told" in str(await turning.news.get())
+        process.close()
+        await process.ended()
+
+    play(work())

@@ -233,12 +233,14 @@ class Process:
 
     async def _tell_all(self, machine: Machine, then: Then) -> None:
         async with self._telling:
-            told: Machine | None = None
+            told: Machine | None = machine
             try:
                 self.knows = not self._waits
                 await self._tell(machine)
-                told = machine
-            except (OSError, OstlerError) as error:
+            except Exception as error:
+                told = None
+                if not isinstance(error, OSError | OstlerError):
+                    log.exception("a defect in what is told")
                 self._lose(f"the process that plans could not be told what has changed: {error}")
             then(told)
 
@@ -292,9 +294,8 @@ class Process:
 
     async def _start(self) -> Companion:
         self._turning.machine.state.marks.everything = True
-        process = self._process = await Companion.begin(
-            planner.command(), planner.ONE_THREAD, planner.MOST
-        )
+        words = planner.command(), planner.ONE_THREAD, planner.MOST
+        process = self._process = await Companion.begin(*words)
         self.started += 1
         self._begin(self._listen(process))
         process.stdin.transport.set_write_buffer_limits(BEHIND)
@@ -386,9 +387,8 @@ class Process:
             process.kill()
         for question in self._questions.values():
             if not question.done():
-                question.set_exception(
-                    NotNow("the process that plans was lost", hint="try again in some seconds")
-                )
+                why = NotNow("the process that plans was lost", hint="try again in some seconds")
+                question.set_exception(why)
 
     async def ended(self) -> None:
         """Wait until no process is left that was closed."""

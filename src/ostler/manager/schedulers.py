@@ -255,7 +255,8 @@ class _One:
                 self._put(Planned(plan, name, found.piece))
                 with contextlib.suppress(OstlerError):
                     await self._turning.barrier()
-        if not found.piece.last:
+        if not found.piece.last:  # it says them one after the other
+            self._timer = self._loop.call_later(SLACK, self._kill)
             return
         self._pause = PAUSE
         self._seconds = [found.seconds, self._seconds[1] + found.seconds]
