@@ -132,8 +132,9 @@ def _in_short(row: Row) -> str:
     if row.get("expected_start") is None:
         return f"nobody can tell when it starts{rule}"
     at = float(str(row["expected_start"]))
-    left = format_duration(max(at - time.time(), 0.0))
-    return f"at {moment(at)}{_where(row)}, in {left}{rule}"
+    left = at - time.time()
+    when = f"in {format_duration(left)}" if left >= 0.05 else "at any moment"
+    return f"at {moment(at)}{_where(row)}, {when}{rule}"
 
 
 def _where(row: Row) -> str:

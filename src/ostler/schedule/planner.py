@@ -322,9 +322,12 @@ class Planner:
                 ahead, start = self._delayed(entry)
                 known = rule, ahead
                 shadow = {} if start == inf else {"shadow": start}
-                made = Wait(rule, {"ahead": ahead, **shadow})
+                policy = {} if self.backfills(entry.partition) else {"policy": "fcfs"}
+                made = Wait(rule, {"ahead": ahead, **shadow, **policy})
             case _:
                 shape = self.shape(entry)
+                if rule is not Rule.RESOURCES and shape.open is not None:
+                    shape = shape.open  # no window that passes would bring it its nodes
                 known = shape.known
                 if known in self._memo:  # room only shrinks: what was short is short
                     return self._memo[known]
@@ -334,15 +337,19 @@ class Planner:
 
     def _delayed(self, entry: WaitingView) -> tuple[int, float]:
         """Return the job that it would delay if it started now, and the start promised to that."""
-        late = self.late_heads(entry)
+        if entry.partition in self.heads and not self.backfills(entry.partition):
+            first = self.heads[entry.partition]  # nobody goes before it, delayed or not
+            return first.job, first.shadow
+        late, seen = self.late_heads(entry), self.shape(entry)
+        late = [head for head in late if self.table.seats(seen, head) is None] or late
         if not late and entry.partition not in self.books:  # what counts for all partitions
             late = [*self.heads.values(), *self.beside_heads.values()]
         if late:
             head = min(late, key=lambda head: head.shadow)
             return head.job, head.shadow
-        shape, books = self.shape(entry), self.books
+        books = self.books
         book = books.get(entry.partition) or books[min(books)]
-        names = {self.table.views[row].name for row, _ in self.table.seats(shape) or []}
+        names = {self.table.views[row].name for row, _ in self.table.seats(seen) or []}
         found = book.within(names, self.now + entry.duration) or book.within(names, inf)
         start, job = found[0] if found else (inf, next(iter(book.jobs), 0))
         return job, start

@@ -10,6 +10,7 @@ from ostler.schedule.snapshot import Wait, WaitingView
 from ostler.schedule.why import Numbers
 from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
 
+_SHOWN = 0.05  # seconds that are not shown as none
 FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES, Rule.RESERVED})
 
 
@@ -24,10 +25,13 @@ def reason(
             text += _held_by(blockers, known=wait.expected_start is not None)
             text += f"; {counted(len(ahead), 'job')} ahead of it: {listed(ahead)}" if ahead else ""
         case Rule.BEHIND:
-            text = f"it would fit now, but would delay job {numbers['ahead']}, which is ahead of it"
+            job = f"job {numbers['ahead']}, which is ahead of it"
+            text = f"it would fit now, but would delay {job}"
+            if (policy := numbers.get("policy")) is not None:
+                text = f"it would fit now, but under policy {policy} nobody starts before {job}"
             shadow = numbers.get("shadow")
             if isinstance(shadow, float):
-                text += f" and should start in {_until(shadow, now)}"
+                text += f" and should start {_soon(shadow, now)}"
         case Rule.LIMIT:
             text = _limit(entry, numbers)
         case Rule.LICENCES:
@@ -41,7 +45,7 @@ def reason(
         case _:
             text = told_by_core(wait, now, blockers)
     if wait.expected_start is not None and wait.rule in FORETOLD:
-        text += f"; it should start in {_until(wait.expected_start, now)}"
+        text += f"; it should start {_soon(wait.expected_start, now)}"
     return text
 
 
@@ -56,7 +60,7 @@ def behind_equals(
         text = f"job {first.job} asks for the same and is ahead of it: {told}"
     else:
         text = f"{alike} jobs that ask for the same are ahead of it; the first, job {first.job}: {told}"
-    return text if at is None else f"{text}; job {entry.job} should start in {_until(at, now)}"
+    return text if at is None else f"{text}; job {entry.job} should start {_soon(at, now)}"
 
 
 def resume_reason(late: Resumption, wait: Wait, now: float, users: Sequence[str]) -> str:
@@ -69,7 +73,7 @@ def resume_reason(late: Resumption, wait: Wait, now: float, users: Sequence[str]
     text = f"it is to go on, on the very CPUs it had: {free} of {late.cpus} are free"
     text += f"; it waits for {jobs(users)} to end" if users else ""
     if wait.expected_start is not None:
-        text += f"; it should go on in {_until(wait.expected_start, now)}"
+        text += f"; it should go on {_soon(wait.expected_start, now)}"
     return text
 
 
@@ -119,7 +123,7 @@ def _limit(entry: WaitingView, numbers: Numbers) -> str:
         return f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
     what = _LIMITED[str(numbers["what"])]
     return (
-        f"{numbers['whose']} holds {held:.10g} {what} and it asks for {asked:.10g}; "
+        f"{numbers['whose']} holds {_round(held)} {what} and it asks for {_round(asked)}; "
         f"{limit} may be held"
     )
 
@@ -224,6 +228,15 @@ def _elsewhere(numbers: Numbers, now: float) -> str:
 def _at(numbers: Numbers, now: float) -> str:
     at = numbers.get("at")
     return f"in {_until(at, now)}" if isinstance(at, int | float) else "later"
+
+
+def _round(count: float | str) -> str:
+    return f"{round(float(count), 1):.10g}"
+
+
+def _soon(at: float, now: float) -> str:
+    """Return when something should be; what it waits for may be late already."""
+    return f"in {_until(at, now)}" if at - now >= _SHOWN else "at any moment"
 
 
 def _until(at: float, now: float) -> str:

@@ -42,7 +42,7 @@ def remedies(
     planner: after the pass, without the job as head. before: what comes before it in its partition
     and waits for resources. trial: None: it is too far back for more than its own request.
     """
-    found = [*_smaller(planner, entry), *_sooner_over(planner, entry)]
+    found = [*_smaller(planner, entry), *_sooner_over(planner, entry, wait)]
     if wait.rule is Rule.LIMIT and "whose" not in wait.numbers:
         limit = int(wait.numbers["held"]) + int(wait.numbers["asked"])
         found.append(f"have the limit raised: ostler config set max-cpus-per-user {limit}")
@@ -119,32 +119,36 @@ def _most(fits: Callable[[int], bool], limit: int) -> int:
     return bisect_left(range(1, limit + 1), 1, key=lambda count: not fits(count))
 
 
-def _sooner_over(planner: Planner, entry: WaitingView) -> Iterator[str]:
-    """Yield the time limit with which it would not delay what is ahead."""
-    if (until := _until(planner, entry)) is None:
-        return
-    seconds = min(float(int(until - planner.now)) if until < inf else inf, _LONG)
-    if _LONG > seconds > 2 * _MINUTE:  # it will be a little less by the time it is typed
-        seconds -= seconds % _MINUTE
-    if seconds < 1 or not planner.would_start(replace(entry, duration=seconds)):
-        return
-    limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
-    yield f"a time limit {limit} would let it backfill"
+def _sooner_over(planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
+    """Yield the longest time limit with which it would start now."""
+    ends = sorted(_ends(planner, entry, wait), reverse=True)
+    for end in [*ends[:_ENDS], *ends[_ENDS:][-1:]]:
+        seconds = min(float(int(end - planner.now)) if end < inf else inf, _LONG)
+        if _LONG > seconds > 2 * _MINUTE:  # it will be a little less by the time it is typed
+            seconds -= seconds % _MINUTE
+        if seconds >= 1 and planner.would_start(replace(entry, duration=seconds)):
+            limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
+            does = "backfill" if wait.rule is Rule.BEHIND else "start"
+            yield f"a time limit {limit} would let it {does}"
+            return
 
 
-def _until(planner: Planner, entry: WaitingView) -> float | None:
-    """Return by when it would have to end to start now; None: that does not keep it waiting."""
+def _ends(planner: Planner, entry: WaitingView, wait: Wait) -> set[float]:
+    """Return by when it might have to end to start now: promises, windows, CPU-minutes left."""
+    now, end, calendar = planner.now, planner.now + entry.duration, planner.picture.calendar
     if (book := planner.books.get(entry.partition)) is not None:
         others = book.copy()
         others.forget(entry.job)
-        nodes, end = planner.picture.nodes, planner.now + entry.duration
-        starts = {start for start, _ in others.within(nodes, end) if start > planner.now}
-        for start in sorted(starts, reverse=True)[:_ENDS]:
-            if planner.would_start(replace(entry, duration=float(int(start - planner.now)))):
-                return start
-        return None
-    late = planner.late_heads(entry)
-    return min((head.shadow for head in late), default=None)
+        ends = {start for start, _ in others.within(planner.picture.nodes, end)}
+    else:
+        ends = {head.shadow for head in planner.late_heads(entry)}
+    if calendar is not None:
+        begins = calendar.until(calendar.key(entry.user, entry.project), now).values()
+        ends |= {begin for begin in begins if begin < end}
+    if wait.numbers.get("what") == "cpu_minutes":
+        left = float(wait.numbers["limit"]) - float(wait.numbers["held"])
+        ends.add(now + left * _MINUTE / planner.cpus(entry.request, None))
+    return {found for found in ends if found > now}
 
 
 def _others_end(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:

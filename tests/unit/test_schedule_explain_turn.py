@@ -1,0 +1,77 @@
+"""What `explain` says where a window, a limit, a policy or an overdue job has a hand in the wait."""
+
+from math import inf
+
+from msgspec.structs import replace
+
+from ostler.model.states import Rule
+from ostler.schedule.explain import explain
+from ostler.schedule.rules import Holder, Limit, PartitionRules, Reservation, Rules
+from ostler.schedule.snapshot import Explanation, Snapshot
+from tests.schedule_kit import job, machine, node, running
+
+FCFS = Rules(default=PartitionRules("fcfs"))
+
+
+def told(shot: Snapshot, rules: Rules, number: int, now: float = 0.0) -> Explanation:
+    return explain(replace(shot, rules=rules), now, number)
+
+
+def test_under_fcfs_nobody_is_said_to_delay_whom_he_would_not() -> None:
+    waiting = [job(11, cpus=4, limit=50.0), job(12, limit=60.0)]
+    shot = machine([node()], waiting, runs=[running(7, [0, 1, 2], 600.0)])
+    found = told(shot, FCFS, 12)
+    assert found.reason == (
+        "it would fit now, but under policy fcfs nobody starts before job 11, which is ahead of it"
+        " and should start in 10m; it should start in 10m 50s"
+    )
+    assert found.numbers["policy"] == "fcfs"
+    assert found.to_start_now == "a priority above 50"
+
+
+def test_a_drained_node_that_is_reserved_too_is_named() -> None:
+    nodes = [node("n1", usable=False, why="draining: disk"), node("n2")]
+    disks = Rules(reservations=(Reservation("disks", ("n1",), 600.0, 60.0),))
+    found = told(machine(nodes, [job(1, nodelist=("n1",), limit=900.0)]), disks, 1)
+    assert found.rule is Rule.NODES
+    assert "of 1 that could serve 0 are usable: n1 (draining: disk)" in found.reason
+    assert found.blockers == ["n1"]
+
+
+def test_of_several_that_are_ahead_the_one_is_named_that_it_would_delay() -> None:
+    """Job 11 is promised n1 at 60, and job 12 the others when the window ends, at 900."""
+    nodes = [node("n1", 1), node("n2", 1), node("n3", 1)]
+    rules = Rules(reservations=(Reservation("disks", ("n2",), 600.0, 300.0),))
+    ahead = [
+        job(11, nodelist=("n1",), limit=100.0),
+        job(12, tasks=2, nodes=2, exclude=("n1",), limit=3_600.0),
+    ]
+    late = job(13, nodelist=("n3",), limit=1_800.0)
+    shot = machine(nodes, [*ahead, late], runs=[running(7, [0], 60.0, on="n1")])
+    found = told(shot, rules, 13)
+    assert (found.rule, found.blockers) == (Rule.BEHIND, ["12"])
+    assert "a time limit of at most 15m would let it backfill" in found.to_start_now
+
+
+def test_a_time_limit_that_ends_before_the_window_is_told() -> None:
+    rules = Rules(reservations=(Reservation("disks", ("n1",), 1_200.0, 60.0),))
+    found = told(machine([node()], [job(1)]), rules, 1)
+    assert found.rule is Rule.RESERVED
+    assert found.to_start_now == "a time limit of at most 20m would let it start"
+
+
+def test_a_time_limit_within_the_cpu_minutes_that_are_left_is_told() -> None:
+    rules = Rules(limits=(Limit(Holder.USER, cpu_minutes=100),))
+    shot = machine([node(cpus=8)], [job(1, 4, 1_500.0)], runs=[running(7, [0, 1], 2_368.0)])
+    shot = replace(shot, running=[replace(view, user="ann") for view in shot.running])
+    found = told(shot, rules, 1)
+    assert found.rule is Rule.LIMIT
+    assert "holds 78.9 CPU-minutes and it asks for 100; 100 may be held" in found.reason
+    assert "a time limit of at most 5m would let it start" in found.to_start_now
+
+
+def test_who_waits_for_an_overdue_job_should_start_at_any_moment() -> None:
+    shot = machine([node()], [job(11, cpus=4)], runs=[running(7, [0], 60.0)])
+    found = explain(shot, 100.0, 11)
+    assert found.reason.endswith("it waits for job 7 to end; it should start at any moment")
+    assert inf not in (found.expected_start, None)
