@@ -1,6 +1,7 @@
 """Slurm's words in ours, over what a real Slurm 22.05.8 has written."""
 
 import os
+import pwd
 import subprocess
 import time
 from getpass import getuser
@@ -347,6 +348,17 @@ def test_a_note_that_cannot_be_read_is_not_one_that_is_not_there(tmp_path: Path)
     mine.rename(tmp_path / "real")
     mine.symlink_to(tmp_path / "real")
     assert begun.began(getuser(), "m-1") is None, "a link is nobody's folder"
+
+
+def test_a_user_who_was_not_known_is_looked_for_with_the_next_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes, order = Notes({"records": str(tmp_path)}), Start("m-1", (Share("n1"),), user="late")
+    assert notes.path(order) == ""
+    own = pwd.getpwuid(os.geteuid())
+    monkeypatch.setattr(pwd, "getpwnam", lambda _: own)
+    notes.begin_load()
+    assert notes.path(order) == f"{tmp_path}/late/m-1"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives folders away")

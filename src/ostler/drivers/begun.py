@@ -136,6 +136,10 @@ class Begun:
         self._shared = folder_of(settings, "records")
         self._users: dict[str, tuple[int, str] | None] = {}
 
+    def look_again(self) -> None:
+        """Look once more for users that were not known: whoever knows them may have been away."""
+        self._users = {user: whose for user, whose in self._users.items() if whose is not None}
+
     def path(self, user: str, token: str) -> str:
         """Return the path of a user's notes on a token, but for the number of the run.
 

@@ -57,6 +57,7 @@ class Notes:
         if self._looks or len(self._looked) > MAX_FOREIGN_JOBS:
             self._looked.clear()
         self._looks = LOOKED_AT
+        self._begun.look_again()
         for key in [*islice(self._over, max(0, len(self._over) - MAX_FOREIGN_JOBS))]:
             del self._over[key]
         for both in [*islice(self._tokens, max(0, len(self._tokens) - MAX_FOREIGN_JOBS))]:
