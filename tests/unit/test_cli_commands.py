@@ -565,6 +565,17 @@ def test_logs_prints_the_files_and_follows_until_the_end(tmp_path: Path) -> None
     assert "writes to no file" in missing.err
 
 
+def test_logs_of_what_was_submitted_elsewhere_says_that_its_files_are_not_known(
+    tmp_path: Path,
+) -> None:
+    row = ROW | {"kind": "foreign", "rm": "slurm", "element_rows": [{"id": "12"}]}
+    with answering(tmp_path, job={"jobs": [row]}):
+        missing = ostler(tmp_path, "logs", "slurm/4711")
+    assert missing.status == 4
+    assert "nobody has told where job slurm/4711 writes" in missing.err
+    assert "submitted to slurm itself" in missing.err
+
+
 def test_logs_of_an_array_have_headings(tmp_path: Path) -> None:
     rows = []
     for i in range(2):

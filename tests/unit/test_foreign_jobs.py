@@ -67,6 +67,8 @@ def test_a_job_that_runs_there_holds_what_it_has_and_is_accounted() -> None:
     rm.ends["4711"] = replace(rm.ends["4711"], usage=Usage(1.5), exit_status=3)
     box.load()
     assert (box.state(job), s.recent[job].job.exit_status) == ("failed", 3)
+    told = explain(s, box.now, Ref(job))
+    assert (told["result"], told["rule"]) == ("failed", "")
     [row] = [w for w in saved(box.done) if isinstance(w, Accounting)]
     assert (row.user, row.project, row.cpus, row.ended_at) == ("bob", "p", 5, ended)
     assert row.usage.cpu_user == 1.5

@@ -56,6 +56,7 @@ class Elements:
         parsed = parse_ref(str(job["id"]))  # it may have been named as another calls it
         self.job = parsed.job
         self._user = "" if "command" in job else str(job.get("user"))  # if it is somebody else's
+        self._there = job.get("rm") if job.get("kind") == "foreign" else None
         self.is_array = job.get("array") is not None
         spans = list(parsed.elements) if parsed.elements else [(0, 0)]
         if self.is_array and not parsed.elements:
@@ -85,6 +86,11 @@ class Elements:
         if self._user:
             raise Refused(
                 f"job {self.ref} belongs to {self._user}: what it writes is not yours to read"
+            )
+        if self._there:
+            raise Missing(
+                f"nobody has told where job {self.ref} writes",
+                hint=f"it was submitted to {self._there} itself, which was told that alone",
             )
         raise Missing(
             f"job {self.ref} writes to no file", hint="it was a `run`, or goes to /dev/null"

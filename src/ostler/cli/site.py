@@ -107,6 +107,9 @@ def partition(given: Given) -> int:
     nodes: str | None = None
     if rest and "=" not in rest[0]:
         nodes, *rest = rest
+    if nodes is not None and (more := [word for word in rest if "=" not in word]):
+        named = f"{nodes},{more[0]}"
+        raise UsageError(f"{more[0]!r} is a second word of nodes", expected=f"one, as in {named}")
     changes: list[Change] = []
     if verb != "set" or rest or nodes is None:
         one: Change = {"verb": verb, "kind": "partition", "key": [name]}

@@ -12,7 +12,7 @@ from ostler.model.foreign import Option
 from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.ids import Ref
 from ostler.model.job import FOREIGN
-from ostler.model.states import Rule
+from ostler.model.states import JobState, Rule
 
 # Words for jobs, and what a driver must declare so that they can be said of what runs there.
 _RUNNING: dict[str, tuple[Option, ...]] = {
@@ -109,7 +109,7 @@ def jobs_of(s: State, entry: Entry, element: int | None = None) -> list[RmJob]:
 def why_waits(s: State, entry: Entry) -> dict[str, Any]:
     """Return why a job waits that its resource manager starts by itself; empty: it is not such."""
     rm = their_own(s, entry)
-    if rm is None or entry.slots:
+    if rm is None or entry.slots or entry.job.state is JobState.DONE:
         return {}
     told = next(iter(jobs_of(s, entry)), None)
     said = f", and says: {told.reason}" if told is not None and told.reason else ""
