@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from ostler.drivers import slurm_notes
 from ostler.drivers.begun import TWICE, Begun
+from ostler.drivers.programs import Answer
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
 from ostler.drivers.slurm_notes import Notes
@@ -477,3 +478,22 @@ def test_options_that_make_another_job_of_it_are_refused(
 def test_a_bad_setting_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Slurm(settings)
+
+
+def test_a_cancel_by_token_ends_the_job_that_had_it_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comments are told to all, and anybody may write one."""
+    text = (DATA / "squeue.txt").read_text(encoding="utf-8")
+    row = next(r for r in rows(text, "<%>", FIELDS) if r["State"] == "RUNNING")
+    ours = {**row, "JobID": "9", "JobArrayID": "9", "UserName": "ann", "Comment": "m-1"}
+    theirs = {**ours, "JobID": "10", "JobArrayID": "10", "UserName": "eve"}
+    driver, asked = Slurm({}), []
+
+    def run(words: list[str], **_: object) -> Answer:
+        asked.append(words)
+        return Answer(0, "", "")
+
+    monkeypatch.setattr(driver._programs, "run", run)
+    for listed in ([ours, theirs], [theirs, ours]):
+        monkeypatch.setattr(driver, "_rows", lambda *_, listed=listed: listed)
+        driver.cancel("", "m-1")
+    assert asked == [["scancel", "9"], ["scancel", "9"]]

@@ -294,11 +294,16 @@ class Slurm:
             raise Trouble(f"squeue: {error}") from None
 
     def _find(self, token: str, user: str = "") -> "Found | None":
-        """Return the job that a start of this token has made, if Slurm remembers one."""
+        """Return the job that a start of this token has made, if Slurm remembers one.
+
+        It is the first one: others can write a token only once they have seen it.
+        """
         whose = [f"--user={user}"] if user else []
-        for row in self._rows("--all", *whose):
-            if row["Comment"] == token and user in ("", row["UserName"]):
-                return Found(words.job_of(row), row)
+        rows = self._rows("--all", *whose)
+        same = [r for r in rows if r["Comment"] == token and user in ("", r["UserName"])]
+        if same:
+            row = min(same, key=lambda each: words.number(each["JobID"]))
+            return Found(words.job_of(row), row)
         if "job_comment" in self._told().get("AccountingStoreFlags", ""):
             for end in self._accounts(time.time() - self._history, whose):
                 if end.token == token and user in ("", end.user):
