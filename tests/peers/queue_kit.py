@@ -109,15 +109,18 @@ class OneQueue:
         return why[0]
 
     def wait_for_more(self, rm: str, jobs: int) -> None:
-        """Wait until so many more jobs of a resource manager have ended, or all of them have."""
-        where = f"coalesce(rm, 'native') = '{rm}'"
-        unfinished = f"select count(*) from jobs where {where} and state <> 'done'"
+        """Wait until so many more jobs of a resource manager have ended, or nothing runs there."""
         before = len(self.ended(rm))
         eventually(
             f"{rm} goes on",
-            lambda: len(self.ended(rm)) >= before + jobs or not self.number(unfinished),
+            lambda: len(self.ended(rm)) >= before + jobs or not self._runs(rm),
             PATIENCE,
         )
+
+    def _runs(self, rm: str) -> bool:
+        """Say whether anything is on nodes of a resource manager, or of the machine's own."""
+        nodes = [node for row in self.host.json("jobs")["jobs"] for node in row["allocation_nodes"]]
+        return any((node.rpartition("/")[0] or "native") == rm for node in nodes)
 
     def ran(self) -> Counter[str]:
         """Return how often each job has run, of those that write it down."""
