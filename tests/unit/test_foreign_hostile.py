@@ -10,6 +10,7 @@ from msgspec import ValidationError, msgpack
 from msgspec.structs import replace
 
 from ostler.core.events import Event, RmTrouble, RmUp
+from ostler.core.foreign.view import rm_rows
 from ostler.drivers.finding import find
 from ostler.manager.inner import Inner
 from ostler.manager.pools import Pools
@@ -179,6 +180,21 @@ def test_a_driver_that_is_begun_anew_without_trouble_is_no_news() -> None:
     box.do(RmTrouble("slurm", "crashed", "it ended"))
     box.do(up)
     assert len(box.told("driver-up")) == told + 1
+
+
+def test_why_a_driver_is_not_begun_is_shown_until_it_is() -> None:
+    box = Foreign(rm := ScriptedRm("slurm", ["n1"]))
+    s, why = box.machine.state, "the driver cannot be loaded: there is no setting 'intervall'"
+
+    def shown() -> list[str]:
+        return [row["why"] for row in rm_rows(s)]
+
+    box.do(RmTrouble("slurm", "failed", "squeue did not answer"))
+    assert why not in shown()
+    box.do(RmTrouble("slurm", "failed", why, box.now + 1.0))
+    assert shown() == [why]
+    box.do(RmUp("slurm", rm.about))
+    assert why not in shown()
 
 
 def test_huge_numbers_cost_no_memory() -> None:

@@ -31,7 +31,7 @@ def on_up(s: State, now: float, event: RmUp) -> None:
     if rm is not None:
         news = rm.troubled or rm.about != event.about
         rm.about = event.about
-        rm.troubled = False
+        rm.troubled, rm.lost = False, ""
         if news:  # its process may be another each time that a node does not answer
             s.note(now, "driver-up", clean(event.about.title), about=event.rm)
 
@@ -57,6 +57,8 @@ def on_trouble(s: State, now: float, event: RmTrouble) -> None:
     if rm is None:
         return
     rm.troubled = True
+    if event.until:  # a process is gone, not only an answer
+        rm.lost = clean(event.why)
     s.note(now, f"driver-{event.kind}", clean(event.why), about=event.rm)
     for number in event.calls:
         _answered(s, now, rm, number, Outcome(Did.UNKNOWN))
@@ -130,7 +132,7 @@ def _came_up(s: State, now: float, rm: Rm) -> None:
     if rm.down_since is not None:
         s.note(now, "rm-up", f"it answers, after {now - rm.down_since:.0f} s", about=rm.name)
         rm.stale = True
-    rm.down_since, rm.why = None, ""
+    rm.down_since, rm.why, rm.lost = None, "", ""
 
 
 # -- answers to calls ---------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class Rm:
         "jobs",
         "jobs_at",
         "loads",
+        "lost",
         "mixed_until",
         "nodes",
         "nodes_at",
@@ -90,6 +91,7 @@ class Rm:
         self.counted: frozenset[Option] | None = None  # what it could when jobs were last looked at
         self.down_since: float | None = now  # Unix seconds; None: it answers
         self.why = "it has not been asked yet"  # why it does not answer, one phrase
+        self.lost = ""  # why its driver's process is gone; empty: another one is up
         self.troubled = False  # since its driver was up last
         self.stale = True  # whether something may start on its nodes has to be worked out anew
         self.loads = 0  # that were taken in

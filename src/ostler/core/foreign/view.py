@@ -34,7 +34,7 @@ def _row(rm: Rm) -> Row:
         **to_builtins(rm.row),
         "state": state_of(rm),
         "down_since": rm.down_since,
-        "why": rm.why,
+        "why": rm.lost or rm.why,
         "title": rm.about.title if rm.about else "",
         "loads": rm.loads,
         "nodes_at": rm.nodes_at or None,
