@@ -14,7 +14,7 @@ from ostler.manager.repeats import answer_again
 from ostler.manager.turns import Spoken, Turns
 from ostler.model.errand import Order, Outcome, Ran
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
-from ostler.model.ids import Ref
+from ostler.model.ids import Ref, job_name
 from ostler.model.record import Setting, Write
 from ostler.model.sight import Seen
 from ostler.schedule.snapshot import Plan
@@ -275,7 +275,7 @@ class SimManager:
             for number in event.spec.tied_to:
                 self._recall(number)
             if (job := self._known(event)) is not None:
-                mouth.send(Answer(ask.number, Reply(address, {"job": str(job)})))
+                mouth.send(Answer(ask.number, Reply(address, {"job": job_name(job)})))
                 return
             for digest, data in event.blobs.items():
                 self.blobs.put(digest, data)
