@@ -68,8 +68,13 @@ def test_nodes_of_a_pool_come_for_what_waits_and_go_again(tmp_path: Path) -> Non
         host.ostler("wait", job)
         assert "hall-pool-1" in host.ostler("job", f"{job}_[0-1]").stdout
         eventually("it has gone", lambda: _pool(host)["nodes"] + _pool(host)["asked"] == 0)
-        pilots = [row for row in host.json("jobs", "--all")["jobs"] if row["rm"] == "hall"]
-        assert [(row["name"], row["result"]) for row in pilots] == [("hall-pool-1", "cancelled")]
+        gone = [("hall-pool-1", "cancelled")]
+        eventually("its job has ended, and was the only one", lambda: _pilots(host) == gone)
+
+
+def _pilots(host: Host) -> list[tuple[str, str]]:
+    rows = host.json("jobs", "--all")["jobs"]
+    return [(row["name"], row["result"]) for row in rows if row["rm"] == "hall"]
 
 
 def test_a_node_of_a_pool_ends_with_its_supervisor_and_starts_no_other(tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def test_it_keeps_the_contract() -> None:
         "changes-time-limits",
         "proves-a-failure",
         "requeues",
+        "runs-once-what-was-forgotten",
+        "runs-what-was-forgotten-before-it-began",
         "tells-that-something-has-happened",
         "writes-checkpoints",
     }

@@ -12,6 +12,8 @@ NOT_OF_OURS = {  # and why the bench cannot try it
     "answers-for-many-nodes-at-once",  # nodes are not asked for one by one
     "ends-nothing-by-absence",  # it loses no job
     "tells-a-reused-id-from-the-old-one",  # and uses no id twice
+    "runs-once-what-was-forgotten",  # what they are told is in a journal
+    "runs-what-was-forgotten-before-it-began",
     "writes-checkpoints",
 }
 OUTAGES = {  # a second each, for hosts that boot again: `ostler rm check native`, which CI runs

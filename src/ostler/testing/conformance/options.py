@@ -117,5 +117,5 @@ def tells_that_something_has_happened(trial: Trial) -> None:
     listener = threading.Thread(target=listen, args=(trial.bench.driver(),), daemon=True)
     listener.start()
     trial.begin()
-    trial.until(heard.is_set, "no event was told of a start", "a sentence")
+    trial.until(lambda: heard.wait(0.2), "no event was told of a start", "a sentence")
     expect(isinstance(told[0], str) and told[0], f"an event is {told[0]!r}", "a sentence")
