@@ -59,10 +59,7 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
 @pytest.mark.e2e
 def test_nodes_of_a_pool_come_for_what_waits_and_go_again(tmp_path: Path) -> None:
     with machine(tmp_path, "--cpus", "1") as host:
-        spool = host.work / "spool"
-        spool.mkdir()
-        host.ostler("rm", "add", "hall", "local", f"folder={spool}", "cpus=2", "interval=1s")
-        host.ostler("pool", "add", "hall", "--max-nodes", "2", "--idle", "1s", "time=10m")
+        _add_pool(host, nodes=2, idle="1s")
         meet = "touch $OSTLER_ELEMENT; until [ -e 0 ] && [ -e 1 ]; do sleep 0.02; done"
         job = host.submit("-t", "1m", "--array", "0-1", "-o", "/dev/null", "--", "sh", "-c", meet)
         host.ostler("wait", job)
@@ -79,10 +76,7 @@ def _pilots(host: Host) -> list[tuple[str, str]]:
 
 def test_a_node_of_a_pool_ends_with_its_supervisor_and_starts_no_other(tmp_path: Path) -> None:
     with machine(tmp_path, "--cpus", "1") as host:
-        spool = host.work / "spool"
-        spool.mkdir()
-        host.ostler("rm", "add", "hall", "local", f"folder={spool}", "cpus=2", "interval=1s")
-        host.ostler("pool", "add", "hall", "--max-nodes", "1", "--idle", "1h", "time=10m")
+        _add_pool(host, nodes=1, idle="1h")
         host.ostler("grow", "1", "--from", "hall")
         eventually("it has come", lambda: _pool(host)["nodes"] == 1)
         [folder] = (host.state / "pilots").iterdir()
@@ -90,6 +84,14 @@ def test_a_node_of_a_pool_ends_with_its_supervisor_and_starts_no_other(tmp_path:
         host.ostler("pool", "remove", "hall")
         os.kill(record["pid"], signal.SIGKILL)
         eventually("it ends", lambda: not [p for p in PROC.glob("[0-9]*") if names(p, folder)])
+
+
+def _add_pool(host: Host, *, nodes: int, idle: str) -> None:
+    """Add a resource manager of two CPUs, and a pool of so many nodes there."""
+    spool = host.work / "spool"
+    spool.mkdir()
+    host.ostler("rm", "add", "hall", "local", f"folder={spool}", "cpus=2", "interval=1s")
+    host.ostler("pool", "add", "hall", "--max-nodes", str(nodes), "--idle", idle, "time=10m")
 
 
 def _pool(host: Host) -> dict[str, int]:

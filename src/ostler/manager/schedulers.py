@@ -159,11 +159,11 @@ class _One:
         self._shown.decided = bool(decided)
         partitions = sorted(charge.others(s).get(name, ()))
         show = mediator.Show(self._number, self._clock(), tuple(partitions), tuple(decided))
-        self._say(mediator.encode(show))
+        self.hear(mediator.encode(show))
         self._timer = self._loop.call_later(self.row.deadline + SLACK, self._kill)
 
-    def _say(self, data: bytes) -> None:
-        """Say something to the mediator. Its end is noticed where it is listened to."""
+    def hear(self, data: bytes) -> None:
+        """Tell the mediator something, encoded. Its end is noticed where it is listened to."""
         if self._mediator is None:
             return
         with contextlib.suppress(OstlerError):
@@ -171,10 +171,6 @@ class _One:
             stdin.write(len(data).to_bytes(4, "big") + data)
             if stdin.transport.get_write_buffer_size() > UNHEARD:
                 self._kill()
-
-    def hear(self, data: bytes) -> None:
-        """Tell the mediator what has changed."""
-        self._say(data)
 
     def begin_anew(self) -> None:
         """Tell the mediator everything."""
@@ -189,7 +185,7 @@ class _One:
         machine = self._turning.machine
         with contextlib.suppress(OSError, OstlerError):  # its end is noticed elsewhere
             for delta in machine.deltas(self._clock(), Marks()):
-                self._say(mediator.encode(Told(delta)))
+                self.hear(mediator.encode(Told(delta)))
                 await asyncio.sleep(0)
                 await to.stdin.drain()
                 if machine is not self._turning.machine:
@@ -216,7 +212,7 @@ class _One:
         """Begin a mediator, and take what it says until it ends."""
         found = self._mediator = await Companion.begin(mediator.command(), {}, mediator.MOST)
         found.stdin.transport.set_write_buffer_limits(BEHIND)
-        self._say(mediator.encode(mediator.Serve(self.row, self._place)))
+        self.hear(mediator.encode(mediator.Serve(self.row, self._place)))
         self._asked = False
         self.begin_anew()
         while True:
@@ -272,7 +268,7 @@ class _One:
 
         def ask(machine: Machine | None) -> None:
             granted = shown.granted if machine is shown.machine else None
-            self._say(mediator.encode(mediator.Compare(shown.number, granted)))
+            self.hear(mediator.encode(mediator.Compare(shown.number, granted)))
 
         self._turning.planning.tell(ask)
 
