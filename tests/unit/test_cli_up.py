@@ -14,7 +14,7 @@ import pytest
 from ostler.cli import up
 from ostler.model.errors import NotNow, Refused
 from ostler.wire import messages
-from tests.unit.scripted import Answer, Request, manager, ostler
+from tests.unit.scripted import SILENCE, Answer, Request, manager, ostler
 
 STATUS = {
     "state": "/s",
@@ -147,6 +147,28 @@ def test_down_ends_the_supervisor_and_waits_for_it(
     assert (done.status, done.out, done.err) == (0, f"down: {tmp_path}\n", "")
     assert [getattr(request, "how", "") for request in made.requests] == [how]
     assert (tmp_path / "machine.json").exists() is not forgotten
+
+
+def test_down_says_whom_it_waits_for_and_where_something_was_left(tmp_path: Path) -> None:
+    silent = {"name": "n2", "status": "no_agent", "unknown_since": 0.0, "jobs": 1}
+    status = {**STATUS, "machine": {"stopping": "kill", "awaited": [silent]}}
+    stops: list[int] = []
+
+    def waiting(request: Request) -> Answer:
+        """Answer the status first, then both, as when the node has been heard meanwhile."""
+        if isinstance(request, messages.Shutdown):
+            stops.append(request.id)
+            return SILENCE
+        left = {"left": [{**silent, "name": "n3", "status": "unreachable"}]}
+        return [messages.Reply(request.id, status), messages.Reply(stops[0], left)]  # type: ignore[union-attr]
+
+    with supervised(tmp_path), manager(tmp_path, waiting):
+        done = ostler(tmp_path, "down", "--kill", "--json")
+    told, left, _ = done.err.split("\n")
+    assert told.startswith("ostler: waits for n2, silent since ")
+    assert "`ostler down --leave`" in told
+    assert left.startswith("ostler: n3 could not be told")
+    assert [row["name"] for row in done.document["left"]] == ["n3"]
 
 
 def test_down_without_a_manager_still_works_when_told_what_to_do(

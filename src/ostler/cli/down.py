@@ -4,19 +4,26 @@ import os
 import select
 import signal
 from contextlib import suppress
+from typing import Any
 
 from ostler.cli.ask import state_of
 from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, say
+from ostler.cli.status import awaited_text
 from ostler.client.link import Link, connect
 from ostler.client.place import supervisor
 from ostler.model.errors import NotNow, UsageError
+from ostler.model.nodeset import fold
 from ostler.wire.frames import frame
 from ostler.wire.pack import pack
 from ostler.wire.streams import FOLDER
 
 _PATIENCE = 60.0  # seconds for the daemons to end
 _ANSWER = 5.0  # seconds for a manager that may be dead to come back
+_SOON = 1.0  # seconds in which a stop is over, or says whom it waits for
+_LOOK = 5.0  # seconds after which it looks again whom it waits for
+
+Rows = list[dict[str, Any]]  # of nodes: name, status, unknown_since, jobs
 
 
 def main(given: Given) -> int:
@@ -25,51 +32,80 @@ def main(given: Given) -> int:
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} contradict each other")
     state = state_of(given)
-    stop(state, chosen[0] if chosen else "refuse")
+    left = stop(state, chosen[0] if chosen else "refuse")
     if given.flag("json"):
-        say(json_text({"state": state, "up": False}))
+        say(json_text({"state": state, "up": False, "left": left}))
     elif not given.flag("quiet"):
         say(f"down: {state}")
     return 0
 
 
-def stop(state: str, how: str) -> None:
-    """Stop the machine at `state`; raise `Refused` while jobs run, `NotNow` if none is up."""
-    asked = _ask(state, how)
+def stop(state: str, how: str) -> Rows:
+    """Stop the machine at `state`; raise `Refused` while jobs run, `NotNow` if none is up.
+
+    Returns the nodes where what was to end goes on, as nobody there could be told.
+    """
+    left = _ask(state, how)
     pid = supervisor(state)
     if pid:
         end_supervisor(pid)
         _end_relays(f"{state}/{FOLDER}")
-    elif not asked:
+    elif left is None:
         raise NotNow(f"no machine is up at {state}")
     if how != "leave":  # what `up` was told is over; the next one probes anew
         with suppress(OSError):
             os.unlink(f"{state}/machine.json")
+    if left:
+        names = fold(str(row["name"]) for row in left)
+        complain(
+            f"{names} could not be told: jobs there end when the machine is up and hears of them"
+        )
+    return left or []
 
 
-def _ask(state: str, how: str) -> bool:
-    """Let the manager prepare; return whether it did. A dead one is not waited for long."""
+def _ask(state: str, how: str) -> Rows | None:
+    """Let the manager prepare; return the nodes it could not tell, None if it does not answer.
+
+    A dead one is not waited for long.
+    """
     try:
         link = Link(state, patience=_ANSWER)
     except NotNow as error:
         if not supervisor(state):
-            return False
+            return None
         if how in ("refuse", "wait"):
             error.hint = "stop the rest with `ostler down --leave` or --kill"
             raise
         complain(f"{error.message}; the rest is stopped without it")
-        return False
+        return None
     try:
-        link.call("shutdown", how=how)
+        return _answer(link, how)
     except NotNow as error:
         if how != "leave":
             raise
         # It cannot even write down that it stops; nothing of what runs depends on that.
         complain(f"{error.message}; it is stopped all the same, and what runs goes on")
-        return False
+        return None
     finally:
         link.close()
-    return True
+
+
+def _answer(link: Link, how: str) -> Rows:
+    """Wait until nothing stands in the way, and say whom that waits for."""
+    number = link.send("shutdown", how=how)
+    said: object = None
+    link.pump(_SOON)
+    while not link.answered(number):
+        awaited: Rows = link.call("read", what="status")["machine"].get("awaited") or []
+        text = awaited_text(awaited)
+        silent = [row["name"] for row in awaited if row["unknown_since"] is not None]
+        if text and silent != said:  # not for each job that ends
+            complain(text)
+            said = silent
+        if not link.answered(number):
+            link.pump(_LOOK)
+    left: Rows = link.result(number).get("left") or []
+    return left
 
 
 def _end_relays(folder: str) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import json_text, say
+from ostler.cli.output import json_text, moment, say
+from ostler.model.nodeset import fold
 from ostler.model.units import format_size
 
 Status = dict[str, Any]
@@ -28,8 +29,10 @@ def status_text(status: Status) -> str:
     if drivers := status.get("drivers"):
         text += f"\n  drivers    up: {drivers['up']}, down: {drivers['down']}"
     text += f"\n  processes  {pids}\n  jobs       {counts or 'none'}"
-    if (status.get("machine") or {}).get("stopping"):
-        text += "\n  stopping   nothing more starts; `ostler up` after that"
+    machine = status.get("machine") or {}
+    if machine.get("stopping"):
+        awaited = awaited_text(machine.get("awaited") or [])
+        text += f"\n  stopping   {awaited or 'nothing more starts; `ostler up` after that'}"
     return text
 
 
@@ -44,6 +47,21 @@ def machine_text(status: Status) -> str:
     for i, text in enumerate(told):
         lines.append(f"  {'cannot' if i == 0 else '':<9}  {text}")
     return "\n".join(lines)
+
+
+def awaited_text(rows: list[Status]) -> str:
+    """Return whom a machine that is being stopped waits for, and what a person can do; or empty."""
+    silent = [row for row in rows if row["unknown_since"] is not None]
+    parts = []
+    if heard := [str(row["name"]) for row in rows if row not in silent]:
+        parts.append(f"waits for the jobs on {fold(heard)}")
+    if silent:
+        since = moment(min(row["unknown_since"] for row in silent))
+        parts.append(
+            f"waits for {fold(str(row['name']) for row in silent)}, silent since {since}: "
+            "what runs there is unknown; interrupt this and use `ostler down --leave` not to wait"
+        )
+    return "; ".join(parts)
 
 
 def _sizes(node: Status) -> str:

@@ -29,11 +29,12 @@ from ostler.core import (
     serving,
     shifts,
     steps,
+    stopping,
     submit,
     waits,
     workflow,
 )
-from ostler.core.effects import Effect, Fail, Reply
+from ostler.core.effects import Effect, Fail
 from ostler.core.events import (
     Acted,
     Administered,
@@ -70,22 +71,18 @@ from ostler.core.events import (
     Subscribed,
     Tick,
 )
-from ostler.core.foreign import leaving, loads
+from ostler.core.foreign import loads
 from ostler.core.life import end_for_good
 from ostler.core.load import load
 from ostler.core.marks import Marks
-from ostler.core.moves import end_waiting, settle
+from ostler.core.moves import end_waiting
 from ostler.core.state import NO_JOB, State
-from ostler.core.view import counts
-from ostler.model.allocation import Allocation
-from ostler.model.errors import Missing, OstlerError, Refused
-from ostler.model.ids import is_step, within
+from ostler.model.errors import OstlerError
+from ostler.model.ids import within
 from ostler.model.record import Loaded
 from ostler.model.shifts import offset_at
 from ostler.model.states import Result
 from ostler.schedule.snapshot import Delta, Snapshot
-
-STOP_SECONDS = 60.0  # in which whoever was told that all has stopped ends the manager
 
 
 class Machine:
@@ -165,7 +162,7 @@ def _follow(s: State, now: float) -> None:
     if s.alloc_news:
         steps.follow(s, now)
     if s.stopping:
-        _answer_stop(s, now)
+        stopping.answer(s, now)
     s.desk.begin(s, now)
 
 
@@ -197,59 +194,11 @@ def _on_client_gone(s: State, now: float, event: ClientGone) -> None:
                 s.wake(now + s.setting("client-grace"), number)
 
 
-def _on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
-    ours = [each for each in s.allocations.values() if not leaving.is_theirs(s, each)]
-    live = sorted({alloc.job for alloc in ours if not is_step(alloc.job)})
-    how = event.how
-    error: OstlerError | None = None
-    if how not in ("refuse", "wait", "kill", "leave"):
-        error = Missing(f"there is no way {how!r} to stop", expected="wait, kill or leave")
-    elif how == "refuse" and live:
-        names = ", ".join(map(str, live[:5])) + (", ..." if len(live) > 5 else "")
-        count = "1 job is" if len(live) == 1 else f"{len(live)} jobs are"
-        hint = "use --wait, --kill, or --leave them running"
-        error = Refused(f"{count} running ({names})", hint=hint)
-    if error is not None:
-        s.effects.append(Fail(event.to, error))
-        return
-    if how == "kill":
-        for number in live:
-            entry = s.jobs[number]
-            for alloc in [s.allocations[a] for a in entry.slots]:
-                end_for_good(s, alloc, f"the machine was stopped by {event.caller.user}")
-            settle(s, now, entry)
-    s.stopping = how
-    s.note(now, "machine-stopping", f"{event.caller.user} stops it ({how})", user=event.caller.user)
-    s.stop_waiters.append(event.to)
-
-
-def _answer_stop(s: State, now: float) -> None:
-    if not s.stop_waiters or (
-        s.stopping != "leave" and any(_is_awaited(s, a) for a in s.allocations.values())
-    ):
-        return
-    s.stop_answered_at = now
-    s.wake(now + STOP_SECONDS, NO_JOB)
-    for to in s.stop_waiters:
-        s.effects.append(Reply(to, {"stopped": True, "jobs": counts(s)}))
-    s.stop_waiters.clear()
-
-
-def _is_awaited(s: State, alloc: Allocation) -> bool:
-    """Say whether the machine does not stop before this has ended."""
-    if s.stopping == "kill" and leaving.is_out_of_reach(s, alloc):
-        return False
-    return not leaving.is_theirs(s, alloc)
-
-
 def _on_tick(s: State, now: float, _: Tick) -> None:
     if (offset := offset_at(s.parts.zone, now)) != s.rules.utc_offset:  # of summer time, say
         s.rules = replace(s.rules, utc_offset=offset)
         s.marks.rules = s.changed = True
-    if s.stopping and not s.stop_waiters and now >= s.stop_answered_at + STOP_SECONDS:
-        s.stopping = ""
-        s.changed = True
-        s.note(now, "machine-goes-on", "it was to be stopped, and nobody ended it")
+    stopping.go_on(s, now)
     for node in s.nodes.values():
         if node.fault and now >= node.try_at:
             node.fault = ""
@@ -294,7 +243,7 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     HandlersLost: lambda s, now, event: s.desk.take(s, now, event),
     ConfigurationUsed: shifts.on_used,
     PartitionWorded: partitions.on_worded,
-    ShutdownAsked: _on_shutdown,
+    ShutdownAsked: stopping.on_shutdown,
     AgentGreeted: nodes.on_greeted,
     AgentReported: nodes.on_reported,
     AgentGone: seen.on_gone,

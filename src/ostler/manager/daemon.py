@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from ostler.core.events import AgentGone
 from ostler.core.foreign.view import drivers
 from ostler.core.posts import droppable
+from ostler.core.stopping import awaited
 from ostler.core.view import node_row
 from ostler.manager import heap
 from ostler.manager.archiving import Archivist
@@ -317,6 +318,7 @@ class Manager:
                 "gpus": sum(len(e.node.facts.gpus) for e in nodes.values()),
                 "system": self.system,
                 "stopping": server.turns.machine.state.stopping,
+                "awaited": awaited(server.turns.machine.state),
             },
             "nodes": [node_row(entry) for _, entry in sorted(nodes.items())],
             "drivers": drivers(server.turns.machine.state),

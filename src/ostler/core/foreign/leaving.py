@@ -57,10 +57,3 @@ def is_theirs(s: State, alloc: Allocation) -> bool:
     """Say whether its job was submitted to a resource manager itself: a machine stops without it."""
     entry = s.jobs.get(alloc.job)
     return entry is not None and entry.job.spec.kind == FOREIGN
-
-
-def is_out_of_reach(s: State, alloc: Allocation) -> bool:
-    """Say whether nobody can be told to end it now: it is ended when the machine is up again."""
-    node = s.nodes.get(alloc.placements[0].node) if alloc.placements else None
-    rm = s.rms.get(node.node.rm) if node is not None else None
-    return rm is not None and (rm.down_since is not None or not rm.row.enabled)
