@@ -6,7 +6,7 @@ from ostler.cli.ask import link_to
 from ostler.cli.listing import show
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, fields, json_text, rows_of, say, table
+from ostler.cli.output import Column, Row, cell, fields, json_text, rows_of, say, table
 from ostler.cli.site import Change, administer, values_of
 from ostler.model.errors import Missing, NotNow
 
@@ -100,7 +100,11 @@ def _driver(given: Given) -> bool:
     if point is None:
         return False
     about = point.load().about
-    say(json_text({"drivers": [as_dict(about)]}) if given.flag("json") else as_text(about))
+    say(
+        json_text({"drivers": [as_dict(about)]})
+        if given.flag("json")
+        else "\n".join(_lines(as_text(about)))
+    )
     return True
 
 
@@ -118,7 +122,7 @@ def _below(row: Row) -> None:
         say(table(timings, _VERBS))
     if isinstance(about, dict):
         say("\nits driver")
-        say(_described(about))
+        say(described(about))
     discrepancies = row.get("discrepancies")
     for each in discrepancies if isinstance(discrepancies, list) else ():
         say(
@@ -126,14 +130,20 @@ def _below(row: Row) -> None:
         )
 
 
-def _described(about: Row) -> str:
+def described(about: Row) -> str:
+    """Return what a driver says of itself, as lines that a terminal may show."""
     slow_road()
     from msgspec import convert
 
     from ostler.drivers.describe import as_text
     from ostler.model.foreign import About
 
-    return "\n".join(f"  {line}" for line in as_text(convert(about, About)).splitlines())
+    return "\n".join(f"  {line}" for line in _lines(as_text(convert(about, About))))
+
+
+def _lines(text: str) -> list[str]:
+    """Return them as lines that a terminal may show."""
+    return [cell("", line) for line in text.split("\n")]
 
 
 def _timed(times: Row) -> Row:

@@ -3,7 +3,7 @@
 from ostler.cli.ask import link_to
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
-from ostler.cli.output import json_text, rows_of, say
+from ostler.cli.output import cell, json_text, rows_of, say
 from ostler.cli.site import values_of
 from ostler.model.errors import OstlerError, UsageError
 
@@ -54,7 +54,7 @@ def _known(given: Given, name: str) -> tuple[str, dict[str, str]]:
 def _tell(given: Given, finding: "Finding") -> None:
     failed = finding.verdict == "failed"
     if not given.flag("json") and (failed or not given.flag("quiet")):
-        text = f": {finding.text}" if finding.text else ""
+        text = f": {cell('', finding.text)}" if finding.text else ""
         say(f"{finding.verdict:7}  {finding.case}{text}")
 
 

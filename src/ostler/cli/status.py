@@ -4,7 +4,7 @@ from typing import Any
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import json_text, moment, say
+from ostler.cli.output import cell, json_text, moment, say
 from ostler.model.nodeset import fold
 from ostler.model.units import format_size
 
@@ -67,7 +67,7 @@ def awaited_text(rows: list[Status]) -> str:
 def _sizes(node: Status) -> str:
     parts = [_count(node.get("cpus"), "CPU"), f"{format_size(node.get('memory') or 0)} memory"]
     parts.append(_count(node.get("gpus"), "GPU") if node.get("gpus") else "no GPU")
-    parts += [f"{n} {name}" for name, n in (node.get("generic") or {}).items()]
+    parts += [f"{n} {cell('', name)}" for name, n in (node.get("generic") or {}).items()]
     features = node.get("features")
     parts += [f"features {','.join(features)}"] if features else []
     return ", ".join(parts) + (" (declared)" if node.get("declared") else "")

@@ -198,7 +198,7 @@ def node_row(entry: NodeEntry) -> Row:
         "cpus": len(node.facts.cpus),
         "free_cpus": len(books.cpus),
         "memory": node.facts.memory,
-        "free_memory": books.memory,
+        "free_memory": max(0, books.memory),  # others may have taken more than there is
         "gpus": len(node.facts.gpus),
         "free_gpus": len(books.gpus),
         "generic": node.facts.generic,

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ostler.core.entry import Entry
 from ostler.core.foreign.bind import with_feature
+from ostler.core.foreign.bounds import bounded
 from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.rms import Rm
 from ostler.core.foreign.told import close_unseen, keep
@@ -74,9 +75,9 @@ def spec_of(s: State, rm: Rm, told: ForeignJob) -> JobSpec:
     request = Request(
         tasks=min(max(told.tasks, 1), MAX_TASKS),
         cpus=min(max(told.cpus, 1), MAX_CPUS),
-        memory=told.memory,
-        gpus=told.gpus,
-        nodes=told.nodes,
+        memory=bounded(told.memory),
+        gpus=min(told.gpus, MAX_CPUS),
+        nodes=min(told.nodes, MAX_TASKS),
         nodelist=tuple(map(rm.here, told.nodelist)),
         constraint="&".join(features),
     )
@@ -102,10 +103,26 @@ def _home(s: State, rm: Rm, nodes: list[str]) -> str:
     return s.division.of(rm.here("")) or s.site.default_partition
 
 
+def waits_there(rm: Rm, told: ForeignJob) -> bool:
+    """Say whether a job that waits is to be left to its resource manager.
+
+    One of a state that nobody can read is not known to be ready, where it is ours to start.
+    """
+    unclear = told.state is ForeignState.UNKNOWN and not rm.can(Option.SCHEDULES)
+    return unclear or told.state is ForeignState.HELD
+
+
+def _held(rm: Rm, told: ForeignJob) -> str:
+    if told.state is ForeignState.UNKNOWN:
+        word = clean(told.native_state)
+        return f"{rm.name} says {word!r} of it, which its driver does not know"
+    return ": ".join(filter(None, (f"{rm.name} holds it", clean(told.reason))))
+
+
 def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob) -> None:
     """Bring a job that waits up to what its resource manager says of it now."""
     before = entry.job
-    held = told.state is ForeignState.HELD
+    held = waits_there(rm, told)
     by = before.held_by
     if held and not by:
         by = rm.name
@@ -119,7 +136,7 @@ def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob)
         s.user_weight[before.user] += entry.job.spec.weight - entry.weight
         entry.weight = entry.job.spec.weight
     if entry.job != before:
-        settle(s, now, entry, why=f"{rm.name} holds it: {why}" if held else why, saved=before)
+        settle(s, now, entry, why=_held(rm, told) if held else why, saved=before)
         s.waiting.look(entry)
 
 

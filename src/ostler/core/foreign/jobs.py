@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from ostler.core import life
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
-from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request
+from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request, waits_there
 from ostler.core.foreign.again import asks_again, is_echo, start_again
 from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
 from ostler.core.foreign.intake import emptied, sliced
@@ -113,7 +113,7 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
             return None
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
-        job, fresh = adopt(s, now, rm, told), told.state is not ForeignState.HELD
+        job, fresh = adopt(s, now, rm, told), not waits_there(rm, told)
         if told.id not in look.back and was_ours(s, told):
             _comes_unknown(look, job, told)
     job = _updated(look, job, told)
@@ -225,7 +225,7 @@ def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
 def _waits(look: Look, job: RmJob, told: ForeignJob, *, fresh: bool) -> None:
     s, now, rm, entry = look.s, look.now, look.rm, look.s.jobs.get(job.job)
     if entry is None or not job.theirs:  # it was cancelled here
-        orders.cancel(s, rm, job)
+        orders.cancel_again(s, now, rm, job)
     elif is_live(job.state):
         _runs_there(look, job, told, entry)
     elif not fresh:
@@ -286,7 +286,7 @@ def _has(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -> None:
     job = rm.jobs[job.key]
     alloc = s.allocations[job.allocation]
     if alloc.cause:
-        orders.cancel(s, rm, job)
+        orders.cancel_again(s, now, rm, job)
     elif _is_late(rm, job, alloc, now):
         why = f"it ran for longer than its time limit of {alloc.time_limit} s"
         life.release(s, alloc, Result.TIMEOUT, why)
@@ -310,7 +310,7 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -
     """Decide on a job that has an allocation, and of which it is told that it waits."""
     s, now, rm = look.s, look.now, look.rm
     if alloc.cause:
-        orders.cancel(s, rm, job)
+        orders.cancel_again(s, now, rm, job)
         return
     if job.since >= look.began or not job.state:
         return  # it was asked for later than this was seen
@@ -376,7 +376,7 @@ def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
         ended(s, now, rm, job, End(job.id, str(Result.CANCELLED), proof))
         return
     if alloc is not None and alloc.cause:
-        orders.cancel(s, rm, job)
+        orders.cancel_again(s, now, rm, job)
     _unknown(look, job)
 
 

@@ -10,7 +10,7 @@ from ostler.core.foreign import intake, jobs, nodes, orders, uses
 from ostler.core.foreign.again import not_taken_again
 from ostler.core.foreign.distrust import clean
 from ostler.core.foreign.look import Look
-from ostler.core.foreign.rms import Asked, Intake, Rm
+from ostler.core.foreign.rms import Asked, Denied, Intake, Rm
 from ostler.core.foreign.spread import may_go_elsewhere, pause, rms_of
 from ostler.core.foreign.told import allocation_of, back, ended, goes_on, keep
 from ostler.core.foreign.usable import looks
@@ -22,6 +22,8 @@ from ostler.model.foreign_rows import RmJob, Stage
 from ostler.model.states import AllocationState, Result
 
 _JOB = 1.0  # microseconds to look whose a job is
+_DOUBLED = 10  # times that the pause after a cancel that was refused is doubled
+_MOST_PAUSE = 60.0  # seconds: somebody waits for that end
 _TAKEN = (Did.DONE, Did.ACCEPTED, Did.ALREADY)
 
 
@@ -213,9 +215,14 @@ def _never(s: State, now: float, rm: Rm, job: RmJob, why: str) -> None:
 def _cancel_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) -> None:
     if outcome.did in _TAKEN:
         rm.ending[job.key] = now
+        rm.denied.pop(job.key, None)
     elif outcome.did is not Did.UNKNOWN:
-        text = f"{rm.name} does not end it: {outcome.text}"
-        s.note(now, "cancel-refused", text, job=job.job, about=rm.name)
+        text = f"{rm.name} does not end it: {outcome.text or 'it gave no reason'}"
+        before = rm.denied.get(job.key, Denied("", 0, now))
+        pause = min(rm.row.retry * 2 ** min(before.times, _DOUBLED), _MOST_PAUSE)
+        rm.denied[job.key] = Denied(text, before.times + 1, now + pause)
+        if text != before.text:
+            s.note(now, "cancel-refused", text, job=job.job, about=rm.name)
 
 
 def _refused(s: State, now: float, rm: Rm, job: RmJob, asked: Asked, outcome: Outcome) -> None:

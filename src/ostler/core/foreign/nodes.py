@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 
 from msgspec.structs import replace
 
+from ostler.core.foreign.bounds import bounded, resources
 from ostler.core.foreign.distrust import Odd, agree, clean, tell
 from ostler.core.foreign.intake import emptied, sliced
 from ostler.core.foreign.rms import Intake, Rm
@@ -130,9 +131,9 @@ def _facts(rm: Rm, told: ForeignNode) -> NodeFacts:
     ]
     return NodeFacts(
         tuple(range(told.cpus)),
-        told.memory,
+        bounded(told.memory),
         tuple(range(told.gpus)),
-        dict(told.generic),
+        resources(told.generic),
         declared=True,
         features=(*known[: MAX_FEATURES - len(own)], *own),
     )

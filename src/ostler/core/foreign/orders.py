@@ -67,6 +67,13 @@ def cancel(s: "State", rm: Rm, job: RmJob) -> None:
         call(s, rm, job, CANCEL)
 
 
+def cancel_again(s: "State", now: float, rm: Rm, job: RmJob) -> None:
+    """Ask for the end of a job that is listed still, unless that was refused of late."""
+    denied = rm.denied.get(job.key)
+    if denied is None or now >= denied.until:
+        cancel(s, rm, job)
+
+
 def _start(
     s: "State", rm: Rm, alloc: Allocation, order: Launch, blobs: tuple[str, str, str]
 ) -> None:

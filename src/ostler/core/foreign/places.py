@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ostler.core.claims import count_licences
 from ostler.core.entry import Entry, Slot
+from ostler.core.foreign.bounds import bounded, resources
 from ostler.core.foreign.distrust import Odd, agree, tell
 from ostler.core.foreign.rms import Rm
 from ostler.core.life import give_whole
@@ -46,7 +47,8 @@ def places_of(s: State, rm: Rm, shares: Iterable[Share], kept: Iterable[Placemen
         tasks = min(share.tasks, MAX_TASKS)
         if len(cpus) < share.cpus:
             short[name] = share.cpus - len(cpus)
-        places.append(Placement(name, tasks, rank, cpus, share.memory, gpus, dict(share.generic)))
+        memory, generic = bounded(share.memory), resources(share.generic)
+        places.append(Placement(name, tasks, rank, cpus, memory, gpus, generic))
         rank += tasks
     return Found(tuple(places), tuple(strange), short)
 

@@ -34,6 +34,14 @@ class Conflict(NamedTuple):
     settled: bool = False  # it has lasted for so long that the word of the resource manager counts
 
 
+class Denied(NamedTuple):
+    """A cancel that was refused."""
+
+    text: str
+    times: int
+    until: float  # Unix seconds: before that, no load has it asked again
+
+
 class Intake:
     """A load that is being taken in, piece by piece."""
 
@@ -59,6 +67,7 @@ class Rm:
         "by_token",
         "conflicts",
         "counted",
+        "denied",
         "down_since",
         "ending",
         "following",
@@ -111,6 +120,7 @@ class Rm:
         self.asked: dict[int, Asked] = {}  # by number of the call
         self.under_way: set[Asked] = set()
         self.ending: dict[Key, float] = {}  # when a cancel was answered: it has ended, or will
+        self.denied: dict[Key, Denied] = {}  # cancels that were refused
         self.turned: dict[Key, float] = {}  # when a suspend or resume was answered
         self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
         self.conflicts: dict[str, Conflict] = {}  # by node
@@ -184,6 +194,7 @@ class Rm:
                 del self.by_token[token]
         self.said.pop(key, None)
         self.ending.pop(key, None)
+        self.denied.pop(key, None)
         self.turned.pop(key, None)
         self.unclear.pop(key, None)
 
