@@ -4,6 +4,7 @@ from msgspec import msgpack
 from msgspec.structs import replace
 
 from ostler.cli.rm import described
+from ostler.cli.output import Row
 from ostler.cli.status import machine_text
 from ostler.core.view import node_row
 from ostler.model.foreign import Did, ForeignState, Outcome, Share
@@ -75,7 +76,7 @@ def test_a_cancel_that_is_refused_is_told_once_and_asked_ever_more_seldom() -> N
 
 
 def test_what_a_driver_says_of_itself_cannot_order_a_terminal_about() -> None:
-    about = {"name": "x", "title": f"a{ESCAPE}", "limits": [f"b{ESCAPE}"], "options": []}
+    about: Row = {"name": "x", "title": f"a{ESCAPE}", "limits": [f"b{ESCAPE}"], "options": []}
     node = {"name": "n", "generic": {f"tape{ESCAPE}": 2}}
     for text in (described(about), machine_text({"nodes": [node]})):
         assert "\x1b" not in text
