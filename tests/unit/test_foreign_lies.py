@@ -3,8 +3,8 @@
 from msgspec import msgpack
 from msgspec.structs import replace
 
-from ostler.cli.rm import described
 from ostler.cli.output import Row
+from ostler.cli.rm import described
 from ostler.cli.status import machine_text
 from ostler.core.view import node_row
 from ostler.model.foreign import Did, ForeignState, Outcome, Share
