@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ostler.drivers import slurm_notes
 from ostler.drivers.begun import TWICE, Begun
-from ostler.drivers.programs import Answer
+from ostler.drivers.programs import Answer, Programs
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
 from ostler.drivers.slurm_notes import Notes
@@ -400,6 +400,31 @@ def test_its_own_note_is_better_proof_than_a_controller_that_forgets(tmp_path: P
         assert (found.id, found.result, found.exit_status) == ("7", Result.FAILED, 3)
     stopped = replace(refused, signal=15)
     assert notes.told(stopped, 0) == stopped, "somebody has cancelled it"
+    for result in (Result.CANCELLED, Result.TIMEOUT):
+        later = replace(stopped, result=str(result), ended_at=time.time() + 60.0)
+        found = notes.told(later, 0)
+        assert isinstance(found, End)
+        assert (found.result, found.exit_status) == (Result.FAILED, 3), "it was over by then"
+
+
+def test_what_has_ended_gives_its_room_back_in_a_slurm_that_takes_it_for_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_notes, "SETTLED", 0.0)
+    (tmp_path / getuser()).mkdir()
+    for name, by in (("m-1", "7"), ("m-2", "8")):
+        (tmp_path / getuser() / f"{name}.0.began").write_text(f"{by} 1 1 here\n")
+        (tmp_path / getuser() / f"{name}.0.ended").write_text("0 0\n")
+    (tmp_path / "scancel").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/told\n')
+    (tmp_path / "scancel").chmod(0o755)
+    notes, programs = Notes({"records": str(tmp_path)}), Programs(str(tmp_path), {}, 8.0)
+    notes.begin_load()
+    for name, known in (("m-1", "7"), ("m-2", "9"), ("m-3", "10")):
+        notes.told(ForeignJob(known, ForeignState.RUNNING, getuser(), "5", name), 0)
+    notes.clear(programs)
+    notes.begin_load()
+    notes.clear(programs)
+    assert (tmp_path / "told").read_text() == "--state=RUNNING 7\n", "9 waits for 8's end, and ends"
 
 
 def test_each_job_that_is_said_to_run_has_its_note_looked_for_in_turn(

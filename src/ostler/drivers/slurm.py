@@ -155,6 +155,7 @@ class Slurm:
                 jobs.append(each)
             else:
                 ends[each.id, each.incarnation] = each
+        self._notes.clear(self._programs)
         alive = {job.id for job in jobs}
         known_ends = {end.id for end in ends.values()}
         for end in self._forgotten(began):

@@ -1,7 +1,8 @@
 """What jobs of Slurm note themselves (`begun`), against what Slurm says of them.
 
 A slurmctld that was killed goes on with what it had saved. What has ended since is said to run, for
-half an hour, and to be lost when that is found out; what began since is started again, or forgotten.
+half an hour, keeps its room, and is lost when that is found out: so it is cancelled there once its own
+note has told its end. What began since is started again, or forgotten.
 Ids are given again: a node that knows one from before refuses to launch the new job, which is then
 said to be cancelled, with nodes and a start, but neither a status nor a signal.
 """
@@ -21,6 +22,7 @@ from ostler.model.limits import MAX_FOREIGN_JOBS
 from ostler.model.states import Result
 
 SETTLED = 15.0  # seconds for which Slurm may say of a job that it runs, when it has ended
+GHOSTS = 100  # jobs that have ended, and are cancelled there, in one load
 LOOKED_AT = 2_000  # jobs that run, whose notes are looked for in one load
 VISIBLE = 65.0  # seconds after which a note is seen on another host, too: NFS looks once a minute
 LAUNCHED = 60.0  # seconds within which a node refuses to launch a job, if it does
@@ -38,6 +40,7 @@ class Notes:
         self._over: dict[
             Run, tuple[float, End]
         ] = {}  # said to run -> when its end was found, and it
+        self._ghosts: list[str] = []  # ids that Slurm keeps room for, found in this load
         self._looked: set[Run] = set()  # likewise, those who had a turn since all of them had one
         self._tokens: dict[tuple[str, str], tuple[str, str]] = {}  # (id, submission) -> user, token
         self._swept: dict[str, float] = {}  # user -> until when old ones may stay
@@ -57,6 +60,7 @@ class Notes:
         if self._looks or len(self._looked) > MAX_FOREIGN_JOBS:
             self._looked.clear()
         self._looks = LOOKED_AT
+        self._ghosts.clear()
         self._begun.look_again()
         for key in [*islice(self._over, max(0, len(self._over) - MAX_FOREIGN_JOBS))]:
             del self._over[key]
@@ -88,8 +92,17 @@ class Notes:
             end = note.end(fact.token, fact.user, "slurmctld: RUNNING")
             self._over[key] = time.monotonic(), end
         since, end = self._over[key]
-        settled = time.monotonic() >= since + SETTLED
-        return replace(end, id=fact.id, incarnation=fact.incarnation) if settled else fact
+        if time.monotonic() < since + SETTLED:
+            return fact
+        if end.id == fact.id and len(self._ghosts) < GHOSTS:
+            self._ghosts.append(fact.id)
+        return replace(end, id=fact.id, incarnation=fact.incarnation)
+
+    def clear(self, programs: Programs) -> None:
+        """Free the room that Slurm keeps for what has ended: for half an hour, nothing else would."""
+        if self._ghosts:
+            with suppress(Trouble):  # the next load tries again
+                programs.run(["scancel", "--state=RUNNING", *self._ghosts])
 
     def _ended(self, end: End, run: int) -> ForeignJob | End:
         refused = (
@@ -99,12 +112,16 @@ class Notes:
             and end.started_at is not None
             and end.ended_at - end.started_at < LAUNCHED
         )
-        if not refused and end.result != Result.LOST:
+        unsure = refused or end.result == Result.LOST
+        stopped = end.result in (Result.CANCELLED, Result.TIMEOUT) and end.started_at is not None
+        if not unsure and not stopped:
             return end
         note = self._begun.of(end.user, end.token, run)
-        if note is not None and not note.signal:
-            own = note.end(end.token, end.user, end.proof)
-            return replace(own, id=end.id, incarnation=end.incarnation)
+        if note is not None:
+            before = stopped and note.ended_at + SETTLED / 2 < end.ended_at
+            if before or (unsure and not note.signal):
+                own = note.end(end.token, end.user, end.proof)
+                return replace(own, id=end.id, incarnation=end.incarnation)
         began = self._begun.began(end.user, end.token, run) if refused else None
         if began is None:
             return end
