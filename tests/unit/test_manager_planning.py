@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from ostler.core.events import AgentGreeted, Event, Planned, PlannerLost, Submitted
+from ostler.core.events import Acted, AgentGreeted, Event, Planned, PlannerLost, Submitted
 from ostler.core.machine import Machine
 from ostler.manager import planner
 from ostler.manager import planning as module
 from ostler.manager.planning import Planning, Process
 from ostler.model.errors import Missing, NotNow, UsageError
+from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
 from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
 from ostler.schedule.question import Answered, Found, Outcomes, Question, Several
-from ostler.schedule.snapshot import Explanation, Plan, WaitingView, whole
+from ostler.schedule.snapshot import Explanation, Piece, Plan, WaitingView, whole
 from ostler.testing.play import NOTHING
 from tests.unit.core_kit import ANN, facts
 
@@ -33,6 +34,8 @@ class Turning:
         self.machine = Machine(NOTHING, epoch=1, now=NOW)
         self.news: asyncio.Queue[Plan | str] = asyncio.Queue()
         self.asked = 0
+        self.barriers: list[asyncio.Future[None]] = []
+        self.holds = False  # what is durable, until the barriers are lifted by hand
         for number in range(nodes):
             self.do(AgentGreeted(f"n{number}", facts(4), "boot", ()))
 
@@ -44,10 +47,17 @@ class Turning:
         spec = JobSpec(argv=(b"true",), request=Request(cpus=cpus))
         self.do(Submitted(self.asked, ANN, f"r{self.asked}", spec, {}))
 
-    def planned(self, machine: Machine, plan: Plan) -> None:
+    def planned(self, machine: Machine, plan: Plan, piece: Piece) -> None:
         if machine is self.machine:
-            self.do(Planned(plan))
+            self.do(Planned(plan, piece=piece))
             self.news.put_nowait(plan)
+
+    def barrier(self) -> asyncio.Future[None]:
+        done = asyncio.get_running_loop().create_future()
+        self.barriers.append(done)
+        if not self.holds:
+            done.set_result(None)
+        return done
 
     def planner_lost(self, why: str) -> None:
         self.do(PlannerLost(why))
@@ -119,6 +129,48 @@ def test_one_plan_is_under_way_at_a_time_and_the_next_has_what_came_meanwhile() 
         assert len(turning.machine.state.allocations) + len((await turning.plan()).lines) >= 1
         process.close()
         await process.ended()
+
+    play(work())
+
+
+def test_a_long_plan_is_carried_out_in_pieces_each_when_the_one_before_is_durable() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=20)
+        turning.holds = True
+        for _ in range(70):
+            turning.submit(cpus=1)
+        process = Process(turning, lambda: NOW)
+        process.propose()
+        first = await turning.plan()
+        state = turning.machine.state
+        assert len(state.allocations) == len(first.lines) < 30
+        turning.do(Acted(turning.asked + 1, ANN, "cancel", (Ref(70),)))  # others have their turn
+        process.propose()  # not before all of it is carried out
+        while len(state.allocations) < 69:
+            turning.barriers[-1].set_result(None)
+            assert len((await turning.plan()).lines) <= len(first.lines)
+        process.propose()
+        assert (await turning.plan()).lines == []
+        process.close()
+        await process.ended()
+
+    play(work())
+
+
+def test_of_a_plan_whose_process_is_lost_the_rest_is_not_carried_out() -> None:
+    async def work() -> None:
+        turning = Turning(nodes=20)
+        turning.holds = True
+        for _ in range(70):
+            turning.submit(cpus=1)
+        process = Process(turning, lambda: NOW)
+        process.propose()
+        first = await turning.plan()
+        process.close()
+        turning.barriers[-1].set_result(None)
+        await process.ended()
+        assert turning.news.empty()
+        assert len(turning.machine.state.allocations) == len(first.lines)
 
     play(work())
 

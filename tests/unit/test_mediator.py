@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from ostler.core.events import Planned, SchedulerSeen
-from ostler.manager import mediator
+from ostler.manager.pieces import WORK, pieces
 from ostler.model.resources import Placement
 from ostler.model.states import Rule
 from ostler.schedule.snapshot import Line, Piece, Plan, Resume, Start, Wait
@@ -21,9 +21,9 @@ def start(job: int) -> Start:
     return Start(job, (Placement("n1", cpus=(0,)),))
 
 
-def joined(pieces: Iterable[tuple[Plan, Piece]]) -> Plan:
+def joined(found: Iterable[tuple[Plan, Piece]]) -> Plan:
     whole = Plan([], {})
-    for plan, _ in pieces:
+    for plan, _ in found:
         whole.lines += plan.lines
         whole.waits |= plan.waits
     return whole
@@ -32,11 +32,11 @@ def joined(pieces: Iterable[tuple[Plan, Piece]]) -> Plan:
 def test_a_plan_comes_in_pieces_none_of_which_is_much_work() -> None:
     lines: list[Line] = [Resume(1), *(start(job) for job in range(1_000))]
     plan = Plan(lines, {job: wait("busy") for job in range(1_000, 9_000)}, number=7)
-    found = list(mediator.pieces(plan, None))
+    found = list(pieces(plan, None))
     assert joined(found) == Plan(plan.lines, plan.waits)
     assert {piece.number for piece, _ in found} == {7}
-    assert max(len(piece.lines) for piece, _ in found) <= mediator.WORK // 25
-    assert max(len(piece.waits) for piece, _ in found) <= mediator.WORK
+    assert max(len(piece.lines) for piece, _ in found) <= WORK // 25
+    assert max(len(piece.waits) for piece, _ in found) <= WORK
     assert [(p.anew, p.last) for _, p in found[:2] + found[-1:]] == [
         (True, False),
         (False, False),
@@ -49,30 +49,24 @@ def test_a_plan_comes_in_pieces_none_of_which_is_much_work() -> None:
 def test_of_reasons_only_what_is_new_is_told() -> None:
     before = {1: wait("busy"), 2: wait("busy"), 3: wait("busy")}
     after = {1: wait("busy"), 2: wait("the moon"), 4: wait("new")}
-    [(plan, piece)] = mediator.pieces(Plan([], after), before)
+    [(plan, piece)] = pieces(Plan([], after), before)
     assert plan.waits == {2: wait("the moon"), 4: wait("new")}
     assert (piece.silent, piece.anew, piece.last) == ((3,), False, True)
 
 
 def test_starts_of_an_array_that_follow_in_later_pieces_are_told_with_the_first() -> None:
     lines = [start(1) for _ in range(50)]
-    told = [
-        (len(plan.lines), piece.follow)
-        for plan, piece in mediator.pieces(Plan(list(lines), {}), {})
-    ]
+    told = [(len(plan.lines), piece.follow) for plan, piece in pieces(Plan(list(lines), {}), {})]
     assert told == [(20, {1: 30}), (20, {1: 10}), (10, {})]
 
 
 def carried_out(box: Box, before: dict[int, Wait] | None, waits: dict[int, Wait]) -> None:
-    for plan, piece in mediator.pieces(Plan([], dict(waits)), before):
+    for plan, piece in pieces(Plan([], dict(waits)), before, work=10):
         box.do(Planned(plan, "mine", piece))
 
 
 @pytest.mark.parametrize("anew", [False, True])
-def test_pieces_of_reasons_add_up_to_what_all_of_them_would_tell(
-    monkeypatch: pytest.MonkeyPatch, *, anew: bool
-) -> None:
-    monkeypatch.setattr(mediator, "WORK", 2)
+def test_pieces_of_reasons_add_up_to_what_all_of_them_would_tell(*, anew: bool) -> None:
     box, other = planned_by_mine(), planned_by_mine()
     jobs = [box.submit() for _ in range(6)]
     assert jobs == [other.submit() for _ in jobs]

@@ -38,7 +38,7 @@ from ostler.schedule.decisions import (
     plan_of,
 )
 from ostler.schedule.policy import parse_policy
-from ostler.schedule.snapshot import Plan, Start
+from ostler.schedule.snapshot import Piece, Plan, Start
 from ostler.sim.decisions import otherwise, read, replay
 from ostler.testing.play import NOTHING
 from tests.unit.core_kit import ANN, ROOT, facts
@@ -68,9 +68,13 @@ class Recorded:
         self.do(Submitted(0, ANN, f"r{self.asked}", spec, {}))
         return self.asked
 
-    def planned(self, machine: Machine, plan: Plan) -> None:
+    def planned(self, machine: Machine, plan: Plan, piece: Piece) -> None:
         assert machine is self.machine
+        assert piece.last
         self.news.put_nowait(plan)
+
+    def barrier(self) -> asyncio.Future[None]:
+        raise AssertionError
 
     def planner_lost(self, why: str) -> None:
         raise AssertionError(why)

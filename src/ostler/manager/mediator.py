@@ -6,9 +6,6 @@ with 85,000 jobs that takes half a second, in which the manager serves others.
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
 
 import msgspec
 from msgspec import Struct
@@ -16,11 +13,9 @@ from msgspec import Struct
 from ostler.manager.run_as import Place
 from ostler.model.site import Scheduler
 from ostler.schedule.decisions import Told
-from ostler.schedule.snapshot import Line, Piece, Plan, Start, Wait
+from ostler.schedule.snapshot import Piece, Plan
 
 MOST = 64 << 20  # bytes of one frame; a piece has far less
-WORK = 600  # in one piece: the manager needs some milliseconds for it
-_LINE, _PLACE, _WAIT = 25, 5, 1  # how much work a line is, each node it names, and a reason to wait
 
 
 class Serve(Struct, tag="serve"):
@@ -92,65 +87,3 @@ def framed(message: ToMediator | FromMediator) -> bytes:
     """Return a message with its length before it."""
     data = encode(message)
     return len(data).to_bytes(4, "big") + data
-
-
-def pieces(plan: Plan, before: dict[int, Wait] | None) -> Iterator[tuple[Plan, Piece]]:
-    """Yield a plan in pieces, what starts first.
-
-    before: why jobs waited by the plan before; None: nobody knows.
-    """
-    known = before or {}
-    sheet = _Sheet(plan)
-    items: Iterator[Line | tuple[int, Wait] | int] = chain(
-        plan.lines,
-        [pair for pair in plan.waits.items() if known.get(pair[0]) != pair[1]],
-        [job for job in known if job not in plan.waits],
-    )
-    anew = before is None
-    for item in items:
-        sheet.add(item)
-        if sheet.work >= WORK:
-            yield sheet.cut(anew=anew, last=False)
-            anew = False
-    yield sheet.cut(anew=anew, last=True)
-
-
-class _Sheet:
-    """A piece that is being filled."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._number = plan.number
-        self._left = Counter(line.job for line in plan.lines if isinstance(line, Start))
-        self._begin()
-
-    def _begin(self) -> None:
-        self._lines: list[Line] = []
-        self._waits: dict[int, Wait] = {}
-        self._silent: list[int] = []
-        self.work = 0
-
-    def add(self, item: Line | tuple[int, Wait] | int) -> None:
-        """Add a line, a job and why it waits, or a job of which nothing is said any more."""
-        match item:
-            case int():
-                self._silent.append(item)
-                self.work += _WAIT
-            case (job, wait):
-                self._waits[job] = wait
-                self.work += _WAIT
-            case Start():
-                self._lines.append(item)
-                self._left[item.job] -= 1
-                self.work += _LINE + _PLACE * len(item.placements)
-            case _:
-                self._lines.append(item)
-                self.work += _LINE
-
-    def cut(self, *, anew: bool, last: bool) -> tuple[Plan, Piece]:
-        """Return it, and begin the next one."""
-        named = {line.job for line in self._lines if isinstance(line, Start)}
-        follow = {job: self._left[job] for job in named if self._left[job]}
-        found = Plan(self._lines, self._waits, number=self._number)
-        piece = Piece(follow, tuple(self._silent), anew, last)
-        self._begin()
-        return found, piece

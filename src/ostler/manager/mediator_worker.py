@@ -15,6 +15,7 @@ import msgspec
 
 from ostler.manager import heap, mediator
 from ostler.manager.outsider import Outsider
+from ostler.manager.pieces import pieces
 from ostler.manager.shadow import Shadow, parted
 from ostler.model.errors import OstlerError
 from ostler.schedule.decisions import Told
@@ -75,7 +76,7 @@ class Mediator:
                 self._say(mediator.Began(await outsider.start()))
             answer, seconds = await outsider.ask(shown_line(asked.number, asked.now, shot))
             proposal = _proposal(answer, asked.number)
-            pieces = self._made_of(proposal, asked, shot, seconds)
+            made = self._made_of(proposal, asked, shot, seconds)
             if told_anew != self._told_anew:
                 self._before = None  # the manager passes over what is about the machine before
         except Exception as error:
@@ -86,8 +87,8 @@ class Mediator:
             self._before = None
             self._say(mediator.Failed(why))
             return
-        for piece in pieces:
-            self._say(piece)
+        for proposed in made:
+            self._say(proposed)
 
     def _made_of(
         self, proposal: Proposal, asked: mediator.Show, shot: Snapshot, seconds: float
@@ -109,7 +110,7 @@ class Mediator:
                 compared=piece.last and other is not None,
                 wrong=named if piece.last else (),
             )
-            for some, piece in mediator.pieces(own, before)
+            for some, piece in pieces(own, before)
         ]
 
     async def end(self) -> None:

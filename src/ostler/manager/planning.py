@@ -13,12 +13,13 @@ from ostler.core.machine import Machine
 from ostler.manager import planner
 from ostler.manager.companion import Companion
 from ostler.manager.decisions import Recorder
+from ostler.manager.own_engine import Listener, Own
+from ostler.manager.pieces import pieces
 from ostler.model.errors import NotNow, OstlerError
-from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
-from ostler.schedule.engine import Engine
+from ostler.schedule.decisions import Asked, Decided, Told, plain
 from ostler.schedule.question import Asked as Question
 from ostler.schedule.question import Found, answer_from
-from ostler.schedule.snapshot import Plan
+from ostler.schedule.snapshot import Piece, Plan
 
 log = logging.getLogger("ostler.manager")
 
@@ -36,24 +37,17 @@ class Turning(Protocol):
 
     machine: Machine
 
-    def planned(self, machine: Machine, plan: Plan) -> None:
-        """Take a plan for that machine."""
+    def planned(self, machine: Machine, plan: Plan, piece: Piece) -> None:
+        """Take a piece of a plan for that machine."""
+
+    def barrier(self) -> asyncio.Future[None]:
+        """Return a future that is done when everything so far is durable."""
 
     def planner_lost(self, why: str) -> None:
         """Take note that nobody knows the machine any more; another is to be told everything."""
 
     def plan_again(self) -> None:
         """Ask for plans again, if there is anything to plan."""
-
-
-class Listener(Protocol):
-    """One who is told of what changes as the scheduler is."""
-
-    def hear(self, data: bytes) -> None:
-        """Take an encoded `Told`, behind all that came before."""
-
-    def begin_anew(self) -> None:
-        """Take note that it has to be told everything, by itself."""
 
 
 Then = Callable[[Machine | None], None]  # what is done when it was told; None: it was not
@@ -129,64 +123,6 @@ class Planning:
         await self._process.ended()
         if self._recorder is not None:
             self._recorder.close()
-
-
-class Own:
-    """An engine in this process."""
-
-    def __init__(
-        self, recorder: Recorder | None = None, listeners: Iterable[Listener] = ()
-    ) -> None:
-        self._engine = Engine()
-        self._recorder = recorder
-        self._listeners = listeners
-        self.knows = False  # it has been told everything
-
-    def propose(self, machine: Machine, now: float) -> Plan:
-        """Return what the engine proposes; nothing, should it fail: the rest goes on."""
-        if not self.tell(machine, now):
-            return Plan([], {})
-        try:
-            machine.begin_plan()
-            self._record(Asked(now))
-            plan = self._engine.plan(now)
-            if self._recorder and self._recorder.on:
-                self._record(Decided(plain(plan)))
-        except Exception:
-            log.exception("the scheduler failed, so nothing starts in this turn")
-            self._forget(machine)
-            return Plan([], {})
-        return plan
-
-    def tell(self, machine: Machine, now: float) -> bool:
-        """Tell the engine, and whoever listens, what has changed; say if nothing went wrong."""
-        self.knows, anew = True, False
-        try:
-            for delta in machine.deltas(now):
-                self._engine.apply(delta)
-                anew = anew or delta.reset
-                told = Told(delta)
-                self._record(told)
-                # Everything is more than is to be encoded in one turn.
-                data = planner.encode(told) if self._listeners and not anew else b""
-                for each in self._listeners:
-                    if delta.reset:
-                        each.begin_anew()
-                    elif data:
-                        each.hear(data)
-        except Exception:
-            log.exception("the scheduler could not be told what has changed")
-            self._forget(machine)
-            return False
-        return True
-
-    def _forget(self, machine: Machine) -> None:
-        self._engine = Engine()
-        machine.state.marks.everything = True
-
-    def _record(self, record: Record) -> None:
-        if self._recorder is not None:
-            self._recorder.write(record)
 
 
 class Process:
@@ -307,7 +243,7 @@ class Process:
         why = "it ended"
         try:
             while True:
-                self._take(planner.decode_reply(await process.read()))
+                await self._take(process, planner.decode_reply(await process.read()))
         except EOFError:
             why = f"it ended with status {await process.status()}"
         except (ValueError, OSError) as error:  # msgspec's are among them
@@ -315,7 +251,7 @@ class Process:
         if process is self._process:
             self._lose(f"the process that plans was lost: {why}")
 
-    def _take(self, message: planner.FromPlanner) -> None:
+    async def _take(self, process: Companion, message: planner.FromPlanner) -> None:
         if isinstance(message, planner.Answer):
             question = self._questions.pop(message.id, None)
             if question is not None and not question.done():
@@ -324,13 +260,24 @@ class Process:
                 except OstlerError as error:
                     question.set_exception(error)
             return
-        machine, self._planning = self._planning, None
         self._pause = PAUSE
         self._stop_clock()
         if self._recorder and self._recorder.on:
             self._recorder.write(Decided(plain(message.plan)))
-        if machine is not None:
-            self._turning.planned(machine, message.plan)
+        if self._planning is not None:
+            await self._hand_over(process, self._planning, message.plan)
+
+    async def _hand_over(self, process: Companion, machine: Machine, plan: Plan) -> None:
+        """Hand a plan to the machine in pieces, each when the one before is durable."""
+        for some, piece in pieces(plan, {}):
+            if process is not self._process:
+                return  # it was lost: another one has been told, and plans anew
+            if piece.last:
+                self._planning = None
+            self._turning.planned(machine, some, piece)
+            if not piece.last:
+                with contextlib.suppress(OstlerError):  # then all is read anew
+                    await self._turning.barrier()
 
     def _wait_for_it(self) -> None:
         """Give it up if it has not planned by then; nothing runs while no plan is asked for."""

@@ -29,7 +29,7 @@ from ostler.manager.decisions import Recorder
 from ostler.manager.planning import Planning
 from ostler.model.errors import IllegalEvent, NotNow, OstlerError, StaleEpoch, from_parts
 from ostler.model.record import Write
-from ostler.schedule.snapshot import Plan
+from ostler.schedule.snapshot import Piece, Plan
 from ostler.store.protocol import Store
 
 log = logging.getLogger("ostler.manager")
@@ -181,11 +181,11 @@ class Turns:
         """Return what the scheduler proposes; None: it will be told to `planned`."""
         return self.planning.propose(self.machine, now)
 
-    def planned(self, machine: Machine, plan: Plan) -> None:
-        """Take a plan that was asked for a while ago."""
+    def planned(self, machine: Machine, plan: Plan, piece: Piece) -> None:
+        """Take a piece of a plan that was asked for a while ago."""
         if machine is self.machine and self.down is None:
             with suppress(OstlerError):  # logged, and the state is being read anew
-                self.put(Planned(plan))
+                self.put(Planned(plan, piece=piece))
         self._schedule()
 
     def planner_lost(self, why: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple, cast
 from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, TakenIn, Welcomed
 from ostler.core.events import AgentGone, ClientGone, Event, Handled, Submitted
 from ostler.core.load import recall
+from ostler.core.machine import Machine
 from ostler.core.state import State
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
+from ostler.manager.pieces import pieces
 from ostler.manager.probing import RECALLED, Probing
 from ostler.manager.repeats import answer_again
 from ostler.manager.turns import Spoken, Turns
@@ -17,7 +19,7 @@ from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.ids import Ref, job_name
 from ostler.model.record import Setting, Write
 from ostler.model.sight import Seen
-from ostler.schedule.snapshot import Plan
+from ostler.schedule.snapshot import Piece, Plan
 from ostler.store.protocol import Store
 from ostler.testing.clock import ProcessLoop, VirtualClock
 from ostler.testing.disk import SimStore
@@ -29,6 +31,8 @@ from ostler.wire import messages
 from ostler.wire.conn import Connection
 
 LEASE = 15.0  # seconds
+WORK = 60  # in one piece of a plan: two starts or a dozen reasons
+BETWEEN = 0.01  # seconds between two pieces
 COMPARED = 8  # passes of which one is held against that of a fresh engine
 GREETING = 9.0  # seconds after which a node that did not greet counts as silent
 
@@ -55,6 +59,7 @@ class WatchedTurns(Turns):
 
     watch: Watch
     scheduler: Scheduler
+    rest: tuple[tuple[Plan, Piece], ...] = ()  # of a plan, not handed over yet
 
     def _handle(self, now: float, event: Event) -> None:
         known = len(self._writes)
@@ -64,8 +69,28 @@ class WatchedTurns(Turns):
             raise Broken(f"{event} was a defect: {error.__cause__!r}") from error.__cause__
         self.watch(self.machine.state, self._writes[known:], event)
 
-    def _propose(self, now: float) -> Plan:
-        return self.scheduler.plan(self.machine, now)  # a defect of it must show here
+    def _propose(self, now: float) -> Plan | None:
+        """Plan as a large machine does: other things happen between two pieces of a plan."""
+        if self.rest:
+            return None
+        plan = self.scheduler.plan(self.machine, now)  # a defect of it must show here
+        self.rest = tuple(pieces(plan, {}, work=WORK))
+        if len(self.rest) == 1:
+            self.rest = ()
+            return plan
+        self._hand_over(self.machine)
+        return None
+
+    def _hand_over(self, machine: Machine) -> None:
+        """Hand over one piece more, unless the machine was read anew and the plan is void."""
+        if machine is not self.machine:
+            self.rest = ()
+            return
+        (plan, piece), *rest = self.rest
+        self.rest = tuple(rest)
+        self.planned(machine, plan, piece)
+        if rest:
+            self._loop.call_later(BETWEEN, self._hand_over, machine)
 
     def _committed(
         self,
@@ -80,7 +105,7 @@ class WatchedTurns(Turns):
     @property
     def settled(self) -> bool:
         """Say whether the database should agree with memory at this moment."""
-        return not (self._writes or self._busy or self.down)
+        return not (self._writes or self._busy or self.down or self.rest)
 
 
 class Mouth:
