@@ -48,7 +48,8 @@ class Judge:
         found = [*self._moved(s, writes), *self._changed(s, writes)]
         if same:
             found += self._on_record(writes)
-        if isinstance(event, Planned) and not s.changed:
+        planned = isinstance(event, Planned) and (event.piece is None or event.piece.last)
+        if planned and not s.changed:
             found += rules.unexplained(s)
         if self.events % EVERY == 0:
             found += rules.violations(s)
