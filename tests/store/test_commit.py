@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ostler.model.errors import NotNow, StaleEpoch
 from ostler.model.job import Dependency, JobSpec, TaskExit, Usage
-from ostler.model.record import Blob, EndedElement, Setting, Used
+from ostler.model.record import Blob, EndedElement, Ruled, Setting, Used
 from ostler.model.resources import Placement, Request
 from ostler.model.states import AllocationState, JobState, NodeStatus, NodeWord, Result
 from ostler.store.sqlite.store import WAL_ROOM, SqliteStore
@@ -58,6 +58,32 @@ def test_a_store_that_was_just_made_is_empty_and_counts_from_one(held: Held) -> 
     loaded = held.store.load()
     assert (loaded.jobs, loaded.nodes, loaded.ended, loaded.settings) == ([], [], {}, {})
     assert (loaded.next_job, loaded.next_allocation, loaded.next_event) == (1, 1, 1)
+
+
+def test_a_rule_told_alone_and_a_row_written_as_a_whole_leave_what_came_last(held: Held) -> None:
+    jobs = [a_job(n) for n in range(1, 6)]
+    first = [replace(job, rule="queue") for job in jobs]
+    second = [replace(job, rule="resources", priority=77) for job in jobs]
+    held.commit(*jobs[1:])
+    held.commit(
+        jobs[0],
+        Ruled(first[0]),  # of a job that is new
+        Ruled(replace(jobs[1], rule="behind")),
+        Ruled(first[1]),  # told twice
+        Ruled(first[2]),
+        second[2],  # a whole row behind it
+        second[3],
+        Ruled(replace(second[3], rule="hold")),  # and before it
+    )
+    rows = [(job.id, job.rule, job.priority) for job in held.store.load().jobs]
+    was = jobs[0].priority
+    assert rows == [
+        (1, "queue", was),
+        (2, "queue", was),
+        (3, "resources", 77),
+        (4, "hold", 77),
+        (5, "", was),
+    ]
 
 
 def test_unfinished_records_come_back_as_they_were_written(held: Held) -> None:

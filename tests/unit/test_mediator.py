@@ -61,7 +61,7 @@ def test_starts_of_an_array_that_follow_in_later_pieces_are_told_with_the_first(
 
 
 def carried_out(box: Box, before: dict[int, Wait] | None, waits: dict[int, Wait]) -> None:
-    for plan, piece in pieces(Plan([], dict(waits)), before, work=10):
+    for plan, piece in pieces(Plan([], dict(waits)), before, work=2):
         box.do(Planned(plan, "mine", piece))
 
 

@@ -27,6 +27,7 @@ from ostler.model.allocation import Allocation
 from ostler.model.errors import Refused
 from ostler.model.ids import STEPS_FROM
 from ostler.model.job import Job
+from ostler.model.record import Ruled
 from ostler.model.resources import Placement, Request
 from ostler.model.states import Result, Rule, Suspender
 from ostler.schedule.explain import explain
@@ -143,7 +144,7 @@ def _waits(s: State, number: int, wait: Wait) -> None:
         return
     if entry.waiting or entry.barred or held(entry):
         entry.job = replace(entry.job, rule=str(wait.rule))
-        s.save(entry.job)
+        s.save(Ruled(entry.job))
 
 
 def _reject_late(s: State, now: float, plan: Plan, by: str) -> None:

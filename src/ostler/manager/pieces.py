@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ostler.schedule.snapshot import Line, Piece, Plan, Start, Wait
 
 WORK = 600  # in one piece
-_LINE, _PLACE, _WAIT = 25, 5, 5  # how much work a line is, each node it names, and a reason to wait
+_LINE, _PLACE, _WAIT = 25, 5, 1  # how much work a line is, each node it names, and a reason to wait
 
 
 def pieces(

@@ -31,6 +31,15 @@ class Event(Struct, frozen=True, gc=False):
     object: str | None = None  # what it is about, where that is neither a job nor a node
 
 
+class Ruled(Struct, frozen=True, gc=False):
+    """A job that waits by another rule than before, and is otherwise as it was.
+
+    One plan may tell that of a thousand jobs, and writing a row as a whole costs ten times as much.
+    """
+
+    job: Job
+
+
 class Errand(Struct, frozen=True):
     """What one handler does about one event, or about several alike."""
 
@@ -159,6 +168,7 @@ class Subscriber(Struct, frozen=True):
 
 Write = (
     Job
+    | Ruled
     | Element
     | Allocation
     | Node

@@ -1,7 +1,9 @@
 """The writes of one turn, sorted by table: thousands of rows cost one statement for each table."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from json import dumps
 from typing import Any
 
 from ostler.model.allocation import Allocation
@@ -16,6 +18,7 @@ from ostler.model.record import (
     Errand,
     Event,
     Posting,
+    Ruled,
     Setting,
     SiteRow,
     Subscriber,
@@ -37,6 +40,9 @@ class Batch:
         kept: dict[type, dict[Any, Any]] = {kind: {} for kind in _KEYS}
         for write in writes:
             kind = type(write)
+            if isinstance(write, Ruled) and write.job.id in kept[Job]:
+                kept[Job][write.job.id] = write.job
+                continue
             kept[kind][_KEYS[kind](write)] = write
         allocations = kept[Allocation].values()
         settings = kept[Setting].values()
@@ -47,6 +53,7 @@ class Batch:
         # Parents before children: SQLite checks a reference with each row.
         self._statements: list[tuple[str, Sequence[Values]]] = [
             ("add_blob", [(b.digest, b.uid, b.data) for b in kept[Blob].values()]),
+            ("put_rule", _by_rule(kept[Ruled].values())),  # before what is written as a whole
             ("put_job", [rows.job_values(j) for j in kept[Job].values()]),
             ("put_element", [rows.element_values(e) for e in kept[Element].values()]),
             ("put_allocation", [rows.allocation_values(a) for a in allocations]),
@@ -101,6 +108,13 @@ def _account(conn: sqlite3.Connection, attempts: Iterable[Accounting]) -> None:
     conn.executemany(SQL["add_use"], totals(told))
 
 
+def _by_rule(told: Iterable[Ruled]) -> list[Values]:
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for each in told:
+        found[each.job.rule].append(each.job.id)
+    return [(rule, dumps(jobs)) for rule, jobs in found.items()]
+
+
 def _element(e: Element) -> tuple[int, int]:
     return e.job, e.index
 
@@ -108,6 +122,7 @@ def _element(e: Element) -> tuple[int, int]:
 # Events and attempts are only ever added: one that comes twice is a defect that must show.
 _KEYS: dict[type, Callable[[Any], object]] = {
     Job: lambda w: w.id,
+    Ruled: lambda w: w.job.id,
     Element: _element,
     Allocation: lambda w: w.id,
     Node: lambda w: w.name,

@@ -22,6 +22,9 @@ INSERT INTO jobs (
   not_before = excluded.not_before, started_at = excluded.started_at,
   ended_at = excluded.ended_at, requeues = excluded.requeues, spec = excluded.spec,
   rest = excluded.rest, promised_start = excluded.promised_start;
+-- name: put_rule
+-- Several jobs wait by another rule than before.
+UPDATE jobs SET rule = ? WHERE id IN (SELECT value FROM json_each(?));
 -- name: load_jobs
 -- Every unfinished job, in order of submission.
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
