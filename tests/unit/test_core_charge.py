@@ -185,6 +185,15 @@ def test_places_that_make_no_sense_are_told(nodes: dict[str, int], why: str) -> 
     assert plan.lines == []
     assert why in wrong[0]
     assert wrong[1] == "nothing of job 99 waits"
+    first = box.do(Planned(plan, "mine", wrong=wrong[0]))
+    again = box.do(Planned(plan, "mine", wrong=wrong[0]))
+    assert (notes(first, "plan-refused"), notes(again, "plan-refused")) == (
+        [f"mine: {wrong[0]}"],
+        [],
+    )
+    reason = explained(box, job)["reason"]
+    assert "says: start it, but" in reason
+    assert why in reason
 
 
 def test_two_starts_share_what_a_node_has() -> None:

@@ -264,11 +264,16 @@ class NotOrdered(Struct, frozen=True):
 
 
 class Planned(Struct, frozen=True):
-    """A scheduler proposes. `by` is its name; piece None: all of a plan."""
+    """A scheduler proposes. `by` is its name; piece None: all of a plan.
+
+    wrong: the first line that was left out, as it made no sense when the scheduler saw the machine;
+    a sentence, empty if there is none.
+    """
 
     plan: Plan
     by: str = BUILT_IN
     piece: Piece | None = None
+    wrong: str = ""
 
 
 class PlannerLost(Struct, frozen=True):

@@ -254,7 +254,7 @@ _HANDLERS: dict[type[Event], Callable[[State, float, Any], None]] = {
     RmAnswered: loads.on_answered,
     RmTrouble: loads.on_trouble,
     NotOrdered: nodes.on_not_ordered,
-    Planned: lambda s, now, e: planning.on_planned(s, now, e.plan, e.by, e.piece),
+    Planned: lambda s, now, e: planning.on_planned(s, now, e.plan, e.by, e.piece, e.wrong),
     PlannerLost: lambda s, now, event: planning.on_lost(s, now, event.why),
     SchedulerSeen: charge.on_seen,
     ShadowDiffered: charge.on_differed,

@@ -16,7 +16,7 @@ class Parts:
 
     __slots__ = (
         "awaited", "begins", "closing", "fitting", "foreign", "look_again", "lost", "plans",
-        "refused", "shift_at", "stoppers", "strangers", "taking", "told", "zone",
+        "refused", "shift_at", "stoppers", "strangers", "taking", "told", "wrong", "zone",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,6 +39,7 @@ class Parts:
         self.lost: dict[str, str] = {}  # scheduler that is not built in -> why it cannot plan
         self.plans = 0  # that were carried out since the start
         self.refused: set[str] = set()  # schedulers of whose plan under way a line was refused
+        self.wrong: dict[str, str] = {}  # scheduler -> what of its last plan made no sense
         self.told: dict[str, dict[int, Wait]] = {}  # by such a scheduler: why a job of its waits
 
     def planner_of(self, site: Site, partition: str) -> str:

@@ -59,7 +59,12 @@ _SHORT = {
 
 
 def on_planned(
-    s: State, now: float, plan: Plan, by: str = BUILT_IN, piece: Piece | None = None
+    s: State,
+    now: float,
+    plan: Plan,
+    by: str = BUILT_IN,
+    piece: Piece | None = None,
+    wrong: str = "",
 ) -> None:
     """Carry out what is legal of a plan; what is not becomes an event with the reason.
 
@@ -97,6 +102,9 @@ def on_planned(
             if by != BUILT_IN:  # of a plan of another's the first says enough
                 s.parts.refused.add(by)
     if ended:
+        if wrong and wrong != s.parts.wrong.get(by):
+            s.note(now, "plan-refused", f"{by}: {wrong}", about=by)
+        s.parts.wrong[by] = wrong
         s.parts.refused.discard(by)
     if by != BUILT_IN:
         waits = take_reasons(s, plan.waits, by, piece)

@@ -248,7 +248,7 @@ class _One:
                 self._put(SchedulerSeen(name, up=True))
             if shown.decided:
                 plan = replace(found.plan, number=shown.told)
-                self._put(Planned(plan, name, found.piece))
+                self._put(Planned(plan, name, found.piece, "".join(found.wrong[:1])))
                 with contextlib.suppress(OstlerError):
                     await self._turning.barrier()
         if not found.piece.last:  # it says them one after the other

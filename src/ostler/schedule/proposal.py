@@ -92,7 +92,7 @@ def plan_of(shot: Snapshot, proposal: Proposal) -> tuple[Plan, list[str]]:
 
     What had no room when the snapshot was taken is left out; the core checks the rest.
     """
-    rooms, wrong = _rooms(shot), []
+    rooms, wrong, left = _rooms(shot), [], {}
     requests = {view.job: view.request for view in shot.waiting}
     lines: list[Line] = [Suspend(alloc) for alloc in proposal.suspend]
     lines += [Preempt(p.alloc, p.how, p.job, p.grace) for p in proposal.preempt]
@@ -105,9 +105,10 @@ def plan_of(shot: Snapshot, proposal: Proposal) -> tuple[Plan, list[str]]:
         found = _placed(rooms, request, begin.nodes)
         if isinstance(found, str):
             wrong.append(f"job {begin.job}: {found}")
+            left[begin.job] = Wait(Rule.SCHEDULER, {"why": f"start it, but {found}"})
         else:
             lines.append(Start(begin.job, found))
-    waits = {
+    waits = left | {
         job: Wait(Rule.SCHEDULER, {"why": told.why}, told.expected_start)
         for job, told in proposal.waits.items()
     }
