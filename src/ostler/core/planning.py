@@ -102,10 +102,7 @@ def on_planned(
             if by != BUILT_IN:  # of a plan of another's the first says enough
                 s.parts.refused.add(by)
     if ended:
-        if wrong and wrong != s.parts.wrong.get(by):
-            s.note(now, "plan-refused", f"{by}: {wrong}", about=by)
-        s.parts.wrong[by] = wrong
-        s.parts.refused.discard(by)
+        _is_over(s, now, by, wrong)
     if by != BUILT_IN:
         waits = take_reasons(s, plan.waits, by, piece)
         plan = replace(plan, waits=waits, yields=frozenset(), turned=())
@@ -124,6 +121,13 @@ def on_planned(
         s.wake(plan.wake, NO_JOB)
     if s.immediate:
         _reject_late(s, now, plan, by)
+
+
+def _is_over(s: State, now: float, by: str, wrong: str) -> None:
+    if wrong and wrong != s.parts.wrong.get(by):
+        s.note(now, "plan-refused", f"{by}: {wrong}", about=by)
+    s.parts.wrong[by] = wrong
+    s.parts.refused.discard(by)
 
 
 def on_lost(s: State, now: float, why: str) -> None:
