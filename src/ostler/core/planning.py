@@ -1,6 +1,7 @@
 """What the core carries out of a plan, line by line; and what it refuses."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -106,11 +107,7 @@ def on_planned(
     if by != BUILT_IN:
         waits = take_reasons(s, plan.waits, by, piece)
         plan = replace(plan, waits=waits, yields=frozenset(), turned=())
-    for number in sorted(plan.yields):
-        alloc = s.allocations.get(number)
-        s.marks.allocations.add(number)
-        if alloc is not None and alloc.slot and not alloc.cause:
-            drain(s, s.jobs[alloc.job], alloc)
+    _yield(s, plan.yields)
     for number, wait in plan.waits.items():
         _waits(s, number, wait)
     note_promises(s, plan)
@@ -121,6 +118,14 @@ def on_planned(
         s.wake(plan.wake, NO_JOB)
     if s.immediate:
         _reject_late(s, now, plan, by)
+
+
+def _yield(s: State, allocations: Iterable[int]) -> None:
+    for number in sorted(allocations):
+        alloc = s.allocations.get(number)
+        s.marks.allocations.add(number)
+        if alloc is not None and alloc.slot and not alloc.cause:
+            drain(s, s.jobs[alloc.job], alloc)
 
 
 def _is_over(s: State, now: float, by: str, wrong: str) -> None:
