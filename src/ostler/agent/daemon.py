@@ -14,6 +14,7 @@ import msgspec
 
 from ostler.agent import policy, probe
 from ostler.agent.contexts import Contexts
+from ostler.agent.farewell import Farewell
 from ostler.agent.hand import Hand
 from ostler.agent.journal import Journal
 from ostler.agent.left import LeftDescriptors
@@ -89,6 +90,7 @@ class Agent:
         self._window: asyncio.Handle | None = None
         self._reported_at = 0.0  # by the loop's clock
         self._stopped = asyncio.Event()
+        self._farewell = Farewell(self._feed) if self.machine.until else None  # a node of a pool
         self._epoch_path = os.path.join(state, "node", "epoch")
         self.core = AgentCore(read_epoch(self._epoch_path))
         self.journal = Journal(os.path.join(state, "node", "journal"), self.boot_id)
@@ -102,7 +104,7 @@ class Agent:
     async def run(self) -> None:
         """Serve until told to stop. Starters with work go on without us."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopped.set)
+            self._loop.add_signal_handler(number, self._stop)
         watch = SupervisorWatch(self.state, None if self.machine.until else 0.0, self._replaced)
         watch.begin()
         await Recovery(self, self.state, self._new_hand).run()
@@ -140,14 +142,23 @@ class Agent:
             self._started_at,
         )
 
+    def _stop(self) -> None:
+        if self._farewell is not None:
+            self._farewell.say()
+        self._stopped.set()
+
     def _replaced(self, why: str) -> None:
         log.warning("ends without its supervisor", extra={"why": why})
-        self._stopped.set()
+        self._stop()
 
     # -- the core --------------------------------------------------------------------------
 
     def feed(self, event: Event) -> None:
         """Tell the core what happened, and do what follows from it."""
+        if self._farewell is None or not self._farewell.holds(event):
+            self._feed(event)
+
+    def _feed(self, event: Event) -> None:
         for effect in self.core.handle(time.time(), event):
             self._do(effect)
         if self.core.gathered and self.core.connected:

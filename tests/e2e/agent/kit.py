@@ -1,5 +1,6 @@
 """Plays the manager for tests of the agent, which is a real process with real starters."""
 
+import json
 import os
 import select
 import signal
@@ -310,11 +311,14 @@ def replaced(launch: Launch, **fields: object) -> Launch:
 
 
 @contextmanager
-def node(folder: Path, *, supervised: bool = False, start: bool = True) -> Iterator[Node]:
+def node(
+    folder: Path, *, supervised: bool = False, start: bool = True, **declared: object
+) -> Iterator[Node]:
     """Run an agent; nothing of it is left afterwards."""
     state = folder / "state"
     state.mkdir(mode=0o700)
-    (state / "machine.json").write_text('{"cpus": 8, "memory": 1073741824, "node": "n1"}')
+    facts = {"cpus": 8, "memory": 1 << 30, "node": "n1", **declared}
+    (state / "machine.json").write_text(json.dumps(facts))
     one = Node(state, supervised=supervised)
     try:
         if start:
