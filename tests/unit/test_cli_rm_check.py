@@ -92,7 +92,7 @@ def test_what_is_particular_to_a_driver_is_told_without_a_machine(tmp_path: Path
     assert "verbs: list_nodes, list_jobs, start, cancel" in lines
     assert "options: many_nodes, resume, suspend" in lines
     assert "oldest version: WIKI interface specification 1.1" in lines
-    assert "  Vacated    cancelled" in lines
+    assert "  Vacated    vacated" in lines
     assert "  It tells no reason for waiting." in lines
 
 

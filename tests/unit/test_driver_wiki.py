@@ -121,6 +121,18 @@ def test_a_job_is_started_suspended_resumed_and_ends_with_proof(
     assert end.ended_at == int(clock.now - 1)
 
 
+def test_a_vacated_job_has_not_ended_and_may_be_let_go_of_without_a_word(
+    driver: WikiDriver, sim: WikiSim
+) -> None:
+    sim.add(SimJob("j1", 60))
+    assert driver.start(order("j1", "n1")).did is Did.ACCEPTED
+    sim.rm.jobs["j1"].state = "Vacated"
+    told = driver.list_jobs()
+    assert ([job.state for job in told.jobs], told.ended) == ([ForeignState.VACATED], ())
+    del sim.rm.jobs["j1"]
+    assert not driver.list_jobs().jobs
+
+
 def test_a_cancelled_job_is_proven_removed_and_once_more_is_no_failure(
     driver: WikiDriver, sim: WikiSim
 ) -> None:

@@ -169,6 +169,29 @@ def test_a_job_put_back_into_its_queue_waits_again() -> None:
     assert box.machine.state.recent[job].job.requeues == 1
 
 
+def test_a_vacated_job_is_the_same_job_and_is_started_again_once_it_waits() -> None:
+    rm = ScriptedRm("wiki", ["n1"], options=WIKI)
+    box = Foreign(rm)
+    rm.submit("1")
+    box.load()
+    box.load()
+    job = box.job("wiki", "1")
+    assert box.state(job) == "running"
+    rm.put(replace(rm.jobs["1"], state=ForeignState.VACATED))
+    for _ in range(2):
+        box.load()
+        assert (box.state(job), len(box.calls("wiki"))) == ("held", 1)
+    rm.put(replace(rm.jobs["1"], state=ForeignState.IDLE, shares=(), started_at=None, token=""))
+    box.load()
+    box.load()
+    assert (box.state(job), len(box.calls("wiki"))) == ("running", 2)
+    rm.end("1", box.now)
+    box.load()
+    assert box.state(job) == "success"
+    assert box.machine.state.recent[job].job.requeues == 1
+    assert not box.odd()
+
+
 def test_an_id_that_is_used_again_is_another_job() -> None:
     rm = ScriptedRm("ge", ["n1"], options=SCHEDULES)
     box = Foreign(rm)

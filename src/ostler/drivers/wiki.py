@@ -1,7 +1,7 @@
 """The driver of any resource manager that speaks WIKI, the protocol of the Maui scheduler.
 
-Known is what a reply tells of; gone with proof is a record Completed, Removed or Vacated; what is
-absent is unknown. WIKI has no token of a start: a STARTJOB without a clear answer is followed by
+Known is what a reply tells of; gone with proof is a record Completed or Removed; what is absent
+is unknown. WIKI has no token of a start: a STARTJOB without a clear answer is followed by
 a question for that job alone, here or, after that, before it is sent again.
 """
 
@@ -29,7 +29,7 @@ from ostler.wire.wiki import (
     read_key,
     size_of,
 )
-from ostler.wire.wiki_records import ACTIVE, ENDED, Job, parse_job, parse_node
+from ostler.wire.wiki_records import ACTIVE, ENDED, VACATED, Job, parse_job, parse_node
 from ostler.wire.wiki_words import (
     CancelJob,
     Fields,
@@ -109,7 +109,8 @@ class WikiDriver:
                 raise Trouble("GETJOBS: it tells of no job, and had some that have not ended")
             return Jobs((), complete=False)
         live = tuple(job_of(job) for job in jobs if job.state not in ENDED)
-        self._unfinished = bool(live)
+        # Some let what is vacated go without another word.
+        self._unfinished = any(job.state not in (VACATED, *ENDED) for job in jobs)
         return Jobs(live, tuple(end_of(job) for job in jobs if job.state in ENDED), complete)
 
     def start(self, order: Start) -> Outcome:
@@ -173,7 +174,7 @@ class WikiDriver:
         """Say whether an earlier order has started it; None: it has not, as far as is known."""
         job, tasks = order.id, _tasks(order)
         found = self._find(job, end)
-        if found is None or found.state not in {*ACTIVE, *ENDED}:
+        if found is None or found.state not in {*ACTIVE, VACATED, *ENDED}:
             return None
         self._unclear.pop(job, None)
         cpus = len(tasks) * found.cpus

@@ -9,7 +9,7 @@ from ostler.model.foreign import (
     Share,
 )
 from ostler.model.states import Result
-from ostler.wire.wiki_records import Job, Node, tasks_of
+from ostler.wire.wiki_records import VACATED, Job, Node, tasks_of
 from ostler.wire.wiki_words import is_name
 
 NODE_STATES = {
@@ -31,12 +31,12 @@ JOB_STATES: dict[str, ForeignState | str] = {
     "Starting": ForeignState.STARTING,
     "Running": ForeignState.RUNNING,
     "Suspended": ForeignState.SUSPENDED,
+    VACATED: ForeignState.VACATED,
     "Unknown": ForeignState.UNKNOWN,
 }
 END_WORDS: dict[str, ForeignState | str] = {
     "Completed": Result.SUCCESS,
     "Removed": Result.CANCELLED,
-    "Vacated": Result.CANCELLED,
 }
 
 

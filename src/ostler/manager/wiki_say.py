@@ -18,7 +18,7 @@ from ostler.model.ids import Ref, element_name, parse_ref
 from ostler.model.job import Job
 from ostler.model.resources import Request
 from ostler.model.states import AllocationState, NodeStatus, Result
-from ostler.wire.wiki_records import ACTIVE, Node
+from ostler.wire.wiki_records import ACTIVE, VACATED, Node
 from ostler.wire.wiki_records import Job as Told
 
 SCHEDULER = "wiki"  # what partitions name it by
@@ -134,7 +134,7 @@ def ended_job(s: State, before: Told, now: float) -> Told:
 
 def vacated(before: Told, now: float) -> Told:
     """Return a job that ran, as one that has left its nodes and is not over."""
-    return replace(before, state="Vacated", ended_at=int(now), updated=int(now))
+    return replace(before, state=VACATED, ended_at=int(now), updated=int(now))
 
 
 def _record(

@@ -61,6 +61,7 @@ class ForeignState(StrEnum):
     RUNNING = "running"
     SUSPENDED = "suspended"
     ENDING = "ending"
+    VACATED = "vacated"  # it ran, has left its nodes, and will wait as idle again
     UNKNOWN = "unknown"  # a word that the driver's table does not have
 
 

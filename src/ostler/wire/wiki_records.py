@@ -20,8 +20,9 @@ NODE_WORDS = (
     "Unknown", "None",
 )  # fmt: skip
 ACTIVE = ("Starting", "Running", "Suspended")
-ENDED = ("Completed", "Removed", "Vacated")
-JOB_WORDS = ("Idle", "Hold", "Unknown", *ACTIVE, *ENDED)
+ENDED = ("Completed", "Removed")
+VACATED = "Vacated"  # it has left its nodes, and Maui has it wait again
+JOB_WORDS = ("Idle", "Hold", "Unknown", *ACTIVE, VACATED, *ENDED)
 
 
 class Node(Struct, frozen=True, omit_defaults=True):

@@ -109,13 +109,15 @@ def waits_there(rm: Rm, told: ForeignJob) -> bool:
     One of a state that nobody can read is not known to be ready, where it is ours to start.
     """
     unclear = told.state is ForeignState.UNKNOWN and not rm.can(Option.SCHEDULES)
-    return unclear or told.state is ForeignState.HELD
+    return unclear or told.state in (ForeignState.HELD, ForeignState.VACATED)
 
 
 def _held(rm: Rm, told: ForeignJob) -> str:
     if told.state is ForeignState.UNKNOWN:
         word = clean(told.native_state)
         return f"{rm.name} says {word!r} of it, which its driver does not know"
+    if told.state is ForeignState.VACATED:
+        return f"{rm.name} has taken it off its nodes, and does not say yet that it waits"
     return ": ".join(filter(None, (f"{rm.name} holds it", clean(told.reason))))
 
 

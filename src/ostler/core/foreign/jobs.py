@@ -316,7 +316,8 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -
         return  # it was asked for later than this was seen
     if job.stage is Stage.ASKED and not look.is_busy(job.key):
         look.again.append(alloc)
-    if alloc.started and job.theirs and rm.can(Option.SCHEDULES):
+    vacated = job.state == ForeignState.VACATED
+    if alloc.started and job.theirs and (vacated or rm.can(Option.SCHEDULES)):
         back_from_run(s, now, rm, job, f"{rm.name} put it back into its queue")
         follow_request(s, now, rm, s.jobs[alloc.job], told)
         return

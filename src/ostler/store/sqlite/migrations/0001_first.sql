@@ -468,7 +468,7 @@ CREATE TABLE rm_jobs (
   theirs INTEGER NOT NULL, -- 1: it was submitted to the resource manager itself
   stage TEXT NOT NULL, -- waits, asked, taken, seen or over
   since REAL NOT NULL, -- when it came there, or since when it differs from what it should be
-  state TEXT NOT NULL, -- as last told: idle, held, starting, running, suspended, ending or unknown; may be empty
+  state TEXT NOT NULL, -- as last told: idle, held, starting, running, suspended, ending, vacated or unknown; may be empty
   native_state TEXT NOT NULL, -- in the resource manager's own words; may be empty
   reason TEXT NOT NULL, -- likewise; may be empty
   missing_since REAL, -- since when it is not listed any more; NULL: it is
