@@ -6,17 +6,32 @@ import pwd
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
 from ostler.core.foreign.rms import Rm
+from ostler.manager.companion import Companion
 from ostler.manager.foreign import Foreign
 from ostler.manager.native import Blobs
-from ostler.model.foreign import Did, NodeState, Start
+from ostler.model.foreign import About, Did, NodeState, Start
 from ostler.model.site import ResourceManager, Site
-from ostler.wire.drivers import Fault
+from ostler.wire.drivers import (
+    QUERIES,
+    Begin,
+    Do,
+    Done,
+    Fault,
+    FromDriver,
+    Lost,
+    Role,
+    Up,
+    decode_request,
+    encode,
+)
 
 FILE = Path(__file__).with_name("faulty_driver.py")
 ENV = b"HOME=/h\0A=1\0"
@@ -112,6 +127,73 @@ def test_what_happens_in_a_resource_manager_is_loaded_at_once_and_rows_are_obeye
         core.site.rms.clear()
         foreign.configured()
         assert not foreign.runners
+
+    live(story)
+
+
+class Spoken(Companion):
+    """A process of which a test says what it says."""
+
+    def __init__(self) -> None:
+        self._says: asyncio.Queue[bytes] = asyncio.Queue()
+        self.asked: asyncio.Queue[Begin | Do] = asyncio.Queue()
+
+    @property
+    def pid(self) -> int:
+        return 1
+
+    @property
+    def stdin(self) -> Any:
+        return self
+
+    def write(self, frame: bytes) -> None:
+        self.asked.put_nowait(decode_request(frame[4:]))
+
+    def say(self, message: FromDriver) -> None:
+        self._says.put_nowait(encode(message))
+
+    async def read(self) -> bytes:
+        return await self._says.get()
+
+    async def answer(self) -> None:
+        """Answer a whole load."""
+        for verb in QUERIES:
+            asked = await self.asked.get()
+            assert isinstance(asked, Do)
+            assert asked.verb == verb
+            self.say(Done(asked.number, 0.0, 0.0))
+
+    def kill(self) -> None:
+        """Nothing is left of it."""
+
+    async def status(self) -> int:
+        return 0
+
+
+def test_a_driver_that_is_gone_is_told_of_at_once_and_asked_at_once_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its process ends between two loads, when nothing is asked that could fail."""
+    why = "the driver cannot be loaded: there is no file /driver.py"
+
+    async def story(core: Core, foreign: Foreign) -> None:
+        process = Spoken()
+        begin = AsyncMock(return_value=process)
+        monkeypatch.setattr(Companion, "begin", begin)
+        core.site.rms["a"] = row("a", "", interval=3_600)
+        foreign.configured()
+        assert isinstance(await process.asked.get(), Begin)
+        process.say(Up(Role.QUERY, About("a", "a")))
+        await process.answer()
+        await core.until(lambda e: isinstance(e, RmLoaded))
+        process.say(Lost(Role.QUERY, Fault.CRASHED, "it was killed", 1.0))
+        for role in (Role.ORDER, Role.QUERY, Role.ORDER, Role.QUERY):
+            process.say(Lost(role, Fault.FAILED, why, 1.0))
+        await core.until(lambda e: isinstance(e, RmLoaded) and e.why == why)
+        process.say(Up(Role.QUERY, About("a", "a")))
+        await process.answer()
+        await core.until(lambda e: isinstance(e, RmLoaded) and len(loads(core)) == 3)
+        assert [load.jobs is not None for load in loads(core)] == [True, False, True]
 
     live(story)
 

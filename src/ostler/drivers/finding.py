@@ -41,7 +41,12 @@ def _module_of(place: str) -> Any:
     if not place.endswith(".py"):
         return importlib.import_module(place)
     path = Path(place)
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if path.is_absolute() and not path.is_file():
+        raise UsageError(
+            f"there is no file {place}",
+            hint="put it there, or name another: `ostler rm set NAME driver=FILE.py:CLASS`",
+        )
     if not path.is_absolute() or spec is None or spec.loader is None:
         raise UsageError(f"{place} cannot be loaded", expected="the absolute path of a file")
     _check_owner(path)

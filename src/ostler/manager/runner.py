@@ -10,7 +10,6 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 from msgspec import structs
@@ -19,9 +18,10 @@ from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
 from ostler.core.foreign.pace import NEVER, Backoff, Pace, Timing
 from ostler.manager.companion import Companion
+from ostler.manager.load import Load
 from ostler.manager.native import Blobs
 from ostler.model.errors import NotNow, OstlerError
-from ostler.model.foreign import About, Did, Jobs, Nodes, Outcome, Start
+from ostler.model.foreign import About, Did, Outcome, Start
 from ostler.model.limits import MAX_SENTENCE
 from ostler.model.site import ResourceManager
 from ostler.model.units import parse_size
@@ -45,52 +45,6 @@ log = logging.getLogger("ostler.manager")
 TRACED = 50  # iterations that are remembered
 RUN_AS = "run-as"  # settings that are not the driver's
 MEMORY = "memory"
-
-
-class _Load:
-    """What has been answered of one load."""
-
-    def __init__(self, numbers: tuple[int, int], began: float) -> None:
-        self.began = began  # Unix seconds
-        self.open = dict(zip(numbers, QUERIES, strict=True))  # calls that are not answered
-        self.parts: list[Part] = []
-        self.done: dict[str, Done] = {}
-        self.why = ""
-        self.pause = 0.0  # seconds until it can be asked again
-
-    @property
-    def whole(self) -> bool:
-        """Say whether both queries have an answer."""
-        return len(self.done) == len(QUERIES)
-
-    def traced(self, loaded: RmLoaded) -> dict[str, Any]:
-        """Return how long its parts took, in seconds; None: there was nothing to ask."""
-        nodes, jobs = self.done.get("list_nodes"), self.done.get("list_jobs")
-        details = nodes.nodes.total if nodes and nodes.nodes else None
-        return {
-            "rm": loaded.rm,
-            "began_at": loaded.began,
-            "at": None,
-            "because": None,
-            "nodes_seconds": nodes.took if nodes else None,
-            "node_details_seconds": details,
-            "jobs_seconds": jobs.took if jobs else None,
-            "queues_seconds": None,  # no driver has any to tell beside its nodes
-            "load_seconds": loaded.took,
-            "why": loaded.why,
-        }
-
-    def loaded(self, rm: str, about: About, took: float) -> RmLoaded:
-        """Return it as the core takes it."""
-        nodes = jobs = None
-        if done := self.done.get("list_nodes"):
-            found = tuple(chain.from_iterable(part.nodes for part in self.parts))
-            nodes = Nodes(found, done.complete, done.at or done.began)
-        if done := self.done.get("list_jobs"):
-            live = tuple(chain.from_iterable(part.jobs for part in self.parts))
-            over = tuple(chain.from_iterable(part.ended for part in self.parts))
-            jobs = Jobs(live, over, done.complete, done.at or done.began)
-        return RmLoaded(rm, about, nodes, jobs, self.began, took, self.why)
 
 
 class Runner:
@@ -119,11 +73,12 @@ class Runner:
         self._companion: Companion | None = None
         self._unsent: list[Do] = []  # until there is a process
         self._next = 1
-        self._load: _Load | None = None
+        self._load: Load | None = None
         self._loaded: RmLoaded | None = None  # complete, and not taken in yet
         self._calls: dict[int, Call] = {}  # orders that are not answered
         self._queries_up = False
         self._told = ""  # the failure that the core knows of already
+        self._down = ""  # why no process could be begun, as the core knows already; empty: one was
         self._refusals = Backoff(max(1.0, row.interval))
         self._crashes = Backoff()
         self._timer: asyncio.TimerHandle | None = None
@@ -135,13 +90,15 @@ class Runner:
         """Keep a process, for ever."""
         while True:
             why = await self._one_process()
-            self._queries_up, self._companion = False, None
+            was_up, self._queries_up, self._companion = self._queries_up, False, None
             pause = self._crashes.lost(self._loop.time())
             log.error("no process runs a driver", extra={"rm": self.row.name, "why": why})
             waiting = {order.number for order in self._unsent}
             sent = [number for number in self._calls if number not in waiting]
             numbers = (*sent, *(self._load.open if self._load else ()))
             self._lost(Lost(Role.QUERY, Fault.CRASHED, why, pause, numbers))
+            if not was_up:
+                self._cannot_begin(why)
             await asyncio.sleep(pause)
 
     async def _one_process(self) -> str:
@@ -228,6 +185,8 @@ class Runner:
             case Up(role, about):
                 if role is Role.QUERY:
                     self.about, self._queries_up = about, True
+                    if self._down:
+                        self.pace.happened()  # whatever it has missed is taken in at once
                     self._tell(RmUp(self.row.name, about))
             case Part(number=number):
                 if self._load and number in self._load.open:
@@ -240,8 +199,11 @@ class Runner:
                 self.happened(seen=False)
             case Lost():
                 self.losses += 1
+                was_up = self._queries_up or message.role is not Role.QUERY
                 self._queries_up = self._queries_up and message.role is not Role.QUERY
                 self._lost(message)
+                if not was_up:
+                    self._cannot_begin(message.why)
         self._schedule()
 
     def _done(self, done: Done) -> None:
@@ -289,6 +251,12 @@ class Runner:
             self._look_at_load()
         self._schedule()
 
+    def _cannot_begin(self, why: str) -> None:
+        """Tell that nothing answers: no load is launched, which could fail, before one is up."""
+        if self._down != why and self.about is not None:
+            self._down = why
+            self._tell(RmLoaded(self.row.name, self.about, None, None, time.time(), 0.0, why))
+
     def _trouble_once(self, fault: Fault, why: str) -> None:
         if why != self._told:
             self._told = why
@@ -331,7 +299,7 @@ class Runner:
         elif self._queries_up and now >= self.pace.launch_at:
             self.pace.launched(now)
             first, second = self._number(), self._number()
-            self._load = _Load((first, second), time.time())
+            self._load = Load((first, second), time.time())
             seconds, together = float(self.row.deadline), float(self.row.interval)
             together = max(seconds, together)
             self._send(Do(first, QUERIES[0], seconds, together))
@@ -348,7 +316,7 @@ class Runner:
         loaded = load.loaded(self.row.name, self.about, time.time() - load.began)
         self.trace.append(load.traced(loaded))
         if load.whole:
-            self._told = ""
+            self._told = self._down = ""
             self._refusals.calm()
             self.pace.loaded(now)
             self._loaded = loaded
