@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from ostler.drivers.slurm import Slurm
-from tests.unit.scripted import Done, ostler
+from ostler.wire.messages import Administer
+from tests.unit.scripted import Answer, Done, Request, manager, ostler
 
 FOUR = """
 from ostler.model.foreign import About, ForeignNode, Jobs, Nodes, NodeState, Option
@@ -98,3 +101,29 @@ def test_what_is_particular_to_a_driver_is_told_without_a_machine(tmp_path: Path
 
 def test_a_name_that_is_no_driver_either_is_missing_as_before(tmp_path: Path) -> None:
     assert ostler(tmp_path / "state", "rm", "show", "nothing").status == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["rm", "add", "a", "local", "folder=/nowhere"], "there is no folder /nowhere"),
+        (["rm", "set", "a", "folder=/"], ""),
+        (["rm", "set", "a", "config=/x"], "config=/x: there is no such file or folder"),
+        (["rm", "set", "a", "interval=5s"], ""),
+    ],
+)
+def test_what_a_driver_cannot_begin_with_is_told_as_it_is_set(
+    tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    setting = dict([words[-1].split("=")])
+
+    def answer(request: Request) -> Answer:
+        if isinstance(request, Administer):
+            return {"changes": [{"kind": "rm", "name": "rm a", "text": "done"}]}
+        driver = "slurm" if "config" in setting else "local"
+        return {"resource_managers": [{"name": "a", "driver": driver, "settings": setting}]}
+
+    with manager(tmp_path, answer):
+        done = ostler(tmp_path, *words)
+    assert (done.status, done.out) == (0, "done\n")
+    assert (f"a cannot be asked as it stands: {complaint}" in done.err) is bool(complaint), done.err

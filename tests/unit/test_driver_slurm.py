@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import subprocess
 import time
 from getpass import getuser
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from ostler.drivers import slurm_notes
 from ostler.drivers.begun import TWICE, Begun
+from ostler.drivers.contract import Trouble
 from ostler.drivers.programs import Answer, Programs
 from ostler.drivers.slurm import Slurm
 from ostler.drivers.slurm_ends import SACCT, end_of_sacct, ends_of_file
@@ -498,11 +500,27 @@ def test_options_that_make_another_job_of_it_are_refused(
 
 
 @pytest.mark.parametrize(
-    "settings", [{"timeout": "soon"}, {"config": "slurm.conf"}, {"colour": "1"}, {"options": "x"}]
+    "settings",
+    [
+        {"timeout": "soon"},
+        {"config": "slurm.conf"},
+        {"config": "/nowhere/slurm.conf"},
+        {"colour": "1"},
+        {"options": "x"},
+    ],
 )
 def test_a_bad_setting_is_refused(settings: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Slurm(settings)
+
+
+def test_a_configuration_that_has_gone_is_named_and_no_command_waits_for_it(tmp_path: Path) -> None:
+    config = tmp_path / "slurm.conf"
+    config.touch()
+    driver = Slurm({"config": str(config)})
+    config.unlink()
+    with pytest.raises(Trouble, match=re.escape(f"{config} is not there any more")):
+        driver.list_nodes()
 
 
 def test_a_cancel_by_token_ends_the_job_that_had_it_first(monkeypatch: pytest.MonkeyPatch) -> None:

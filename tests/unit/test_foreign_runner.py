@@ -17,8 +17,11 @@ from ostler.core.foreign.rms import Rm
 from ostler.manager.companion import Companion
 from ostler.manager.foreign import Foreign
 from ostler.manager.native import Blobs
+from ostler.manager.rm_reads import trace
+from ostler.model.errors import Missing
 from ostler.model.foreign import About, Did, NodeState, Start
 from ostler.model.site import ResourceManager, Site
+from ostler.testing.rm import ScriptedRm
 from ostler.wire.drivers import (
     QUERIES,
     Begin,
@@ -32,6 +35,7 @@ from ostler.wire.drivers import (
     decode_request,
     encode,
 )
+from tests.unit.foreign_kit import Foreign as Foreigners
 
 FILE = Path(__file__).with_name("faulty_driver.py")
 ENV = b"HOME=/h\0A=1\0"
@@ -269,5 +273,16 @@ def test_a_driver_runs_as_the_user_that_its_row_says(folder_for_all: Path) -> No
             told = await core.until(lambda e: isinstance(e, RmTrouble))
             assert isinstance(told, RmTrouble)
             assert "only root can run a driver as nobody" in told.why
+
+    live(story)
+
+
+def test_a_trace_of_what_is_not_there_tells_what_is() -> None:
+    async def story(core: Core, foreign: Foreign) -> None:
+        s = Foreigners(ScriptedRm("slurm"), ScriptedRm("ge")).machine.state
+        assert trace(s, "ge", foreign) == {"iterations": []}
+        with pytest.raises(Missing) as told:
+            trace(s, "slrum", foreign)
+        assert str(told.value) == "there is no resource manager 'slrum' (known: ge, slurm)"
 
     live(story)

@@ -54,9 +54,12 @@ def _shown(row: Row) -> Row:
 def trace(given: Given) -> int:
     """List the last iterations over other resource managers, and how long what they loaded took."""
     link = link_to(given)
-    document = link.call("read", what="iterations", ref=given.words[0] if given.words else "")
+    name = given.words[0] if given.words else ""
+    document = link.call("read", what="iterations", ref=name)
     link.close()
     nothing = "no iterations: there are no other resource managers, or none has been loaded yet"
+    if name:
+        nothing = f"no iterations: {name} has not been loaded since the manager began"
     return show(given, document, "iterations", ITERATIONS, _traced, nothing=nothing)
 
 

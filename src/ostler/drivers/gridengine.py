@@ -24,6 +24,7 @@ from ostler.drivers.programs import (
     folder_of,
     known,
     local_time,
+    place_of,
     seconds_of,
 )
 from ostler.model.foreign import (
@@ -91,7 +92,7 @@ class GridEngine:
     def __init__(self, settings: Mapping[str, str]) -> None:
         known(settings, SETTINGS)
         env = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        if root := folder_of(settings, "root"):
+        if root := place_of(settings, "root"):
             env["SGE_ROOT"] = root
         if cell := settings.get("cell"):
             env["SGE_CELL"] = cell
@@ -102,7 +103,10 @@ class GridEngine:
             env["SGE_QMASTER_PORT"], env["SGE_EXECD_PORT"] = numbers
         self._env = env
         self._programs = Programs(
-            settings.get("path") or _folder(env), env, seconds_of(settings, "timeout", 8.0)
+            settings.get("path") or _folder(env),
+            env,
+            seconds_of(settings, "timeout", 8.0),
+            root,
         )
         place = Path(env.get("SGE_ROOT", "/"), env.get("SGE_CELL", "default"), "common/accounting")
         self._accounts = Completions(folder_of(settings, "accounts") or str(place))

@@ -48,11 +48,17 @@ class Person:
 class Programs:
     """Runs programs that are found in a folder or on a path, each within some seconds."""
 
-    def __init__(self, folder: str, env: Mapping[str, str], seconds: float) -> None:
-        """Begin. folder: where they are; empty: where programs are looked for anyway."""
+    def __init__(
+        self, folder: str, env: Mapping[str, str], seconds: float, needs: str = ""
+    ) -> None:
+        """Begin. folder: where they are; empty: where programs are looked for anyway.
+
+        needs: path of what must be there, or they would try for a minute; empty: nothing.
+        """
         self._path = folder or os.pathsep.join(filter(None, [os.environ.get("PATH"), PATH]))
         self._env = {"PATH": self._path, "LC_ALL": "C", "HOME": "/", **env}
         self._seconds = seconds
+        self._needs = needs
 
     def find(self, name: str) -> str:
         """Return where a program is; raise `Trouble`."""
@@ -77,6 +83,8 @@ class Programs:
         nobody knows what it has done.
         """
         name = os.fsdecode(words[0])
+        if self._needs and not Path(self._needs).exists():
+            raise Trouble(f"{self._needs} is not there any more")
         other = person if person and person.uid != os.geteuid() else None
         with ExitStack() as opened:
             command = [self.find(name), *words[1:]]
@@ -156,6 +164,14 @@ def folder_of(settings: Mapping[str, str], key: str) -> str:
     text = settings.get(key, "")
     if text and not Path(text).is_absolute():
         raise ValueError(f"{key}={text}: expected an absolute path")
+    return text
+
+
+def place_of(settings: Mapping[str, str], key: str) -> str:
+    """Return a setting that is the path of what is there, or empty; raise `ValueError`."""
+    text = folder_of(settings, key)
+    if text and not Path(text).exists():
+        raise ValueError(f"{key}={text}: there is no such file or folder")
     return text
 
 

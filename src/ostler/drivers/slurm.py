@@ -29,6 +29,7 @@ from ostler.drivers.programs import (
     folder_of,
     known,
     local_time,
+    place_of,
     seconds_of,
 )
 from ostler.drivers.slurm_notes import Notes
@@ -110,12 +111,12 @@ class Slurm:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         known(settings, SETTINGS)
-        config = folder_of(settings, "config")
+        config = place_of(settings, "config")
         env = {"SLURM_CONF": config} if config else {}
         if not config and "SLURM_CONF" in os.environ:
             env["SLURM_CONF"] = os.environ["SLURM_CONF"]
         self._programs = Programs(
-            settings.get("path", ""), env, seconds_of(settings, "timeout", 8.0)
+            settings.get("path", ""), env, seconds_of(settings, "timeout", 8.0), config
         )
         self._completions = folder_of(settings, "completions")
         self._history = seconds_of(settings, "history", 86_400.0)

@@ -85,7 +85,7 @@ class Reads:
             "site": self._site,
             "partitions": self._partitions,
             "handlers": self._handlers,
-            "iterations": lambda asked: trace(self.foreign, asked.ref),
+            "iterations": lambda asked: trace(self._machine().state, asked.ref, self.foreign),
             "rms": lambda _: list_rms(self._machine().state),
             "rm": lambda asked: one_rm(self._machine().state, asked.ref, self.foreign),
             "pools": lambda _: {"pools": self.pools()},

@@ -62,10 +62,8 @@ def list_rms(s: State) -> Row:
 
 def one_rm(s: State, name: str, foreign: Foreign) -> Row:
     """Return one, with what its driver can and how long it takes; raise `Missing`."""
-    found = next((row for row in rm_rows(s) if row["name"] == name), None)
-    if found is None:
-        known = ", ".join(sorted(s.rms)) or "none"
-        raise Missing(f"there is no resource manager {name!r}", expected=f"known: {known}")
+    _check_known(s, name)
+    found = next(row for row in rm_rows(s) if row["name"] == name)
     about = s.rms[name].about
     process = foreign.read().get(name)
     if process is not None:
@@ -78,8 +76,16 @@ def one_rm(s: State, name: str, foreign: Foreign) -> Row:
     }
 
 
-def trace(foreign: Foreign, name: str) -> Row:
-    """Return the last iterations, of one resource manager or of all, oldest first."""
+def _check_known(s: State, name: str) -> None:
+    if name not in s.rms:
+        known = ", ".join(sorted(s.rms)) or "none"
+        raise Missing(f"there is no resource manager {name!r}", expected=f"known: {known}")
+
+
+def trace(s: State, name: str, foreign: Foreign) -> Row:
+    """Return the last iterations, of one resource manager or of all, oldest first; raise `Missing`."""
+    if name:
+        _check_known(s, name)
     rows = [
         row
         for each, runner in foreign.runners.items()
