@@ -85,7 +85,9 @@ def test_elements_that_end_with_their_node_by_its_signal_run_again(
     slurms: Slurm, host: Host
 ) -> None:
     bench = SlurmBench(slurms)
-    host.ostler("pool", "add", "slurm", "--max-nodes", "1", "--idle", "1s", "cpus=2", "time=10m")
+    host.ostler("pool", "add", "slurm", "--max-nodes", "1", "cpus=2", "time=10m")
+    host.ostler("grow", "1", "--from", "slurm")
+    until(host, lambda: pools(host)["nodes"] == 1, "one has come")
     runs = host.work / "runs"
     runs.mkdir()
     command = (
@@ -97,10 +99,11 @@ def test_elements_that_end_with_their_node_by_its_signal_run_again(
         *("--constraint", "pool", "--", "/bin/sh", "-c", command),
     )
     until(host, lambda: len(list(runs.iterdir())) == 2, "both run")
-    until(host, lambda: pools(host)["nodes"] == 1, "it is seen that it has come")
     bench.command_of_slurm("scancel", bench.command_of_slurm("squeue", "-h", "-o", "%i"))
     host.ostler("wait", job)
     assert [len(each.read_text()) for each in runs.iterdir()] == [2, 2]
+    host.ostler("shrink", "1", "--from", "slurm")
+    host.ostler("pool", "set", "slurm", "--idle", "1s")
     until(host, lambda: not bench.command_of_slurm("squeue", "-h", "-o", "%i"), "it has gone")
 
 

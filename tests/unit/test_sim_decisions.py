@@ -26,7 +26,7 @@ from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
 from ostler.model.orders import Ended
 from ostler.model.resources import Request
-from ostler.model.site_changes import attribute
+from ostler.model.site_changes import Change, attribute
 from ostler.schedule.decisions import (
     HEADER,
     Asked,
@@ -167,6 +167,29 @@ def test_starts_are_held_against_what_was_promised_first(
     given = Given(COMMANDS["sim"], {"sim_replay": path}, [], separated=False)
     assert replay_decisions(given, path, []) == 0
     assert "of 1 job with a promised start 0 began later" in capfd.readouterr().out
+
+
+def test_partitions_that_another_scheduler_plans_are_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def work() -> None:
+        box = Recorded(tmp_path)
+        scheduler = Change("create", "scheduler", ("theirs",), {"command": "/bin/theirs"})
+        box.do(Administered(0, ROOT, (scheduler,)))
+        theirs = Change("set", "partition", ("main",), {"scheduler": "theirs"})
+        box.do(Administered(0, ROOT, (theirs,)))
+        box.submit()
+        await box.plan()
+        await box.planning.close()
+
+    asyncio.run(work())
+    path = str(tmp_path / NAME)
+    assert replay(path).others == {"main": "theirs"}
+    given = Given(COMMANDS["sim"], {"sim_replay": path}, [], separated=False)
+    assert replay_decisions(given, path, []) == 0
+    assert "; what theirs planned in partition main is not in it; every plan is the same" in (
+        capfd.readouterr().out
+    )
 
 
 def test_another_policy_is_held_against_what_was_done(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ def replay_decisions(given: Given, path: str, policies: list[Policy]) -> int:
             "same": done.first is None,
             "first_difference": first,
             "promised": _promised(done.late),
+            "planned_by_others": [
+                {"partition": partition, "scheduler": name}
+                for partition, name in sorted(done.others.items())
+            ],
             "policies": [_row(other) for other in others],
         }
         say(json_text({"replays": [row]}))
@@ -80,6 +84,8 @@ def _told(path: str, done: decisions.Replay) -> str:
         what += f"; of {counted(len(done.late), 'job')} with a promised start {after} began later"
         if after:
             what += f", {format_duration(done.late[-1])} at most"
+    for partition, name in sorted(done.others.items()):
+        what += f"; what {name} planned in partition {partition} is not in it"
     if done.first is None:
         return f"{what}; every plan is the same byte for byte"
     return f"{what}; then a plan is another one\n{_lines(done.first)}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ostler.model.errors import Missing, UsageError
+from ostler.model.states import Rule
 from ostler.schedule.decisions import (
     HEADER,
     Asked,
@@ -21,7 +22,7 @@ from ostler.schedule.decisions import (
 from ostler.schedule.engine import Engine
 from ostler.schedule.policy import Policy
 from ostler.schedule.rules import Rules
-from ostler.schedule.snapshot import Plan, Start
+from ostler.schedule.snapshot import Delta, Plan, Start
 
 SHOWN = 10  # differences that are told one by one
 
@@ -36,7 +37,7 @@ class Difference(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """A file of decisions, replayed by the same rules."""
+    """A file of decisions of the scheduler that is built in, replayed by the same rules."""
 
     decisions: int
     starts: int
@@ -44,6 +45,7 @@ class Replay(NamedTuple):
     late: list[
         float
     ]  # seconds by which jobs started after the start promised to them first, sorted
+    others: dict[str, str]  # partition -> who else planned it, of which the file has no plans
 
 
 class Otherwise(NamedTuple):
@@ -96,10 +98,12 @@ def replay(path: str) -> Replay:
     plan, now = Plan([], {}), 0.0
     promised: dict[int, float] = {}
     late: list[float] = []
+    others: dict[str, str] = {}
     for record in read(path):
         match record:
             case Told(delta):
                 engine.apply(delta)
+                others |= _planned_by_others(delta)
                 number = delta.number
             case Asked(now):
                 plan = engine.plan(now)
@@ -113,8 +117,17 @@ def replay(path: str) -> Replay:
                 promised = recorded.promised | promised  # the first one counts
                 if data != plain(plan) or recorded.number != asked_of:
                     first = Difference(decisions, now, recorded, plan)
-                    return Replay(decisions, starts, first, sorted(late))
-    return Replay(decisions, starts, None, sorted(late))
+                    return Replay(decisions, starts, first, sorted(late), others)
+    return Replay(decisions, starts, None, sorted(late), others)
+
+
+def _planned_by_others(delta: Delta) -> dict[str, str]:
+    """Return the partitions in which jobs wait for another scheduler, each with its name."""
+    return {
+        view.partition: str(view.blocked.numbers.get("scheduler", ""))
+        for view in delta.waiting
+        if view.blocked is not None and view.blocked.rule is Rule.SCHEDULER
+    }
 
 
 def otherwise(path: str, policy: Policy) -> Otherwise:
