@@ -11,13 +11,15 @@ from msgspec.structs import replace
 from ostler.core import life
 from ostler.core.entry import Entry
 from ostler.core.foreign import orders
+from ostler.core.foreign.absent import absent
 from ostler.core.foreign.adopt import adopt, adopt_ended, follow_request, waits_there
-from ostler.core.foreign.again import asks_again, is_echo, start_again
+from ostler.core.foreign.again import is_echo, start_again
 from ostler.core.foreign.distrust import Odd, agree, clean, settle_odd, tell
 from ostler.core.foreign.intake import emptied, sliced
 from ostler.core.foreign.look import Look
 from ostler.core.foreign.places import correct, hold, places_of
 from ostler.core.foreign.rms import Rm
+from ostler.core.foreign.stray import comes_back, comes_unknown, is_second, stray
 from ostler.core.foreign.told import (
     allocation_of,
     back_from_run,
@@ -61,7 +63,7 @@ def take(look: Look, jobs: Jobs) -> Iterator[float]:
             if key in look.seen:
                 look.seen.remove(key)  # all at once would take as long as a turn
             elif key in rm.jobs:
-                _absent(look, rm.jobs[key], complete=complete)
+                absent(look, rm.jobs[key], complete=complete)
                 yield _ONE
         yield _NAME * len(keys)
     if rm.odd and complete:
@@ -94,7 +96,7 @@ def _end(look: Look, end: End) -> None:
 def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
     s, now, rm = look.s, look.now, look.rm
     job, fresh = known(s, rm, told), False
-    if job is not None and _is_second(look, job, told):
+    if job is not None and is_second(look, job, told):
         return None
     plain = replace(told, at=0.0) if told.at else told
     if job is not None and rm.said.get(job.key) == plain and _stays(look, job):
@@ -104,18 +106,18 @@ def _one(look: Look, told: ForeignJob) -> tuple[int, int, int] | None:
             return job.key  # what is known is newer
         if is_echo(s, rm, job, told):
             return job.key
-        if not _comes_back(look, job, told):
+        if not comes_back(look, job, told):
             return job.key
         job = None
     if job is None:
         if (older := given_up(s, rm, told)) is not None:
-            _stray(look, older, told)  # of a start that was given up before this one
+            stray(look, older, told)  # of a start that was given up before this one
             return None
         if not told.token and told.user in look.asking and rm.can(Option.SUBMIT):
             return None  # it may be the one of which nothing is known
         job, fresh = adopt(s, now, rm, told), not waits_there(rm, told)
         if told.id not in look.back and was_ours(s, told):
-            _comes_unknown(look, job, told)
+            comes_unknown(look, job, told)
     job = _updated(look, job, told)
     rm.said[job.key] = plain
     if (alloc := allocation_of(s, job)) is None:
@@ -138,58 +140,6 @@ def _stays(look: Look, job: RmJob) -> bool:
     if alloc is None or alloc.cause or not alloc.started or alloc.suspended_at is not None:
         return False
     return not _is_late(look.rm, job, alloc, look.now)
-
-
-def _comes_back(look: Look, job: RmJob, told: ForeignJob) -> bool:
-    """Say whether a job that was given up, and is listed again, is taken up again."""
-    s, rm = look.s, look.rm
-    entry = s.jobs.get(job.job)
-    if entry is not None and entry.result_of(job.element) is None and not job.theirs:
-        _stray(look, job, told)
-        return False
-    tell(
-        s,
-        look.now,
-        rm,
-        Odd(
-            "state",
-            f"{rm.name}/{told.id}",
-            before=f"over, as job {job.job}",
-            after=str(told.state),
-            done="it is taken up again",
-            job=job.job,
-        ),
-        lasts=False,
-    )
-    rm.forget(job.key)
-    look.back.add(told.id)
-    return True
-
-
-def _comes_unknown(look: Look, job: RmJob, told: ForeignJob) -> None:
-    """Record that a job was started from here, and that what it was has ended and is forgotten."""
-    before = f"over, as start {told.token} of this machine"
-    done = f"it is taken up again, as job {job.job}"
-    odd = Odd("state", f"{look.rm.name}/{told.id}", before, str(told.state), done, job.job)
-    tell(look.s, look.now, look.rm, odd, lasts=False)
-    look.back.add(told.id)
-
-
-def _stray(look: Look, job: RmJob, told: ForeignJob) -> None:
-    """End what was started from here and given up: its element waits, or runs, once more."""
-    s, rm, thing = look.s, look.rm, f"{look.rm.name}/{told.id}"
-    odd = Odd("stray", thing, "over", str(told.state), "it is ended", job.job)
-    tell(s, look.now, rm, odd)
-    # What is answered is about no job that is known.
-    orders.cancel(s, rm, replace(job, attempt=-1, id=told.id, state=str(told.state)))
-
-
-def _is_second(look: Look, job: RmJob, told: ForeignJob) -> bool:
-    """Say whether a load tells of something else by the same name; one of both counts."""
-    if job.id not in ("", told.id) and job.id in look.ids:
-        _stray(look, job, told)  # one start has made two
-        return True
-    return job.key in look.seen
 
 
 def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
@@ -350,51 +300,3 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -
         return
     life.release(s, alloc, Result.LOST if alloc.started else UNDONE, why)
     settle(s, now, s.jobs[alloc.job])
-
-
-# -- not listed ---------------------------------------------------------------------------------
-
-
-def _absent(look: Look, job: RmJob, *, complete: bool) -> None:
-    """Decide on a job that a load lacks, and of whose end there is no proof."""
-    s, now, rm = look.s, look.now, look.rm
-    if job.stage is Stage.OVER:
-        agree(s, now, rm, "stray", f"{rm.name}/{job.id}")
-        if now - job.since > max(rm.row.job_purge, rm.row.interval):
-            rm.forget(job.key)
-        return
-    alloc = allocation_of(s, job)
-    if look.is_busy(job.key) or job.since >= look.began:
-        return
-    if job.stage is Stage.ASKED and alloc is not None and not alloc.cause:
-        look.again.append(alloc)
-        return
-    if not complete:
-        return
-    confirmed = rm.ending.get(job.key)
-    if confirmed is not None and confirmed < look.began:
-        proof = f"{rm.name} took the order to end it, and does not list it any more"
-        ended(s, now, rm, job, End(job.id, str(Result.CANCELLED), proof))
-        return
-    if alloc is not None and alloc.cause:
-        orders.cancel_again(s, now, rm, job)
-    _unknown(look, job)
-
-
-def _unknown(look: Look, job: RmJob) -> None:
-    s, now, rm = look.s, look.now, look.rm
-    again = asks_again(rm, job, allocation_of(s, job))
-    if job.missing_since is None:
-        since = max(job.since, rm.jobs_at) if job.stage is not Stage.SEEN else rm.jobs_at or now
-        job = keep(s, rm, replace(job, missing_since=since))
-        text = f"{rm.name} does not list {job.id or 'it'} any more, nor how it ended"
-        s.note(now, "job-unknown", text, job=job.job, about=rm.name)
-    since = job.missing_since if job.missing_since is not None else now
-    if now - since <= rm.row.job_purge:
-        if again:
-            keep(s, rm, replace(job, stage=Stage.ASKED, since=now, id="", incarnation=""))
-            look.again.append(s.allocations[job.allocation])
-        return
-    proof = f"it has not listed it for {now - since:.0f} s, nor told how it ended"
-    s.note(now, "job-purged", f"{rm.name}: {proof}", job=job.job, about=rm.name)
-    ended(s, now, rm, job, End(job.id, str(Result.LOST), proof))
