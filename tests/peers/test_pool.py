@@ -81,32 +81,6 @@ def test_many_elements_run_once_each_on_nodes_of_which_one_is_lost(
     until(host, lambda: not bench.command_of_slurm("squeue", "-h", "-o", "%i"), "there, too")
 
 
-def test_elements_that_end_with_their_node_by_its_signal_run_again(
-    slurms: Slurm, host: Host
-) -> None:
-    bench = SlurmBench(slurms)
-    host.ostler("pool", "add", "slurm", "--max-nodes", "1", "cpus=2", "time=10m")
-    host.ostler("grow", "1", "--from", "slurm")
-    until(host, lambda: pools(host)["nodes"] == 1, "one has come")
-    runs = host.work / "runs"
-    runs.mkdir()
-    command = (
-        f"echo >>{runs}/$OSTLER_ELEMENT; [ $(wc -l <{runs}/$OSTLER_ELEMENT) = 1 ] || exit 0; "
-        "[ $OSTLER_ELEMENT = 0 ] || trap 'exit 3' TERM; sleep 600 & wait"
-    )
-    job = host.submit(
-        *("-t", "5m", "--requeue", "--array", "0-1", "--output", "/dev/null"),
-        *("--constraint", "pool", "--", "/bin/sh", "-c", command),
-    )
-    until(host, lambda: len(list(runs.iterdir())) == 2, "both run")
-    bench.command_of_slurm("scancel", bench.command_of_slurm("squeue", "-h", "-o", "%i"))
-    host.ostler("wait", job)
-    assert [len(each.read_text()) for each in runs.iterdir()] == [2, 2]
-    host.ostler("shrink", "1", "--from", "slurm")
-    host.ostler("pool", "set", "slurm", "--idle", "1s")
-    until(host, lambda: not bench.command_of_slurm("squeue", "-h", "-o", "%i"), "it has gone")
-
-
 def test_nodes_come_by_hand_and_go_again(slurms: Slurm, host: Host) -> None:
     bench = SlurmBench(slurms)
     host.ostler("pool", "add", "slurm", "--idle", "1s", "time=10m")
