@@ -1,6 +1,7 @@
 """Decisions that a machine wrote down, replayed: the same bytes, or what another policy had done."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -214,15 +215,31 @@ def test_a_plan_that_is_not_the_same_is_found(tmp_path: Path) -> None:
     assert len(found.replayed.lines) == 1
 
 
-def test_a_torn_last_record_is_left_out_and_a_damaged_one_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kept", "decisions", "number"), [(-7, 3, 12), (len(HEADER) + 2, 0, 1)])
+def test_a_file_that_is_cut_is_replayed_as_far_as_it_is_whole_and_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kept: int, decisions: int, number: int
+) -> None:
+    asyncio.run(story(tmp_path))
+    path = tmp_path / NAME
+    path.write_bytes(path.read_bytes()[:kept])
+
+    given = Given(COMMANDS["sim"], {"sim_replay": str(path), "json": True}, [], separated=False)
+    assert replay_decisions(given, str(path), []) == 1
+
+    told = capfd.readouterr()
+    (row,) = json.loads(told.out)["replays"]
+    assert (row["decisions"], row["same"], row["cut"]["record"]) == (decisions, True, number)
+    assert row["cut"]["byte"] + row["cut"]["size"] == path.stat().st_size
+    assert f"is cut: it ends {row['cut']['size']} bytes into record {number}," in told.err
+
+
+def test_a_damaged_record_is_told(tmp_path: Path) -> None:
     asyncio.run(story(tmp_path))
     path = tmp_path / NAME
     data = path.read_bytes()
-    path.write_bytes(data[:-7])
-    assert replay(str(path)).decisions == 3
     at = len(HEADER) + 4
     path.write_bytes(data[:at] + b"\xc1" + data[at + 1 :])
-    with pytest.raises(UsageError, match="is damaged: the record at byte 0"):
+    with pytest.raises(UsageError, match=f"is damaged: the record at byte {len(HEADER)}"):
         replay(str(path))
 
 

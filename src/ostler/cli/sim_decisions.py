@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from ostler.cli.options import Given
-from ostler.cli.output import json_text, moment, say
+from ostler.cli.output import complain, json_text, moment, say
 from ostler.model.errors import UsageError
 from ostler.model.units import format_duration
 from ostler.schedule.policy import Policy
@@ -13,7 +13,7 @@ from ostler.schedule.snapshot import Plan, Start
 from ostler.schedule.words import counted
 from ostler.sim import decisions
 
-_FAILED = 1  # exit status: a plan is not the same
+_FAILED = 1  # exit status: a plan is not the same, or the file ends too early
 _OF_TRACES = ("sim_rule", "sim_procs", "sim_load", "per_job", "format")
 
 
@@ -34,6 +34,7 @@ def replay_decisions(given: Given, path: str, policies: list[Policy]) -> int:
             "decisions": done.decisions,
             "starts": done.starts,
             "same": done.first is None,
+            "cut": done.cut and done.cut._asdict(),
             "first_difference": first,
             "promised": _promised(done.late),
             "planned_by_others": [
@@ -45,7 +46,13 @@ def replay_decisions(given: Given, path: str, policies: list[Policy]) -> int:
         say(json_text({"replays": [row]}))
     else:
         say("\n".join([_told(path, done), *map(_otherwise, others)]))
-    return 0 if done.first is None else _FAILED
+    if done.cut is not None:
+        number, byte, size = done.cut
+        complain(
+            f"{path} is cut: it ends {counted(size, 'byte')} into record {number}, "
+            f"which begins at byte {byte}; what is before it was replayed"
+        )
+    return _FAILED if done.first or done.cut else 0
 
 
 def _promised(late: list[float]) -> dict[str, Any]:

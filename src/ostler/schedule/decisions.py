@@ -5,6 +5,7 @@ the first delta that resets everything, records mean nothing.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -34,6 +35,14 @@ class Decided(Struct, tag="decided"):
 
 
 Record = Told | Asked | Decided
+
+
+class Cut(NamedTuple):
+    """The file ends within a record: whoever wrote it was killed, or it is no whole copy."""
+
+    record: int  # from 1, in the order of the file
+    byte: int  # of the file, at which the record begins
+    size: int  # bytes of it that are there
 
 
 class _Plain(Struct, array_like=True):
@@ -74,20 +83,19 @@ def plan_of(data: bytes) -> Plan:
     return Plan(found.lines, waits, yields, found.number, found.wake, found.turned, promised)
 
 
-def records(data: memoryview) -> Iterator[tuple[int, Record]]:
-    """Yield the records behind a header, each with its place in bytes; raise ValueError.
-
-    The last one may be torn: whoever wrote it was killed.
-    """
-    at = 0
-    while at + 4 <= len(data):
+def records(data: memoryview) -> Iterator[Record | Cut]:
+    """Yield the records of a file, which begins with a header; raise ValueError."""
+    at, number = len(HEADER), 1
+    while at < len(data):
         size = int.from_bytes(data[at : at + 4], "big")
-        if size > MOST:
+        if size > MOST and at + 4 <= len(data):
             raise ValueError(f"the record at byte {at} would have {size} bytes")
         if at + 4 + size > len(data):
+            yield Cut(number, at, len(data) - at)
             return
         try:
-            yield at, _decode(data[at + 4 : at + 4 + size])
+            yield _decode(data[at + 4 : at + 4 + size])
         except msgspec.MsgspecError as error:
             raise ValueError(f"the record at byte {at} makes no sense: {error}") from error
         at += 4 + size
+        number += 1

@@ -1,7 +1,6 @@
 """Replays what a manager wrote down: the same plans byte for byte, or what another policy had done."""
 
 import mmap
-import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from ostler.model.states import Rule
 from ostler.schedule.decisions import (
     HEADER,
     Asked,
+    Cut,
     Decided,
     Record,
     Told,
@@ -42,10 +42,9 @@ class Replay(NamedTuple):
     decisions: int
     starts: int
     first: Difference | None  # the first plan that is not the same, byte for byte
-    late: list[
-        float
-    ]  # seconds by which jobs started after the start promised to them first, sorted
+    late: list[float]  # seconds from the start promised first to the real one, sorted
     others: dict[str, str]  # partition -> who else planned it, of which the file has no plans
+    cut: Cut | None  # where the file ends within a record
 
 
 class Otherwise(NamedTuple):
@@ -58,7 +57,7 @@ class Otherwise(NamedTuple):
     differing: int  # decisions, in all
 
 
-def read(path: str) -> Iterator[Record]:
+def read(path: str) -> Iterator[Record | Cut]:
     """Yield the records of a file from where everything is told; raise `Missing`, `UsageError`."""
     try:
         with open(path, "rb") as file:
@@ -67,9 +66,8 @@ def read(path: str) -> Iterator[Record]:
                     f"{path!r} holds no decisions of this version",
                     expected="STATE/decisions of a machine whose record-decisions is set",
                 )
-            size = os.fstat(file.fileno()).st_size
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                view = memoryview(data)[len(HEADER) : size]
+                view = memoryview(data)
                 try:
                     yield from _whole(view, path)
                 finally:
@@ -80,12 +78,12 @@ def read(path: str) -> Iterator[Record]:
         raise UsageError(f"{path!r} cannot be read: {error.strerror}") from error
 
 
-def _whole(data: memoryview, path: str) -> Iterator[Record]:
+def _whole(data: memoryview, path: str) -> Iterator[Record | Cut]:
     begun = False
     try:
-        for _, record in records(data):
+        for record in records(data):
             begun = begun or (isinstance(record, Told) and record.delta.reset)
-            if begun:
+            if begun or isinstance(record, Cut):
                 yield record
     except ValueError as error:
         raise UsageError(f"{path!r} is damaged: {error}", hint="keep what is before it") from error
@@ -99,6 +97,7 @@ def replay(path: str) -> Replay:
     promised: dict[int, float] = {}
     late: list[float] = []
     others: dict[str, str] = {}
+    cut: Cut | None = None
     for record in read(path):
         match record:
             case Told(delta):
@@ -108,6 +107,8 @@ def replay(path: str) -> Replay:
             case Asked(now):
                 plan = engine.plan(now)
                 asked_of = number
+            case Cut():
+                cut = record
             case Decided(data):
                 decisions += 1
                 recorded = plan_of(data)
@@ -117,8 +118,8 @@ def replay(path: str) -> Replay:
                 promised = recorded.promised | promised  # the first one counts
                 if data != plain(plan) or recorded.number != asked_of:
                     first = Difference(decisions, now, recorded, plan)
-                    return Replay(decisions, starts, first, sorted(late), others)
-    return Replay(decisions, starts, None, sorted(late), others)
+                    return Replay(decisions, starts, first, sorted(late), others, None)
+    return Replay(decisions, starts, None, sorted(late), others, cut)
 
 
 def _planned_by_others(delta: Delta) -> dict[str, str]:
