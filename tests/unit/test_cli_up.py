@@ -54,6 +54,22 @@ def test_up_on_a_machine_that_is_up_says_so(tmp_path: Path) -> None:
     assert "started without --memory" in more.err
 
 
+def test_up_counts_many_nodes_and_names_those_that_take_no_work(tmp_path: Path) -> None:
+    up.prepare(str(tmp_path), {"cpus": 4})
+    nodes = [{**STATUS["nodes"][0], "name": f"n{i:03d}", "word": "in"} for i in range(300)]  # type: ignore[index]
+    nodes[7] |= {"status": "unreachable"}
+    nodes[8] |= {"status": "unreachable"}
+    nodes[9] |= {"word": "draining"}
+    with supervised(tmp_path), manager(tmp_path, lambda _: {**STATUS, "nodes": nodes}):
+        done = ostler(tmp_path, "up")
+    assert done.out.splitlines() == [
+        "up at /s",
+        "  nodes      300: 1200 CPUs, 2.34T memory, no GPU",
+        "             n[007-008]: unreachable",
+        "             n009: draining",
+    ]
+
+
 def test_features_that_no_job_could_name_are_refused(tmp_path: Path) -> None:
     told = ostler(tmp_path, "up", "--features", "a100,a b")
     assert (told.status, "a feature cannot be 'a b'" in told.err) == (2, True)

@@ -10,6 +10,8 @@ from ostler.model.units import format_size
 
 Status = dict[str, Any]
 
+_MANY = 10  # nodes from which on they are not shown one by one
+
 
 def main(given: Given) -> int:
     """Print the status."""
@@ -38,11 +40,9 @@ def status_text(status: Status) -> str:
 
 def machine_text(status: Status) -> str:
     """Return what the machine has, and what it cannot enforce and why."""
+    nodes = status.get("nodes") or []
     lines = [f"up at {status.get('state')}"]
-    for node in status.get("nodes") or []:
-        word = "" if node.get("word", "in") == "in" else f", {node['word']}"
-        state = "" if node.get("status") == "running" else f", {node.get('status')}"
-        lines.append(f"  node       {node.get('name')}: {_sizes(node)}{state}{word}")
+    lines += _summary(nodes) if len(nodes) > _MANY else [_node(each) for each in nodes]
     told = status.get("shortcomings") or []
     for i, text in enumerate(told):
         lines.append(f"  {'cannot' if i == 0 else '':<9}  {text}")
@@ -62,6 +62,28 @@ def awaited_text(rows: list[Status]) -> str:
             "what runs there is unknown; interrupt this and use `ostler down --leave` not to wait"
         )
     return "; ".join(parts)
+
+
+def _node(node: Status) -> str:
+    trouble = _trouble(node)
+    return f"  node       {node.get('name')}: {_sizes(node)}{trouble and f', {trouble}'}"
+
+
+def _summary(nodes: list[Status]) -> list[str]:
+    """Return what many nodes have together, and by name which of them take no work."""
+    total = {key: sum(each.get(key) or 0 for each in nodes) for key in ("cpus", "memory", "gpus")}
+    lines = [f"  nodes      {len(nodes)}: {_sizes(total)}"]
+    names: dict[str, list[str]] = {}
+    for each in nodes:
+        if trouble := _trouble(each):
+            names.setdefault(trouble, []).append(str(each.get("name")))
+    return lines + [f"  {'':<9}  {fold(found)}: {trouble}" for trouble, found in names.items()]
+
+
+def _trouble(node: Status) -> str:
+    """Return why a node takes no work, as far as its status and an administrator's word say."""
+    state, word = str(node.get("status")), str(node.get("word", "in"))
+    return ", ".join([*[state] * (state != "running"), *[word] * (word != "in")])
 
 
 def _sizes(node: Status) -> str:
