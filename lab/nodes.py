@@ -12,7 +12,7 @@ SILENCE = 5.0  # seconds: three heartbeats of a second, and time to look
 
 def _events(at: Ground, since: int) -> list[tuple[str, str]]:
     rows = at.sql(
-        f"select node, text from events where serial > {since} and kind = 'node-status' order by serial"
+        f"select node, text from events where serial > {since} and kind = 'node/status' order by serial"
     )
     return [(node, text) for node, text in rows]
 

@@ -67,7 +67,7 @@ def test_jobs_older_than_their_lifetime_are_found_in_an_archive(own_host: Host) 
     story = own_host.json("history", old)
     assert story["archive"] == job["archive"]
     kinds = [event["kind"] for event in story["events"]]
-    assert (kinds[0], kinds[-1]) == ("job-submitted", "job-ended")
+    assert (kinds[0], kinds[-1]) == ("job/submitted", "job/ended")
     told = own_host.ostler("cancel", old, check=False)
     assert (told.returncode, "was moved to an archive" in told.stderr) == (4, True)
     nowhere = own_host.ostler("query", "--archive", "x", "select 1", check=False)

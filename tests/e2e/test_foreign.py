@@ -40,13 +40,13 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
     with machine(tmp_path) as host:
         manager = host.pids()["manager"]
         add(host, hangs="hang", dies="segfault", lives="")
-        eventually("one is up", lambda: "rm-up" in kinds(host, "lives"))
+        eventually("one is up", lambda: "rm/up" in kinds(host, "lives"))
         assert host.ostler("run", "echo", "native").stdout == "native\n"
-        eventually("another hung", lambda: "driver-hung" in kinds(host, "hangs"))
+        eventually("another hung", lambda: "driver/hung" in kinds(host, "hangs"))
         eventually("another died", lambda: "driver-crashed" in kinds(host, "dies"))
-        eventually("it is begun anew", lambda: times(host, "driver-up", "dies") > 1)
+        eventually("it is begun anew", lambda: times(host, "driver/up", "dies") > 1)
         told = {kind for kind in kinds(host, "lives") if kind.startswith(("driver", "rm"))}
-        assert told == {"rm-created", "driver-up", "rm-up"}
+        assert told == {"rm/created", "driver/up", "rm/up"}
         nodes = {row["name"] for row in host.json("nodes")["nodes"]}
         assert {name for name in nodes if "/" in name} == {"lives/n1"}
         assert host.ostler("run", "echo", "native").stdout == "native\n"

@@ -97,7 +97,7 @@ def test_the_page_on_prologs_can_be_typed_as_it_stands(state: Path) -> None:
     assert told.index("work\n") < told.index("line='prolog of job 1")
     assert "line='epilog of job 1" in told
     assert "exited with status 3: disk is gone" in told
-    assert "context-failed" in told
+    assert "context/failed" in told
     assert "2: success" in told
 
 
@@ -201,8 +201,8 @@ def test_the_python_of_its_page_runs_as_it_stands(state: Path) -> None:
     assert lines[3] == "[{'result': 'success', 'jobs': 2}]"
     assert lines[4] == "10"
     assert lines[5:8] == ["1", "2", "3"]
-    assert lines[8].startswith("job-submitted ")
-    assert lines[-1].startswith("job-ended ")
+    assert lines[8].startswith("job/submitted ")
+    assert lines[-1].startswith("job/ended ")
 
 
 def test_a_script_of_slurm_runs_as_its_page_says(state: Path) -> None:

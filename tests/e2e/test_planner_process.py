@@ -93,6 +93,6 @@ def test_the_manager_goes_on_whatever_becomes_of_the_process_that_plans(tmp_path
         eventually("yet another one plans", lambda: stand(host) == (NODES, 0))
         assert planner(host) not in (None, second)
         assert host.pids()["manager"] == manager
-        lost = [row for row in host.json("events")["events"] if row["kind"] == "planner-lost"]
+        lost = [row for row in host.json("events")["events"] if row["kind"] == "planner/lost"]
         assert len(lost) == 2
         assert "makes no sense" in lost[-1]["text"]

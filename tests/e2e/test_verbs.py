@@ -115,8 +115,8 @@ def test_history_events_accounting_and_query_tell_the_same_story(host: Host) -> 
     ident = host.submit("-J", "told", "--", "sh", "-c", "exit 3")
     host.ostler("wait", ident, check=False)
     kinds = [e["kind"] for e in host.json("history", ident)["events"]]
-    assert kinds[0] == "job-submitted"
-    assert kinds[-1] == "job-ended"
+    assert kinds[0] == "job/submitted"
+    assert kinds[-1] == "job/ended"
     [row] = [r for r in host.json("acct")["accounting"] if str(r["job"]) == ident]
     assert (row["result"], row["exit_status"]) == ("failed", 3)
     shown = host.ostler(

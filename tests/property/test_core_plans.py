@@ -45,7 +45,7 @@ def propose(on: Box, *lines: Start | Resume, waits: dict[int, Wait] | None = Non
     broken = list(violations(on.machine.state))
     assert not broken, broken
     rows = [e.write for e in effects if isinstance(e, Save)]
-    return [row.text for row in rows if isinstance(row, Event) and row.kind == "plan-refused"]
+    return [row.text for row in rows if isinstance(row, Event) and row.kind == "plan/refused"]
 
 
 def start(job: int, *places: Placement) -> Start:

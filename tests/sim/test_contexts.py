@@ -12,11 +12,11 @@ from ostler.testing.cluster import ANN, SimCluster
 from ostler.testing.tasks import make_spec
 
 STORY = (
-    "job-submitted",
-    "allocation-granted",
-    "context-created",
-    "allocation-ready",
-    "job-running",
+    "job/submitted",
+    "allocation/granted",
+    "context/created",
+    "allocation/ready",
+    "job/running",
 )
 
 
@@ -117,7 +117,7 @@ def test_r_rms_19_every_node_creates_one_and_the_same_context() -> None:
     job = sim.submit(nodes=4, tasks=4, seconds=5)
     sim.run_until(lambda: len(sim.runs(job)) == 4)
     (alloc,) = sim.core.allocations
-    rows = [r for r in sim.store.real.history(job) if r["kind"] == "context-created"]
+    rows = [r for r in sim.store.real.history(job) if r["kind"] == "context/created"]
     assert {row["allocation"] for row in rows} == {alloc}
     assert sorted(row["node"] for row in rows) == sorted(sim.hosts)
     launches = [host.journal[alloc].launch for host in sim.hosts.values()]
@@ -130,7 +130,7 @@ def test_elements_of_arrays_leave_no_events_of_contexts() -> None:
     sim = SimCluster(1, nodes=2)
     job = sim.submit(array=((0, 9),), seconds=1)
     sim.run_until(lambda: sim.state(job) == "success")
-    assert not set(story(sim, job)) & {"context-created", "allocation-ready"}
+    assert not set(story(sim, job)) & {"context/created", "allocation/ready"}
 
 
 def test_r_rms_21_where_no_context_can_be_made_all_is_undone_and_others_do_it() -> None:
@@ -138,16 +138,16 @@ def test_r_rms_21_where_no_context_can_be_made_all_is_undone_and_others_do_it() 
     sim.hosts["n02"].no_contexts = True
     job = sim.submit(nodes=3, tasks=3, cpus=4, seconds=20)
     later = sim.submit(nodes=3, tasks=3, cpus=4, seconds=20)
-    sim.run_until(lambda: sim.events("context-failed") != [])
+    sim.run_until(lambda: sim.events("context/failed") != [])
     sim.run_until(lambda: len(sim.runs(job)) == 3)
     sim.run_until(sim.quiet)
-    assert sim.events("context-failed") == ["n02: n02 cannot write its context: no space is left"]
+    assert sim.events("context/failed") == ["n02: n02 cannot write its context: no space is left"]
     assert sim.runs(job) == ["n01", "n03", "n04"]
     assert (sim.state(later), sim.hosts["n02"].contexts) == ("pending", set())
     rows = [
-        r for r in sim.store.real.history(job) if r["kind"] in ("context-failed", "job-pending")
+        r for r in sim.store.real.history(job) if r["kind"] in ("context/failed", "job/pending")
     ]
-    assert [row["kind"] for row in rows][:1] == ["context-failed"]
+    assert [row["kind"] for row in rows][:1] == ["context/failed"]
     assert rows[0]["node"] == "n02"
     assert "n02 cannot write" in rows[1]["text"]
 
@@ -174,19 +174,19 @@ def test_r_rms_20_and_22_contexts_come_before_every_start_and_vanish_whatever_cu
 def _check_order(sim: SimCluster, job: int, size: int) -> None:
     """Queued, allocated, context created everywhere, replied, started: for each start anew."""
     rows = sim.store.real.history(job)
-    assert rows[0]["kind"] == "job-submitted"
+    assert rows[0]["kind"] == "job/submitted"
     began = {}
     for alloc in {row["allocation"] for row in rows} - {None}:
         mine = [row["kind"] for row in rows if row["allocation"] == alloc]
-        created = mine.count("context-created")
-        assert mine[: created + 1] == ["allocation-granted", *["context-created"] * created]
-        assert created == size or "allocation-ready" not in mine
+        created = mine.count("context/created")
+        assert mine[: created + 1] == ["allocation/granted", *["context/created"] * created]
+        assert created == size or "allocation/ready" not in mine
         began[alloc] = [r["at"] for r in rows if (r["allocation"], r["kind"]) == (alloc, STORY[3])]
     for run in sim.ledger.runs[job, 0]:
         # On one node, context and start travel together, and are told together.
         assert size == 1 or run.began >= began[run.launch.alloc][0]
-    kinds = [row["kind"] for row in rows if row["kind"] in (*STORY[3:], "job-pending")]
-    assert all(b == "allocation-ready" for b, a in pairwise(kinds) if a == "job-running")
+    kinds = [row["kind"] for row in rows if row["kind"] in (*STORY[3:], "job/pending")]
+    assert all(b == "allocation/ready" for b, a in pairwise(kinds) if a == "job/running")
 
 
 @pytest.fixture
@@ -260,9 +260,9 @@ def test_a_node_that_falls_silent_before_all_hold_the_context_keeps_nobody(how: 
     if how != "freeze":
         sim.thaw("n02")
         {"crash": sim.crash, "cut": sim.cut}[how]("n02")
-    sim.run_until(lambda: sim.events("context-failed") != [], seconds=60)
+    sim.run_until(lambda: sim.events("context/failed") != [], seconds=60)
     sim.run_until(lambda: sim.runs(other) == ["n01", "n03"], seconds=60)
-    assert sim.events("context-failed") == [
+    assert sim.events("context/failed") == [
         "n02: it fell silent before every node held the context"
     ]
     {"freeze": sim.thaw, "crash": sim.boot, "cut": sim.heal}[how]("n02")

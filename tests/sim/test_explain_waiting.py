@@ -112,7 +112,7 @@ def test_a_failed_start_is_told_with_what_failed_until_it_is_tried_again(sim: Si
     for host in sim.hosts.values():
         host.fail_contexts = 2
     job = sim.submit(nodes=2, tasks=2)
-    sim.run_until(lambda: len(sim.events("context-failed")) == 2)
+    sim.run_until(lambda: len(sim.events("context/failed")) == 2)
     sim.run_until(lambda: sim.state(job) == "pending")
     assert "no room for its spool" in told(sim, job, "retry")["last"]
     sim.run_until(lambda: sim.state(job) == "success")

@@ -26,7 +26,7 @@ def machine(seed: int = 1, *, nodes: int = 8, poll: int = 1) -> SimCluster:
 def changes(sim: SimCluster) -> list[tuple[str, str]]:
     """Return the node and the text of each change of status, oldest first, without the first."""
     rows = sim.store.real.events(limit=1 << 30)
-    found = [(row["node"], row["text"]) for row in rows if row["kind"] == "node-status"]
+    found = [(row["node"], row["text"]) for row in rows if row["kind"] == "node/status"]
     return found[len(sim.hosts) :]
 
 
@@ -70,7 +70,7 @@ def test_the_record_of_a_node_is_always_what_its_last_event_says() -> None:
         last = {
             row["node"]: row["text"].rpartition(" ")[2]
             for row in sim.store.real.events(limit=1 << 30)
-            if row["kind"] == "node-status"
+            if row["kind"] == "node/status"
         }
         assert last == record(sim)
         mend(sim, what, node)
@@ -152,7 +152,7 @@ def test_a_hundred_changes_are_a_hundred_events_and_sixty_polls_without_one_are_
     def committed(writes: Sequence[Write]) -> None:
         nonlocal told
         sim.ledger.committed(writes)
-        told += sum(isinstance(w, Event) and w.kind == "node-status" for w in writes)
+        told += sum(isinstance(w, Event) and w.kind == "node/status" for w in writes)
 
     sim.store.on_commit = committed
     before = len(sim.store.real.events(limit=1 << 30))

@@ -58,5 +58,5 @@ def test_nothing_is_lost_when_daemons_die_while_nodes_change(seed: int) -> None:
         sim.run_for(rng.uniform(0.0, 5.0))
     assert sim.states(jobs) == ["success"] * 6
     kinds = [row["kind"] for row in sim.store.real.events()]
-    assert kinds.count("job-resized") > 6
+    assert kinds.count("job/resized") > 6
     sim.settle()

@@ -78,7 +78,7 @@ def test_a_context_that_fails_on_one_node_undoes_all_and_the_job_is_first_in_its
     sim.run_until(lambda: sim.runs(job) != [] or sim.runs(later) != [])
     sim.settle()
     assert sim.states([job, later]) == ["running", "pending"]
-    assert "n02 has no room for its spool" in " ".join(sim.events("context-failed"))
+    assert "n02 has no room for its spool" in " ".join(sim.events("context/failed"))
     sim.run_until(lambda: sim.state(later) == "success")
     assert len(sim.ledger.runs[job, 0]) == 2  # one on each node: the failed start ran nothing
 

@@ -39,7 +39,7 @@ def a_node(name: str = "n1", **changes: object) -> Node:
     return replace(Node(name, NodeFacts(cpus=(0, 1), memory=1 << 30)), **changes)
 
 
-def an_event(serial: int = 1, kind: str = "job-submitted", **changes: object) -> Event:
+def an_event(serial: int = 1, kind: str = "job/submitted", **changes: object) -> Event:
     return replace(Event(serial, 100.0 + serial, kind), **changes)
 
 

@@ -62,9 +62,9 @@ def test_subscribers_come_back_until_they_are_forgotten(held: Held) -> None:
 
 
 def test_who_first_dealt_with_an_event_stays_the_one(held: Held) -> None:
-    held.commit(an_event(1, "user-fire"), an_event(2))
+    held.commit(an_event(1, "user/fire"), an_event(2))
     held.commit(Dealt(1, "ann", 5.0, "water"), Dealt(7, "ann", 5.0, "no such event"))
     held.commit(Dealt(1, "bob", 6.0, "sand"))
     assert held.store.dealt([1, 2, 7]) == {1: ("ann", 5.0, "water")}
     [row] = held.store.handled(user="ann", handler="by-hand", unfinished=False)
-    assert (row["event"], row["kind"], row["reason"]) == (1, "user-fire", "water")
+    assert (row["event"], row["kind"], row["reason"]) == (1, "user/fire", "water")

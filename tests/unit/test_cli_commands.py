@@ -598,13 +598,13 @@ def test_logs_of_a_job_that_never_wrote_say_how_it_ended(tmp_path: Path) -> None
     assert "there is no folder" in done.err
 
 
-EVENT = {"serial": 7, "at": 1e9, "kind": "job-submitted", "job": 12, "text": "asked"}
+EVENT = {"serial": 7, "at": 1e9, "kind": "job/submitted", "job": 12, "text": "asked"}
 
 
 def test_events_and_history_are_tables_and_documents(tmp_path: Path) -> None:
     with answering(tmp_path, events={"events": [EVENT]}, history={"events": [EVENT]}):
         for words in (["events"], ["history", "12"], ["events", "--job", "12"]):
-            assert "job-submitted  12  asked" in ostler(tmp_path, *words).out
+            assert "job/submitted  12  asked" in ostler(tmp_path, *words).out
             assert ostler(tmp_path, *words, "--json").document == {"events": [EVENT]}
         assert ostler(tmp_path, "events", "--since", "1h").out == "no events\n"
 
@@ -633,7 +633,7 @@ def test_events_follow_goes_on_after_the_manager_came_back(tmp_path: Path) -> No
 
 
 def test_events_are_posted_with_or_without_an_object(tmp_path: Path) -> None:
-    row = {"serial": 9, "at": 1e9, "kind": "user-backup", "text": "made"}
+    row = {"serial": 9, "at": 1e9, "kind": "user/backup", "text": "made"}
     with answering(tmp_path, post={"events": [row]}) as made:
         assert ostler(tmp_path, "events", "post", "user/backup", "home", "made").out == "9\n"
         done = ostler(tmp_path, "events", "post", "user/backup", "made", "--json")
@@ -646,7 +646,7 @@ def test_who_waits_for_an_event_gets_the_first_that_came_or_5(tmp_path: Path) ->
     def follow(request: Request) -> Answer:
         assert isinstance(request, messages.Follow)
         assert request.pattern == Pattern("node", "status", "n1")
-        news = EVENT | {"serial": request.since, "kind": "node-status", "node": "n1"}
+        news = EVENT | {"serial": request.since, "kind": "node/status", "node": "n1"}
         told = [messages.News(request.id, news)] if request.since == 8 else []
         return [messages.Reply(request.id, {}), *told]
 

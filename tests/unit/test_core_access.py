@@ -261,7 +261,7 @@ def test_the_core_starts_nothing_beyond_a_limit_whoever_plans(box: Box) -> None:
     line = Start(two, (Placement("n4", 1, 0, (0, 1)),))
     list(box.machine.deltas(box.now))
     box.do(Planned(Plan([line], {}, number=box.machine.state.marks.number)))
-    told = [w.text for w in saved(box.done) if isinstance(w, Event) and w.kind == "plan-refused"]
+    told = [w.text for w in saved(box.done) if isinstance(w, Event) and w.kind == "plan/refused"]
     assert "project phys in partition batch may have 2 cpus, not 2 and 2" in told[-1]
     assert box.state(two) == "pending"
 

@@ -27,7 +27,7 @@ def test_an_archived_job_is_forgotten_and_its_number_is_not_given_again() -> Non
     archived(box, first)
     with pytest.raises(Missing, match=f"job {first} was moved to an archive"):
         box.machine.state.entry(parse_ref(str(first)))
-    assert "jobs-archived" in box.events()
+    assert "jobs/archived" in box.events()
     assert box.submit() == first + 1
 
 
@@ -53,4 +53,4 @@ def test_what_runs_stays_and_nothing_is_told() -> None:
     first = box.submit()
     archived(box, first, 999)
     assert first in box.machine.state.jobs
-    assert "jobs-archived" not in box.events()
+    assert "jobs/archived" not in box.events()

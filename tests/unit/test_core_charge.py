@@ -89,7 +89,7 @@ def test_plans_for_partitions_of_others_are_refused() -> None:
     job = box.submit()
     shot = shown(box)
     plan, _ = plan_of(shot, Proposal(start=[Begin(job, {"n1": 1})]))
-    told = notes(box.do(Planned(plan, "other")), "plan-refused")
+    told = notes(box.do(Planned(plan, "other")), "plan/refused")
     assert told == ["other: partition main is planned by mine, not by other"]
     assert box.state(job) == "pending"
 
@@ -98,13 +98,13 @@ def test_the_one_that_is_built_in_takes_over_and_gives_back() -> None:
     box = planned_by_mine("n1")
     first = box.submit()
     lost = box.do(SchedulerSeen("mine", up=False, why="it crashed"))
-    assert notes(lost, "scheduler-lost") == [
+    assert notes(lost, "scheduler/lost") == [
         "it crashed; what it planned is planned by the one that is built in"
     ]
     assert box.state(first) == "starting"
     assert box.do(SchedulerSeen("mine", up=False, why="it crashed again")) == []
     back = box.do(SchedulerSeen("mine", up=True))
-    assert notes(back, "scheduler-back") == ["mine plans again"]
+    assert notes(back, "scheduler/back") == ["mine plans again"]
     second = box.submit()
     assert box.rule(second) == "scheduler"
 
@@ -187,7 +187,7 @@ def test_places_that_make_no_sense_are_told(nodes: dict[str, int], why: str) -> 
     assert wrong[1] == "nothing of job 99 waits"
     first = box.do(Planned(plan, "mine", wrong=wrong[0]))
     again = box.do(Planned(plan, "mine", wrong=wrong[0]))
-    assert (notes(first, "plan-refused"), notes(again, "plan-refused")) == (
+    assert (notes(first, "plan/refused"), notes(again, "plan/refused")) == (
         [f"mine: {wrong[0]}"],
         [],
     )

@@ -108,8 +108,8 @@ def test_a_node_is_in_the_partition_that_the_active_configuration_says() -> None
     assert partitions(box) == ["day"] * 4
     assert use(box, "night")["nodes_moved"] == 2
     assert partitions(box) == ["day", "day", "night", "night"]
-    assert box.events().count("configuration-changed") == 4
-    used = [w for w in saved(box.done) if isinstance(w, Event) and w.kind == "configuration-used"]
+    assert box.events().count("configuration/changed") == 4
+    used = [w for w in saved(box.done) if isinstance(w, Event) and w.kind == "configuration/used"]
     assert [each.object for each in used] == ["day", "night"]  # as `events wait --object` asks
 
 

@@ -90,7 +90,7 @@ def _planned(box: Box, job: int, *, cancelled: bool) -> list[str]:
         box.now, Planned(Plan(list(lines), {}, number=box.machine.state.marks.number))
     )
     rows = [row for row in saved(effects) if isinstance(row, Event)]
-    return [row.text for row in rows if row.kind == "plan-refused"]
+    return [row.text for row in rows if row.kind == "plan/refused"]
 
 
 def test_a_line_that_was_overtaken_is_dropped_quietly() -> None:

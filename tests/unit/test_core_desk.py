@@ -118,7 +118,7 @@ def test_a_handler_that_is_late_escalates_once_its_retries_are_used_up() -> None
     assert [(o.handler, o.attempt) for o in site.orders] == [("page", 1), ("page", 2)]
     site.ends(site.orders[1], Outcome.LATE, 137)
     text = f"page did not complete for event {serial} (user/fire hall): it was late"
-    assert site.told("event-escalation") == [text]
+    assert site.told("event/escalation") == [text]
     assert program(site.orders[2]).argv[2:] == ("event", "page", "escalation", text)
 
 
@@ -127,7 +127,7 @@ def test_an_escalation_that_fails_escalates_no_further() -> None:
     site.post()
     for turn in range(2):
         site.ends(site.orders[turn], Outcome.FAILED, 1)
-    assert len(site.told("event-escalation")) == 1
+    assert len(site.told("event/escalation")) == 1
     assert len(site.orders) == 2
 
 
@@ -171,11 +171,11 @@ def test_a_handler_that_is_far_behind_leaves_events_out_and_says_so_once(
     site = Site(PROGRAM)
     for turn in range(8):
         site.post(about=f"room {turn}")
-    assert len(site.told("handler-behind")) == 1
+    assert len(site.told("handler/behind")) == 1
     for turn in range(5):
         site.ends(site.orders[turn])
     assert len(site.orders) == 5
-    assert site.told("handler-caught-up") == ["3 events were left out"]
+    assert site.told("handler/caught-up") == ["3 events were left out"]
 
 
 def test_a_handler_runs_once_at_a_time_and_all_of_them_in_bounded_number() -> None:
@@ -235,7 +235,7 @@ def test_what_is_lost_with_its_process_runs_again_but_not_for_ever() -> None:
         site.do(HandlersLost("the process that ran it ended"))
         site.wait(700)
     assert len(site.orders) == 1 + desk.LOST
-    assert len(site.told("event-escalation")) == 1
+    assert len(site.told("event/escalation")) == 1
 
 
 def test_an_end_that_comes_late_or_twice_changes_nothing() -> None:
@@ -256,7 +256,7 @@ def test_what_waits_for_a_handler_that_is_removed_is_dropped() -> None:
     site.machine.state.desk.appoint([])
     site.ends(site.orders[0])
     assert site.rows()[serial, "page"].result is Outcome.DROPPED
-    assert not site.told("event-escalation")
+    assert not site.told("event/escalation")
 
 
 def test_an_event_is_kept_as_long_as_somebody_has_to_handle_it() -> None:
@@ -344,7 +344,7 @@ def test_the_first_elements_that_fail_are_told_of_one_by_one_where_that_is_asked
     assert "exit status: 3\n" in elements[0].body
     assert ["10 have failed" in mail.body for mail in elements] == [False] * 9 + [True]
     assert "  failed:    15\n" in end.body
-    rows = [w for w in saved(site.done) if isinstance(w, Event) and w.kind == "element-failed"]
+    rows = [w for w in saved(site.done) if isinstance(w, Event) and w.kind == "element/failed"]
     assert [(event.job, event.element) for event in rows][:2] == [(job, 1), (job, 3)]
 
 
@@ -353,7 +353,7 @@ def test_elements_are_not_told_of_unless_that_is_asked() -> None:
     job = site.submit(mail=("fail",), array=((0, 1),))
     site.finish(job, 0, 3)
     assert not mails(site)
-    assert not site.told("element-failed")
+    assert not site.told("element/failed")
 
 
 def test_no_mail_says_what_was_run_and_no_table_where_it_goes() -> None:
@@ -386,7 +386,7 @@ def test_a_mail_that_cannot_be_sent_is_tried_for_minutes_and_then_told_in_the_jo
         site.wait(700)
         turn += 1
     assert turn == 1 + desk.NOTICE_RETRIES
-    [event] = [w for w in saved(site.done) if isinstance(w, Event) and w.kind == "notice-failed"]
+    [event] = [w for w in saved(site.done) if isinstance(w, Event) and w.kind == "notice/failed"]
     assert (event.job, event.text) == (job, "no mail tells of it: it was failed")
 
 

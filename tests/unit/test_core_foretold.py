@@ -13,7 +13,7 @@ def told(box: Box, job: int) -> str:
     granted = [
         one.text
         for one in saved(box.done)
-        if isinstance(one, Event) and (one.kind, one.job) == ("allocation-granted", job)
+        if isinstance(one, Event) and (one.kind, one.job) == ("allocation/granted", job)
     ]
     return granted[-1]
 

@@ -67,7 +67,7 @@ def test_a_context_that_fails_on_one_node_is_undone_on_all_and_the_job_is_first_
     assert [node for node, _ in ends] == ["n1"]
     box.end(alloc, "n1", ran=False)
     assert [box.state(first), box.state(later)] == ["starting", "pending"]
-    assert "context-failed" in box.events()
+    assert "context/failed" in box.events()
 
 
 def test_a_job_that_no_node_can_start_is_rejected_in_the_end() -> None:

@@ -35,12 +35,12 @@ def posted(box: Box) -> list[Event]:
     ],
 )
 def test_a_pattern_matches_where_each_part_does_or_is_empty(pattern: Pattern, meant: bool) -> None:  # noqa: FBT001
-    event = Event(1, 0.0, "node-status", node="n05", text="running -> no_agent")
+    event = Event(1, 0.0, "node/status", node="n05", text="running -> no_agent")
     assert pattern.matches(event) is meant
 
 
 def test_a_job_is_meant_with_its_elements_and_an_element_alone() -> None:
-    event = Event(1, 0.0, "element-pending", job=12, element=3)
+    event = Event(1, 0.0, "element/pending", job=12, element=3)
     assert [Pattern(object=o).matches(event) for o in ("12", "12_3", "12_*", "12_4")] == [
         *(True, True, True, False)
     ]
@@ -66,8 +66,8 @@ def test_an_operator_posts_about_a_node_a_job_or_anything(box: Box) -> None:
         assert box.ask(Posted, ROOT, kind, about, "see to it")["events"][0]["kind"]
     told = [(e.kind, e.node, e.job, e.object) for e in posted(box)]
     assert told == [
-        *(("node-hot", "n1", None, None), ("job-slow", None, job, None)),
-        ("raid-lost", None, None, "sda"),
+        *(("node/hot", "n1", None, None), ("job/slow", None, job, None)),
+        ("raid/lost", None, None, "sda"),
     ]
 
 
@@ -153,7 +153,7 @@ def test_an_operator_says_who_has_dealt_with_an_event(box: Box) -> None:
         Dealt(serial, "root", box.now, "water")
     ]
     told = posted(box)[-1]
-    assert (told.kind, told.object) == ("event-dealt", str(serial))
+    assert (told.kind, told.object) == ("event/dealt", str(serial))
     assert told.text == f"root has dealt with event {serial}: water"
 
 

@@ -23,7 +23,7 @@ def runs(*, requeue: bool) -> tuple[Box, int, int]:
 def propose(box: Box, line: Preempt | Suspend) -> list[str]:
     """Propose a plan of one line; return why it was refused."""
     done = box.do(Planned(Plan([line], {}, number=box.machine.state.marks.number)))
-    told = [w for w in saved(done) if isinstance(w, Event) and w.kind == "plan-refused"]
+    told = [w for w in saved(done) if isinstance(w, Event) and w.kind == "plan/refused"]
     return [row.text for row in told]
 
 

@@ -143,7 +143,7 @@ def test_the_core_holds_every_scheduler_to_the_windows(
     plan = Plan([on_n1(job, 0)], {}, number=box.machine.state.marks.number)
     done = box.machine.handle(now, Planned(plan))
     rows = [row for row in saved(done) if isinstance(row, Event)]
-    told = [row.text for row in rows if row.kind == "plan-refused"]
+    told = [row.text for row in rows if row.kind == "plan/refused"]
     assert bool(told) == bool(refused)
     assert all(refused in text for text in told)
 

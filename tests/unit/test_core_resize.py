@@ -50,7 +50,7 @@ def test_it_has_four_nodes_after_one_pass_and_one_notice_and_gives_three_back_r_
     box.later(10)
     box.resize(4)
     assert (box.nodes, box.free) == ([*FOUR], dict.fromkeys(FOUR, 0))
-    assert box.events().count("job-resized") == 1
+    assert box.events().count("job/resized") == 1
     assert box.state(box.job) == "running"
     wide = box.step(tasks=4, cpus=4)
     assert box.how(wide) == "starting"
@@ -59,7 +59,7 @@ def test_it_has_four_nodes_after_one_pass_and_one_notice_and_gives_three_back_r_
     box.later(10)
     box.resize(1)
     assert (box.nodes, box.free) == (["n1"], {"n1": 0, "n2": 4, "n3": 4, "n4": 4})
-    assert box.events().count("job-resized") == 2
+    assert box.events().count("job/resized") == 2
     box.later(10)
     box.act("end", str(box.job))
     assert box.free == dict.fromkeys(FOUR, 4)

@@ -50,7 +50,7 @@ def test_nodes_are_in_partitions_that_never_share_one() -> None:
     assert list(box.machine.state.site.partitions) == ["main", "batch"]
     box.change(remove("partition", "batch"))
     assert partition_of(box, "n04") == "main"
-    assert "node-partition" in box.events()
+    assert "node/partition" in box.events()
 
 
 def test_a_job_runs_in_its_partition_alone() -> None:
@@ -77,7 +77,7 @@ def test_a_change_is_written_with_who_before_and_after() -> None:
     before, after = loads(last.before or ""), loads(last.after or "")
     assert (before["time_limit"], after["time_limit"]) == (86_400, 7_200)
     assert (before["tier"], after["tier"]) == (0, 3)
-    assert box.events()[-1] == "partition-changed"
+    assert box.events()[-1] == "partition/changed"
 
 
 def test_what_is_so_already_changes_nothing() -> None:

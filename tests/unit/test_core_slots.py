@@ -204,7 +204,7 @@ def test_a_slot_that_cannot_begin_counts_against_its_first_element(box: Box) -> 
         box.now += 60
         box.do(Tick())
     assert row(box, job, 0)["result"] == "rejected"
-    assert "context-failed" in box.events()
+    assert "context/failed" in box.events()
 
 
 # -- who goes on -----------------------------------------------------------------------------------

@@ -179,16 +179,16 @@ def test_losses_of_before_are_recalled_and_count_from_the_last_of_them() -> None
 
 def test_a_machine_that_is_stopped_loses_no_node_by_that() -> None:
     said = [
-        ("node-status", "n1", "no_agent -> running"),
-        ("node-status", "n1", "running -> no_agent"),  # lost
-        ("node-status", "n1", "no_agent -> running"),
-        ("machine-stopping", None, "root stops it (refuse)"),
-        ("node-status", "n1", "running -> no_agent"),
-        ("node-status", "n1", "no_agent -> running"),
-        ("node-status", "n2", "running -> no_agent"),  # seen by the next manager only
-        ("node-status", "n2", "no_agent -> running"),
-        ("node-status", "n2", "running -> down"),  # lost
-        ("job-ended", None, "it succeeded"),
+        ("node/status", "n1", "no_agent -> running"),
+        ("node/status", "n1", "running -> no_agent"),  # lost
+        ("node/status", "n1", "no_agent -> running"),
+        ("machine/stopping", None, "root stops it (refuse)"),
+        ("node/status", "n1", "running -> no_agent"),
+        ("node/status", "n1", "no_agent -> running"),
+        ("node/status", "n2", "running -> no_agent"),  # seen by the next manager only
+        ("node/status", "n2", "no_agent -> running"),
+        ("node/status", "n2", "running -> down"),  # lost
+        ("job/ended", None, "it succeeded"),
     ]
     events = [
         {"serial": n, "at": float(n), "kind": kind, "node": node, "text": text}

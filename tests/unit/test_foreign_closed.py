@@ -42,7 +42,7 @@ def test_jobs_that_wait_when_such_nodes_come_stay_away_too() -> None:
 
     assert [box.state(job) for job in jobs] == ["starting"] * 4 + ["pending"] * 2
     assert rm.calls == []
-    assert len(box.told("plan-refused")) <= len(jobs)
+    assert len(box.told("plan/refused")) <= len(jobs)
 
 
 def test_its_own_jobs_are_started_there() -> None:

@@ -174,12 +174,12 @@ def test_a_driver_that_is_begun_anew_without_trouble_is_no_news() -> None:
     up = RmUp("slurm", rm.about)
     box.do(RmTrouble("slurm", "crashed", "it ended"))
     box.do(up)
-    told = len(box.told("driver-up"))
+    told = len(box.told("driver/up"))
     box.do(up)
-    assert len(box.told("driver-up")) == told
+    assert len(box.told("driver/up")) == told
     box.do(RmTrouble("slurm", "crashed", "it ended"))
     box.do(up)
-    assert len(box.told("driver-up")) == told + 1
+    assert len(box.told("driver/up")) == told + 1
 
 
 def test_why_a_driver_is_not_begun_is_shown_until_it_is() -> None:

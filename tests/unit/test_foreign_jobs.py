@@ -356,7 +356,7 @@ def test_a_refused_suspend_leaves_the_job_running() -> None:
     rm.answer = lambda _: Outcome(Did.REFUSED, text="not allowed")
     box.act("suspend", str(box.job("stub", "1")))
     assert box.state(box.job("stub", "1")) == "running"
-    assert box.told("suspend-refused") == ["stub does not suspend it: not allowed"]
+    assert box.told("suspend/refused") == ["stub does not suspend it: not allowed"]
 
 
 def test_what_its_resource_manager_suspends_stands_still_here_too() -> None:
@@ -394,7 +394,7 @@ def test_an_outage_ends_nothing_and_others_go_on() -> None:
     assert box.state(other) == "running"
     waits = box.submit(partition="one")
     assert box.state(waits) == "pending"
-    assert box.told("rm-down") == ["its controller does not answer"]
+    assert box.told("rm/down") == ["its controller does not answer"]
     box.load()
     box.load()
     assert (box.state(job), box.state(waits)) == ("running", "running")

@@ -67,7 +67,7 @@ def test_a_cancel_that_is_refused_is_told_once_and_asked_ever_more_seldom() -> N
         box.load()
     asked = [call.job for call in box.calls("slurm", "cancel")]
     assert (asked.count("5"), asked.count("6")) == (3, 3)  # at once, after 15 s and 30 s more
-    assert len(box.told("cancel-refused")) == 2
+    assert len(box.told("cancel/refused")) == 2
     rm.answer = None
     for _ in range(200):
         box.load()

@@ -282,8 +282,8 @@ def test_nothing_new_starts_where_a_driver_hung_and_others_start_meanwhile() -> 
     assert (len(box.calls("hung")), len(box.calls("well"))) == (0, 1)
     assert (box.state(waits), box.state(runs)) == ("pending", "running")
     assert "did not answer to list_nodes in 10 s" in box.node("hung/n1")
-    assert box.told("driver-hung") == [why]
-    assert box.told("rm-down") == [why]
+    assert box.told("driver/hung") == [why]
+    assert box.told("rm/down") == [why]
     box.load("hung")
     assert len(box.calls("hung")) == 1
 
@@ -345,7 +345,7 @@ def test_what_was_removed_behind_the_back_is_flagged_after_one_iteration() -> No
     rm.end("1", box.now, proof=False)
     box.load()
     assert box.state(job) == "running"
-    assert box.told("job-unknown") == ["stub does not list 1 any more, nor how it ended"]
+    assert box.told("job/unknown") == ["stub does not list 1 any more, nor how it ended"]
     loads = box.machine.state.rms["stub"].loads
     for _ in range(100):
         box.load(after=0.5)
@@ -390,10 +390,10 @@ def test_the_word_of_the_resource_manager_counts_after_the_job_deadline() -> Non
     assert box.state(job) == "starting"
     box.load(after=10.0)
     assert box.state(job) == "starting"
-    assert not box.told("sync-deadline")
+    assert not box.told("sync/deadline")
     box.load(after=0.001)
     assert box.state(job) == "pending"
-    assert len(box.told("sync-deadline")) == 1
+    assert len(box.told("sync/deadline")) == 1
 
 
 def test_the_word_of_the_resource_manager_counts_after_the_node_deadline() -> None:
@@ -411,9 +411,9 @@ def test_the_word_of_the_resource_manager_counts_after_the_node_deadline() -> No
     assert box.node("stub/n1")
     box.load(after=0.001)
     assert not box.node("stub/n1")
-    assert len(box.told("sync-deadline")) == 1
+    assert len(box.told("sync/deadline")) == 1
     box.load()
-    assert len(box.told("sync-deadline")) == 1
+    assert len(box.told("sync/deadline")) == 1
 
 
 def test_a_stale_node_is_missing_then_gone_and_taken_up_again() -> None:
@@ -427,13 +427,13 @@ def test_a_stale_node_is_missing_then_gone_and_taken_up_again() -> None:
     assert s.rms["stub"].nodes["stub/n2"].missing_since == seen
     assert "does not list it" in box.node("stub/n2")
     box.load(after=19.0)
-    assert "node-left" not in box.events()
+    assert "node/left" not in box.events()
     box.load(after=0.001)
     assert s.nodes["stub/n2"].node.gone
     rm.nodes["n2"] = gone
     box.load()
     assert not box.node("stub/n2")
-    assert {"node-missing", "node-left", "node-joined"} <= set(box.events())
+    assert {"node/missing", "node/left", "node/joined"} <= set(box.events())
 
 
 def test_a_stale_job_is_lost_after_its_time() -> None:
@@ -453,12 +453,12 @@ def test_a_stale_job_is_lost_after_its_time() -> None:
     box.load()
     assert box.now > seen + 20
     assert box.state(job) == "lost"
-    assert "job-purged" in box.events()
+    assert "job/purged" in box.events()
     key = (job, 0, 1)
     assert key in box.machine.state.rms["stub"].jobs
     box.load(after=31.0)  # no sooner than the next load could list it again
     assert key not in box.machine.state.rms["stub"].jobs
-    assert {"job-unknown", "job-purged"} <= set(box.events())
+    assert {"job/unknown", "job/purged"} <= set(box.events())
 
 
 def test_iterations_go_on_without_what_a_driver_does_not_offer() -> None:

@@ -168,7 +168,7 @@ def test_a_plan_that_was_made_from_a_part_of_a_load_starts_nothing_there() -> No
         handle(box.now, RmMore())
     done = handle(box.now, Planned(plan))
     assert not [e for e in done if isinstance(e, Call)]
-    assert not [w for w in saved(done) if isinstance(w, EventRow) and w.kind == "plan-refused"]
+    assert not [w for w in saved(done) if isinstance(w, EventRow) and w.kind == "plan/refused"]
     assert box.machine.wants_plan
     again = box.scheduler.plan(box.machine, box.now)
     assert line in again.lines
@@ -210,11 +210,11 @@ def test_what_a_load_lacks_is_decided_on_last_and_starts_are_asked_again_after_t
     for _ in turns(box, box.later(rm)):
         pass
     kinds = [row.kind for row in saved(box.done) if isinstance(row, EventRow)]
-    told = [kind for kind in kinds if kind in ("node-joined", "job-adopted", "job-unknown")]
-    assert kinds.index("node-missing") < kinds.index("job-ended")
-    assert told == ["node-joined", "job-adopted", "job-unknown"]
+    told = [kind for kind in kinds if kind in ("node/joined", "job/adopted", "job/unknown")]
+    assert kinds.index("node/missing") < kinds.index("job/ended")
+    assert told == ["node/joined", "job/adopted", "job/unknown"]
     last = next(i for i, e in enumerate(box.done) if isinstance(e, Call))
-    assert not [row for row in saved(box.done[last:]) if getattr(row, "kind", "") == "job-unknown"]
+    assert not [row for row in saved(box.done[last:]) if getattr(row, "kind", "") == "job/unknown"]
     assert mine in box.machine.state.jobs
 
 

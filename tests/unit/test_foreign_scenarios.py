@@ -128,7 +128,7 @@ def test_a_state_that_a_driver_does_not_know_changes_nothing_and_is_marked() -> 
     for _ in range(5):
         box.load()
     assert box.state(job) == "running"
-    assert box.told("job-unknown") == ["stub says 'DREAMING' of it, which its driver does not know"]
+    assert box.told("job/unknown") == ["stub says 'DREAMING' of it, which its driver does not know"]
     entry = box.machine.state.jobs[job]
     assert job_row(box.machine.state, entry)["unknown_since"] == since
     rm.put(runs)

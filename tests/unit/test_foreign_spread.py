@@ -141,7 +141,7 @@ def test_what_is_bound_elsewhere_does_not_hold_others_up() -> None:
         b.end(next(iter(b.jobs)), box.now)
         box.load("b")
     assert {n for call in b.calls for n in [call.element]} == {0, 1, 2, 3, 4, 5} - {mine}
-    assert (box.state(job), box.events().count("plan-refused")) in {("running", 0), ("pending", 0)}
+    assert (box.state(job), box.events().count("plan/refused")) in {("running", 0), ("pending", 0)}
     box.load()
     a.end(next(iter(a.jobs)), box.now)
     box.load()
@@ -157,7 +157,7 @@ def test_when_all_that_waits_is_bound_each_goes_to_its_own_and_nothing_is_refuse
     box.load()
     box.load()
     assert box.homes(job) == before
-    assert "plan-refused" not in box.events()
+    assert "plan/refused" not in box.events()
 
 
 def test_what_was_refused_may_go_elsewhere_and_others_do_not_wait_for_that() -> None:
@@ -399,4 +399,4 @@ def test_no_element_ever_moves_and_everything_ends(seed: int) -> None:
         box.step_native()
         box.step_foreign()
     assert not box.machine.state.jobs
-    assert box.told("plan-refused") == []
+    assert box.told("plan/refused") == []

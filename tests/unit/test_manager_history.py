@@ -34,9 +34,9 @@ def told() -> Iterator[Told]:
 
 
 def test_a_name_may_stand_alone_or_behind_its_kind(told: Told) -> None:
-    assert told("1")[0] == told("job 1")[0] == "job-submitted"
-    assert told("n1") == told("node n1") == ["node-joined", "node-status"]
-    assert told("batch") == told("partition batch") == ["partition-created"]
+    assert told("1")[0] == told("job 1")[0] == "job/submitted"
+    assert told("n1") == told("node n1") == ["node/joined", "node/status"]
+    assert told("batch") == told("partition batch") == ["partition/created"]
 
 
 def test_what_nobody_changed_has_no_history_and_is_not_missing(told: Told) -> None:

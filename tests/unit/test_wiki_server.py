@@ -497,9 +497,9 @@ def test_a_scheduler_that_is_silent_is_stood_in_for_until_it_comes_back(rig: Rig
         box.now += 1
         await rig.server.look()
         assert box.state(job) == "starting"
-        assert "scheduler-lost" in box.events()
+        assert "scheduler/lost" in box.events()
         await rig.ask(GetJobs())
-        assert "scheduler-back" in box.events()
+        assert "scheduler/back" in box.events()
         later = box.submit()
         assert box.rule(later) == "scheduler"
         assert json.dumps(explained(box, later)["reason"]).count("wiki")

@@ -16,7 +16,7 @@ from ostler.model.errors import NotNow, OstlerError
 
 _ENDING = (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP)
 _PASSED_ON = (_signal.SIGTERM, _signal.SIGHUP)  # Ctrl-C reaches the command without us
-_RESIZED = "job-resized"  # kind of event
+_RESIZED = "job/resized"  # kind of event
 _OURS = 125  # the exit status when Ostler ended the allocation
 _NOT_NOW = 5
 _SILENT = 1.0  # seconds until it is told that the request still waits, and why

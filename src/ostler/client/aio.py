@@ -224,7 +224,7 @@ class AsyncClient:
         ...             print(event.kind)
         ...             break
         >>> asyncio.run(main())
-        job-submitted
+        job/submitted
         """
         following = Following(job, since)
         while True:

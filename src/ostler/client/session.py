@@ -258,7 +258,7 @@ class Client:
 
         >>> job = machine.submit(["true"], output="/dev/null")
         >>> next(event.kind for event in machine.events(job, since=0))
-        'job-submitted'
+        'job/submitted'
         """
         following = Following(job, since)
         while True:

@@ -378,7 +378,7 @@ def detach(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:  
     before = entry.job
     entry.job = replace(before, spec=replace(spec, detach=True))
     entry.abandoned_at = None
-    s.note(now, "job-detached", f"{event.caller.user} left it to itself", job=before.id)
+    s.note(now, "job/detached", f"{event.caller.user} left it to itself", job=before.id)
     settle(s, now, entry, saved=before)
     return "goes on without its client"
 

@@ -128,7 +128,7 @@ def move_nodes(s: State, now: float) -> list[str]:
         s.marks.nodes.add(name)
         s.save(entry.node)
         text = f"{old or 'no partition'} -> {partition or 'no partition'}"
-        s.note(now, "node-partition", text, node=name)
+        s.note(now, "node/partition", text, node=name)
     return moved
 
 
@@ -161,4 +161,4 @@ def _tell(s: State, now: float, user: str, each: Changed) -> None:
     if words := describe(each):
         text += f": {words}"
     about = " ".join(word for word in each.key if word)
-    s.note(now, f"{each.kind}-{_DONE[each.verb]}", text, user=user, about=about)
+    s.note(now, f"{each.kind}/{_DONE[each.verb]}", text, user=user, about=about)

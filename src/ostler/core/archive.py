@@ -23,7 +23,7 @@ def on_archived(s: State, now: float, event: Archived) -> None:
         _forget(s, number)
     if gone:
         jobs = sum(not is_step(number) for number in gone)
-        s.note(now, "jobs-archived", f"{counted(jobs, 'job')} that ended long ago, {_names(gone)}")
+        s.note(now, "jobs/archived", f"{counted(jobs, 'job')} that ended long ago, {_names(gone)}")
 
 
 def _forget(s: State, number: int) -> None:

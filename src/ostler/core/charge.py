@@ -58,11 +58,11 @@ def on_seen(s: State, now: float, event: SchedulerSeen) -> None:
         return  # known
     if event.up:
         del lost[event.name]
-        s.note(now, "scheduler-back", f"{event.name} plans again", about=event.name)
+        s.note(now, "scheduler/back", f"{event.name} plans again", about=event.name)
     else:
         lost[event.name] = event.why
         text = f"{event.why}; what it planned is planned by the one that is built in"
-        s.note(now, "scheduler-lost", text, about=event.name)
+        s.note(now, "scheduler/lost", text, about=event.name)
     s.parts.told.pop(event.name, None)
     s.parts.refused.discard(event.name)
     _look_again(s, decides(s, event.name))
@@ -70,7 +70,7 @@ def on_seen(s: State, now: float, event: SchedulerSeen) -> None:
 
 def on_differed(s: State, now: float, event: ShadowDiffered) -> None:
     """Record how the plan of a shadow differs from what was done."""
-    s.note(now, "scheduler-differs", event.text, about=event.name)
+    s.note(now, "scheduler/differs", event.text, about=event.name)
 
 
 def appointed(s: State, old: Site) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the state has a desk
     from ostler.core.state import State
 
 DESK = -1  # what a deadline is for that is the desk's and no job's
-ESCALATION = "event-escalation"  # a handler of such an event that fails escalates no further
+ESCALATION = "event/escalation"  # a handler of such an event that fails escalates no further
 PROGRAMS, ESCALATIONS, NOTICES = 8, 2, 8  # at once
 WAITING = 1_000  # errands of one handler, or notices of one user; further ones are left out
 CAUGHT_UP = WAITING // 2  # errands of a handler at which it is no longer behind
@@ -105,7 +105,7 @@ class Desk:
         self._behind[handler] += 1
         if self._behind[handler] == 1:
             text = f"{WAITING} events wait for it; others are left out until they are fewer"
-            s.note(now, "handler-behind", text, about=handler)
+            s.note(now, "handler/behind", text, about=handler)
 
     def _fold(self, errand: Errand) -> tuple[str, ...]:
         """Return what is alike in errands that can be done as one."""
@@ -241,14 +241,14 @@ class Desk:
         if errand.notice is not None:
             _note_failed(s, now, event, f"no {errand.handler} tells of it: {why}")
         elif event.kind != ESCALATION:
-            about = " ".join(filter(None, ("/".join(split_kind(event.kind)), object_of(event))))
+            about = " ".join(filter(None, (event.kind, object_of(event))))
             text = f"{errand.handler} did not complete for event {event.serial} ({about}): {why}"
             s.note(now, ESCALATION, text, about=errand.handler)
 
     def _catch_up(self, s: "State", now: float, handler: str) -> None:
         if self._behind[handler] and len(self._lanes.get(handler, ())) <= CAUGHT_UP:
             count = self._behind.pop(handler)
-            s.note(now, "handler-caught-up", f"{count} events were left out", about=handler)
+            s.note(now, "handler/caught-up", f"{count} events were left out", about=handler)
 
     # -- books -----------------------------------------------------------------------------
 
@@ -308,4 +308,4 @@ def _folded(old: Errand, new: Errand) -> Errand:
 
 
 def _note_failed(s: "State", now: float, event: Event, text: str) -> None:
-    s.note(now, "notice-failed", text, job=event.job, user=event.user)
+    s.note(now, "notice/failed", text, job=event.job, user=event.user)

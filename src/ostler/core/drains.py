@@ -23,4 +23,4 @@ def drain(s: State, now: float, entry: NodeEntry, reason: str) -> None:
     s.marks.nodes.add(entry.node.name)
     s.changed = True
     s.save(entry.node)
-    s.note(now, "node-word", f"{OSTLER} said {NodeWord.DRAINING}: {told}", node=entry.node.name)
+    s.note(now, "node/word", f"{OSTLER} said {NodeWord.DRAINING}: {told}", node=entry.node.name)

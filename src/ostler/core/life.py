@@ -95,7 +95,7 @@ def grant(
     if not job.is_array:
         where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
         told = f"it was given {where}{compared(job, now)}"
-        s.note(now, "allocation-granted", told, job=job.id, allocation=alloc.id)
+        s.note(now, "allocation/granted", told, job=job.id, allocation=alloc.id)
     settle(s, now, entry)
     for place in () if job.holds else places:
         order_launch(s, entry, alloc, place.node, start=len(places) == 1)
@@ -195,7 +195,7 @@ def on_made(s: State, now: float, node: str, row: Made) -> None:
 def _made_on(s: State, now: float, alloc: Allocation, node: str) -> Allocation:
     """Return the allocation with the node among those that hold its context."""
     if node not in alloc.made and _is_told(s, alloc):
-        _note(s, now, "context-created", alloc, f"{node} holds context {alloc.id}", node)
+        _note(s, now, "context/created", alloc, f"{node} holds context {alloc.id}", node)
     return replace(alloc, made=alloc.made | {node})
 
 
@@ -204,7 +204,7 @@ def note_ready(s: State, now: float, alloc: Allocation) -> None:
     if _is_told(s, alloc):
         names = ", ".join(p.node for p in alloc.placements)
         user = s.jobs[alloc.job].job.user
-        _note(s, now, "allocation-ready", alloc, f"{user} has what was asked for, on {names}")
+        _note(s, now, "allocation/ready", alloc, f"{user} has what was asked for, on {names}")
 
 
 def _is_told(s: State, alloc: Allocation) -> bool:
@@ -261,7 +261,7 @@ def on_ended(s: State, now: float, node: str, row: Ended) -> None:
     if row.cause == NODE_FAULT:
         _fault(s, now, s.nodes[node], alloc.job, row.why)
     if _could_not(alloc, row):
-        _note(s, now, "context-failed", alloc, f"{node}: {row.why}", node)
+        _note(s, now, "context/failed", alloc, f"{node}: {row.why}", node)
     if row.drain:
         drain(s, now, s.nodes[node], row.drain)
     if is_apart(s.jobs[alloc.job], alloc, row, node):

@@ -96,7 +96,7 @@ def on_modified(s: State, now: float, event: Modified) -> None:
     if spec.not_before > now:
         s.wake(spec.not_before, before.id)
     listed = ", ".join(_told(now, k, v) for k, v in sorted(event.changes.items()))
-    s.note(now, "job-modified", f"{event.caller.user} set {listed}", job=before.id)
+    s.note(now, "job/modified", f"{event.caller.user} set {listed}", job=before.id)
     settle(s, now, entry, saved=before)
     if before.holds and "nodes" in event.changes:
         resize.follow(s, now, entry, event.caller.user)

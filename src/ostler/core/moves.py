@@ -66,7 +66,7 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
     if state is not before.state and (job.holds or job.spec.within):
         s.alloc_news.add(within(job.id))
     if state is JobState.DONE:
-        s.note(now, "job-ended", job.reason, job=job.id, user=job.user)
+        s.note(now, "job/ended", job.reason, job=job.id, user=job.user)
         notices.on_ended(s, now, entry)
         s.retire(entry)
         tell_dependents(s, now, job.id)
@@ -75,7 +75,7 @@ def settle(s: State, now: float, entry: Entry, *, why: str = "", saved: Job | No
         tell_waiters(s, job.id)
     elif state is not before.state:
         text = why or job.reason or f"it is {state}"
-        s.note(now, f"job-{state}", text, job=job.id, user=job.user)
+        s.note(now, f"job/{state}", text, job=job.id, user=job.user)
 
 
 def _close(entry: Entry, job: Job, now: float, why: str) -> Job:

@@ -43,7 +43,7 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
         entry = s.nodes[event.node] = NodeEntry(
             Node(event.node, event.facts, s.division.of(event.node), since=now)
         )
-        s.note(now, "node-joined", counted(len(event.facts.cpus), "CPU"), node=event.node)
+        s.note(now, "node/joined", counted(len(event.facts.cpus), "CPU"), node=event.node)
     old = entry.node
     rebooted = bool(old.boot_id) and old.boot_id != event.boot_id
     known = tuple(name for name in event.facts.features if is_feature(name))
@@ -72,7 +72,7 @@ def on_greeted(s: State, now: float, event: AgentGreeted) -> None:
     s.marks.allocations.update(entry.allocations)  # they can be suspended now
     s.save(entry.node)
     if old.status is not NodeStatus.RUNNING:
-        s.note(now, "node-status", f"{old.status} -> running", node=event.node)
+        s.note(now, "node/status", f"{old.status} -> running", node=event.node)
     s.effects.append(Welcomed(event.node))
     held = {h.alloc: h for h in event.holds}
     # What stands still is told to first, for others go on with its CPUs.
@@ -260,7 +260,7 @@ def _word(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
     note_ends(s)
     s.save(entry.node)
     text = f"{event.caller.user} said {word}" + (f": {event.reason}" if event.reason else "")
-    s.note(now, "node-word", text, node=entry.node.name, user=event.caller.user)
+    s.note(now, "node/word", text, node=entry.node.name, user=event.caller.user)
 
 
 def _describe(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
@@ -277,13 +277,13 @@ def _describe(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> Non
     s.marks.nodes.add(node.name)
     nodes_changed(s)
     text = f"{event.caller.user} said that its features are {', '.join(mine) or 'none'}"
-    s.note(now, "node-features", text, node=node.name, user=event.caller.user)
+    s.note(now, "node/features", text, node=node.name, user=event.caller.user)
 
 
 def _fence(s: State, now: float, entry: NodeEntry, event: NodesWorded) -> None:
     """Take an administrator's word that nothing runs on a silent node any more."""
     name, by = entry.node.name, event.caller.user
-    s.note(now, "node-fenced", f"{by}: {event.reason or 'no reason given'}", node=name, user=by)
+    s.note(now, "node/fenced", f"{by}: {event.reason or 'no reason given'}", node=name, user=by)
     for number in sorted(entry.allocations):
         alloc = s.allocations[number]
         at = alloc.started_at if alloc.started_at is not None else alloc.granted_at

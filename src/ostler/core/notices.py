@@ -11,7 +11,7 @@ from ostler.model.job import Element, Job
 from ostler.model.notify import UNHARMED, wanted
 from ostler.model.record import Event
 
-BEGUN, FAILED = "job-begun", "element-failed"
+BEGUN, FAILED = "job/begun", "element/failed"
 ELEMENTS_TOLD = 10  # of one array, where they are asked for
 
 
@@ -75,7 +75,7 @@ class Told(NamedTuple):
 
 def _tell(s: State, now: float, entry: Entry, moment: str) -> None:
     job = entry.job
-    kind = BEGUN if moment == "begin" else "job-ended"
+    kind = BEGUN if moment == "begin" else "job/ended"
     event = Event(s.next_event - 1, now, kind, job.id, user=job.user, text=job.reason)
     told = Told(moment, str(job.result or ""), _subject(job, moment), _lines(entry, moment))
     _send(s, now, job, event, told)

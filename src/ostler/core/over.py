@@ -207,7 +207,7 @@ def _wait_again(s: State, now: float, alloc: Allocation, element: Element, reaso
     if alloc.slot and not alloc.started and alloc.cause in ("", UNDONE):
         _note_slot(s, now, alloc, reason)
     elif entry.job.is_array:
-        s.note(now, "element-pending", reason, job=entry.job.id, element=alloc.element)
+        s.note(now, "element/pending", reason, job=entry.job.id, element=alloc.element)
     if alloc.started:
         entry.job = replace(entry.job, requeues=entry.job.requeues + 1)
 
@@ -217,7 +217,7 @@ def _note_slot(s: State, now: float, alloc: Allocation, reason: str) -> None:
     (place,) = alloc.placements
     s.note(
         now,
-        "context-failed",
+        "context/failed",
         f"{place.node}: {reason}",
         job=alloc.job,
         element=alloc.element,

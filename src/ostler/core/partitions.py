@@ -137,7 +137,7 @@ def _reload(s: State, now: float, event: PartitionWorded) -> dict[str, Any]:
             settle(s, now, entry, why=f"partition {name} would refuse it now: {why}", saved=before)
             held.append(before.name)
     s.marks.everything = True
-    s.note(now, "partition-reloaded", f"{by} reloaded {name}; {len(held)} held", user=by)
+    s.note(now, "partition/reloaded", f"{by} reloaded {name}; {len(held)} held", user=by)
     return _row_of(s, name) | {"held": held}
 
 

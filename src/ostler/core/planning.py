@@ -99,7 +99,7 @@ def on_planned(
             s.refused_late += late
             if not late and by not in s.parts.refused:
                 job = line.job if isinstance(line, Start) and line.job in s.jobs else None
-                s.note(now, "plan-refused", f"{by}: {error}", job=job)
+                s.note(now, "plan/refused", f"{by}: {error}", job=job)
             if by != BUILT_IN:  # of a plan of another's the first says enough
                 s.parts.refused.add(by)
     if ended:
@@ -130,7 +130,7 @@ def _yield(s: State, allocations: Iterable[int]) -> None:
 
 def _is_over(s: State, now: float, by: str, wrong: str) -> None:
     if wrong and wrong != s.parts.wrong.get(by):
-        s.note(now, "plan-refused", f"{by}: {wrong}", about=by)
+        s.note(now, "plan/refused", f"{by}: {wrong}", about=by)
     s.parts.wrong[by] = wrong
     s.parts.refused.discard(by)
 
@@ -138,7 +138,7 @@ def _is_over(s: State, now: float, by: str, wrong: str) -> None:
 def on_lost(s: State, now: float, why: str) -> None:
     """Tell whoever plans next everything."""
     s.marks.everything = s.changed = True
-    s.note(now, "planner-lost", why)
+    s.note(now, "planner/lost", why)
 
 
 def _mark(s: State, line: Line) -> None:

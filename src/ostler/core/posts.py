@@ -73,7 +73,7 @@ def _on_dealt_with(s: State, now: float, event: DealtWith) -> None:
         return
     s.save(Dealt(serial, user, now, note))
     told = f"{user} has dealt with event {serial}"
-    s.note(now, "event-dealt", f"{told}: {note}" if note else told, about=str(serial), user=user)
+    s.note(now, "event/dealt", f"{told}: {note}" if note else told, about=str(serial), user=user)
     row = {"serial": serial, "dealt_by": user, "dealt_at": now, "dealt_note": note}
     s.effects.append(Reply(event.to, {"events": [row]}))
 

@@ -124,7 +124,7 @@ def _change(
     names = ", ".join(sorted(other.nodes))
     has = f"it has {counted(len(places), 'node')} now: {names}"
     s.note(
-        *(now, "job-resized", f"{why}; {has}"),
+        *(now, "job/resized", f"{why}; {has}"),
         job=entry.job.id,
         allocation=other.id,
         user=entry.job.user,

@@ -170,7 +170,7 @@ def _shrink(
     if ending:
         alloc = replace(alloc, leaving=alloc.leaving | set(ending))
         text = f"{by} ends its tasks on {', '.join(sorted(ending))}, to take them from it"
-        s.note(now, "job-resizing", text, job=entry.job.id, allocation=alloc.id)
+        s.note(now, "job/resizing", text, job=entry.job.id, allocation=alloc.id)
     alloc = s.put(alloc)
     moved.resized(s, entry, alloc)
     for node in ending:

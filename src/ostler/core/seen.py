@@ -50,6 +50,6 @@ def _move(s: State, now: float, entry: NodeEntry, status: NodeStatus) -> None:
     known = status is NodeStatus.RUNNING and entry.connected
     entry.node = replace(old, status=status, since=now, unknown_since=None if known else silent)
     s.save(entry.node)
-    s.note(now, "node-status", f"{old.status} -> {status}", node=old.name)
+    s.note(now, "node/status", f"{old.status} -> {status}", node=old.name)
     s.marks.nodes.add(old.name)
     s.changed = True

@@ -36,7 +36,7 @@ def on_used(s: State, now: float, event: ConfigurationUsed) -> None:
 
 def _use(s: State, now: float, name: str, by: str) -> None:
     told = f"{by} switched from {s.site.active.name} to {name}"
-    s.note(now, "configuration-used", told, user=None if by == CALENDAR else by, about=name)
+    s.note(now, "configuration/used", told, user=None if by == CALENDAR else by, about=name)
     draft = Draft(s.site, s.settings)
     changed = draft.take([Change(SET, "configuration", (name,), {"active": True})])
     carry_out(s, now, by, draft, changed)

@@ -39,7 +39,7 @@ def change_row(row: Row) -> Row:
     text = f"{row['user']} {done} {row['kind']} {row['name']}" + (f": {words}" if words else "")
     none = dict.fromkeys(("job", "element", "allocation", "node"))
     none |= dict.fromkeys(("dealt_by", "dealt_at", "dealt_note"))
-    kind = f"{row['kind']}-{done}"
+    kind = f"{row['kind']}/{done}"
     told = {"serial": row["serial"], "at": row["at"], "kind": kind, "user": row["user"]}
     return {**told, **none, "object": row["name"], "before": before, "after": after, "text": text}
 

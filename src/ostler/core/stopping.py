@@ -47,7 +47,7 @@ def on_shutdown(s: State, now: float, event: ShutdownAsked) -> None:
                 end_for_good(s, alloc, f"the machine was stopped by {event.caller.user}")
             settle(s, now, entry)
     s.stopping = how
-    s.note(now, "machine-stopping", f"{event.caller.user} stops it ({how})", user=event.caller.user)
+    s.note(now, "machine/stopping", f"{event.caller.user} stops it ({how})", user=event.caller.user)
     s.stop_waiters.append(event.to)
 
 
@@ -67,7 +67,7 @@ def go_on(s: State, now: float) -> None:
     if s.stopping and not s.stop_waiters and now >= s.stop_answered_at + STOP_SECONDS:
         s.stopping = ""
         s.changed = True
-        s.note(now, "machine-goes-on", "it was to be stopped, and nobody ended it")
+        s.note(now, "machine/goes-on", "it was to be stopped, and nobody ended it")
 
 
 def awaited(s: State) -> list[dict[str, Any]]:

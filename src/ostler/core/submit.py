@@ -93,7 +93,7 @@ def admit(s: State, now: float, entries: list[Entry]) -> None:
 def _enter(s: State, now: float, entry: Entry) -> None:
     job = entry.job
     s.save(job)
-    s.note(now, "job-submitted", _told(job), job=job.id, user=job.user)
+    s.note(now, "job/submitted", _told(job), job=job.id, user=job.user)
     if job.spec.not_before > now:
         s.wake(job.spec.not_before, job.id)
     if job.spec.kind in ATTENDED and not job.spec.detach:

@@ -91,7 +91,7 @@ def change(
     names = [place.node for place in places]
     entry.touched[alloc.element] = replace(entry.touched[alloc.element], node=",".join(names))
     has = f"it has {counted(len(names), 'node')} now: {', '.join(names)}"
-    s.note(now, "job-resized", f"{why}; {has}", job=job.id, allocation=alloc.id, user=job.user)
+    s.note(now, "job/resized", f"{why}; {has}", job=job.id, allocation=alloc.id, user=job.user)
     return alloc
 
 

@@ -51,10 +51,10 @@ def losses(events: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
     back: set[str] = set()  # ran again after the stop
     for event in sorted(events, key=lambda event: int(event["serial"])):
         name, text = str(event["node"]), str(event["text"])
-        if event["kind"] == "machine-stopping":
+        if event["kind"] == "machine/stopping":
             excused = True
             back.clear()
-        elif event["kind"] != "node-status":
+        elif event["kind"] != "node/status":
             continue
         elif text.endswith(f" -> {NodeStatus.RUNNING}"):
             back.add(name)

@@ -1,7 +1,7 @@
 """Events as people name them: CLASS/TYPE and an object, and patterns that some of them match.
 
-The kind of an event is its class and its type with a `-` in between: `node-status` is written
-`node/status`. After RMS: a pattern matches when class, type and object each match or are empty.
+The kind of an event is its class, and mostly a type behind a `/`: `node/status`. After RMS: a pattern
+matches when class, type and object each match or are empty.
 """
 
 import re
@@ -24,18 +24,18 @@ _WILD = frozenset("*?[")
 def split_kind(kind: str) -> tuple[str, str]:
     """Return class and type of an event's kind.
 
-    >>> split_kind("allocation-granted"), split_kind("setting")
+    >>> split_kind("allocation/granted"), split_kind("setting")
     (('allocation', 'granted'), ('setting', ''))
     """
-    of_class, _, of_type = kind.partition("-")
+    of_class, _, of_type = kind.partition("/")
     return of_class, of_type
 
 
 def parse_kind(text: str) -> str:
-    """Return the kind of CLASS/TYPE, both given; raise `UsageError`.
+    """Return a kind, CLASS/TYPE, of which both are given; raise `UsageError`.
 
     >>> parse_kind("node/status")
-    'node-status'
+    'node/status'
     """
     of_class, slash, of_type = text.partition("/")
     if not (slash and _CLASS.fullmatch(of_class) and _TYPE.fullmatch(of_type)):
@@ -43,7 +43,7 @@ def parse_kind(text: str) -> str:
             f"{text[:100]!r} is no kind of event",
             expected="CLASS/TYPE in small letters, digits and _, as in user/backup",
         )
-    return f"{of_class}-{of_type}"
+    return text
 
 
 def object_of(event: Event) -> str:

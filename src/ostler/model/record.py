@@ -21,7 +21,7 @@ class Event(Struct, frozen=True, gc=False):
 
     serial: int
     at: float  # Unix seconds
-    kind: str  # job-submitted, allocation-granted, node-status, ...
+    kind: str  # job/submitted, allocation/granted, node/status, ...
     job: int | None = None
     element: int | None = None
     allocation: int | None = None

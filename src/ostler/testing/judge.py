@@ -78,7 +78,7 @@ class Judge:
         """Hold the status of each node that is written against what its events say, and back."""
         rows = [write for write in writes if isinstance(write, Node)]
         for write in writes:
-            if isinstance(write, Row) and write.kind == "node-status" and write.node is not None:
+            if isinstance(write, Row) and write.kind == "node/status" and write.node is not None:
                 before, _, after = write.text.partition(" -> ")
                 if before != self._seen.get(write.node, before):
                     yield f"{write.node} was {self._seen[write.node]}, and its event says {before}"

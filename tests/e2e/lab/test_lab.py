@@ -72,9 +72,9 @@ def test_a_context_is_one_on_all_its_nodes_and_gone_with_the_job(three: InLab) -
     assert three.json("contexts") == {"contexts": [], "silent": []}
     kinds = [row["kind"] for row in three.json("history", ident)["events"]]
     assert kinds == [
-        *("job-submitted", "allocation-granted", "job-starting"),
-        *("context-created", "context-created", "context-created", "allocation-ready"),
-        *("job-running", "job-ended"),
+        *("job/submitted", "allocation/granted", "job/starting"),
+        *("context/created", "context/created", "context/created", "allocation/ready"),
+        *("job/running", "job/ended"),
     ]
 
 
@@ -272,7 +272,7 @@ def test_a_node_that_is_cut_or_frozen_is_silent_and_nothing_of_it_is_lost(three:
 def changes(machine: InLab, node: str) -> list[list[str]]:
     """Return each change of a node's status as it was and as it became."""
     rows = machine.json("events", "--limit", "1000")["events"]
-    mine = [row for row in rows if row["kind"] == "node-status" and row["node"] == node]
+    mine = [row for row in rows if row["kind"] == "node/status" and row["node"] == node]
     return [row["text"].split(" -> ") for row in mine]
 
 

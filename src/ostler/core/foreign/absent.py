@@ -45,7 +45,7 @@ def _unknown(look: Look, job: RmJob) -> None:
         since = max(job.since, rm.jobs_at) if job.stage is not Stage.SEEN else rm.jobs_at or now
         job = keep(s, rm, replace(job, missing_since=since))
         text = f"{rm.name} does not list {job.id or 'it'} any more, nor how it ended"
-        s.note(now, "job-unknown", text, job=job.job, about=rm.name)
+        s.note(now, "job/unknown", text, job=job.job, about=rm.name)
     since = job.missing_since if job.missing_since is not None else now
     if now - since <= rm.row.job_purge:
         if again:
@@ -53,5 +53,5 @@ def _unknown(look: Look, job: RmJob) -> None:
             look.again.append(s.allocations[job.allocation])
         return
     proof = f"it has not listed it for {now - since:.0f} s, nor told how it ended"
-    s.note(now, "job-purged", f"{rm.name}: {proof}", job=job.job, about=rm.name)
+    s.note(now, "job/purged", f"{rm.name}: {proof}", job=job.job, about=rm.name)
     ended(s, now, rm, job, End(job.id, str(Result.LOST), proof))

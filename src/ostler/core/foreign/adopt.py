@@ -31,7 +31,7 @@ def adopt(s: State, now: float, rm: Rm, told: ForeignJob) -> RmJob:
     if told.state is not ForeignState.UNKNOWN:
         job = replace(job, state=str(told.state), native_state=clean(told.native_state), reason=why)
     keep(s, rm, job)
-    s.note(now, "job-adopted", f"{user} submitted it as {job.rm}/{job.id}", job=number, user=user)
+    s.note(now, "job/adopted", f"{user} submitted it as {job.rm}/{job.id}", job=number, user=user)
     s.marks.jobs.add(number)
     s.changed = True
     return job

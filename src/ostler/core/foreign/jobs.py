@@ -148,7 +148,7 @@ def _updated(look: Look, job: RmJob, told: ForeignJob) -> RmJob:
     word, unknown = clean(told.native_state), told.state is ForeignState.UNKNOWN
     if unknown and word != job.native_state:
         text = f"{rm.name} says {word!r} of it, which its driver does not know"
-        s.note(look.now, "job-unknown", text, job=job.job, about=rm.name)
+        s.note(look.now, "job/unknown", text, job=job.job, about=rm.name)
     if unknown:
         rm.unclear.setdefault(job.key, look.now)
     else:
@@ -294,7 +294,7 @@ def _does_not_run(look: Look, job: RmJob, alloc: Allocation, told: ForeignJob) -
     agree(s, now, rm, "state", thing)
     said = f": {job.reason}" if job.reason else ""
     why = f"{rm.name} has told for {now - job.since:.0f} s that it is {job.state}{said}"
-    s.note(now, "sync-deadline", why, job=job.job, allocation=alloc.id, about=rm.name)
+    s.note(now, "sync/deadline", why, job=job.job, allocation=alloc.id, about=rm.name)
     if job.theirs:
         back_from_run(s, now, rm, job, why)
         return

@@ -35,7 +35,7 @@ def on_up(s: State, now: float, event: RmUp) -> None:
         rm.about = event.about
         rm.troubled, rm.lost = False, ""
         if news:  # its process may be another each time that a node does not answer
-            s.note(now, "driver-up", clean(event.about.title), about=event.rm)
+            s.note(now, "driver/up", clean(event.about.title), about=event.rm)
 
 
 def _learn(s: State, rm: Rm, about: About) -> Iterator[float]:
@@ -61,7 +61,7 @@ def on_trouble(s: State, now: float, event: RmTrouble) -> None:
     rm.troubled = True
     if event.until:  # a process is gone, not only an answer
         rm.lost = clean(event.why)
-    s.note(now, f"driver-{event.kind}", clean(event.why), about=event.rm)
+    s.note(now, f"driver/{event.kind}", clean(event.why), about=event.rm)
     for number in event.calls:
         _answered(s, now, rm, number, Outcome(Did.UNKNOWN))
 
@@ -124,7 +124,7 @@ def _steps(s: State, rm: Rm, at: Intake, load: RmLoaded) -> Iterator[float]:
 
 def _went_down(s: State, now: float, rm: Rm, why: str) -> None:
     if rm.down_since is None or not rm.why or rm.loads == 1:
-        s.note(now, "rm-down", why, about=rm.name)
+        s.note(now, "rm/down", why, about=rm.name)
     rm.stale = rm.stale or rm.down_since is None or rm.why != why
     rm.down_since = now if rm.down_since is None else rm.down_since
     rm.why = why
@@ -132,7 +132,7 @@ def _went_down(s: State, now: float, rm: Rm, why: str) -> None:
 
 def _came_up(s: State, now: float, rm: Rm) -> None:
     if rm.down_since is not None:
-        s.note(now, "rm-up", f"it answers, after {now - rm.down_since:.0f} s", about=rm.name)
+        s.note(now, "rm/up", f"it answers, after {now - rm.down_since:.0f} s", about=rm.name)
         rm.stale = True
     rm.down_since, rm.why, rm.lost = None, "", ""
 
@@ -189,10 +189,10 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
         if alloc is not None and alloc.cause:
             orders.cancel(s, rm, taken)
     elif outcome.did is Did.REFUSED:
-        s.note(now, "start-refused", said, job=job.job, about=rm.name)
+        s.note(now, "start/refused", said, job=job.job, about=rm.name)
         back(s, now, rm, job, said)
     elif outcome.did is Did.NEVER:
-        s.note(now, "start-refused", f"{said}; it always will", job=job.job, about=rm.name)
+        s.note(now, "start/refused", f"{said}; it always will", job=job.job, about=rm.name)
         if alloc is not None and may_go_elsewhere(s, alloc):
             back(s, now, rm, job, said)
             pause(s.jobs[job.job], rm.name, inf)
@@ -222,13 +222,13 @@ def _cancel_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome)
         pause = min(rm.row.retry * 2 ** min(before.times, _DOUBLED), _MOST_PAUSE)
         rm.denied[job.key] = Denied(text, before.times + 1, now + pause)
         if text != before.text:
-            s.note(now, "cancel-refused", text, job=job.job, about=rm.name)
+            s.note(now, "cancel/refused", text, job=job.job, about=rm.name)
 
 
 def _refused(s: State, now: float, rm: Rm, job: RmJob, asked: Asked, outcome: Outcome) -> None:
     """Record it. What was to stand still, and does not, goes on here, too."""
     text = f"{rm.name} does not {asked.verb} it: {outcome.text}"
-    s.note(now, f"{asked.verb}-refused", text, job=job.job, about=rm.name)
+    s.note(now, f"{asked.verb}/refused", text, job=job.job, about=rm.name)
     alloc = allocation_of(s, job)
     if asked.verb != Option.SUSPEND or alloc is None:
         return

@@ -85,7 +85,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
             Node(name, facts, partition, status, since=now, rm=rm.name)
         )
     if fresh:
-        s.note(now, "node-joined", counted(len(facts.cpus), "CPU"), node=name)
+        s.note(now, "node/joined", counted(len(facts.cpus), "CPU"), node=name)
         note_joined(s)
     old = entry.node
     if old.own_features is not None:  # an administrator's word holds
@@ -103,7 +103,7 @@ def _take_one(s: State, now: float, rm: Rm, name: str, told: ForeignNode) -> boo
     if entry.node.facts != entry.books.facts or (fresh and entry.allocations):
         recount(s, entry)
     if status is not old.status:
-        s.note(now, "node-status", f"{old.status} -> {status}", node=name)
+        s.note(now, "node/status", f"{old.status} -> {status}", node=name)
     if entry.node != old or fresh:
         s.save(entry.node)
     if known is not None and not fresh:
@@ -165,7 +165,7 @@ def _say_unknown(
     word = clean(told.native_state)
     if told.state is NodeState.UNKNOWN and (known is None or known.native_state != word):
         text = f"{rm.name} says {word!r} of it, which its driver does not know"
-        s.note(now, "node-unknown", text, node=name, about=rm.name)
+        s.note(now, "node/unknown", text, node=name, about=rm.name)
 
 
 def _renamed(s: State, now: float, rm: Rm, name: str, listed: Collection[str]) -> None:
@@ -187,7 +187,7 @@ def _missing(s: State, now: float, rm: Rm, name: str) -> bool:
         rm.stale = True
         s.save(known)
         entry.node = replace(entry.node, unknown_since=known.missing_since)
-        s.note(now, "node-missing", f"{rm.name} does not list it any more", node=name)
+        s.note(now, "node/missing", f"{rm.name} does not list it any more", node=name)
     since = known.missing_since if known.missing_since is not None else now
     if now - since <= rm.row.node_purge or entry.allocations:
         return False
@@ -207,6 +207,6 @@ def leave(s: State, now: float, rm: Rm, name: str, why: str) -> None:
     rm.busier.pop(name, None)
     for kind in ("node_idle", "node_busy"):
         agree(s, now, rm, kind, name)
-    s.note(now, "node-left", why, node=name)
+    s.note(now, "node/left", why, node=name)
     s.marks.nodes.add(name)
     s.changed = True

@@ -97,7 +97,7 @@ def hold(
     give_whole(entry, alloc)
     s.put(alloc)
     where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
-    s.note(now, "allocation-granted", f"it has {where}", job=job.id, allocation=alloc.id)
+    s.note(now, "allocation/granted", f"it has {where}", job=job.id, allocation=alloc.id)
     settle(s, now, entry)
     placed(s, now, entry, s.allocations[alloc.id])
     return s.allocations[alloc.id]

@@ -148,7 +148,7 @@ def _idle(s: State, now: float, rm: Rm, name: str, new: Conflict) -> None:
         rm.stale = True
         text = f"{rm.name} has told for {now - known.since:.0f} s that {counted(used, 'CPU')} are"
         text += f" in use, not {sure}: its word counts from now on"
-        s.note(now, "sync-deadline", text, node=name, about=rm.name)
+        s.note(now, "sync/deadline", text, node=name, about=rm.name)
 
 
 def recount(s: State, entry: NodeEntry) -> None:

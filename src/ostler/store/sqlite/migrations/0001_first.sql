@@ -222,7 +222,7 @@ CREATE TABLE events (
   -- What happened, in order; rows are added and never changed.
   serial INTEGER PRIMARY KEY, -- rising, never used again
   at REAL NOT NULL, -- when
-  kind TEXT NOT NULL, -- job-submitted, allocation-granted, node-status, ...
+  kind TEXT NOT NULL, -- job/submitted, allocation/granted, node/status, ...
   job INTEGER, -- the job it is about; NULL: none
   element INTEGER, -- the element of it; NULL: the whole job
   allocation INTEGER, -- the allocation it is about; NULL: none
