@@ -43,7 +43,7 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
         eventually("one is up", lambda: "rm/up" in kinds(host, "lives"))
         assert host.ostler("run", "echo", "native").stdout == "native\n"
         eventually("another hung", lambda: "driver/hung" in kinds(host, "hangs"))
-        eventually("another died", lambda: "driver-crashed" in kinds(host, "dies"))
+        eventually("another died", lambda: "driver/crashed" in kinds(host, "dies"))
         eventually("it is begun anew", lambda: times(host, "driver/up", "dies") > 1)
         told = {kind for kind in kinds(host, "lives") if kind.startswith(("driver", "rm"))}
         assert told == {"rm/created", "driver/up", "rm/up"}
