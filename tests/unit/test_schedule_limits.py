@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
 from ostler.schedule.explain import explain
-from ostler.schedule.limits import Breach, Claim, Held, Limits, Room
+from ostler.schedule.limits import Breach, Claim, Held, Limits
 from ostler.schedule.rules import Holder, Limit, Rules
 from ostler.schedule.snapshot import (
     Delta,
@@ -126,7 +126,6 @@ def test_jobs_that_nothing_limits_have_one_key() -> None:
     limits = Limits(Rules(limits=(Limit(PROJECT, "bio", cpus=3),)))
     assert limits.key("ann", "law", "main") == limits.key("bob", "", "x") == ()
     assert limits.key("ann", "bio", "main") == limits.key("bob", "bio", "x") != ()
-    assert Held(limits).room((), 0.0) == Room()
 
 
 def any_limits(chance: Random) -> list[Limit]:
@@ -192,9 +191,6 @@ def test_counters_say_what_a_look_at_everything_says() -> None:
             breach = count.breach(one, 0.0)
             fits = all(holds(limit, limits, one, claims) for limit in limits)
             assert (breach is None) == fits
-            room = count.room(count.limits.key(one.user, one.project, one.partition), 0.0)
-            within = room.running >= 1 and one.cpus <= room.cpus
-            assert (within and one.minutes(0.0) <= room.cpu_minutes) == fits
             found[fits] += 1
             if fits:
                 claims.append(one)
@@ -203,7 +199,7 @@ def test_counters_say_what_a_look_at_everything_says() -> None:
         other.add(claim())
         for one in claims:
             count.remove(one)
-        assert all(count.room(count.limits.key(u, "bio", "p"), 0.0).cpus >= 0 for u in ("ann", ""))
+        assert count.breach(claim(), 0.0) == held(limits).breach(claim(), 0.0)
     assert min(found.values()) > 300
 
 

@@ -37,10 +37,6 @@ class Claim(Struct, frozen=True):
         """Return the CPU-seconds that it may still use, as of the whole second."""
         return inf if self.ends_at == inf else self.cpus * (ceil(self.ends_at) - floor(now))
 
-    def minutes(self, now: float) -> float:
-        """Return the CPU-minutes that it may still use."""
-        return self.seconds(now) / MINUTE
-
 
 class Breach(Struct, frozen=True):
     """A limit that would be passed."""
@@ -77,14 +73,6 @@ class Breach(Struct, frozen=True):
             "whose": self.whose,
         }
         return Wait(Rule.LIMIT, numbers)
-
-
-class Room(Struct, frozen=True):
-    """How much more jobs of one key may have, together; inf: as much as there is."""
-
-    running: float = inf
-    cpus: float = inf
-    cpu_minutes: float = inf
 
 
 class Limits:
@@ -261,16 +249,3 @@ class Held:
             if limit.cpus is not None:
                 left = min(left, limit.cpus - count.cpus)
         return left
-
-    def room(self, key: Key, now: float) -> Room:
-        """Return how much more jobs of this key may have, together. It is 0 or more."""
-        running = cpus = minutes = inf
-        for bucket, limit in key:
-            count = self._counts.get(bucket) or _Count()
-            if limit.running is not None:
-                running = min(running, max(0, limit.running - count.running))
-            if limit.cpus is not None:
-                cpus = min(cpus, max(0, limit.cpus - count.cpus))
-            if limit.cpu_minutes is not None:
-                minutes = min(minutes, max(0.0, limit.cpu_minutes - count.seconds(now) / MINUTE))
-        return Room(running, cpus, minutes)
