@@ -1,21 +1,22 @@
 """The timeline of a machine of few nodes: lists, row by row."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from math import inf, nextafter
 
 from ostler.schedule.choose import Found, Seats, choose
 from ostler.schedule.table import Counts, Shape, Table
 from ostler.schedule.timeline import Timeline
+from ostler.schedule.use import Steps
 
 
-class _Row:
+class _Row(Steps[Counts]):
     """The step function of one row."""
 
-    __slots__ = ("changes", "counts", "last", "times")
+    __slots__ = ("changes", "last")
 
     def __init__(self, now: float, free: Counts, last: Counts) -> None:
         self.times = [now]
-        self.counts = [free]  # from the time of the same index to the next
+        self.counts = [free]
         self.last = last  # at inf
         self.changes = 0
 
@@ -24,9 +25,7 @@ class _Row:
         self.changes += 1
         if start == inf:
             return
-        first = self._split(start)
-        stop = self._split(end) if end < inf else len(self.times)
-        for at in range(first, stop):
+        for at in self.between(start, end):
             self.counts[at] = _sum(self.counts[at], amounts, sign)
 
     def change_last(self, amounts: Counts, sign: int) -> None:
@@ -43,14 +42,6 @@ class _Row:
                 tasks = min(tasks, capacity(shape, self.counts[at]))
                 at += 1
         return tasks
-
-    def _split(self, time: float) -> int:
-        """Return the index of the step that begins then, which is made if there is none."""
-        at = bisect_left(self.times, time)
-        if at == len(self.times) or self.times[at] != time:
-            self.times.insert(at, time)
-            self.counts.insert(at, self.counts[at - 1])
-        return at
 
 
 class _Found:

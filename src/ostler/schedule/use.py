@@ -6,12 +6,40 @@ Behind all times there is `inf`, the time that nobody can tell: see `supplies`.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from math import ceil, floor, inf
+from typing import Generic, TypeVar
+
+Count = TypeVar("Count")
 
 
-class Use:
+class Steps(Generic[Count]):
+    """A step function: `counts` from the time of the same index to the next."""
+
+    __slots__ = ("counts", "times")
+
+    times: list[float]
+    counts: list[Count]
+
+    def at(self, time: float) -> int:
+        """Return the index of the time from which on it is as it is then."""
+        return max(bisect_right(self.times, time) - 1, 0)
+
+    def between(self, start: float, end: float) -> range:
+        """Return the indices of the steps from a time up to another: made where there are none."""
+        first = self._split(start)
+        return range(first, self._split(end) if end < inf else len(self.times))
+
+    def _split(self, time: float) -> int:
+        at = bisect_left(self.times, time)
+        if at == len(self.times) or self.times[at] != time:
+            self.times.insert(at, time)
+            self.counts.insert(at, self.counts[at - 1])
+        return at
+
+
+class Use(Steps[int]):
     """How much of one thing is in use."""
 
-    __slots__ = ("counts", "last", "times")
+    __slots__ = ("last",)
 
     def __init__(self, now: float, held: Iterable[tuple[float, int]] = ()) -> None:
         """Begin with what is in use, each until its end."""
@@ -20,7 +48,7 @@ class Use:
             back[end] = back.get(end, 0) + count
         left = sum(back.values())
         self.times = [now]
-        self.counts = [left]  # from the time of the same index to the next
+        self.counts = [left]
         self.last = 0  # at inf
         for end in sorted(back):
             left -= back[end]
@@ -33,9 +61,7 @@ class Use:
         if end == inf:
             self.last += count
         if start < inf:
-            first = self._split(start)
-            stop = self._split(end) if end < inf else len(self.times)
-            for at in range(first, stop):
+            for at in self.between(start, end):
                 self.counts[at] += count
 
     def first(self, amount: float, most: int, start: float, duration: float) -> float:
@@ -53,21 +79,10 @@ class Use:
             at += 1
         return begin
 
-    def at(self, time: float) -> int:
-        """Return the index of the time from which on it is as it is then."""
-        return max(bisect_right(self.times, time) - 1, 0)
-
     def after(self, time: float) -> float:
         """Return when it changes next; inf: never."""
         at = bisect_right(self.times, time)
         return self.times[at] if at < len(self.times) else inf
-
-    def _split(self, time: float) -> int:
-        at = bisect_left(self.times, time)
-        if at == len(self.times) or self.times[at] != time:
-            self.times.insert(at, time)
-            self.counts.insert(at, self.counts[at - 1])
-        return at
 
 
 class Spend:
