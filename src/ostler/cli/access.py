@@ -1,6 +1,6 @@
 """`ostler access`, `ostler users`, `ostler projects`: who may use what, and whose work it is."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, rows_of
@@ -56,9 +56,7 @@ _VALUES = (
 def main(given: Given) -> int:
     """List the rows of one table."""
     noun, columns = _TABLES[given.command.name.partition(" ")[0]]
-    link = link_to(given)
-    document = link.call("read", what="site")
-    link.close()
+    document = call(given, "read", what="site")
     nothing = "no access rules" if noun == "access_controls" else ""
     return show(given, {noun: rows_of(document, noun)}, noun, columns, _shown, nothing=nothing)
 

@@ -3,7 +3,7 @@
 import time
 
 from ostler.cli.accounts import ACCOUNTING, USAGE
-from ostler.cli.ask import link_to, number
+from ostler.cli.ask import call, number
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, complain, json_text, rows_of, say, table
@@ -54,9 +54,7 @@ def main(given: Given) -> int:
     if (text := given.text("limit")) is not None:
         options["limit"] = number("--limit", text, MOST_ROWS) or MOST_ROWS
     options = {key: value for key, value in options.items() if value is not None}
-    link = link_to(given)
-    document = link.call("read", what="acct", ref=given.text("job") or "", options=options)
-    link.close()
+    document = call(given, "read", what="acct", ref=given.text("job") or "", options=options)
     rows = rows_of(document, "accounting")
     more = bool(document.pop("more", False))
     if (month := document.get("archive")) and not given.flag("quiet"):
@@ -128,9 +126,7 @@ def usage(given: Given) -> int:
     unit = next((word for word in by if word in ("day", "month")), None)
     spans = [("", *span)] if unit is None else parts(span, unit)
     options = {**_options(given), "spans": spans, "by": [b for b in by if b != unit]}
-    link = link_to(given)
-    document = link.call("read", what="usage", options=options)
-    link.close()
+    document = call(given, "read", what="usage", options=options)
     rows = rows_of(document, "usage")
     if given.flag("csv") and not given.flag("json"):
         _spreadsheet(rows, given.text("format"), USAGE)

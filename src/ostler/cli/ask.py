@@ -9,6 +9,10 @@ from ostler.client.link import Link
 from ostler.model.errors import UsageError
 from ostler.model.limits import MAX_ITEMS
 
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from typing import Any
+
 Values = dict[str, object]
 
 _KINDS = ("ok", "any", "fail", "each")
@@ -44,6 +48,14 @@ def state_of(given: Given, *, new: bool = False, system: bool = False) -> str:
 def link_to(given: Given) -> Link:
     """Return a connection to the machine that is meant; raise `NotNow`."""
     return Link(state_of(given))
+
+
+def call(given: Given, type_: str, **fields: object) -> "Any":
+    """Ask the machine that is meant one thing, and return the answer; raise what it tells."""
+    link = link_to(given)
+    body = link.call(type_, **fields)
+    link.close()
+    return body
 
 
 def number(option: str, text: str, most: int = _MOST) -> int:

@@ -1,6 +1,6 @@
 """`ostler config`: the machine's attributes, and files of all that administrators have set."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
 from ostler.cli.output import Row, cell, json_text, rows_of, say, table
@@ -11,9 +11,7 @@ _COLUMNS = [("key", "KEY"), ("value", "VALUE"), ("source", "SOURCE"), ("help", "
 
 def main(given: Given) -> int:
     """List all attributes with the values that hold, or print that of one."""
-    link = link_to(given)
-    document = link.call("read", what="settings", ref=next(iter(given.words), ""))
-    link.close()
+    document = call(given, "read", what="settings", ref=next(iter(given.words), ""))
     if given.flag("json"):
         say(json_text(document))
         return 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec import convert, to_builtins
 
-from ostler.cli.ask import link_to, read_file
+from ostler.cli.ask import call, link_to, read_file
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, rows_of, say
 from ostler.cli.site import tell_of_nobody
@@ -250,9 +250,7 @@ def apply(given: Given) -> int:
 
 def show(given: Given) -> int:
     """Print all that is set, without what is as it would be anyhow."""
-    link = link_to(given)
-    document = link.call("read", what="site")
-    link.close()
+    document = call(given, "read", what="site")
     if given.flag("json"):
         say(json_text(document))
     else:

@@ -1,6 +1,6 @@
 """`ostler contexts`: what each node holds of allocations, asked of the nodes themselves."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, complain, json_text, rows_of, say, table
 
@@ -17,9 +17,7 @@ _COLUMNS: list[Column] = [
 
 def main(given: Given) -> int:
     """List the contexts; 5 if a node did not answer."""
-    link = link_to(given)
-    document = link.call("read", what="contexts")
-    link.close()
+    document = call(given, "read", what="contexts")
     silent = document.get("silent")
     names = ", ".join(map(str, silent)) if isinstance(silent, list) else ""
     rows: list[Row] = rows_of(document, "contexts")

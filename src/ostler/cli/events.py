@@ -1,6 +1,6 @@
 """`ostler events` and `ostler history`: what happened, as it was written down."""
 
-from ostler.cli.ask import link_to, number
+from ostler.cli.ask import call, link_to, number
 from ostler.cli.options import Given
 from ostler.cli.output import Row, cell, complain, json_text, rows_of, say, table
 from ostler.cli.when import parse_moment
@@ -101,9 +101,7 @@ def line(row: Row, *, as_json: bool) -> None:
 
 def history(given: Given) -> int:
     """Say how one job came to be as it is."""
-    link = link_to(given)
-    document = link.call("read", what="history", ref=" ".join(given.words))
-    link.close()
+    document = call(given, "read", what="history", ref=" ".join(given.words))
     _print(given, document)
     if (month := document.get("archive")) and not given.flag("quiet"):
         complain(f"it is in archive {month}: `ostler query --archive {month}` asks it", bare=True)

@@ -2,7 +2,7 @@
 
 import time
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.options import Given
 from ostler.cli.output import Row, cell, json_text, moment, say
 from ostler.model.errors import UsageError
@@ -27,9 +27,7 @@ def main(given: Given) -> int:
         from ostler.cli.suppose import supposed
 
         options["suppose"] = supposed(given.many("suppose"), given.many("suppose_nodes"))
-    link = link_to(given)
-    document = link.call("read", what="explain", ref=ref, options=options)
-    link.close()
+    document = call(given, "read", what="explain", ref=ref, options=options)
     if given.flag("json"):
         say(json_text(document))
     else:

@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from ostler.cli.ask import Values, command_bytes, job_values, link_to, read_file
+from ostler.cli.ask import Values, call, command_bytes, job_values, read_file
 from ostler.cli.options import Given, Value
 from ostler.cli.output import Column, json_text, rows_of, say, table
 from ostler.cli.script import with_options
 from ostler.cli.submit import read_script
 from ostler.cli.table_options import GENERAL, Command, Option
-from ostler.client.link import Link
 from ostler.client.spec import new_request_id
 from ostler.client.workflow import After, after_of, make_parts
 from ostler.model.errors import UsageError
@@ -53,10 +52,7 @@ def main(given: Given) -> int:
 
 
 def _submitted(given: Given, **fields: object) -> Any:
-    link: Link = link_to(given)
-    body = link.call("submit_all", request_id=new_request_id(), **fields)
-    link.close()
-    return body
+    return call(given, "submit_all", request_id=new_request_id(), **fields)
 
 
 def jobs_of(given: Given) -> Iterator[tuple[str, tuple[Values, list[After]]]]:

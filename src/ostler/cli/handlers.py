@@ -1,6 +1,6 @@
 """`ostler handlers` and `ostler events handled`: what is done about events."""
 
-from ostler.cli.ask import link_to, number
+from ostler.cli.ask import call, number
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column
@@ -51,9 +51,7 @@ def handled(given: Given) -> int:
 def _show(
     given: Given, what: str, columns: list[Column], ref: str, options: dict[str, object]
 ) -> int:
-    link = link_to(given)
-    document = link.call("read", what=what, ref=ref, options=options)
-    link.close()
+    document = call(given, "read", what=what, ref=ref, options=options)
     nothing = "nothing was handled" if what == "handled" else ""
     return show(given, document, what, columns, nothing=nothing)
 

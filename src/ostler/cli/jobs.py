@@ -2,7 +2,7 @@
 
 import time
 
-from ostler.cli.ask import link_to, number
+from ostler.cli.ask import call, link_to, number
 from ostler.cli.options import Given
 from ostler.cli.output import (
     Column,
@@ -265,9 +265,7 @@ _MADE: "dict[str, tuple[Callable[..., object], tuple[str, ...]]]" = {
 
 def one(given: Given) -> int:
     """Show one job with its elements."""
-    link = link_to(given)
-    document = link.call("read", what="job", ref=given.words[0])
-    link.close()
+    document = call(given, "read", what="job", ref=given.words[0])
     if given.flag("json"):
         say(json_text(document))
         return 0

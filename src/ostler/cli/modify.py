@@ -1,6 +1,6 @@
 """`ostler modify`: change a waiting job, or the time limit or nodes of one that runs."""
 
-from ostler.cli.ask import array, duration, link_to, number, size
+from ostler.cli.ask import array, call, duration, number, size
 from ostler.cli.options import Given
 from ostler.cli.output import cell, json_text, say
 from ostler.cli.when import parse_moment
@@ -19,9 +19,7 @@ def main(given: Given) -> int:
     for name, value in changes.items():
         if name != "end_tasks":
             check(name, value)
-    link = link_to(given)
-    document = link.call("modify", ref=given.words[0], changes=changes)
-    link.close()
+    document = call(given, "modify", ref=given.words[0], changes=changes)
     if given.flag("json"):
         say(json_text({"jobs": [document["job"]]}))
     elif not given.flag("quiet"):

@@ -1,6 +1,6 @@
 """`ostler nodes`, `ostler node`, and an administrator's word about nodes."""
 
-from ostler.cli.ask import link_to, names, words
+from ostler.cli.ask import call, names, words
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, fields, json_text, rows_of, say
@@ -25,10 +25,8 @@ COLUMNS: list[Column] = [
 
 def main(given: Given) -> int:
     """List the nodes."""
-    link = link_to(given)
     rm = given.text("of_rm")
-    document = link.call("read", what="nodes", options={} if rm is None else {"rm": rm})
-    link.close()
+    document = call(given, "read", what="nodes", options={} if rm is None else {"rm": rm})
     return _print(given, document)
 
 
@@ -44,9 +42,7 @@ def _shown(row: Row) -> Row:
 
 def one(given: Given) -> int:
     """Show one node."""
-    link = link_to(given)
-    document = link.call("read", what="node", ref=given.words[0])
-    link.close()
+    document = call(given, "read", what="node", ref=given.words[0])
     if given.flag("json"):
         say(json_text(document))
     else:
@@ -63,9 +59,7 @@ def describe(given: Given) -> int:
             expected="a list, as in a100,ib, or none; or --reset",
         )
     found = words(rest[0]) if rest else None
-    link = link_to(given)
-    document = link.call("node_word", verb="features", nodes=names(nodes), features=found)
-    link.close()
+    document = call(given, "node_word", verb="features", nodes=names(nodes), features=found)
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):
@@ -80,9 +74,7 @@ def word(given: Given) -> int:
     """Drain or undrain nodes."""
     verb = given.command.name.partition(" ")[2]
     wanted = [name for text in given.words for name in names(text)]
-    link = link_to(given)
-    document = link.call("node_word", verb=verb, nodes=wanted, reason=given.text("reason") or "")
-    link.close()
+    document = call(given, "node_word", verb=verb, nodes=wanted, reason=given.text("reason") or "")
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):

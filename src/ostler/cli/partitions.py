@@ -1,6 +1,6 @@
 """`ostler partitions start/stop/reload` and `ostler configurations`: which nodes are whose, and when."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, json_text, rows_of, say
@@ -25,10 +25,8 @@ def word(given: Given) -> int:
     ways = [way for way, flag in _WAYS.items() if given.flag(flag)]
     if len(ways) > 1:
         raise UsageError(f"--{ways[0]} and --{ways[1]} contradict each other")
-    link = link_to(given)
     how = {"how": ways[0]} if ways else {}
-    document = link.call("partition_word", verb=verb, name=given.words[0], **how)
-    link.close()
+    document = call(given, "partition_word", verb=verb, name=given.words[0], **how)
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):
@@ -53,9 +51,7 @@ def _count(row: Row, key: str, verb: str) -> str:
 
 def configurations(given: Given) -> int:
     """List the configurations with what each partition has in them."""
-    link = link_to(given)
-    document = link.call("read", what="configurations")
-    link.close()
+    document = call(given, "read", what="configurations")
     return show(given, document, "configurations", CONFIGURATIONS)
 
 
@@ -78,10 +74,8 @@ def configuration(given: Given) -> int:
 
 def use(given: Given) -> int:
     """Switch to a configuration, or only say what would move."""
-    link = link_to(given)
     dry = given.flag("dry")
-    document = link.call("use_configuration", name=given.words[0], dry=dry)
-    link.close()
+    document = call(given, "use_configuration", name=given.words[0], dry=dry)
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):

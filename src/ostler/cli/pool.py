@@ -1,6 +1,6 @@
 """`ostler pool`, `ostler grow`, `ostler shrink`: nodes that are jobs in other resource managers."""
 
-from ostler.cli.ask import link_to, number
+from ostler.cli.ask import call, number
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, rows_of
@@ -27,9 +27,7 @@ def main(given: Given) -> int:
 
 
 def _read(given: Given) -> Row:
-    link = link_to(given)
-    document: Row = link.call("read", what="pools")
-    link.close()
+    document: Row = call(given, "read", what="pools")
     return document
 
 

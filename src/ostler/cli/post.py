@@ -2,7 +2,7 @@
 
 import time
 
-from ostler.cli.ask import duration, link_to, number
+from ostler.cli.ask import call, duration, link_to, number
 from ostler.cli.events import line
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
@@ -17,10 +17,8 @@ _HIGHEST = 1 << 62  # serial
 def main(given: Given) -> int:
     """Post one event and print its serial."""
     kind, *about, text = given.words
-    link = link_to(given)
     asked = {"kind": kind, "object": about[0] if about else "", "text": text}
-    document = link.call("post", request_id=new_request_id(), **asked)
-    link.close()
+    document = call(given, "post", request_id=new_request_id(), **asked)
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):

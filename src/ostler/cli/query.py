@@ -1,6 +1,6 @@
 """`ostler query`: one SQL statement over the tables, which are an interface."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, say, table
 from ostler.cli.spreadsheet import csv_text
@@ -13,9 +13,7 @@ def main(given: Given) -> int:
     sql = given.words[0]
     if len(sql) > MAX_QUERY:
         raise UsageError(f"the statement has {len(sql)} characters", expected=f"most: {MAX_QUERY}")
-    link = link_to(given)
-    document = link.call("query", sql=sql, archive=given.text("archive") or "")
-    link.close()
+    document = call(given, "query", sql=sql, archive=given.text("archive") or "")
     if given.flag("json"):
         say(json_text(document))
         return 0

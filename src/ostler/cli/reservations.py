@@ -2,7 +2,7 @@
 
 import time
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row
@@ -25,9 +25,7 @@ _LISTED: list[Column] = [
 
 def listing(given: Given) -> int:
     """List the reservations, each with its time that is or comes next."""
-    link = link_to(given)
-    document = link.call("read", what="reservations")
-    link.close()
+    document = call(given, "read", what="reservations")
     return show(given, document, "reservations", _LISTED, _shown)
 
 

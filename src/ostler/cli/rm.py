@@ -3,7 +3,7 @@
 import os
 import time
 
-from ostler.cli.ask import link_to, state_of
+from ostler.cli.ask import call, link_to, state_of
 from ostler.cli.listing import show
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
@@ -60,9 +60,7 @@ _BELOW = ("settings", "about", "process", "discrepancies", "name")
 
 def main(given: Given) -> int:
     """List the resource managers."""
-    link = link_to(given)
-    document = link.call("read", what="rms")
-    link.close()
+    document = call(given, "read", what="rms")
     nothing = "no resource managers but our own agents; `ostler rm add` takes one in"
     return show(given, document, "resource_managers", RMS, _shown, nothing=nothing)
 
@@ -85,9 +83,7 @@ def _short(seconds: object) -> str | None:
 def one(given: Given) -> int:
     """Show a resource manager: how it stands, how long its answers take, what its driver can."""
     try:
-        link = link_to(given)
-        document = link.call("read", what="rm", ref=given.words[0])
-        link.close()
+        document = call(given, "read", what="rm", ref=given.words[0])
     except (Missing, NotNow):
         if not _driver(given):
             raise

@@ -1,6 +1,6 @@
 """`ostler scheduler`: who plans which partition, and programs that do."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row
@@ -40,9 +40,7 @@ _PARTS = {
 
 def main(given: Given) -> int:
     """List the schedulers."""
-    link = link_to(given)
-    document = link.call("read", what="schedulers")
-    link.close()
+    document = call(given, "read", what="schedulers")
     return show(given, document, "schedulers", SCHEDULERS, _shown)
 
 
@@ -53,10 +51,8 @@ def _shown(row: Row) -> Row:
 
 def trace(given: Given) -> int:
     """List the last iterations over other resource managers, and how long what they loaded took."""
-    link = link_to(given)
     name = given.words[0] if given.words else ""
-    document = link.call("read", what="iterations", ref=name)
-    link.close()
+    document = call(given, "read", what="iterations", ref=name)
     nothing = "no iterations: there are no other resource managers, or none has been loaded yet"
     if name:
         nothing = f"no iterations: {name} has not been loaded since the manager began"

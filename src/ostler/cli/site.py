@@ -1,6 +1,6 @@
 """What administrators set: partitions, and how any change is asked for and told."""
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, cell, complain, json_text, rows_of, say
@@ -28,9 +28,7 @@ _ACTIVE = ""  # instead of the name of a configuration: the one that is in force
 
 def administer(given: Given, changes: list[Change]) -> int:
     """Ask for changes, all or none, and say what has come of each."""
-    link = link_to(given)
-    document = link.call("administer", changes=changes, request_id=new_request_id())
-    link.close()
+    document = call(given, "administer", changes=changes, request_id=new_request_id())
     tell(given, document)
     return 0
 
@@ -89,9 +87,7 @@ def values_of(words: list[str]) -> dict[str, object]:
 
 def partitions(given: Given) -> int:
     """List the partitions with the nodes that the active configuration gives them."""
-    link = link_to(given)
-    document = link.call("read", what="partitions")
-    link.close()
+    document = call(given, "read", what="partitions")
     return show(given, document, "partitions", PARTITIONS, _shown)
 
 

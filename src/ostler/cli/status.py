@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ostler.cli.ask import link_to
+from ostler.cli.ask import call
 from ostler.cli.options import Given
 from ostler.cli.output import cell, json_text, moment, say
 from ostler.model.nodeset import fold
@@ -15,9 +15,7 @@ _MANY = 10  # nodes from which on they are not shown one by one
 
 def main(given: Given) -> int:
     """Print the status."""
-    link = link_to(given)
-    document = link.call("read", what="status")
-    link.close()
+    document = call(given, "read", what="status")
     say(json_text(document) if given.flag("json") else status_text(document))
     return 0
 

@@ -2,14 +2,7 @@
 
 import posix
 
-from ostler.cli.ask import (
-    Values,
-    base_name,
-    command_bytes,
-    job_values,
-    link_to,
-    read_file,
-)
+from ostler.cli.ask import Values, base_name, call, command_bytes, job_values, read_file
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, fields, json_text, quoted, say
 from ostler.client import place
@@ -45,11 +38,9 @@ def main(given: Given) -> int:
         values = _script(given, words)
     values.setdefault("name", "stdin" if words[0] == "-" else base_name(words[0]))
     spec, blobs = make_spec(values)
-    link = link_to(given)
     dry = given.flag("dry_run")
     extra = {"dry": True} if dry else {}
-    body = link.call("submit", request_id=new_request_id(), spec=spec, blobs=blobs, **extra)
-    link.close()
+    body = call(given, "submit", request_id=new_request_id(), spec=spec, blobs=blobs, **extra)
     if dry:
         would = body["would"]
         say(json_text({"would": would}) if given.flag("json") else _would_text(would))

@@ -4,7 +4,6 @@ import fcntl
 import os
 import select
 import termios
-from types import TracebackType
 from typing import Self
 
 from ostler.client import raw_mode
@@ -30,12 +29,7 @@ class Terminal:
         self._ours.enter()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ours.leave()
         os.close(self._master)
 

@@ -8,7 +8,6 @@ import select
 import subprocess
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Self
 
 from ostler.drivers.contract import Trouble
@@ -67,12 +66,7 @@ class Running:
         self._write(drivers.framed(self._begin))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.communicate()  # it ends when nobody talks to it
 
     @property

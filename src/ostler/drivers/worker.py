@@ -202,7 +202,6 @@ class Worker(Beside[Child]):
         lifeline, line = os.pipe()
 
         def work(out: int) -> None:
-            self.close_in_fork()
             for place in self._places.values():
                 for fd in place.child.pipes if place.child else ():
                     os.close(fd)

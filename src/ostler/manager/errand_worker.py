@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from functools import partial
-from typing import NoReturn
 
 import msgspec
 
@@ -51,31 +50,19 @@ class Worker(Beside[_Attempt]):
         order = errands.decode_order(payload)
         self.fork(partial(self._run, order), _Attempt(order))
 
-    def _run(self, order: Order, out: int) -> NoReturn:
-        """Make the attempt, in a process of its own, and end."""
-        status = 1
-        try:
-            self.close_in_fork()
-            os.close(self._ours)
-            found = attempt_at(order.work, self._place, self._lifeline)
-            if found.result is not Outcome.SUCCESS:
-                told = {"handler": order.handler, "event": order.first, "attempt": order.attempt}
-                told |= {
-                    "result": str(found.result),
-                    "reason": found.reason,
-                    "output": found.output,
-                }
-                log.warning("an event was not handled", extra=told)
-            ran = Ran(
-                *(order.first, order.handler, order.attempt),
-                *(found.result, found.exit_status, found.reason),
-            )
-            write_all(out, errands.encode(ran))
-            status = 0
-        except Exception:
-            log.exception("a defect was met")
-        finally:
-            os._exit(status)
+    def _run(self, order: Order, out: int) -> None:
+        """Make the attempt, in a process of its own."""
+        os.close(self._ours)
+        found = attempt_at(order.work, self._place, self._lifeline)
+        if found.result is not Outcome.SUCCESS:
+            told = {"handler": order.handler, "event": order.first, "attempt": order.attempt}
+            told |= {"result": str(found.result), "reason": found.reason, "output": found.output}
+            log.warning("an event was not handled", extra=told)
+        ran = Ran(
+            *(order.first, order.handler, order.attempt),
+            *(found.result, found.exit_status, found.reason),
+        )
+        write_all(out, errands.encode(ran))
 
     def ended(self, fork: _Attempt, status: int) -> None:
         """Tell how an attempt ended."""

@@ -5,12 +5,9 @@ out by forks of it, so that none of them makes a plan late, and the kernel ends 
 """
 
 import contextlib
-import logging
-import os
 import signal
 from collections import deque
 from functools import partial
-from typing import NoReturn
 
 from ostler.manager import heap, planner
 from ostler.model.errors import OstlerError
@@ -24,8 +21,6 @@ from ostler.wire.beside import Beside, Fork, write_all
 from ostler.wire.slices import give_way
 
 AT_ONCE = 2  # explanations
-
-log = logging.getLogger("ostler.planner")
 
 
 class _Answering(Fork):
@@ -63,26 +58,18 @@ class Worker(Beside[_Answering]):
             asked = self._asked.popleft()
             self.fork(partial(self._answer, asked), _Answering(asked))
 
-    def _answer(self, asked: planner.Ask, out: int) -> NoReturn:
-        """Work it out, in a process of its own, and end."""
-        status = 1
+    def _answer(self, asked: planner.Ask, out: int) -> None:
+        """Work it out, in a process of its own."""
+        signal.alarm(planner.ANSWER_SECONDS)
         try:
-            signal.alarm(planner.ANSWER_SECONDS)
-            self.close_in_fork()
-            try:
-                # What was planned and is not told of yet, the engine takes to have started.
-                fresh = self._engine.picture.assumed
-                engine = engine_of(self._views.snapshot()) if fresh else self._engine
-                found = reply(engine, asked.now, asked.question)
-                said = planner.Answer(asked.id, found)
-            except OstlerError as error:
-                said = planner.failure(asked.id, error)
-            write_all(out, planner.frame(said))
-            status = 0
-        except Exception:
-            log.exception("an explanation failed")
-        finally:
-            os._exit(status)
+            # What was planned and is not told of yet, the engine takes to have started.
+            fresh = self._engine.picture.assumed
+            engine = engine_of(self._views.snapshot()) if fresh else self._engine
+            found = reply(engine, asked.now, asked.question)
+            said = planner.Answer(asked.id, found)
+        except OstlerError as error:
+            said = planner.failure(asked.id, error)
+        write_all(out, planner.frame(said))
 
     def ended(self, fork: _Answering, status: int) -> None:
         """Hand an answer on."""

@@ -13,12 +13,18 @@ Bools = NDArray[np.bool_]
 
 def capacity(shape: Shape, free: Ints, ok: Bools) -> Caps:
     """Return how many tasks have room on each node."""
-    found = np.full(free.shape[1], shape.most, np.int64)
-    for column, need in shape.needs:
-        np.minimum(found, free[column] // need if need > 1 else free[column], out=found)
-    np.maximum(found, 0, out=found)
+    found = tasks_in(shape, free)
     found *= ok
     return found.astype(np.int32)
+
+
+def tasks_in(shape: Shape, counts: Ints) -> Ints:
+    """Return how many tasks have room. counts: by column."""
+    found = np.full(counts.shape[1:], shape.most, np.int64)
+    for column, need in shape.needs:
+        np.minimum(found, counts[column] // need if need > 1 else counts[column], out=found)
+    np.maximum(found, 0, out=found)
+    return found
 
 
 def candidates(caps: Caps, request: Request) -> Ints | None:

@@ -81,7 +81,7 @@ class ListTable(Table):
         """Return when one element fits as allocations end, where, and what is free there then."""
         kept = self._kept(shape)
         free = self._free.copy()
-        caps = {row: _capacity(shape, free[row]) for row in kept.rows}
+        caps = {row: capacity(shape, free[row]) for row in kept.rows}
         total, mine, at = sum(caps.values()), set(kept.rows), 0
         first = now < start < inf  # whether to look at the start, though nothing may end then
         while start < inf and (first or at < len(self._ends)):
@@ -90,7 +90,7 @@ class ListTable(Table):
                 for row, counts in self.holds[self._ends[at][1]].parts:
                     if row in mine:
                         free[row] = [a + b for a, b in zip(free[row], counts, strict=True)]
-                        more = _capacity(shape, free[row])
+                        more = capacity(shape, free[row])
                         news = news or more > caps[row]
                         total += more - caps[row]
                         caps[row] = more
@@ -125,7 +125,7 @@ class ListTable(Table):
         return kept
 
     def _seats(self, shape: Shape, kept: _Kept, free: list[Counts]) -> Seats | None:
-        found = [(tasks, row) for row in kept.rows if (tasks := _capacity(shape, free[row]))]
+        found = [(tasks, row) for row in kept.rows if (tasks := capacity(shape, free[row]))]
         return choose(found, shape.request, kept.groups)
 
     def _other_state(self, row: int) -> None:  # noqa: ARG002  every shape looks at all rows anew
@@ -140,8 +140,8 @@ class ListTable(Table):
             del self._ends[bisect_left(self._ends, (at, number))]
 
 
-def _capacity(shape: Shape, counts: Counts) -> int:
-    """Return how many tasks have room."""
+def capacity(shape: Shape, counts: Counts) -> int:
+    """Return how many tasks have room there."""
     tasks = shape.most
     for column, need in shape.needs:
         most = counts[column] // need

@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostler.schedule.choose import Seats
+from ostler.schedule.choose_arrays import tasks_in
 from ostler.schedule.table import Counts, Shape
 from ostler.schedule.table_arrays import ArrayTable
 from ostler.schedule.timeline import Timeline
+
+_MOST = 1 << 30
 
 Ints = NDArray[np.int64]
 Caps = NDArray[np.int32]
@@ -161,7 +164,7 @@ class ArrayTimeline(Timeline):
         """Return for each row when one task can start at the earliest, and how many can now."""
         slots = int(self._used[rows].max())
         times = self._times[rows, :slots]
-        caps = _capacity(shape, self._counts[:, rows, :slots])
+        caps = tasks_in(shape, self._counts[:, rows, :slots])
         full = caps == 0
         blocked = np.where(full, times, inf)  # when it is next full, from each slot on
         blocked = np.minimum.accumulate(blocked[:, ::-1], axis=1)[:, ::-1]
@@ -169,7 +172,7 @@ class ArrayTimeline(Timeline):
         found: Times = np.where(fits, times, inf).min(axis=1)
         at_once = np.where(times < self.now + duration, caps, _MOST).min(axis=1)
         if duration == inf:
-            last = _capacity(shape, self._last[:, rows])
+            last = tasks_in(shape, self._last[:, rows])
             found[last == 0] = inf
             at_once = np.minimum(at_once, last)
         return found, np.minimum(at_once, _MOST)
@@ -184,11 +187,11 @@ class ArrayTimeline(Timeline):
             return both
         found = np.full(len(rows), shape.most, np.int64)
         if end == inf:
-            np.minimum(found, _capacity(shape, self._last[:, rows]), out=found)
+            np.minimum(found, tasks_in(shape, self._last[:, rows]), out=found)
         if start < inf:
             slots = int(self._used[rows].max(initial=1))
             times = self._times[rows, :slots]
-            caps = _capacity(shape, self._counts[:, rows, :slots])
+            caps = tasks_in(shape, self._counts[:, rows, :slots])
             inside = times < end
             inside[:, :-1] &= times[:, 1:] > start
             inside[:, -1] &= True
@@ -209,7 +212,7 @@ class ArrayTimeline(Timeline):
         rows = np.flatnonzero(kept.first < inf)
         slots = int(self._used[rows].max(initial=1))
         times = self._times[rows, :slots].ravel()
-        caps = np.minimum(_capacity(shape, self._counts[:, rows, :slots]), shape.request.tasks)
+        caps = np.minimum(tasks_in(shape, self._counts[:, rows, :slots]), shape.request.tasks)
         steps = np.diff(caps, axis=1, prepend=0).ravel()
         some = (steps != 0) & (times < inf)
         times, steps = times[some], steps[some]
@@ -226,15 +229,3 @@ class ArrayTimeline(Timeline):
                 if seats is not None:
                     return time, seats
         return None
-
-
-_MOST = 1 << 30
-
-
-def _capacity(shape: Shape, counts: Ints) -> Ints:
-    """Return how many tasks have room. counts: by column."""
-    found = np.full(counts.shape[1:], shape.most, np.int64)
-    for column, need in shape.needs:
-        np.minimum(found, counts[column] // need if need > 1 else counts[column], out=found)
-    np.maximum(found, 0, out=found)
-    return found

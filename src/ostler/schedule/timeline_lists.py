@@ -5,6 +5,7 @@ from math import inf, nextafter
 
 from ostler.schedule.choose import Found, Seats, choose
 from ostler.schedule.table import Counts, Shape, Table
+from ostler.schedule.table_lists import capacity
 from ostler.schedule.timeline import Timeline
 from ostler.schedule.use import Steps
 
@@ -197,15 +198,6 @@ class ListTimeline(Timeline):
             ):
                 found.append((tasks, row))
         return choose(found, shape.request, kept.groups)
-
-
-def capacity(shape: Shape, counts: Counts) -> int:
-    """Return how many tasks have room there."""
-    tasks = shape.most
-    for column, need in shape.needs:
-        most = counts[column] // need
-        tasks = min(tasks, most)
-    return max(tasks, 0)
 
 
 def _sum(counts: Counts, amounts: Counts, sign: int) -> Counts:

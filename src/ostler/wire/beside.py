@@ -4,6 +4,7 @@ What may hang, crash, flood or grow is done by forks; this loop waits for none o
 when its stdin does.
 """
 
+import logging
 import os
 import resource
 import selectors
@@ -18,6 +19,8 @@ from ostler.wire.logs import log_to_stderr
 
 _READ = 1 << 16  # bytes at a time: what a pipe holds
 NEVER: Final = float("inf")
+
+log = logging.getLogger("ostler.beside")
 
 
 def begin() -> tuple[int, int]:
@@ -113,15 +116,23 @@ class Beside(Generic[Kind]):
         return bool(data)
 
     def fork(self, work: Callable[[int], None], fork: Kind) -> None:
-        """Do it in a process of its own, which is given a pipe to write to, and never returns."""
+        """Do it in a process of its own, which is given a pipe to write to and ends with it.
+
+        Its status is 0, or 1 after a defect, which is in the log.
+        """
         ours, theirs = os.pipe()
         fork.pid = os.fork()
         if fork.pid == 0:
+            status = 1
             try:
                 os.close(ours)
+                self._close_in_fork()
                 work(theirs)
+                status = 0
+            except Exception:
+                log.exception("a defect was met")
             finally:
-                os._exit(1)
+                os._exit(status)
         os.close(theirs)
         self._forks[ours] = fork
         self._selector.register(ours, selectors.EVENT_READ, self._hear)
@@ -130,7 +141,7 @@ class Beside(Generic[Kind]):
         """Take what a fork says."""
         fork.heard += data
 
-    def close_in_fork(self) -> None:
+    def _close_in_fork(self) -> None:
         """Close, in a fork, what only the loop is to have.
 
         Its stdin and stdout stay taken: what is opened next would else get their numbers, and in
