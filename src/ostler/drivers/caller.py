@@ -26,7 +26,7 @@ from ostler.model.limits import MAX_FOREIGN_JOBS, MAX_FOREIGN_NODES, MAX_SENTENC
 from ostler.wire import drivers
 from ostler.wire.beside import write_all
 from ostler.wire.drivers import Asking, Begin, Do, Done, Fault, FromDriver, Hint, Part, Role, Up
-from ostler.wire.frames import Splitter
+from ostler.wire.frames import Splitter, frame
 
 _READ = 1 << 18  # bytes
 _SETSIG = 10  # F_SETSIG, which the module does not name
@@ -172,7 +172,7 @@ class Caller:
             raise Garbage(str(error)) from None
         if len(data) > drivers.MOST:
             raise Garbage(f"one of {what} takes {len(data)} bytes; the most is {drivers.MOST}")
-        write_all(self._out, len(data).to_bytes(4, "big") + data)
+        write_all(self._out, frame(data, drivers.MOST))
 
 
 def _request(payload: bytes) -> Do:

@@ -34,7 +34,7 @@ from ostler.wire.drivers import (
     Unable,
     Up,
 )
-from ostler.wire.frames import Splitter
+from ostler.wire.frames import Splitter, frame
 from ostler.wire.slices import take_usual_slices
 
 _LINE = 400  # bytes of a line that a driver prints
@@ -255,7 +255,7 @@ class Worker(Beside[Child]):
             fork.end(Fault.GARBAGE, f"the driver's process talks nonsense: {error}")
 
     def _understand(self, child: Child, message: FromDriver, payload: bytes) -> None:
-        framed = len(payload).to_bytes(4, "big") + payload
+        framed = frame(payload, drivers.MOST)
         match message:
             case Up() if not child.up:
                 child.up, child.until = True, NEVER

@@ -23,6 +23,7 @@ from ostler.model.foreign import (
     Start,
 )
 from ostler.model.limits import MAX_FRAME
+from ostler.wire.frames import frame
 
 MOST = MAX_FRAME  # bytes of one frame
 MOST_OF_ANSWER = 128 << 20  # bytes of all parts of one answer
@@ -176,8 +177,4 @@ def role_of(verb: str) -> Role:
 
 def framed(message: ToDriver | FromDriver) -> bytes:
     """Return a message with its length before it; raise `ValueError` if it is too long."""
-    data = encode(message)
-    if len(data) > MOST:
-        msg = f"a message of {len(data)} bytes is too long; the most is {MOST}"
-        raise ValueError(msg)
-    return len(data).to_bytes(4, "big") + data
+    return frame(encode(message), MOST)

@@ -3,10 +3,10 @@
 from ostler.model.limits import MAX_FRAME
 
 
-def frame(payload: bytes) -> bytes:
+def frame(payload: bytes, most: int = MAX_FRAME) -> bytes:
     """Return the payload with its length before it; raise ValueError if it is too long."""
-    if len(payload) > MAX_FRAME:
-        msg = f"a message of {len(payload)} bytes is too long; the most is {MAX_FRAME}"
+    if len(payload) > most:
+        msg = f"a message of {len(payload)} bytes is too long; the most is {most}"
         raise ValueError(msg)
     return len(payload).to_bytes(4, "big") + payload
 
