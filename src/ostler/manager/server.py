@@ -240,7 +240,7 @@ class Server:
                 return event
 
     def _refs(self, texts: list[str]) -> tuple[Ref, ...]:
-        return refs_of(self.turns.machine.state, texts, self.reads.recall)
+        return refs_of(self.turns.machine.state, texts, self.reads.jobs.recall)
 
     # -- requests that look: of each user one at a time ---------------------------------------
 

@@ -152,12 +152,12 @@ class Submissions:
         has ended, as else it would be taken for a job of its own.
         """
         for number in spec.tied_to:
-            self._reads.recall(Ref(number))
+            self._reads.jobs.recall(Ref(number))
         state = self._turns.machine.state
         if spec.within in state.ended and spec.within not in state.recent:
             holder = self._store.job(spec.within)
             if holder is not None and holder.holds:
-                self._reads.recall(Ref(spec.within))
+                self._reads.jobs.recall(Ref(spec.within))
 
     def _forgotten(self, caller: Caller, name: str) -> int | None:
         """Return a job of this request that memory has forgotten."""
