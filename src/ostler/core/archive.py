@@ -30,7 +30,7 @@ def _forget(s: State, number: int) -> None:
     del s.ended[number]
     recent = s.recent.get(number)
     if recent is not None:
-        s.forget_recent(number)
+        s.recent.forget(number)
         s.requests.pop((recent.job.uid, recent.job.request_id), None)
 
 

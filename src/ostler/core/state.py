@@ -1,6 +1,6 @@
 """What the core holds in memory, and the few ways in which everything else changes it."""
 
-from collections import OrderedDict, defaultdict, deque
+from collections import defaultdict, deque
 from heapq import heappop, heappush
 
 from ostler.core.absent import absent
@@ -16,13 +16,13 @@ from ostler.core.node_entry import NodeEntry
 from ostler.core.own import OwnJobs
 from ostler.core.parts import Parts
 from ostler.core.postbox import Postbox
+from ostler.core.recent import Recent
 from ostler.core.waiter import Waiter
 from ostler.core.waiting import WaitingJobs
 from ostler.model.allocation import Allocation
 from ostler.model.errors import IllegalEvent
 from ostler.model.ids import AllocationId, Ref
 from ostler.model.job import Job
-from ostler.model.limits import MAX_REFS
 from ostler.model.orders import Order
 from ostler.model.record import Event, Write
 from ostler.model.settings import ATTRIBUTES
@@ -40,8 +40,6 @@ from ostler.schedule.shares import Ledger, rate
 from ostler.schedule.snapshot import Standing
 
 NO_JOB = 0  # what a deadline is for that is no job's
-RECENT = 2 * MAX_REFS  # ended jobs kept whole in memory, at most
-RECENT_BYTES = 64 << 20  # of their commands and lists, at most, if there are several
 STORY = 20  # events told of an object when something illegal happens to it
 
 
@@ -57,7 +55,7 @@ class State:
         self.rms: dict[str, Rm] = {}  # other resource managers, by name
         self.identity, self.next_call = "", 1  # the machine's name there; of calls of drivers
         self.jobs: dict[int, Entry] = {}  # unfinished
-        self.recent: OrderedDict[int, Entry] = OrderedDict()  # ended, most recent last
+        self.recent = Recent()  # ended
         self.ended: dict[int, str] = {}  # every ended job -> result
         self.allocations: dict[int, Allocation] = {}  # not released
         self.requests: dict[tuple[int, str], int] = {}  # (uid, request id) -> job
@@ -79,7 +77,6 @@ class State:
         self.ranked_until = 0.0  # Unix seconds for which `standings` are good
         self.jobs_of: defaultdict[str, OwnJobs] = defaultdict(OwnJobs)  # unfinished ones by user
         self.user_weight: dict[str, int] = {}  # bytes of unfinished jobs
-        self._recent_weight = 0
         self.fitting, self.waiting = Fitting(), WaitingJobs()
         self.next_job = self.next_allocation = self.next_event = self.next_transaction = 1
         self.stopping = ""  # how the machine is being stopped; empty: it is not
@@ -305,7 +302,7 @@ class State:
         """Take a job that had ended in again; whoever named it and still waits, waits for it."""
         number = entry.job.id
         self.ended.pop(number, None)
-        self.forget_recent(number)
+        self.recent.forget(number)
         self.add(entry)
         for dependent in self.dependents.get(number, ()):
             waiting = self.jobs[dependent]
@@ -314,21 +311,8 @@ class State:
 
     def remember(self, entry: Entry) -> None:
         """Keep an ended job whole for a while."""
-        self.forget_recent(entry.job.id)
-        self.recent[entry.job.id] = entry
-        self._recent_weight += entry.weight
-        while len(self.recent) > RECENT or (
-            self._recent_weight > RECENT_BYTES and len(self.recent) > 1
-        ):
-            old = self.recent[next(iter(self.recent))].job
-            self.forget_recent(old.id)
-            self.requests.pop((old.uid, old.request_id), None)
-
-    def forget_recent(self, number: int) -> None:
-        """Keep an ended job whole no longer."""
-        old = self.recent.pop(number, None)
-        if old is not None:
-            self._recent_weight -= old.weight
+        for old in self.recent.keep(entry):
+            self.requests.pop((old.job.uid, old.job.request_id), None)
 
     # -- deadlines -------------------------------------------------------------------------
 
