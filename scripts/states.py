@@ -70,7 +70,7 @@ MEANINGS = {
     Rule.HOLD: "somebody holds it; `ostler release` lets it go",
     Rule.NOT_BEFORE: "its `--not-before` has not come",
     Rule.DEPENDENCY: "a job that it waits for has not ended",
-    Rule.LIMIT: "its user would hold more CPUs than `max-cpus-per-user` allows",
+    Rule.LIMIT: "its user, group, project or partition would hold more than a limit allows",
     Rule.CHUNK: "it was handed to a node, behind other elements of its array",
     Rule.ARRAY_CAP: "as many of its elements are live as `--array ...%N` allows",
     Rule.PARTITION: "its partition is stopped; `ostler partitions start` lets it go",

@@ -91,6 +91,16 @@ def test_size_and_load_are_those_that_are_told(four: str, capfd: Captured) -> No
     assert run["offered_load"] == pytest.approx(780 / (20 * 60))
 
 
+def test_jobs_that_all_came_at_one_time_offer_no_load_that_can_be_told(
+    tmp_path: Path, capfd: Captured
+) -> None:
+    trace = tmp_path / "one.swf"
+    trace.write_text("; MaxProcs: 4\n1 0 -1 5 1 -1 -1 1 10 -1 1 1 1 1 1 1 -1 -1\n")
+    assert document(capfd, str(trace))[0]["offered_load"] is None
+    assert main(["sim", "-q", str(trace), "--format", "offered_load,jobs"]) == 0
+    assert capfd.readouterr().out.split() == ["-", "1"]
+
+
 def test_classes_are_tables_with_the_policies_beside_one_another(
     four: str, capfd: Captured
 ) -> None:

@@ -4,6 +4,7 @@ from math import inf
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.model.errors import Missing
 from ostler.model.states import Rule
@@ -102,6 +103,19 @@ def test_an_exact_number_of_nodes() -> None:
         "it needs 2 nodes with room for a task of 1 CPU, and 1 has it now"
     )
     assert answer.to_start_now == "ask for 1 node instead of 2; or end job 7"
+
+
+def test_of_nodes_that_no_counted_group_takes_nothing_is_told() -> None:
+    nodes = [node("n1", features=("gold",)), node("n2", features=("gold",)), node("n3")]
+    view = job(12, cpus=4, tasks=2, nodes=2)
+    view = replace(view, request=replace(view.request, constraint="gold*2"))
+    runs = [running(7, range(4), 60.0, on="n2"), running(8, [0], 90.0)]
+    answer = explain(machine(nodes, [view], runs=runs), 0.0, 12)
+    assert answer.reason.startswith(
+        "on nodes with gold*2, it needs 2 nodes with room for a task of 4 CPUs, and 0 have it now;"
+        " it waits for jobs 7, 8 to end"
+    )
+    assert (answer.numbers["free_cpus"], answer.numbers["most_on"]) == (3, "n1")
 
 
 def test_two_have_to_end() -> None:

@@ -267,7 +267,7 @@ def test_an_explanation_says_whose_limit_it_is() -> None:
     assert told.reason.startswith(
         "project bio in partition main holds 2 CPUs and it asks for 2; 3 may be held"
     )
-    assert told.blockers == ["cpus of project bio in partition main"]
+    assert told.blockers == ["cpus of project bio in partition main", "9"]
 
 
 def test_engines_that_are_told_of_changes_keep_to_limits_as_fresh_ones_do() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
+from math import isnan
 
 from ostler.cli.output import Column, Row, cell, table
 from ostler.model.units import format_duration
@@ -29,7 +30,7 @@ class _Shown:
     jobs_per_second: float
     compiled: bool
     load: float
-    offered_load: float
+    offered_load: float | None  # None: all came at one time
     dropped: dict[str, int]
     size_classes: tuple[Group, ...]
     length_classes: tuple[Group, ...]
@@ -42,6 +43,7 @@ def row_of(replayed: Replayed, load: float) -> Row:
     """Return one replay by column."""
     run, found = replayed.run, replayed.measured
     trace = run.trace
+    offered = trace.offered_load()
     shown = _Shown(
         trace=trace.name,
         policy=run.policy.name,
@@ -57,7 +59,7 @@ def row_of(replayed: Replayed, load: float) -> Row:
         jobs_per_second=len(trace) / replayed.seconds,
         compiled=replayed.compiled,
         load=load,
-        offered_load=trace.offered_load(),
+        offered_load=None if isnan(offered) else offered,
         dropped=trace.dropped,
         size_classes=found.sizes,
         length_classes=found.lengths,

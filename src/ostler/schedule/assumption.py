@@ -13,7 +13,7 @@ from ostler.schedule.words import jobs, listed
 
 
 def assumed(
-    rule: Rule, waits_for: Sequence[str], ahead: Sequence[str], *, kept: bool = False
+    wait: Wait, waits_for: Sequence[str], ahead: Sequence[str], *, kept: bool = False
 ) -> str:
     """Return what a plan supposes that foretells a start: a clause that begins with `if`.
 
@@ -22,12 +22,13 @@ def assumed(
     """
     if kept:
         return "if all that runs keeps to its time limit"
-    if rule is Rule.RESERVED and not ahead:
-        return "if all that runs keeps to its time limit"
-    if rule is Rule.LIMIT:
-        return "if what its user runs takes its whole time limit"
     if ahead:
         return "if every job ahead of it takes its whole time limit, and none comes before it"
+    if wait.rule is Rule.RESERVED:
+        return "if all that runs keeps to its time limit"
+    if wait.rule is Rule.LIMIT:
+        whose = wait.numbers.get("whose", "its user")
+        return f"if what {whose} runs takes its whole time limit"
     if not waits_for:
         return ""
     several = len(waits_for) > 1

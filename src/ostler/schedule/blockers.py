@@ -1,8 +1,9 @@
 """What a waiting job waits for: the allocations that must end, nodes that must come back, limits."""
 
 from ostler.model.states import Rule
-from ostler.schedule.fit import allowed
+from ostler.schedule.fit import serves
 from ostler.schedule.horizon import Expected
+from ostler.schedule.limited import limited
 from ostler.schedule.planner import Planner
 from ostler.schedule.profile import Release
 from ostler.schedule.snapshot import Wait, WaitingView
@@ -20,11 +21,8 @@ def blockers(
             return _named(_in_the_way(planner, entry, wait, expected))
         case Rule.BEHIND:
             return [str(wait.numbers["ahead"])]
-        case Rule.LIMIT if "whose" in wait.numbers:
-            return [f"{wait.numbers['what']} of {wait.numbers['whose']}"]
         case Rule.LIMIT:
-            own = [r for r in planner.coming() if r.user == entry.user and r.user_cpus]
-            return ["max-cpus-per-user", *_named(own)]
+            return _under_limit(planner, entry, wait, expected)
         case Rule.LICENCES:
             name = str(wait.numbers["short"])
             found = [release for release in planner.coming() if release.licences.get(name)]
@@ -32,7 +30,7 @@ def blockers(
         case Rule.NODES:
             views = planner.sizes.views(entry.partition)
             out = [v for v in views if not v.usable and not v.gone]
-            names = (v.name for v in out if allowed(v.name, v.facts.features, entry.request))
+            names = (v.name for v in out if serves(v.name, v.facts.features, entry.request))
             return list(names)[:_NAMED]
         case Rule.RESERVED:
             return str(wait.numbers["reservations"]).split(", ")
@@ -40,6 +38,19 @@ def blockers(
             return [str(wait.numbers["left"])] if wait.numbers.get("left") else []
         case _:
             return []
+
+
+def _under_limit(
+    planner: Planner, entry: WaitingView, wait: Wait, expected: Expected | None
+) -> list[str]:
+    """Return the limit, and what holds what it counts; of what must end what ends by then."""
+    under, what = limited(planner, entry), wait.numbers.get("what")
+    held = [r for r in planner.coming() if under.runs(r.number, r.user)]
+    if expected is not None and what != "cpu_minutes":  # these come back while it runs
+        held = [release for release in held if release.at <= expected.at]
+    if what is None:
+        return ["max-cpus-per-user", *_named([r for r in held if r.user_cpus])]
+    return [f"{what} of {wait.numbers['whose']}", *_named(held)]
 
 
 def _in_the_way(
@@ -60,7 +71,7 @@ def _in_the_way(
             short |= {(room.node, "idle") for room in rooms if room.node in expected.tasks}
         before = (release for release in planner.coming() if release.at <= expected.at)
         return [r for r in before if any(_holds(r, kind, {node}) for node, kind in short)]
-    nodes = {room.node for room in rooms if allowed(room.node, room.features, entry.request)}
+    nodes = {room.node for room in rooms if serves(room.node, room.features, entry.request)}
     kind = str(wait.numbers.get("short", ""))
     return [release for release in planner.coming() if _holds(release, kind, nodes)]
 

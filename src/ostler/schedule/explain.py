@@ -7,7 +7,7 @@ The core passes what it alone knows as `WaitingView.blocked`, with these numbers
 begins, and `some` if there are nodes and they are too few. Absent ones are left out of the sentence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from math import inf
 
@@ -19,9 +19,11 @@ from ostler.model.states import Rule
 from ostler.schedule.assumption import assumed, why_unknown
 from ostler.schedule.blockers import blockers
 from ostler.schedule.booking import beside, lay_others
+from ostler.schedule.classes import Class
 from ostler.schedule.engine import Engine
 from ostler.schedule.funnel import funnel
 from ostler.schedule.horizon import Expected, foresee
+from ostler.schedule.limited import limited
 from ostler.schedule.planner import Planner
 from ostler.schedule.priority import Key
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core
@@ -35,6 +37,7 @@ from ostler.schedule.words import jobs
 _AHEAD = 1000  # names of jobs listed as ahead
 _TRIED = 200  # places in the queue up to which more than its own request is tried
 _PASSES_BY = frozenset({Rule.RESOURCES, Rule.BEHIND})
+_WAITS_FOR_NODES = _PASSES_BY | {Rule.RESERVED}
 
 
 class _Seen(Struct):
@@ -108,17 +111,33 @@ def _look(engine: Engine, planner: Planner, view: WaitingView) -> _Seen:
     queue = engine.queue
     entry = queue.entries[view.job]
     mine = queue.classes[entry.of]
-    ahead: list[Key] = []
-    for other in queue.of(view.partition):
-        if other.rule in _PASSES_BY:
-            ahead += queue.before(entry.key, other)
-    named = [queue.entries[key[-1]].view for key in nsmallest(_AHEAD, ahead)]
     key = queue.first(mine) or entry.key
     first = queue.entries[key[-1]].view
     wait = planner.wait(first, mine.rule or Rule.RESOURCES)
+    ahead: list[Key] = []
+    contends = _contends(planner, first, wait)
+    for other in queue.of(view.partition):
+        if other is mine or contends(other):
+            ahead += queue.before(entry.key, other)
+    named = [queue.entries[key[-1]].view for key in nsmallest(_AHEAD, ahead)]
     alike = len(queue.before(entry.key, mine))
     other_first = first if first.job != view.job else None
     return _Seen(engine, planner, view, wait, other_first, alike, named, len(ahead) + 1)
+
+
+def _contends(planner: Planner, first: WaitingView, wait: Wait) -> Callable[[Class], bool]:
+    """Return what says whether a class waits for what this job waits for, if before it."""
+    match wait.rule:
+        case Rule.LIMIT:
+            under = limited(planner, first)
+            return lambda other: under.waits(other.view)
+        case Rule.LICENCES:
+            name = str(wait.numbers["short"])
+            return lambda other: name in other.view.request.licences
+        case Rule.RESERVED:
+            return lambda other: other.rule in _WAITS_FOR_NODES
+        case _:
+            return lambda other: other.rule in _PASSES_BY
 
 
 def _explain_waiting(seen: _Seen) -> Explanation:
@@ -139,7 +158,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     if at is None:
         basis = why_unknown(planner, view, wait, waits_for, seen.ahead, till=till)
     else:
-        basis = assumed(wait.rule, waits_for, names, kept=kept)
+        basis = assumed(wait, waits_for, names, kept=kept)
     if seen.first is None:
         text = reason(view, wait, planner.now, waits_for, names)
     else:

@@ -20,6 +20,16 @@ def allowed(node: str, features: Collection[str], request: Request) -> bool:
     return named(node, request)
 
 
+def serves(node: str, features: Collection[str], request: Request) -> bool:
+    """Say whether such a node may be one of its nodes: where counts name all, one of a group."""
+    if not allowed(node, features, request):
+        return False
+    constraint = parse(request.constraint) if request.constraint else None
+    if constraint is None or not constraint.groups or request.nodes > constraint.nodes:
+        return True
+    return constraint.member(features) != 0
+
+
 def seats(rooms: Sequence[Room], request: Request) -> Seats | None:
     """Return how many tasks go to which room; None if they do not all fit.
 

@@ -252,6 +252,13 @@ class Planner:
             self.room_at = min(self.room_at, found.until)
         return found
 
+    def breach_of(self, entry: WaitingView) -> Breach | None:
+        """Return the limit that an entry would pass, of whole nodes on those it would get now."""
+        breach = self.breach(entry)
+        if breach is None and entry.request.exclusive and self.picture.claims is not None:
+            breach = self.breach(entry, self.table.seats(self.shape(entry)))
+        return breach
+
     def licences_left(self) -> dict[str, int]:
         """Return how many of each licence nobody has."""
         left = dict(self.picture.rules.licences)
@@ -304,7 +311,7 @@ class Planner:
         """Return the numbers behind the rule by which the entry waits now."""
         request = entry.request
         match rule:
-            case Rule.LIMIT if (breach := self.breach(entry)) is not None:
+            case Rule.LIMIT if (breach := self.breach_of(entry)) is not None:
                 return breach.wait
             case Rule.LIMIT:
                 held = self.picture.held.get(entry.user, 0)

@@ -14,6 +14,7 @@ from ostler.model.states import Rule
 from ostler.model.units import format_duration
 from ostler.schedule.engine import Engine
 from ostler.schedule.fit import allowed
+from ostler.schedule.limited import limited
 from ostler.schedule.picture import MANY
 from ostler.schedule.planner import Planner
 from ostler.schedule.snapshot import Delta, NodeView, RunningView, Wait, WaitingView
@@ -40,7 +41,7 @@ def remedies(
     """Return phrases, cheapest for the user first; any one of them is enough.
 
     planner: after the pass, without the job as head. before: what comes before it in its partition
-    and waits for resources. trial: None: it is too far back for more than its own request.
+    and waits for what it waits for. trial: None: it is too far back for more than its own request.
     """
     found = [*_smaller(planner, entry), *_sooner_over(planner, entry, wait)]
     if wait.rule is Rule.LIMIT and "whose" not in wait.numbers:
@@ -178,7 +179,8 @@ def _end(views: Sequence[RunningView], engine: Engine) -> None:
 def _near(planner: Planner, entry: WaitingView, wait: Wait) -> Callable[[RunningView], bool]:
     """Return what says whether the end of an allocation may help."""
     if wait.rule is Rule.LIMIT:
-        return lambda view: view.user == entry.user
+        under = limited(planner, entry)
+        return lambda view: under.runs(view.alloc, view.user)
     if wait.rule is Rule.LICENCES:
         return lambda view: str(wait.numbers["short"]) in view.licences
     rooms, request = planner.rooms(entry.partition), entry.request

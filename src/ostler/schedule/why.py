@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from ostler.model.nodeset import fold
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Rule
-from ostler.schedule.fit import allowed, seats
+from ostler.schedule.fit import seats, serves
 from ostler.schedule.order import node_order
 from ostler.schedule.room import Room
 from ostler.schedule.snapshot import NodeView, Wait
@@ -75,7 +75,7 @@ def cannot_fit(sizes: Sizes, rooms: Sequence[Room], request: Request, partition:
         return Wait(Rule.NODES, _missing_nodes(sizes, request, partition, len(chosen)))
     numbers = shortage(configured, request, within="configured")
     for room in sizes.left(partition):
-        if room.capacity(request) and allowed(room.node, room.features, request):
+        if room.capacity(request) and serves(room.node, room.features, request):
             numbers["left"] = room.node
             break
     return Wait(Rule.NODE_LEFT, numbers)
@@ -86,7 +86,7 @@ def _missing_nodes(sizes: Sizes, request: Request, partition: str, asked: int) -
     good = [
         room.node
         for room in sizes.configured(partition)
-        if room.capacity(request) and allowed(room.node, room.features, request)
+        if room.capacity(request) and serves(room.node, room.features, request)
     ]
     usable = {room.node for room in sizes.usable(partition)}
     out: dict[str, list[str]] = {}  # those that share a reason are told as one
@@ -106,7 +106,7 @@ def _idle(usable: Sequence[Room], rooms: Sequence[Room], request: Request, asked
     good = {
         room.node
         for room in usable
-        if room.capacity(request) and allowed(room.node, room.features, request)
+        if room.capacity(request) and serves(room.node, room.features, request)
     }
     idle = sum(1 for room in rooms if room.node in good and not room.users)
     return {"short": "idle", "asked_idle": asked, "free_idle": idle, "usable": len(good)}
@@ -164,7 +164,7 @@ def shortage(rooms: Sequence[Room], request: Request, within: str = "free") -> N
     the first without which the rest fits. Numbers: `short`, `asked_X` and `free_X` over all
     tasks and nodes (`configured_X` where the rooms are whole nodes), and `most_X` on the one node `most_on`; memory in bytes.
     """
-    rooms = [room for room in rooms if allowed(room.node, room.features, request)]
+    rooms = [room for room in rooms if serves(room.node, room.features, request)]
     asked = list(kinds(request))
     alone = [entry for entry in asked if seats(rooms, only(request, entry[0])) is None]
     beside = [entry for entry in asked if seats(rooms, without(request, entry[0])) is not None]

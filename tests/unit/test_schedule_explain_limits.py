@@ -1,0 +1,74 @@
+"""What `explain` says of a job at a limit that it shares with others, and of who is before it there."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from ostler.model.states import Rule
+from ostler.schedule.explain import explain
+from ostler.schedule.rules import Holder, Limit, Rules
+from ostler.schedule.snapshot import Explanation, RunningView, Snapshot, WaitingView
+from tests.schedule_kit import job, machine, node, running
+
+
+def waits(
+    number: int, cpus: int, user: str, limit: float = 60.0, *, project: str = "bio"
+) -> WaitingView:
+    return replace(job(number, cpus, limit, user=user), project=project)
+
+
+def runs(number: int, cpus: Sequence[int], end: float, user: str, on: str = "n1") -> RunningView:
+    view = running(number, cpus, end, user=user, on=on)
+    return replace(view, project="bio", partition="main")
+
+
+HELD = [runs(7, [0, 1], 300.0, "ann"), runs(8, [0, 1], 100.0, "bob", "n2")]
+
+
+def shown(
+    waiting: Sequence[WaitingView], held: Sequence[RunningView] = HELD, cpus: int = 4
+) -> Snapshot:
+    shot = machine([node("n1"), node("n2"), node("n3")], waiting, runs=held)
+    return replace(
+        shot, rules=Rules(limits=(Limit(Holder.PROJECT, "bio", cpus=cpus, ranked=True),))
+    )
+
+
+def test_who_else_is_under_the_limit_is_named_and_may_end() -> None:
+    told = explain(shown([waits(12, 2, "ann")]), 0.0, 12)
+    assert (told.rule, told.expected_start) == (Rule.LIMIT, 100.0)
+    assert told.blockers == ["cpus of project bio", "8"]
+    assert told.assumption == "if what project bio runs takes its whole time limit"
+    assert told.to_start_now == "end job 8 or 7"
+
+
+def test_all_that_the_limit_keeps_waiting_has_a_place_of_its_own() -> None:
+    waiting = [waits(n, cpus, user) for n, cpus, user in ((12, 2, "ann"), (13, 2, "bob"))]
+    waiting += [waits(14, 1, "ann"), waits(15, 4, "eve", project="law")]
+    shot = shown(waiting, cpus=4)
+    found = [explain(shot, 0.0, number) for number in (12, 13, 14)]
+    assert [each.numbers["place"] for each in found] == [1, 2, 3]
+    assert [each.ahead for each in found] == [[], ["12"], ["12", "13"]]
+    assert {each.assumption for each in found[1:]} == {
+        "if every job ahead of it takes its whole time limit, and none comes before it"
+    }
+
+
+def test_whole_nodes_at_a_limit_say_whose_limit_it_is_and_how_much_they_count_for() -> None:
+    view = waits(12, 1, "bob")
+    view = replace(view, request=replace(view.request, exclusive=True))
+    told: Explanation = explain(shown([view], cpus=6), 0.0, 12)
+    assert told.reason.startswith("project bio holds 4 CPUs and it asks for 4; 6 may be held")
+    assert told.blockers == ["cpus of project bio", "8"]
+    assert "max-cpus-per-user" not in told.to_start_now
+
+
+def test_who_waits_for_the_same_licence_is_ahead() -> None:
+    waiting = [waits(12, 2, "ann"), waits(13, 1, "bob"), waits(14, 1, "eve")]
+    waiting = [
+        replace(w, request=replace(w.request, licences={"x": 3 - i})) for i, w in enumerate(waiting)
+    ]
+    held = replace(running(7, [0], 50.0), licences={"x": 3})
+    shot = machine([node()], waiting, runs=[held], licences={"x": 3})
+    told = explain(shot, 0.0, 14)
+    assert (told.rule, told.ahead, told.numbers["place"]) == (Rule.LICENCES, ["12", "13"], 3)
