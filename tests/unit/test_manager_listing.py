@@ -51,11 +51,7 @@ def ids(found: Listing) -> list[str]:
 
 def document(found: Listing, check: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Return the document as a client decodes it."""
-
-    async def durable() -> None:
-        """Be so."""
-
-    made = asyncio.run(found.document(check, durable))
+    made = asyncio.run(found.document(check))
     decoded: dict[str, Any] = msgspec.msgpack.decode(messages.encode(made))
     return decoded
 

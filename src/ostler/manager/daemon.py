@@ -27,6 +27,7 @@ from ostler.manager.errands import Errands
 from ostler.manager.eye import Eye
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
+from ostler.manager.looks import Looks
 from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.pools import Pools
 from ostler.manager.probing import RECALLED, Probing
@@ -154,7 +155,6 @@ class Manager:
     def _server(self, store: SqliteStore, epoch: int) -> Server:
         """Read the state and put the parts together."""
         server = Server(store, os.geteuid(), system=self.system)
-        server.clock = time.time
         server.put_behind = self._turnstile.put_behind
         writer = Writer(asyncio.get_running_loop())
         recorder, home = Recorder(self.state), home_zone()
@@ -188,8 +188,11 @@ class Manager:
         server.reads.foreign = server.foreign
         server.submissions = Submissions(store, turns, blobs, server.reads, system=self.system)
         server.submissions.tell_members()
-        server.query = partial(
+        query = partial(
             run_query, Path(self.database), Path(self._archives), server.agents.fresh.moments
+        )
+        server.looks = Looks(
+            *(store, turns, server.reads, server.submissions, server.contexts, query, time.time)
         )
         return server
 

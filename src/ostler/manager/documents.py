@@ -1,7 +1,7 @@
 """What a read may find that is no document yet, and what makes one of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -49,13 +49,9 @@ class Listing(NamedTuple):
     more: int  # older ones, which are not listed
     columns: list[str]  # of `LISTED`: these alone, by column; none: whole rows
 
-    async def document(
-        self, check: Callable[[], None], durable: Callable[[], Awaitable[None]]
-    ) -> Row:
-        """Return the document; see `pieces`. durable: waits until all that was told so far is."""
+    async def document(self, check: Callable[[], None]) -> Row:
+        """Return the document; see `pieces`."""
         made = [piece async for piece in self.pieces(check)]
-        if len(made) > 1:  # some may tell of what happened meanwhile
-            await durable()
         if self.columns:
             return {"parts": made, "more": self.more}
         return {"jobs": [row for rows in made for row in rows], "more": self.more}

@@ -21,11 +21,18 @@ from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, within
 from ostler.store.protocol import Store
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.reads import Reads as Kept
+from ostler.wire import messages
 
 Row = dict[str, Any]
 ELEMENTS_SHOWN = 1_000
 STEPS_SHOWN = 1_000
 SHOWN = 10_000  # jobs, at most
+
+
+def is_plain(options: messages.ReadOptions) -> bool:
+    """Say whether jobs are asked for of which memory knows all: those of one user that live."""
+    more = options.all or options.steps or options.rm or options.states or options.partition
+    return not more and options.since is None
 
 
 class JobReads:
@@ -61,9 +68,7 @@ class JobReads:
         wanted, since = set(options.states), options.since
         limit = options.limit or SHOWN
         place = options.partition
-        plain = not (options.all or options.steps or options.rm or wanted or place)
-        plain = plain and since is None
-        if plain and user is not None:
+        if is_plain(options) and user is not None:
             numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
             own: list[Row | Entry] = [state.jobs[n] for n in numbers]
             return Listing(self._veil, asked.caller, state, own, more, options.columns)

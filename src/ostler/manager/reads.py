@@ -21,7 +21,7 @@ from ostler.manager.accounts import attempts, used
 from ostler.manager.documents import Asked, Counted, Listing
 from ostler.manager.foreign import Foreign
 from ostler.manager.history import history, named, shown
-from ostler.manager.job_reads import JobReads
+from ostler.manager.job_reads import JobReads, is_plain
 from ostler.manager.native import Agents
 from ostler.manager.rm_reads import list_rms, one_rm, trace
 from ostler.manager.schedulers import NO_PROCESS
@@ -96,6 +96,10 @@ class Reads:
             known = ", ".join(sorted(self._documents))
             raise UsageError(f"nothing named {message.what!r} can be read", expected=known)
         return document(Asked(caller, message.ref, message.options, now))
+
+    def is_in_memory(self, message: messages.Read) -> bool:
+        """Say whether the store is not asked for this document."""
+        return message.what == "jobs" and is_plain(message.options)
 
     def _read_status(self, asked: Asked) -> Row:  # noqa: ARG002 - everybody sees the same
         return self._status() | {"jobs": counts(self._machine().state)}

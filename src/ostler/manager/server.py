@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Coroutine
-from functools import partial
 from typing import Any
 
 from ostler.core.effects import Acknowledge, Call, Fail, Handle, Reply, Send, TakenIn, Welcomed
@@ -15,14 +14,13 @@ from ostler.core.events import (
     Event,
     Modified,
 )
-from ostler.core.explain import Prepared
 from ostler.core.roles import may_see_all
 from ostler.manager.contexts import Contexts
-from ostler.manager.documents import Counted, Listing
 from ostler.manager.errands import Errands
-from ostler.manager.following import begin_to_follow, tell_followers
+from ostler.manager.following import tell_followers
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
+from ostler.manager.looks import Looks
 from ostler.manager.naming import refs_of
 from ostler.manager.native import Agents
 from ostler.manager.pools import Pools
@@ -63,8 +61,6 @@ class Server:
         self._clients: set[Client] = set()
         self._of_user: Counter[int] = Counter()  # connections, by uid
         self._most = most_connections(SHARE, MOST_OF_ONE_USER)
-        self._looking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
-        self._asking: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)  # by uid
         self._work: set[asyncio.Task[None]] = set()
         self.identities: tuple[str, ...] = ()  # of a lab
         self.put_behind: Callable[[int], None] = lambda _: None  # a node's connection, by number
@@ -72,6 +68,7 @@ class Server:
         self.turns: Turns
         self.agents: Agents
         self.contexts: Contexts
+        self.looks: Looks
         self.probing: Probing
         self.errands: Errands
         self.foreign: Foreign
@@ -79,8 +76,6 @@ class Server:
         self.pools: Pools
         self.reads: Reads
         self.submissions: Submissions
-        self.query: Callable[..., Coroutine[Any, Any, dict[str, Any]]]
-        self.clock: Callable[[], float]
 
     # -- connections -----------------------------------------------------------------------
 
@@ -163,20 +158,20 @@ class Server:
             case messages.ContextsHeld():
                 self.contexts.heard(client.node, message)
             case messages.Read():
-                self._later(client, message.id, self._read(client, message))
+                self._later(client, message.id, self.looks.read(client, message))
             case messages.Query():
                 if len(message.sql) > limits.MAX_QUERY:
                     raise UsageError(
                         f"the statement has {len(message.sql)} characters",
                         expected=f"most: {limits.MAX_QUERY}",
                     )
-                self._later(client, message.id, self._query(client, message))
+                self._later(client, message.id, self.looks.query(client, message))
             case messages.Introduce():
                 client.caller = introduced(client.caller, message.user, self.identities)
             case messages.Submit(dry=True) | messages.SubmitAll(dry=True):
-                self._later(client, message.id, self._dry(client, message))
+                self._later(client, message.id, self.looks.dry(client, message))
             case messages.Follow():
-                self._later(client, message.id, self._follow(client, message))
+                self._later(client, message.id, self.looks.follow(client, message))
             case _:
                 self._event(client, message)
 
@@ -242,7 +237,7 @@ class Server:
     def _refs(self, texts: list[str]) -> tuple[Ref, ...]:
         return refs_of(self.turns.machine.state, texts, self.reads.jobs.recall)
 
-    # -- requests that look: of each user one at a time ---------------------------------------
+    # -- requests that look ----------------------------------------------------------------------
 
     def _later(self, client: Client, number: int, work: Coroutine[Any, Any, Any]) -> None:
         async def answer() -> None:
@@ -261,57 +256,6 @@ class Server:
         task = asyncio.get_running_loop().create_task(answer())
         self._work.add(task)
         task.add_done_callback(self._work.discard)
-
-    async def _read(self, client: Client, message: messages.Read) -> dict[str, Any]:
-        await self.turns.barrier()
-        async with self._looking[client.caller.uid]:
-            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
-            _still_there(client)
-            if message.what == "contexts":
-                return await self.contexts.read(self.turns.machine.state)
-            now = self.clock()
-            found = self.reads.answer(client.caller, message, now)
-            if isinstance(found, Listing):
-                return await found.document(partial(_still_there, client), self.turns.barrier)
-        if isinstance(found, Prepared):
-            return await self._ask(client, now, found)
-        if isinstance(found, Counted):
-            answer = await self.query(found.sql, client.caller, admin=False, values=found.values)
-            return found.finish(answer)
-        return found
-
-    async def _dry(
-        self, client: Client, message: messages.Submit | messages.SubmitAll
-    ) -> dict[str, Any]:
-        await self.turns.barrier()
-        async with self._looking[client.caller.uid]:
-            _still_there(client)
-            now = self.clock()
-            found = self.submissions.dry(client, message, now)
-        return await self._ask(client, now, found) if isinstance(found, Prepared) else found
-
-    async def _ask(self, client: Client, now: float, prepared: Prepared) -> dict[str, Any]:
-        """Have a question worked out beside the loop; return the document.
-
-        That may take seconds. A user's other questions wait for it, listings do not.
-        """
-        turns = self.turns
-        async with self._asking[client.caller.uid]:
-            _still_there(client)
-            return prepared.finish(await turns.planning.ask(turns.machine, now, prepared.question))
-
-    async def _query(self, client: Client, message: messages.Query) -> dict[str, Any]:
-        await self.turns.barrier()
-        admin = may_see_all(self.turns.machine.state, client.caller)
-        sql, archive = message.sql, message.archive
-        return await self.query(sql, client.caller, admin=admin, archive=archive)
-
-    async def _follow(self, client: Client, message: messages.Follow) -> dict[str, Any]:
-        await self.turns.barrier()
-        async with self._looking[client.caller.uid]:
-            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
-            _still_there(client)
-            return await begin_to_follow(self._store, client, message)
 
     # -- answers ---------------------------------------------------------------------------
 
@@ -381,9 +325,3 @@ class Server:
         """Close every connection."""
         for client in list(self._clients):
             client.link.close("the manager stops")
-
-
-def _still_there(client: Client) -> None:
-    """Raise `NotNow` if nobody is left to read the answer: then it need not be made."""
-    if client.link.closed:
-        raise NotNow("the client is gone")
