@@ -1,13 +1,16 @@
 """Sizes, states and words of resource managers that cannot be true: what they may not bring about."""
 
+import pytest
 from msgspec import msgpack
 from msgspec.structs import replace
 
 from ostler.cli.output import Row
 from ostler.cli.rm import described
 from ostler.cli.status import machine_text
+from ostler.core.explain import explain
 from ostler.core.view import node_row
 from ostler.model.foreign import Did, ForeignState, Outcome, Share
+from ostler.model.ids import Ref
 from ostler.model.limits import MAX_FOREIGN_JOBS
 from ostler.testing.rm import FOUR, ScriptedRm
 from tests.unit.core_kit import ROOT
@@ -73,6 +76,41 @@ def test_a_cancel_that_is_refused_is_told_once_and_asked_ever_more_seldom() -> N
         box.load()
     assert box.state(running) == "cancelled"
     assert not rm.jobs
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_start_of_which_its_driver_cannot_tell_is_an_event_and_explained(*, lost: bool) -> None:
+    rm = ScriptedRm("slurm", ["n1"])
+    box = Foreign(rm)
+    why = "start: AttributeError: no attribute 'sbatch'"
+    rm.answer = lambda call: Outcome(Did.UNKNOWN, text=why)
+    if lost:
+        why, rm.lost = "it did not answer", 3
+    job = box.submit(partition="slurm")
+    box.load()
+    box.load()
+    assert len(box.calls("slurm")) == 3
+    assert box.told("start/unknown") == [f"nobody can tell whether slurm did start it: {why}"]
+    found = explain(box.machine.state, box.now, Ref(job))
+    assert found["reason"].endswith(f"slurm says of it: {why}")
+    rm.answer, rm.lost = None, 0
+    box.load()
+    box.load()
+    assert box.state(job) == "running"
+    assert why not in explain(box.machine.state, box.now, Ref(job))["reason"]
+
+
+def test_a_cancel_of_which_its_driver_cannot_tell_is_told_once() -> None:
+    rm = ScriptedRm("slurm", ["n1"])
+    box = Foreign(rm)
+    job = box.submit(partition="slurm")
+    box.load()
+    rm.answer = lambda call: Outcome(Did.UNKNOWN, text="no contact")
+    box.act("cancel", str(job), by=ROOT)
+    box.load()
+    box.load()
+    assert len(box.calls("slurm", "cancel")) == 3
+    assert box.told("cancel/unknown") == ["nobody can tell whether slurm did cancel it: no contact"]
 
 
 def test_what_a_driver_says_of_itself_cannot_order_a_terminal_about() -> None:

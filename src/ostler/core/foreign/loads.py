@@ -63,7 +63,7 @@ def on_trouble(s: State, now: float, event: RmTrouble) -> None:
         rm.lost = clean(event.why)
     s.note(now, f"driver/{event.kind}", clean(event.why), about=event.rm)
     for number in event.calls:
-        _answered(s, now, rm, number, Outcome(Did.UNKNOWN))
+        _answered(s, now, rm, number, Outcome(Did.UNKNOWN, text=event.why))
 
 
 def on_loaded(s: State, now: float, event: RmLoaded) -> None:
@@ -169,6 +169,8 @@ def _answered(s: State, now: float, rm: Rm, number: int, outcome: Outcome) -> No
 def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) -> None:
     if job.stage is not Stage.ASKED:
         return  # a load has shown it already, or it has ended
+    if outcome.did is not Did.UNKNOWN:
+        rm.denied.pop(Asked(orders.START, job.key), None)
     text = outcome.text or "it gave no reason"
     said = f"{rm.name} refused it: {text}"
     alloc = allocation_of(s, job)
@@ -184,6 +186,7 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
             missing_since=None,
             id=outcome.id if outcome.id and is_free(rm, outcome.id, job.key) else job.id,
             incarnation=outcome.incarnation or job.incarnation,
+            reason="",
         )
         keep(s, rm, taken)
         if alloc is not None and alloc.cause:
@@ -198,6 +201,8 @@ def _start_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) 
             pause(s.jobs[job.job], rm.name, inf)
             return
         _never(s, now, rm, job, said)
+    else:
+        _unsaid(s, now, rm, job, orders.START, outcome)
 
 
 def _never(s: State, now: float, rm: Rm, job: RmJob, why: str) -> None:
@@ -215,14 +220,28 @@ def _never(s: State, now: float, rm: Rm, job: RmJob, why: str) -> None:
 def _cancel_answered(s: State, now: float, rm: Rm, job: RmJob, outcome: Outcome) -> None:
     if outcome.did in _TAKEN:
         rm.ending[job.key] = now
-        rm.denied.pop(job.key, None)
-    elif outcome.did is not Did.UNKNOWN:
-        text = f"{rm.name} does not end it: {outcome.text or 'it gave no reason'}"
-        before = rm.denied.get(job.key, Denied("", 0, now))
+        rm.denied.pop(Asked(orders.CANCEL, job.key), None)
+    elif outcome.did is Did.UNKNOWN:
+        _unsaid(s, now, rm, job, orders.CANCEL, outcome)
+    else:
+        asked, text = Asked(orders.CANCEL, job.key), outcome.text or "it gave no reason"
+        before = rm.denied.get(asked, Denied("", 0, now))
         pause = min(rm.row.retry * 2 ** min(before.times, _DOUBLED), _MOST_PAUSE)
-        rm.denied[job.key] = Denied(text, before.times + 1, now + pause)
+        rm.denied[asked] = Denied(text, before.times + 1, now + pause)
         if text != before.text:
-            s.note(now, "cancel/refused", text, job=job.job, about=rm.name)
+            said = f"{rm.name} does not end it: {text}"
+            s.note(now, "cancel/refused", said, job=job.job, about=rm.name)
+
+
+def _unsaid(s: State, now: float, rm: Rm, job: RmJob, verb: str, outcome: Outcome) -> None:
+    """Record that nobody can tell what became of an order: with the next load it is asked again."""
+    asked = Asked(verb, job.key)
+    if asked not in rm.denied:
+        said = f"nobody can tell whether {rm.name} did {verb} it: {outcome.text}"
+        s.note(now, f"{verb}/unknown", said, job=job.job, about=rm.name)
+        rm.denied[asked] = Denied(outcome.text, 1, now)
+    if outcome.text != job.reason:
+        keep(s, rm, replace(job, reason=outcome.text))
 
 
 def _refused(s: State, now: float, rm: Rm, job: RmJob, asked: Asked, outcome: Outcome) -> None:

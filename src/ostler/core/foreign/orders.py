@@ -69,7 +69,7 @@ def cancel(s: "State", rm: Rm, job: RmJob) -> None:
 
 def cancel_again(s: "State", now: float, rm: Rm, job: RmJob) -> None:
     """Ask for the end of a job that is listed still, unless that was refused of late."""
-    denied = rm.denied.get(job.key)
+    denied = rm.denied.get(Asked(CANCEL, job.key))
     if denied is None or now >= denied.until:
         cancel(s, rm, job)
 

@@ -35,7 +35,7 @@ class Conflict(NamedTuple):
 
 
 class Denied(NamedTuple):
-    """A cancel that was refused."""
+    """A cancel that was refused, or an order of which its driver does not say what became of it."""
 
     text: str
     times: int
@@ -120,7 +120,7 @@ class Rm:
         self.asked: dict[int, Asked] = {}  # by number of the call
         self.under_way: set[Asked] = set()
         self.ending: dict[Key, float] = {}  # when a cancel was answered: it has ended, or will
-        self.denied: dict[Key, Denied] = {}  # cancels that were refused
+        self.denied: dict[Asked, Denied] = {}  # since something else was answered
         self.turned: dict[Key, float] = {}  # when a suspend or resume was answered
         self.odd: dict[tuple[str, str], Discrepancy] = {}  # that last, by kind and object
         self.conflicts: dict[str, Conflict] = {}  # by node
@@ -194,7 +194,8 @@ class Rm:
                 del self.by_token[token]
         self.said.pop(key, None)
         self.ending.pop(key, None)
-        self.denied.pop(key, None)
+        for verb in ("start", "cancel"):
+            self.denied.pop(Asked(verb, key), None)
         self.turned.pop(key, None)
         self.unclear.pop(key, None)
 
