@@ -182,9 +182,30 @@ def test_down_says_whom_it_waits_for_and_where_something_was_left(tmp_path: Path
         done = ostler(tmp_path, "down", "--kill", "--json")
     told, left, _ = done.err.split("\n")
     assert told.startswith("ostler: waits for n2, silent since ")
-    assert "`ostler down --leave`" in told
+    assert "use --leave" in told
     assert left.startswith("ostler: n3 could not be told")
     assert [row["name"] for row in done.document["left"]] == ["n3"]
+
+
+def test_a_stop_of_a_partition_says_whom_it_waits_for(tmp_path: Path) -> None:
+    silent = {"name": "n2", "status": "no_agent", "unknown_since": 0.0, "jobs": 1}
+    row = {"name": "main", "state": "draining", "awaited": [silent]}
+    stops: list[int] = []
+
+    def waiting(request: Request) -> Answer:
+        if isinstance(request, messages.PartitionWord):
+            stops.append(request.id)
+            return SILENCE
+        down = {"partitions": [{**row, "state": "down"}]}
+        return [
+            messages.Reply(request.id, {"partitions": [row]}),  # type: ignore[union-attr]
+            messages.Reply(stops[0], down),
+        ]
+
+    with manager(tmp_path, waiting):
+        done = ostler(tmp_path, "partitions", "stop", "main", "--kill")
+    assert done.err.startswith("ostler: waits for n2, silent since ")
+    assert done.out.startswith("partition main is down")
 
 
 def test_down_without_a_manager_still_works_when_told_what_to_do(

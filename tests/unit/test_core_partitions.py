@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from ostler.core.effects import Fail, Reply
-from ostler.core.events import Administered, PartitionWorded
+from ostler.core.events import Administered, AgentGone, PartitionWorded
 from ostler.core.explain import explain
 from ostler.core.load import load
 from ostler.core.machine import Machine
+from ostler.core.site_view import partition_rows
 from ostler.core.violations import violations
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, Refused, UsageError
@@ -117,6 +118,20 @@ def test_with_kill_what_runs_is_ended_but_what_may_run_again_waits() -> None:
         "running",
     ]
     assert box.rule(again) == "partition"
+
+
+def test_a_partition_that_is_being_stopped_tells_for_which_silent_node_it_waits() -> None:
+    box = two_partitions()
+    (job,) = submit(box, "batch")
+    run(box, job)
+    node = where(box, job)
+    box.do(AgentGone(node))
+    assert word(box, "stop", how="kill") is None
+    rows = {row["name"]: row["awaited"] for row in partition_rows(box.machine.state)}
+    assert [(row["name"], row["unknown_since"], row["jobs"]) for row in rows["batch"]] == [
+        (node, box.now, 1)
+    ]
+    assert rows["main"] == []
 
 
 def test_with_kill_elements_that_had_not_begun_wait_on_as_the_database_says_too() -> None:

@@ -4,12 +4,12 @@ import os
 import select
 import signal
 from contextlib import suppress
-from typing import Any
 
 from ostler.cli.ask import state_of
+from ostler.cli.awaited import Rows, answer_of
 from ostler.cli.options import Given
 from ostler.cli.output import complain, json_text, say
-from ostler.cli.status import awaited_text
+from ostler.cli.status import NO_LONGER
 from ostler.client.link import Link, connect
 from ostler.client.place import supervisor
 from ostler.model.errors import NotNow, UsageError
@@ -20,10 +20,6 @@ from ostler.wire.streams import FOLDER
 
 _PATIENCE = 60.0  # seconds for the daemons to end
 _ANSWER = 5.0  # seconds for a manager that may be dead to come back
-_SOON = 1.0  # seconds in which a stop is over, or says whom it waits for
-_LOOK = 5.0  # seconds after which it looks again whom it waits for
-
-Rows = list[dict[str, Any]]  # of nodes: name, status, unknown_since, jobs
 
 
 def main(given: Given) -> int:
@@ -93,18 +89,12 @@ def _ask(state: str, how: str) -> Rows | None:
 def _answer(link: Link, how: str) -> Rows:
     """Wait until nothing stands in the way, and say whom that waits for."""
     number = link.send("shutdown", how=how)
-    said: object = None
-    link.pump(_SOON)
-    while not link.answered(number):
+
+    def look() -> Rows:
         awaited: Rows = link.call("read", what="status")["machine"].get("awaited") or []
-        text = awaited_text(awaited)
-        silent = [row["name"] for row in awaited if row["unknown_since"] is not None]
-        if text and silent != said:  # not for each job that ends
-            complain(text)
-            said = silent
-        if not link.answered(number):
-            link.pump(_LOOK)
-    left: Rows = link.result(number).get("left") or []
+        return awaited
+
+    left: Rows = answer_of(link, number, look, NO_LONGER).get("left") or []
     return left
 
 

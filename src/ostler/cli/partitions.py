@@ -1,6 +1,7 @@
 """`ostler partitions start/stop/reload` and `ostler configurations`: which nodes are whose, and when."""
 
-from ostler.cli.ask import call
+from ostler.cli.ask import call, link_to
+from ostler.cli.awaited import Rows, answer_of
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, json_text, rows_of, say
@@ -25,8 +26,16 @@ def word(given: Given) -> int:
     ways = [way for way, flag in _WAYS.items() if given.flag(flag)]
     if len(ways) > 1:
         raise UsageError(f"--{ways[0]} and --{ways[1]} contradict each other")
-    how = {"how": ways[0]} if ways else {}
-    document = call(given, "partition_word", verb=verb, name=given.words[0], **how)
+    how, name = {"how": ways[0]} if ways else {}, given.words[0]
+    link = link_to(given)
+    number = link.send("partition_word", verb=verb, name=name, **how)
+
+    def look() -> Rows:
+        rows = rows_of(link.call("read", what="partitions"), "partitions")
+        return [node for row in rows if row["name"] == name for node in rows_of(row, "awaited")]
+
+    document = answer_of(link, number, look, "interrupt this not to wait: the stop itself goes on")
+    link.close()
     if given.flag("json"):
         say(json_text(document))
     elif not given.flag("quiet"):

@@ -57,7 +57,7 @@ _NODE = (
 )
 _PARTITION = (
     "name kind is_default state configuration nodes configured_nodes cpus free_cpus allocations "
-    "jobs_waiting time_limit default_time min_cpus "
+    "jobs_waiting awaited time_limit default_time min_cpus "
     "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
 )
 _ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting cpu_minutes"

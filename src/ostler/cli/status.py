@@ -3,13 +3,15 @@
 from typing import Any
 
 from ostler.cli.ask import call
+from ostler.cli.awaited import awaited_text
 from ostler.cli.options import Given
-from ostler.cli.output import cell, json_text, moment, say
+from ostler.cli.output import cell, json_text, say
 from ostler.model.nodeset import fold
 from ostler.model.units import format_size
 
 Status = dict[str, Any]
 
+NO_LONGER = "interrupt `ostler down`, and use --leave not to wait"
 _MANY = 10  # nodes from which on they are not shown one by one
 
 
@@ -31,7 +33,7 @@ def status_text(status: Status) -> str:
     text += f"\n  processes  {pids}\n  jobs       {counts or 'none'}"
     machine = status.get("machine") or {}
     if machine.get("stopping"):
-        awaited = awaited_text(machine.get("awaited") or [])
+        awaited = awaited_text(machine.get("awaited") or [], NO_LONGER)
         text += f"\n  stopping   {awaited or 'nothing more starts; `ostler up` after that'}"
     return text
 
@@ -45,21 +47,6 @@ def machine_text(status: Status) -> str:
     for i, text in enumerate(told):
         lines.append(f"  {'cannot' if i == 0 else '':<9}  {text}")
     return "\n".join(lines)
-
-
-def awaited_text(rows: list[Status]) -> str:
-    """Return whom a machine that is being stopped waits for, and what a person can do; or empty."""
-    silent = [row for row in rows if row["unknown_since"] is not None]
-    parts = []
-    if heard := [str(row["name"]) for row in rows if row not in silent]:
-        parts.append(f"waits for the jobs on {fold(heard)}")
-    if silent:
-        since = moment(min(row["unknown_since"] for row in silent))
-        parts.append(
-            f"waits for {fold(str(row['name']) for row in silent)}, silent since {since}: "
-            "what runs there is unknown; interrupt this and use `ostler down --leave` not to wait"
-        )
-    return "; ".join(parts)
 
 
 def _node(node: Status) -> str:

@@ -1,5 +1,6 @@
 """What administrators have set, as rows of the tables."""
 
+from collections.abc import Iterator
 from math import inf
 from typing import Any
 
@@ -8,6 +9,7 @@ from msgspec.json import decode
 
 from ostler.core.serving import begin_of
 from ostler.core.state import State
+from ostler.core.view import rows_held
 from ostler.model.ids import is_step
 from ostler.model.nodeset import fold
 from ostler.model.site_changes import Changed, describe
@@ -60,6 +62,7 @@ def partition_rows(s: State) -> list[Row]:
             "free_cpus": 0,
             "allocations": 0,
             "jobs_waiting": 0,
+            "awaited": rows_held(s, _held(s, name)),
         }
         for name, row in s.site.partitions.items()
     }
@@ -79,6 +82,14 @@ def partition_rows(s: State) -> list[Row]:
         if not is_step(number) and (job.waiting or job.barred):
             rows[job.job.spec.partition]["jobs_waiting"] += 1
     return list(rows.values())
+
+
+def _held(s: State, closing: str) -> Iterator[tuple[str, int]]:
+    """Yield each node and job that a partition waits for before it is down."""
+    for number in s.parts.closing.get(closing, ()):
+        alloc = s.allocations[number]
+        for name in alloc.nodes - alloc.freed:
+            yield name, alloc.job
 
 
 def configuration_rows(s: State, now: float) -> list[Row]:

@@ -16,7 +16,7 @@ from ostler.core.life import end_for_good
 from ostler.core.moves import settle
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import NO_JOB, State
-from ostler.core.view import counts
+from ostler.core.view import counts, rows_held
 from ostler.model.errors import Missing, OstlerError, Refused
 from ostler.model.ids import is_step, within
 from ostler.model.states import NodeStatus
@@ -57,7 +57,7 @@ def answer(s: State, now: float) -> None:
         return
     s.stop_answered_at = now
     s.wake(now + STOP_SECONDS, NO_JOB)
-    body = {"stopped": True, "jobs": counts(s), "left": _rows(s, within_reach=False)}
+    body = {"stopped": True, "jobs": counts(s), "left": rows_held(s, _held(s, within_reach=False))}
     s.effects += [Reply(to, body) for to in s.stop_waiters]
     s.stop_waiters.clear()
 
@@ -72,23 +72,7 @@ def go_on(s: State, now: float) -> None:
 
 def awaited(s: State) -> list[dict[str, Any]]:
     """Return the nodes for which a machine that is being stopped waits, as `status` shows them."""
-    return _rows(s, within_reach=True)
-
-
-def _rows(s: State, *, within_reach: bool) -> list[dict[str, Any]]:
-    """Return the nodes that hold something of ours, each with the number of its jobs."""
-    jobs: dict[str, set[int]] = {}
-    for name, job in _held(s, within_reach=within_reach):
-        jobs.setdefault(name, set()).add(job)
-    return [
-        {
-            "name": name,
-            "status": str(s.nodes[name].node.status),
-            "unknown_since": s.nodes[name].node.unknown_since,
-            "jobs": len(jobs[name]),
-        }
-        for name in sorted(jobs)
-    ]
+    return rows_held(s, _held(s, within_reach=True))
 
 
 def _held(s: State, *, within_reach: bool) -> Iterator[tuple[str, int]]:

@@ -1,5 +1,6 @@
 """What is shown of jobs, elements and nodes: the rows of `--json`, keys as in the database."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ostler.core.entry import Entry
@@ -208,6 +209,23 @@ def node_row(entry: NodeEntry) -> Row:
         "until": node.facts.until or None,
         "allocations": len(entry.allocations),
     }
+
+
+def rows_held(s: State, held: Iterable[tuple[str, int]]) -> list[Row]:
+    """Return the nodes that hold something, each with the number of its jobs. held: node and job."""
+    jobs: dict[str, set[int]] = {}
+    for name, job in held:
+        jobs.setdefault(name, set()).add(job)
+    nodes = ((s.nodes[name].node, len(jobs[name])) for name in sorted(jobs))
+    return [
+        {
+            "name": node.name,
+            "status": str(node.status),
+            "unknown_since": node.unknown_since,
+            "jobs": count,
+        }
+        for node, count in nodes
+    ]
 
 
 def counts(s: State) -> dict[str, int]:
