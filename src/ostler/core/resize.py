@@ -136,7 +136,6 @@ def exchange(
     s: State, now: float, entry: Entry, alloc: Allocation, places: tuple[Placement, ...]
 ) -> Allocation:
     """End the allocation, and let the job go on with another that holds these places; return it."""
-    job = entry.job
     close_stretch(s, now, entry, alloc)
     free(s, now, entry, alloc)
     s.put(replace(alloc, state=AllocationState.RELEASED, freed=alloc.nodes))
@@ -146,19 +145,24 @@ def exchange(
         alloc, id=s.next_allocation, placements=places, granted_at=now, made=nodes, epoch=s.epoch
     )
     s.next_allocation += 1
-    runs = alloc.suspended_at is None
-    for place in places:
-        node = s.nodes[place.node]
-        node.books.force(place, cpus=runs)
-        node.allocations.add(other.id)
-        s.marks.nodes.add(place.node)
-    if runs:
-        s.uses(now, job, other)
-    count_licences(s, entry, 1)
-    entry.slots[other.id] = Slot()
+    occupy(s, now, entry, other)
     entry.live[alloc.element] = other.id
     names = ",".join(place.node for place in places)
     entry.touched[alloc.element] = replace(entry.touched[alloc.element], node=names)
     s.put(other)
     moved.resized(s, entry, other)
     return other
+
+
+def occupy(s: State, now: float, entry: Entry, alloc: Allocation) -> None:
+    """Enter in the books that a job has this allocation, whatever was free."""
+    runs = alloc.suspended_at is None
+    for place in alloc.placements:
+        node = s.nodes[place.node]
+        node.books.force(place, cpus=runs)
+        node.allocations.add(alloc.id)
+        s.marks.nodes.add(place.node)
+    if runs:
+        s.uses(now, entry.job, alloc)
+    count_licences(s, entry, 1)
+    entry.slots[alloc.id] = Slot()

@@ -3,15 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from ostler.core.claims import count_licences
-from ostler.core.entry import Entry, Slot
+from ostler.core.entry import Entry
 from ostler.core.foreign.bounds import bounded, resources
 from ostler.core.foreign.distrust import Odd, agree, tell
 from ostler.core.foreign.rms import Rm
 from ostler.core.life import give_whole
 from ostler.core.moved import placed
 from ostler.core.moves import settle
-from ostler.core.resize import exchange
+from ostler.core.resize import exchange, occupy
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.foreign import ForeignJob, Share
@@ -86,14 +85,7 @@ def hold(
         time_limit=job.spec.time_limit,
     )
     s.next_allocation += 1
-    for place in places:
-        node = s.nodes[place.node]
-        node.books.force(place)
-        node.allocations.add(alloc.id)
-        s.marks.nodes.add(place.node)
-    s.uses(now, job, alloc)
-    count_licences(s, entry, 1)
-    entry.slots[alloc.id] = Slot()
+    occupy(s, now, entry, alloc)
     give_whole(entry, alloc)
     s.put(alloc)
     where = ", ".join(f"{counted(len(p.cpus), 'CPU')} of {p.node}" for p in places)
