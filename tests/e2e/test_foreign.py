@@ -54,6 +54,13 @@ def test_a_resource_manager_that_hangs_or_crashes_is_nobody_elses_matter(tmp_pat
         assert shown["process"]["losses"] >= 1
         assert shown["about"]["options"] == []
         assert host.pids()["manager"] == manager
+        host.ostler("rm", "remove", "lives")
+        [left] = host.json("nodes")["nodes"]
+        status = host.json("status")
+        assert ([row["name"] for row in status["nodes"]], status["machine"]["cpus"]) == (
+            [left["name"]],
+            left["cpus"],
+        )
 
 
 @pytest.mark.e2e

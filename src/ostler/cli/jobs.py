@@ -135,8 +135,21 @@ def _table(told: Columns, *, heading: bool) -> str:
     columns = (
         [*COLUMNS[:1], ("rm_jobs", "THERE"), *COLUMNS[1:]] if any(told["rm_jobs"]) else COLUMNS
     )
+    if any(told["rm_jobs"]):
+        told["rm_jobs"] = [*map(_there, told["rm_jobs"])]
     made = {key: [*map(make, *map(told.__getitem__, keys))] for key, (make, keys) in _MADE.items()}
     return laid_out({**told, **made}, columns, heading=heading)
+
+
+def _there(names: object) -> object:
+    """Return what a job is called elsewhere; of an array, whose elements have each a name, the first.
+
+    >>> _there(["slurm/1", "slurm/2"])
+    'slurm/1 and others'
+    """
+    if isinstance(names, list) and len(names) > 1:
+        return f"{names[0]} and others"
+    return names
 
 
 def _none(given: Given) -> str:

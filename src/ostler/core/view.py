@@ -178,6 +178,11 @@ def _text(path: bytes) -> str | bytes:
         return path
 
 
+def nodes_in(s: State) -> list[NodeEntry]:
+    """Return the nodes by name, but for those that left the machine."""
+    return [entry for _, entry in sorted(s.nodes.items()) if not entry.node.gone]
+
+
 def node_row(entry: NodeEntry) -> Row:
     """Return one node of `ostler nodes --json`."""
     node, books = entry.node, entry.books

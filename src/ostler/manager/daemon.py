@@ -17,7 +17,7 @@ from ostler.core.events import AgentGone
 from ostler.core.foreign.view import drivers
 from ostler.core.posts import droppable
 from ostler.core.stopping import awaited
-from ostler.core.view import node_row
+from ostler.core.view import node_row, nodes_in
 from ostler.manager import heap
 from ostler.manager.archiving import Archivist
 from ostler.manager.contexts import Contexts
@@ -309,21 +309,21 @@ class Manager:
                         break
 
     def _status(self, server: Server, epoch: int) -> dict[str, Any]:
-        nodes = server.turns.machine.state.nodes
+        nodes = nodes_in(server.turns.machine.state)
         agent = next(iter(server.agents.pids.values()), None)
         supervisor = _told_by(self.state / "supervisor.json").get("pid")
         return {
             "machine": {
                 "nodes": len(nodes),
-                "cpus": sum(len(e.node.facts.cpus) for e in nodes.values()),
-                "free_cpus": sum(len(e.books.cpus) for e in nodes.values()),
-                "memory": sum(e.node.facts.memory for e in nodes.values()),
-                "gpus": sum(len(e.node.facts.gpus) for e in nodes.values()),
+                "cpus": sum(len(e.node.facts.cpus) for e in nodes),
+                "free_cpus": sum(len(e.books.cpus) for e in nodes),
+                "memory": sum(e.node.facts.memory for e in nodes),
+                "gpus": sum(len(e.node.facts.gpus) for e in nodes),
                 "system": self.system,
                 "stopping": server.turns.machine.state.stopping,
                 "awaited": awaited(server.turns.machine.state),
             },
-            "nodes": [node_row(entry) for _, entry in sorted(nodes.items())],
+            "nodes": [node_row(entry) for entry in nodes],
             "drivers": drivers(server.turns.machine.state),
             "shortcomings": sorted({t for ts in server.agents.shortcomings.values() for t in ts}),
             "processes": {"manager": os.getpid(), "agent": agent, "supervisor": supervisor},

@@ -15,7 +15,7 @@ from ostler.core.site_view import (
     reservation_rows,
     site_rows,
 )
-from ostler.core.view import counts, node_row
+from ostler.core.view import counts, node_row, nodes_in
 from ostler.core.whatif import prepare_if
 from ostler.manager.accounts import attempts, used
 from ostler.manager.documents import Asked, Counted, Listing
@@ -106,8 +106,7 @@ class Reads:
 
     def _nodes(self, asked: Asked) -> Row:
         state, rm = self._machine().state, asked.options.rm
-        nodes = (entry for _, entry in sorted(state.nodes.items()))
-        wanted = (each for each in nodes if rm is None or (each.node.rm or NATIVE) == rm)
+        wanted = (each for each in nodes_in(state) if rm is None or (each.node.rm or NATIVE) == rm)
         return {"nodes": [self._node_row(entry) for entry in wanted]}
 
     def _node_row(self, entry: NodeEntry) -> Row:
