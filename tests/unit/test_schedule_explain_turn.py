@@ -75,3 +75,40 @@ def test_who_waits_for_an_overdue_job_should_start_at_any_moment() -> None:
     found = explain(shot, 100.0, 11)
     assert found.reason.endswith("it waits for job 7 to end; it should start at any moment")
     assert inf not in (found.expected_start, None)
+
+
+def test_a_window_that_keeps_a_start_from_coming_sooner_is_told_beside_who_must_end() -> None:
+    """Job 7 ends at 60, and job 11 would not end before the window then."""
+    windows = (Reservation("disks", ("n1",), 600.0, 300.0), Reservation("far", ("n1",), 9e6, 60.0))
+    shot = machine([node()], [job(11, cpus=4, limit=590.0)], runs=[running(7, [0], 60.0)])
+    found = told(shot, Rules(reservations=windows), 11)
+    assert found.expected_start == 900.0
+    assert found.reason.endswith(
+        "it should start in 15m; nodes for it are reserved until then (disks)"
+    )
+    assert found.blockers == ["7", "disks"]
+
+
+def test_a_window_that_begins_when_all_is_over_keeps_nobody_waiting() -> None:
+    windows = (Reservation("disks", ("n1",), 600.0, 300.0), Reservation("far", ("n1",), 9e6, 60.0))
+    found = told(machine([node()], [job(11, limit=1_200.0)]), Rules(reservations=windows), 11)
+    assert (found.rule, found.blockers) == (Rule.RESERVED, ["disks"])
+
+
+def test_where_jobs_take_turns_a_wait_says_that_one_may_come_sooner() -> None:
+    shot = machine([node()], [job(11, cpus=4, limit=60.0)], runs=[running(7, [0], 600.0)])
+    found = told(shot, Rules(default=PartitionRules(time_slice=20.0)), 11, now=1.0)
+    assert found.reason.endswith(
+        "it should start in 9m 59s; jobs take turns of 20s here, and its own may come before"
+    )
+
+
+def test_all_that_is_short_is_told() -> None:
+    runs = [running(7, [0, 1, 2, 3], 60.0), running(8, [], 600.0, gpus=(0, 1))]
+    shot = machine([node(gpus=2)], [job(11, cpus=2, gpus=1)], runs=runs)
+    found = explain(shot, 0.0, 11)
+    assert found.reason == (
+        "it needs 2 CPUs on one node, and n1 has the most free: 0; it lacks 1 GPU, too;"
+        " it waits for jobs 7, 8 to end; it should start in 10m"
+    )
+    assert found.numbers["also"] == "gpus"

@@ -190,10 +190,10 @@ def test_nodes_that_are_busy_and_reserved_are_told_apart() -> None:
 def test_an_explanation_names_the_reservation_and_its_end() -> None:
     told = explain(shown(job(1, limit=120.0, user="bob")), 0.0, 1)
     assert told.reason == (
-        "nodes that would do are reserved (course, disks), or will be before it ends; "
+        "nodes that would do are reserved (disks), or will be before it ends; "
         "they are open to it in 2m 30s; it should start in 2m 30s"
     )
-    assert told.blockers == ["course", "disks"]
+    assert told.blockers == ["disks"]
 
 
 def test_an_engine_looks_again_when_a_window_opens_or_closes() -> None:

@@ -50,7 +50,7 @@ def check_open(s: State, now: float, entry: Entry, places: tuple[Placement, ...]
     begins, ends = calendar.until(_key(s, job), now), now + (job.spec.time_limit or inf)
     for place in places:
         if begins.get(place.node, inf) + _SLACK < ends:
-            names = ", ".join(calendar.names(_key(s, job), [place.node]))
+            names = ", ".join(calendar.names(_key(s, job), [place.node], now, ends))
             raise Refused(f"{place.node} is reserved ({names}) before job {job.id} would end")
 
 

@@ -40,6 +40,19 @@ def blockers(
             return []
 
 
+def kept_until(planner: Planner, entry: WaitingView, expected: Expected | None) -> list[str]:
+    """Return the reservations that keep nodes of its place from an entry until it should start."""
+    calendar = planner.picture.calendar
+    if calendar is None or expected is None or expected.at <= planner.now:
+        return []
+    key, names = calendar.key(entry.user, entry.project), set[str]()
+    for node in expected.tasks:
+        shut = calendar.closed(node, key, planner.now, expected.at)
+        if shut and shut[-1][1] >= expected.at:
+            names.update(calendar.names(key, [node], planner.now, expected.at))
+    return sorted(names)
+
+
 def _under_limit(
     planner: Planner, entry: WaitingView, wait: Wait, expected: Expected | None
 ) -> list[str]:

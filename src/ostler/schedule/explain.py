@@ -16,8 +16,9 @@ from msgspec.structs import replace
 
 from ostler.model.errors import Missing
 from ostler.model.states import Rule
+from ostler.model.units import format_duration
 from ostler.schedule.assumption import assumed, why_unknown
-from ostler.schedule.blockers import blockers
+from ostler.schedule.blockers import blockers, kept_until
 from ostler.schedule.booking import beside, lay_others
 from ostler.schedule.classes import Class
 from ostler.schedule.engine import Engine
@@ -167,6 +168,10 @@ def _explain_waiting(seen: _Seen) -> Explanation:
         waits_for = [str(seen.first.job)]
         told = _why_first(planner, seen.first, seen.wait)
         text = behind_equals(view, seen.first, told, alike=seen.alike, at=at, now=planner.now)
+    if seen.wait.rule is not Rule.RESERVED and (windows := kept_until(planner, view, expected)):
+        text += f"; nodes for it are reserved until then ({', '.join(windows)})"
+        waits_for = [*waits_for, *windows]
+    text += _turns(planner, view, seen.wait)
     if at is None and basis:
         text += f"; no expected start can be told: {basis}"
     return Explanation(
@@ -180,6 +185,14 @@ def _explain_waiting(seen: _Seen) -> Explanation:
         assumption=basis,
         expected_nodes=list(expected.tasks) if expected else [],
     )
+
+
+def _turns(planner: Planner, view: WaitingView, wait: Wait) -> str:
+    """Tell that it may have a turn on CPUs of others before all that; empty: it has none."""
+    seconds = planner.picture.rules.of(view.partition).time_slice
+    if not seconds or wait.rule not in _PASSES_BY:
+        return ""
+    return f"; jobs take turns of {format_duration(seconds)} here, and its own may come before"
 
 
 def _promise(planner: Planner, view: WaitingView) -> Expected | None:

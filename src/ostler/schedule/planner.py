@@ -373,7 +373,8 @@ class Planner:
         if own and (opens := calendar.begins(own, key, self.now)) > self.now:
             by["reservations"] = own
         else:
-            by = {"reservations": ", ".join(calendar.names(key, shut))}
+            names = calendar.names(key, shut, self.now, self.now + entry.duration)
+            by = {"reservations": ", ".join(names)}
             opens = min(calendar.opens(node, key, self.now, entry.duration) for node in shut)
         return Wait(Rule.RESERVED, by | ({} if opens == inf else {"opens": opens}))
 

@@ -7,8 +7,8 @@ from ostler.model.states import Rule
 from ostler.model.units import format_duration
 from ostler.schedule.resumes import Resumption
 from ostler.schedule.snapshot import Wait, WaitingView
-from ostler.schedule.why import Numbers
-from ostler.schedule.words import amount_in, amount_of, counted, jobs, listed, task_of
+from ostler.schedule.why import Numbers, kinds
+from ostler.schedule.words import amount_in, amount_of, counted, jobs, joined, listed, task_of
 
 _SHOWN = 0.05  # seconds that are not shown as none
 FORETOLD = frozenset({Rule.RESOURCES, Rule.BEHIND, Rule.LIMIT, Rule.LICENCES, Rule.RESERVED})
@@ -106,12 +106,21 @@ def _resources(request: Request, numbers: Numbers) -> str:
     if request.tasks > 1:
         text = f"its {request.tasks} tasks need {amount_of(kind, asked)}, and"
         if free >= asked:
-            return f"{text} the {amount_in(kind, free)} that are free lie where not all tasks fit"
-        return f"{text} {amount_in(kind, free)} {_are(kind, free)} free"
+            lie = f"the {amount_in(kind, free)} that are free lie where not all tasks fit"
+            return f"{text} {lie}{_also(request, numbers)}"
+        return f"{text} {amount_in(kind, free)} {_are(kind, free)} free{_also(request, numbers)}"
     if most >= asked:
         return f"it needs {task_of(request)} on one node, and no node has these free together"
     where = f"{numbers['most_on']} has the most free: " if "most_on" in numbers else "free: "
-    return f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+    text = f"it needs {amount_of(kind, asked)} on one node, and {where}{amount_in(kind, most)}"
+    return text + _also(request, numbers)
+
+
+def _also(request: Request, numbers: Numbers) -> str:
+    """Tell what else would not fit by itself."""
+    also = str(numbers.get("also", "")).split(",")
+    lacks = [amount_of(kind, n * request.tasks) for kind, _, n in kinds(request) if kind in also]
+    return f"; it lacks {joined(lacks, 'and')}, too" if lacks else ""
 
 
 _LIMITED = {"running": "allocations", "cpus": "CPUs", "cpu_minutes": "CPU-minutes"}

@@ -104,10 +104,10 @@ class Calendar:
             return inf
         return max(now, next(windows(found, self._offset, now), (inf, inf))[0])
 
-    def names(self, key: Key, nodes: Collection[str]) -> list[str]:
-        """Return the reservations that keep them from some of these nodes, sorted."""
+    def names(self, key: Key, nodes: Collection[str], now: float, until: float) -> list[str]:
+        """Return the reservations that keep them from some of these nodes now or before then."""
         found = {r.name for node in nodes for r in self._on.get(node, ()) if r.name not in key}
-        return sorted(found)
+        return sorted(name for name in found if self.kept(frozenset([name]), now, until))
 
     def _next(self, node: str, key: Key, now: float) -> float:
         begins = (next(each, (inf, inf))[0] for each in self._closing(node, key, now))

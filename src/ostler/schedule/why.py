@@ -161,7 +161,7 @@ def shortage(rooms: Sequence[Room], request: Request, within: str = "free") -> N
     """Return which kind of resource is short, and by how much, for a request that does not fit.
 
     Short is the first kind that would not fit by itself; else, where each would but not together,
-    the first without which the rest fits. Numbers: `short`, `asked_X` and `free_X` over all
+    the first without which the rest fits. `also`: the others that would not fit by themselves. Numbers: `short`, `asked_X` and `free_X` over all
     tasks and nodes (`configured_X` where the rooms are whole nodes), and `most_X` on the one node `most_on`; memory in bytes.
     """
     rooms = [room for room in rooms if serves(room.node, room.features, request)]
@@ -171,6 +171,8 @@ def shortage(rooms: Sequence[Room], request: Request, within: str = "free") -> N
     kind, key, for_task = (alone or beside or asked)[0]
     total = sum(amount(room, kind) for room in rooms)
     numbers: Numbers = {"short": kind, f"asked_{key}": for_task * request.tasks}
+    if also := ",".join(entry[0] for entry in alone if entry[0] != kind):
+        numbers["also"] = also
     numbers[f"{within}_{key}"] = total
     if rooms:
         best = max(rooms, key=lambda room: amount(room, kind))
