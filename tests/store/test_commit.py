@@ -266,6 +266,16 @@ def test_a_checkpoint_empties_the_wal_beside_an_open_writer(on_disk: Held, path:
     assert on_disk.store.load().jobs[0].reason == "again"
 
 
+def test_a_wal_of_which_all_was_moved_is_not_cut_off_however_long_it_is(
+    on_disk: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ostler.store.sqlite.store.WAL_MOST", 0)
+    on_disk.commit(*(a_job(i) for i in range(1, 500)))
+    size = on_disk.store.wal_bytes()
+    on_disk.store.checkpoint()
+    assert on_disk.store.wal_bytes() == size > 0
+
+
 def test_the_database_is_readable_by_its_owner_only(on_disk: Held, path: Path) -> None:
     on_disk.commit(a_job())
     for file in path.parent.iterdir():
