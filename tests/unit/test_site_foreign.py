@@ -37,6 +37,11 @@ def test_a_resource_manager_brings_a_partition_of_its_name_and_takes_it_along() 
     ]
 
 
+def test_the_word_for_our_own_nodes_names_no_other_resource_manager() -> None:
+    with pytest.raises(UsageError, match="no rm can be named 'native'"):
+        Box().change(Change("create", "rm", ("native",), {"driver": "slurm"}))
+
+
 def test_a_partition_that_has_other_nodes_stays() -> None:
     box = Box()
     box.change(Change("create", "partition", ("slurm",), {}))

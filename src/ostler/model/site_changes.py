@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from ostler.model.bounded import Name
 from ostler.model.errors import Missing, NotNow, OstlerError, Refused, UsageError
-from ostler.model.features import OF_RM, is_feature
+from ostler.model.features import NATIVE, OF_RM, is_feature
 from ostler.model.handler import check_handler
 from ostler.model.limits import MAX_TEXT
 from ostler.model.scheduler import SERVED, check_scheduler
@@ -262,6 +262,9 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         if not is_feature(f"{OF_RM}{name}") or "/" in name:
             expected = "letters, digits and _.:@-"
             yield ("rm", (name,)), UsageError(f"no rm can be named {name!r}", expected=expected)
+        elif name == NATIVE:
+            hint = "that word stands for the machine's own nodes, as in `--rm native`"
+            yield ("rm", (name,)), UsageError(f"no rm can be named {name!r}", hint=hint)
     for name, reservation in site.reservations.items():
         if not reservation.duration:
             hint = "say how long each time of it is: duration=2h"
