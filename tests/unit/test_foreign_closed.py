@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ostler.model.errors import Unsupported
+from ostler.model.errors import NotNow, Refused, Unsupported
 from ostler.model.site_changes import Change
 from ostler.testing.rm import ScriptedRm
 from tests.unit.foreign_kit import WIKI, Foreign
@@ -59,3 +59,16 @@ def test_ours_are_not_taken_where_nobody_else_is(where: dict[str, Any]) -> None:
     box, _ = own_and_wiki()
     with pytest.raises(Unsupported, match="takes no jobs but those that its users submit"):
         box.submit(**where)
+
+
+def test_whoever_names_a_resource_manager_is_told_that_it_has_no_node_and_why() -> None:
+    rm = ScriptedRm("slurm")
+    box = Foreign(rm, ScriptedRm("other", ["n1"]), native=("n1",))
+    with pytest.raises(NotNow, match="slurm has not told of any node: it has none"):
+        box.submit(rm="slurm")
+    box.fail("slurm", "squeue: command not found")
+    with pytest.raises(NotNow, match="any node: squeue: command not found"):
+        box.submit(rm="slurm")
+    with pytest.raises(Refused, match="partition 'main' has no node of other") as refused:
+        box.submit(rm="other", partition="main")
+    assert refused.value.hint == "it has some in other"

@@ -259,12 +259,9 @@ def complaints(site: Site) -> Iterator[tuple[At, OstlerError]]:
         except UsageError as error:
             yield ("handler", (name,)), error
     for name in site.rms:
-        if not is_feature(f"{OF_RM}{name}") or "/" in name:
-            expected = "letters, digits and _.:@-"
+        if not is_feature(f"{OF_RM}{name}") or "/" in name or name == NATIVE:
+            expected = f"letters, digits and _.:@-; {NATIVE!r} are the machine's own nodes"
             yield ("rm", (name,)), UsageError(f"no rm can be named {name!r}", expected=expected)
-        elif name == NATIVE:
-            hint = "that word stands for the machine's own nodes, as in `--rm native`"
-            yield ("rm", (name,)), UsageError(f"no rm can be named {name!r}", hint=hint)
     for name, reservation in site.reservations.items():
         if not reservation.duration:
             hint = "say how long each time of it is: duration=2h"

@@ -10,19 +10,23 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from ostler.core.foreign.bind import bind
+from ostler.core.foreign.rms import Rm
 from ostler.core.node_entry import NodeEntry
 from ostler.core.state import State
-from ostler.model.errors import Missing, Refused
+from ostler.model.errors import Missing, NotNow, Refused
 from ostler.model.features import NATIVE
 from ostler.model.job import JobSpec
 from ostler.schedule.can_ever import can_ever
 from ostler.schedule.room import Room, mask_of
+from ostler.schedule.words import joined
 
 
 def placed(s: State, spec: JobSpec) -> JobSpec:
-    """Return what a job asks for that names a resource manager; raise `Missing`.
+    """Return what a job asks for that names a resource manager.
 
     Without a partition it goes where nodes of that one are: the default one, if it has some.
+    Raises `Missing` if there is none of that name, `NotNow` if it has not told of any node, and
+    `Refused` if the partition has none of its nodes.
     """
     if not spec.rm or (spec.rm == NATIVE and not s.rms):
         return spec
@@ -31,14 +35,29 @@ def placed(s: State, spec: JobSpec) -> JobSpec:
         raise Missing(f"there is no resource manager {spec.rm!r}", expected=f"known: {known}")
     if spec.rm == NATIVE:
         return bind(spec, "")
+    _check_home(s, s.rms[spec.rm], spec.partition)
     return replace(bind(spec, spec.rm), partition=spec.partition or _home(s, spec.rm))
 
 
 def _home(s: State, rm: str) -> str:
     """Return the partition for jobs of a resource manager that name none."""
     nodes = (s.nodes[name].node for name in s.rms[rm].nodes)
-    found = {node.partition for node in nodes if not node.gone} or {rm}
+    found = {node.partition for node in nodes if not node.gone}
     return next((n for n in (s.site.default_partition, rm) if n in found), min(found))
+
+
+def _check_home(s: State, rm: Rm, partition: str) -> None:
+    """Raise `NotNow` if a resource manager has no nodes, `Refused` if this partition has none."""
+    if not rm.nodes:
+        why = rm.lost or rm.why or "it has none" if rm.row.enabled else "it is disabled"
+        raise NotNow(f"{rm.name} has not told of any node: {why}")
+    if not partition or any(s.nodes[name].node.partition == partition for name in rm.nodes):
+        return
+    divisions = [s.site.division(name) for name in s.site.configurations]
+    homes = {division.of(name) for division in divisions for name in rm.nodes}
+    if partition not in homes:
+        has = f"it has some in {joined(sorted(homes), 'and')}"
+        raise Refused(f"partition {partition!r} has no node of {rm.name}", hint=has)
 
 
 def together(s: State, spec: JobSpec) -> JobSpec:
