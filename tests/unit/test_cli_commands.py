@@ -170,7 +170,7 @@ def script(folder: Path, text: str) -> str:
 
 
 def test_a_script_travels_with_its_options_and_arguments(tmp_path: Path) -> None:
-    text = "#!/bin/sh\n#OSTLER -c 4 -t 1h\n#SBATCH -n 2 -c 8 --time=30\ntrue\n#OSTLER -c 9\n"
+    text = "#!/bin/sh\n#OSTLER -n 2 -c 4 -t 1h\n#SBATCH -c 8 --time=30\ntrue\n#OSTLER -c 9\n"
     _, request = submitted(tmp_path, "-t", "2h", script(tmp_path, text), "-n", "7")
     spec = request.spec
     assert spec.script == sha256(text.encode())

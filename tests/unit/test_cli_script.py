@@ -68,3 +68,51 @@ def test_bytes_that_are_no_text_are_kept() -> None:
 def test_a_wrong_line_of_slurms_names_the_script() -> None:
     with pytest.raises(UsageError, match=r"^job\.sh line 2: #SBATCH --time=soon: 'soon'"):
         found("#!/bin/sh\n#SBATCH --time=soon\n")
+
+
+NOT_SET = "are not set here; write at the head of the script: export"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        (
+            "#SBATCH -a 0-9\necho $SLURM_JOB_ID\nwork ${SLURM_ARRAY_TASK_ID} # or $SLURM_X",
+            [
+                (
+                    f"line 3: SLURM_JOB_ID, SLURM_ARRAY_TASK_ID, SLURM_X {NOT_SET} "
+                    "SLURM_JOB_ID=$OSTLER_JOB SLURM_ARRAY_TASK_ID=$OSTLER_ELEMENT"
+                )
+            ],
+        ),
+        ("#SBATCH -c 2\nexport SLURM_PROCID=${SLURM_PROCID:-$OSTLER_RANK}\necho $SLURM_PROCID", []),
+        (
+            "#SBATCH -c 2\nsrun -l work\nsrun work",
+            ["line 3: srun is a command of Slurm; leave it out"],
+        ),
+        (
+            "#SBATCH -N2 --ntasks-per-node=2\nmake",
+            [
+                (
+                    "asks for tasks: the script itself runs once for each of its 4 tasks; "
+                    "with `-n 1` before its name it runs once"
+                )
+            ],
+        ),
+        ("#SBATCH -n 2\n#OSTLER -n 1\nmake", []),
+        ("# no line for Slurm\nsrun $SLURM_JOB_ID", []),
+    ],
+)
+def test_what_a_script_for_slurm_does_not_find_is_told(
+    script: str, told: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    found(f"#!/bin/bash\n{script}\n")
+    assert capfd.readouterr().err.splitlines() == [f"ostler: job.sh {line}" for line in told]
+    found(f"#!/bin/bash\n{script}\n", "-n", "1")
+    assert "tasks" not in capfd.readouterr().err
+
+
+def test_a_script_in_another_language_is_told_the_names(capfd: pytest.CaptureFixture[str]) -> None:
+    found("#!/usr/bin/env python3\n#SBATCH -a 0-9\nos.environ['SLURM_ARRAY_TASK_ID']\n")
+    sentence = "line 3: SLURM_ARRAY_TASK_ID is not set here; what is: OSTLER_ELEMENT"
+    assert capfd.readouterr().err == f"ostler: job.sh {sentence}\n"

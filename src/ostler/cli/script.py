@@ -36,9 +36,21 @@ def with_options(given: Given, name: str, script: bytes) -> Given:
             raise
         for warning in warnings:
             complain(f"{name} {warning}")
+    asked = values.get("tasks")
     for number, words in ours:
         values.update(_own(given, words, f"{name} line {number}"))
-    return Given(given.command, {**values, **given.values}, given.words, separated=given.separated)
+    values.update(given.values)
+    if slurm:
+        _warn_of_body(name, script, asked if values.get("tasks") is asked else None)
+    return Given(given.command, values, given.words, separated=given.separated)
+
+
+def _warn_of_body(name: str, script: bytes, tasks: Value | None) -> None:
+    """Tell what the commands of a script for Slurm do not find here."""
+    from ostler.cli.sbatch_body import strange
+
+    for sentence in strange(script, int(tasks) if isinstance(tasks, str) else 1):
+        complain(f"{name} {sentence}")
 
 
 def _head(script: bytes) -> list[tuple[int, bytes]]:
