@@ -72,3 +72,25 @@ def test_who_waits_for_the_same_licence_is_ahead() -> None:
     shot = machine([node()], waiting, runs=[held], licences={"x": 3})
     told = explain(shot, 0.0, 14)
     assert (told.rule, told.ahead, told.numbers["place"]) == (Rule.LICENCES, ["12", "13"], 3)
+
+
+def test_who_may_be_passed_by_others_when_their_limit_allows_is_told_when_it_starts_then() -> None:
+    """Job 7 ends at 100; then 12, which comes first and waits for its project's turn, goes on."""
+    rules = Rules(limits=(Limit(Holder.PROJECT, "bio", running=1),))
+    waiting = [waits(12, 2, "ann", 10.0), waits(13, 4, "bob", project="law")]
+    shot = machine([node()], waiting, runs=[runs(7, [0], 100.0, "ann")])
+    told = explain(replace(shot, rules=rules), 0.0, 13)
+    assert (told.rule, told.expected_start) == (Rule.RESOURCES, 110.0)
+    assert told.assumption == (
+        "if all that runs, and all that starts before it, takes its whole time limit"
+    )
+
+
+def test_a_start_that_cannot_be_promised_is_foreseen_where_it_can() -> None:
+    """Job 13 is promised nothing beside 12, which may be there for ever; but it is not."""
+    waiting = [waits(12, 4, "ann", 10.0), waits(13, 4, "bob")]
+    waiting[1] = replace(waiting[1], request=replace(waiting[1].request, licences={"x": 1}))
+    held = replace(running(7, [0], 50.0), licences={"x": 1})
+    shot = machine([node()], waiting, runs=[held], licences={"x": 1})
+    told = explain(shot, 0.0, 13)
+    assert (told.rule, told.expected_start) == (Rule.LICENCES, 60.0)

@@ -112,3 +112,14 @@ def test_all_that_is_short_is_told() -> None:
         " it waits for jobs 7, 8 to end; it should start in 10m"
     )
     assert found.numbers["also"] == "gpus"
+
+
+def test_of_those_before_it_only_who_waits_for_the_same_reservation_is_ahead() -> None:
+    lesson = Rules(reservations=(Reservation("course", ("n1",), 600.0, 300.0, users=("ann",)),))
+    views = [job(n, cpus=4, limit=60.0) for n in (11, 12, 13)]
+    views[1:] = [
+        replace(view, request=replace(view.request, reservation="course")) for view in views[1:]
+    ]
+    shot = machine([node()], views, runs=[running(7, [0], 60.0)])
+    found = told(shot, lesson, 13)
+    assert (found.rule, found.numbers["first"], found.ahead) == (Rule.QUEUE, 12, ["12"])

@@ -13,15 +13,23 @@ from ostler.schedule.words import jobs, listed
 
 
 def assumed(
-    wait: Wait, waits_for: Sequence[str], ahead: Sequence[str], *, kept: bool = False
+    wait: Wait,
+    waits_for: Sequence[str],
+    ahead: Sequence[str],
+    *,
+    kept: bool = False,
+    passed: bool = False,
 ) -> str:
     """Return what a plan supposes that foretells a start: a clause that begins with `if`.
 
     waits_for: what it waits for, as in `Explanation`. ahead: ids of jobs that come first.
-    kept: the start is promised, and no job that comes later can delay it.
+    kept: the start is promised, and no job that comes later can delay it. passed: it is promised,
+    and some that wait for something else may come before.
     """
     if kept:
         return "if all that runs keeps to its time limit"
+    if passed and not ahead:
+        return "if all that runs, and all that starts before it, takes its whole time limit"
     if ahead:
         return "if every job ahead of it takes its whole time limit, and none comes before it"
     if wait.rule is Rule.RESERVED:

@@ -38,6 +38,7 @@ from ostler.schedule.words import jobs
 _AHEAD = 1000  # names of jobs listed as ahead
 _TRIED = 200  # places in the queue up to which more than its own request is tried
 _PASSES_BY = frozenset({Rule.RESOURCES, Rule.BEHIND})
+_HELD_UP = frozenset({Rule.LIMIT, Rule.LICENCES, Rule.RESERVED})
 _WAITS_FOR_NODES = _PASSES_BY | {Rule.RESERVED}
 
 
@@ -135,6 +136,8 @@ def _contends(planner: Planner, first: WaitingView, wait: Wait) -> Callable[[Cla
         case Rule.LICENCES:
             name = str(wait.numbers["short"])
             return lambda other: name in other.view.request.licences
+        case Rule.RESERVED if own := wait.numbers.get("own"):
+            return lambda other: other.view.request.reservation == own
         case Rule.RESERVED:
             return lambda other: other.rule in _WAITS_FOR_NODES
         case _:
@@ -143,14 +146,15 @@ def _contends(planner: Planner, first: WaitingView, wait: Wait) -> Callable[[Cla
 
 def _explain_waiting(seen: _Seen) -> Explanation:
     planner, view, wait = seen.planner, seen.view, seen.wait
-    till = planner.now
     book = planner.books.get(view.partition)
     kept = book is not None and book.reserved is None and book.count(view.job) > 0
-    if (promise := _promise(planner, view)) is not None:
-        expected = _foretold(promise)
-        planner.forget_head(view.job)  # remedies are not to be measured against itself
-    else:
-        expected, till = _expected(seen)
+    promise = _promise(planner, view)
+    planner.forget_head(view.job)  # remedies are not to be measured against itself
+    expected, till, passed = _foretold(promise), planner.now, False
+    if expected is None or not (kept or _is_certain(seen)):
+        foreseen, till = _expected(seen)
+        passed = bool(promise and foreseen and foreseen.at != promise.at)
+        expected = foreseen or expected
     at = expected.at if expected else None
     wait = replace(wait, expected_start=at)
     numbers = {**wait.numbers, "place": seen.place}
@@ -159,7 +163,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     if at is None:
         basis = why_unknown(planner, view, wait, waits_for, seen.ahead, till=till)
     else:
-        basis = assumed(wait, waits_for, names, kept=kept)
+        basis = assumed(wait, waits_for, names, kept=kept, passed=passed)
     if seen.first is None:
         text = reason(view, wait, planner.now, waits_for, names)
     else:
@@ -206,6 +210,15 @@ def _promise(planner: Planner, view: WaitingView) -> Expected | None:
         return None
     names = {planner.table.views[row].name: tasks for row, tasks in head.seats}
     return Expected(head.shadow, names)
+
+
+def _is_certain(seen: _Seen) -> bool:
+    """Say whether nobody may come before what EASY promises, and it is not promised too late.
+
+    Who is before it at a limit, or waits for a licence or a window, is promised nothing until then.
+    """
+    others = seen.engine.queue.classes.values()
+    return seen.wait.rule in _PASSES_BY and not any(o.rule in _HELD_UP for o in others if o.live)
 
 
 def _foretold(promise: Expected | None) -> Expected | None:
