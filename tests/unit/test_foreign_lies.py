@@ -1,7 +1,7 @@
 """Sizes, states and words of resource managers that cannot be true: what they may not bring about."""
 
 import pytest
-from msgspec import msgpack
+from msgspec import ValidationError, msgpack
 from msgspec.structs import replace
 
 from ostler.cli.output import Row
@@ -9,7 +9,15 @@ from ostler.cli.rm import described
 from ostler.cli.status import machine_text
 from ostler.core.explain import explain
 from ostler.core.view import node_row
-from ostler.model.foreign import Did, ForeignState, Outcome, Share
+from ostler.model.foreign import (
+    Did,
+    ForeignJob,
+    ForeignNode,
+    ForeignState,
+    NodeState,
+    Outcome,
+    Share,
+)
 from ostler.model.ids import Ref
 from ostler.model.limits import MAX_FOREIGN_JOBS
 from ostler.testing.rm import FOUR, ScriptedRm
@@ -111,6 +119,19 @@ def test_a_cancel_of_which_its_driver_cannot_tell_is_told_once() -> None:
     box.load()
     assert len(box.calls("slurm", "cancel")) == 3
     assert box.told("cancel/unknown") == ["nobody can tell whether slurm did cancel it: no contact"]
+
+
+@pytest.mark.parametrize("ident", ["7" * 64, "7\n", f"7{ESCAPE}", "7/8", "7 8"])
+def test_what_is_no_id_is_no_answer(ident: str) -> None:
+    """It would be in every list of jobs."""
+    for told in (
+        Outcome(Did.DONE, ident),
+        ForeignJob(ident, ForeignState.IDLE, "ann"),
+        ForeignNode(ident, NodeState.UP),
+    ):
+        with pytest.raises(ValidationError):
+            msgpack.decode(msgpack.encode(told), type=type(told))
+    assert msgpack.decode(msgpack.encode(Outcome(Did.REFUSED)), type=Outcome).id == ""
 
 
 def test_what_a_driver_says_of_itself_cannot_order_a_terminal_about() -> None:

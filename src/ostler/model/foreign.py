@@ -24,7 +24,10 @@ from ostler.model.limits import (
 Sentence = Annotated[str, Meta(max_length=MAX_SENTENCE)]
 Few = Annotated[int, Meta(ge=0, le=MAX_FOREIGN_CPUS)]  # CPUs of one node, which are all counted out
 Text = Annotated[str, Meta(max_length=MAX_COMMAND)]
-Id = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9_.@+:\[\],-]+$")]
+_ID = r"[A-Za-z0-9_.@+:\[\],-]"
+Id = Annotated[str, Meta(min_length=1, max_length=63, pattern=rf"^{_ID}+\Z")]
+IdIfAny = Annotated[str, Meta(max_length=63, pattern=rf"^{_ID}*\Z")]
+_Some = Meta(max_length=1_000)  # of what a driver says of itself
 
 
 class Option(StrEnum):
@@ -210,7 +213,7 @@ class Outcome(Struct, frozen=True, omit_defaults=True):
     """The answer to an order. id: of the job, as the resource manager calls it."""
 
     did: Did
-    id: str = ""
+    id: IdIfAny = ""
     incarnation: Name = ""
     text: Sentence = ""  # the resource manager's own words, of a refusal above all
     end: End | None = None  # of a start: it was started before, and has ended so
@@ -220,10 +223,14 @@ class About(Struct, frozen=True, omit_defaults=True):
     """What is particular to a driver."""
 
     name: Name
-    title: str  # one line
+    title: Sentence  # one line
     options: frozenset[Option] = frozenset()
-    settings: dict[str, str] = {}  # what it can be told: key -> one sentence, its default last
-    job_states: dict[str, str] = {}  # its own words -> a `ForeignState`, or a Result of an end
-    node_states: dict[str, NodeState] = {}
-    oldest: str = ""  # oldest version of the resource manager that it works with
-    limits: tuple[str, ...] = ()  # known ones, one sentence each
+    settings: Annotated[
+        dict[Name, Sentence], _Some
+    ] = {}  # what it can be told: key -> one sentence, its default last
+    job_states: Annotated[
+        dict[Name, Name], _Some
+    ] = {}  # its own words -> a `ForeignState`, or a Result of an end
+    node_states: Annotated[dict[Name, NodeState], _Some] = {}
+    oldest: Name = ""  # oldest version of the resource manager that it works with
+    limits: Annotated[tuple[Sentence, ...], _Some] = ()  # known ones, one sentence each
