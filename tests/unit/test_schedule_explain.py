@@ -166,7 +166,7 @@ def test_further_back_in_the_queue() -> None:
 
 def test_over_the_users_limit() -> None:
     runs = [running(7, [0, 1], 60.0, user="ann"), running(8, [2])]
-    answer = explain(machine([node()], [job(12, cpus=2)], runs=runs, limit=3), 0.0, 12)
+    answer = explain(machine([node(cpus=5)], [job(12, cpus=2)], runs=runs, limit=3), 0.0, 12)
     assert answer.rule is Rule.LIMIT
     assert answer.reason == (
         "ann holds 2 CPUs and it asks for 2; one user may hold 3; it should start in 1m"

@@ -39,7 +39,9 @@ def test_who_else_is_under_the_limit_is_named_and_may_end() -> None:
     assert (told.rule, told.expected_start) == (Rule.LIMIT, 100.0)
     assert told.blockers == ["cpus of project bio", "8"]
     assert told.assumption == "if what project bio runs takes its whole time limit"
-    assert told.to_start_now == "end job 8 or 7"
+    assert told.to_start_now == (
+        "have the limit raised: cpus of project bio to 6; or end job 8 or 7"
+    )
 
 
 def test_all_that_the_limit_keeps_waiting_has_a_place_of_its_own() -> None:
@@ -94,3 +96,9 @@ def test_a_start_that_cannot_be_promised_is_foreseen_where_it_can() -> None:
     shot = machine([node()], waiting, runs=[held], licences={"x": 1})
     told = explain(shot, 0.0, 13)
     assert (told.rule, told.expected_start) == (Rule.LICENCES, 60.0)
+
+
+def test_a_limit_that_is_not_all_that_keeps_it_is_not_to_be_raised() -> None:
+    held = [running(7, [0, 1], 60.0, user="ann"), running(8, [2], 90.0)]
+    shot = machine([node()], [job(12, cpus=2)], runs=held, limit=3)
+    assert "raised" not in explain(shot, 0.0, 12).to_start_now

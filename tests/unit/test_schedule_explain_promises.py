@@ -70,3 +70,15 @@ def test_a_remedy_delays_no_promise(policy: str) -> None:
     limit = job(2, 2, 90.0)
     engine.apply(replace(whole(HALF), rules=None, waiting=[limit], reset=False))
     assert [line.job for line in engine.plan(NOW).lines if isinstance(line, Start)] == [2]
+
+
+def test_no_smaller_request_is_told_whose_place_another_would_have_first() -> None:
+    """Asked for anew, job 12 gives up its promise, and job 13 has what is free now."""
+    runs = [running(7, [0], 20.0), running(8, [1, 2], 60.0)]
+    shot = machine([node()], [job(12, 2, 20.0), job(13, 1, 60.0)], runs=runs)
+    smaller = {}
+    for policy in ("easy", "conservative"):
+        engine = engine_under(policy, shot)
+        engine.plan(NOW)
+        smaller[policy] = "ask for 1 CPU" in explained(engine, NOW, 12).to_start_now
+    assert smaller == {"easy": True, "conservative": False}

@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from math import inf
+from math import ceil, inf
 
 from msgspec.structs import replace
 
@@ -15,8 +15,10 @@ from ostler.model.units import format_duration
 from ostler.schedule.engine import Engine
 from ostler.schedule.fit import allowed
 from ostler.schedule.limited import limited
+from ostler.schedule.limits import Breach
 from ostler.schedule.picture import MANY
 from ostler.schedule.planner import Planner
+from ostler.schedule.rules import Limit
 from ostler.schedule.snapshot import Delta, NodeView, RunningView, Wait, WaitingView
 from ostler.schedule.trial import Trial
 from ostler.schedule.why import kinds
@@ -29,6 +31,8 @@ _TOGETHER = 5  # allocations that may have to end together
 _HIGHEST = 100  # priority
 _MINUTE = 60
 _LONG = 1e9  # seconds: longer than any limit that is meant
+
+Sure = Callable[[WaitingView], bool]
 
 
 def remedies(
@@ -43,43 +47,64 @@ def remedies(
     planner: after the pass, without the job as head. before: what comes before it in its partition
     and waits for what it waits for. trial: None: it is too far back for more than its own request.
     """
-    found = [*_smaller(planner, entry), *_sooner_over(planner, entry, wait)]
-    if wait.rule is Rule.LIMIT and "whose" not in wait.numbers:
-        limit = int(wait.numbers["held"]) + int(wait.numbers["asked"])
-        found.append(f"have the limit raised: ostler config set max-cpus-per-user {limit}")
+    sure = partial(_is_sure, planner, entry, trial)
+    found = [*_smaller(planner, entry, sure), *_sooner_over(planner, entry, wait, sure)]
     if trial is not None:
+        if wait.rule is Rule.LIMIT:
+            found += _limit_raised(trial, planner, entry, wait)
         found += _others_end(trial, planner, entry, wait)
         found += _nodes_back(trial, planner, entry, wait)
         found += _priority(trial, entry, before)
     return found
 
 
-def _smaller(planner: Planner, entry: WaitingView) -> Iterator[str]:
-    """Yield less of each kind of resource, fewer tasks and fewer nodes."""
-    request = entry.request
+def _is_sure(
+    planner: Planner, entry: WaitingView, trial: Trial | None, changed: WaitingView
+) -> bool:
+    """Say whether an entry that has room so starts so, where others have promises.
 
+    What it was promised is free to them then, and may be theirs before it is looked at.
+    """
+    if trial is None or entry.partition not in planner.books:
+        return True
+    return trial.starts(lambda engine: engine.apply(Delta(waiting=[changed])))
+
+
+def _smaller(planner: Planner, entry: WaitingView, sure: Sure) -> Iterator[str]:
+    """Yield less of each kind of resource, fewer tasks and fewer nodes."""
+    for phrase, request in _less(planner, entry):
+        if sure(replace(entry, request=request, known=None)):
+            yield phrase
+
+
+def _less(planner: Planner, entry: WaitingView) -> Iterator[tuple[str, Request]]:
+    """Yield what has room now, and what it would ask for then."""
+    request = entry.request
     fits = partial(_fits, planner, entry)
     for name, asked in sorted(request.licences.items()):
         fewer = partial(_with_licences, request, name)
         if count := _most(partial(_fits_as, planner, entry, fewer), asked - 1):
-            yield f"ask for {count} of licence {name} instead of {asked}"
+            yield f"ask for {count} of licence {name} instead of {asked}", fewer(count)
     for kind, _, asked in kinds(request):
         if count := _most(partial(_fits_with, planner, entry, kind), asked - 1):
             each = " a task" if request.tasks > 1 else ""
             less = to_ask(kind, count)
-            yield f"ask for {less}{each} instead of {amount_in(kind, asked)}"
+            told = f"ask for {less}{each} instead of {amount_in(kind, asked)}"
+            yield told, _with(request, kind, count)
     if tasks := _most(lambda n: fits(replace(request, tasks=n)), request.tasks - 1):
-        yield f"ask for {counted(tasks, 'task')} instead of {request.tasks}"
-    if request.constraint and fits(replace(request, constraint="")):
-        yield f"ask for any node, not for {request.constraint}"
-    if request.exclusive and fits(replace(request, exclusive=False)):
-        yield "let it share its nodes, without --exclusive"
+        told = f"ask for {counted(tasks, 'task')} instead of {request.tasks}"
+        yield told, replace(request, tasks=tasks)
+    if request.constraint and fits(anywhere := replace(request, constraint="")):
+        yield f"ask for any node, not for {request.constraint}", anywhere
+    if request.exclusive and fits(shared := replace(request, exclusive=False)):
+        yield "let it share its nodes, without --exclusive", shared
     if parse(request.constraint).groups:
         return  # their counts name the nodes
     if nodes := _most(lambda n: fits(replace(request, nodes=n)), request.nodes - 1):
-        yield f"ask for {counted(nodes, 'node')} instead of {request.nodes}"
-    elif request.nodes and fits(replace(request, nodes=0)):
-        yield f"let it use any number of nodes instead of {request.nodes}"
+        told = f"ask for {counted(nodes, 'node')} instead of {request.nodes}"
+        yield told, replace(request, nodes=nodes)
+    elif request.nodes and fits(any_number := replace(request, nodes=0)):
+        yield f"let it use any number of nodes instead of {request.nodes}", any_number
 
 
 def _fits(planner: Planner, entry: WaitingView, request: Request) -> bool:
@@ -120,14 +145,15 @@ def _most(fits: Callable[[int], bool], limit: int) -> int:
     return bisect_left(range(1, limit + 1), 1, key=lambda count: not fits(count))
 
 
-def _sooner_over(planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
+def _sooner_over(planner: Planner, entry: WaitingView, wait: Wait, sure: Sure) -> Iterator[str]:
     """Yield the longest time limit with which it would start now."""
     ends = sorted(_ends(planner, entry, wait), reverse=True)
     for end in [*ends[:_ENDS], *ends[_ENDS:][-1:]]:
         seconds = min(float(int(end - planner.now)) if end < inf else inf, _LONG)
         if _LONG > seconds > 2 * _MINUTE:  # it will be a little less by the time it is typed
             seconds -= seconds % _MINUTE
-        if seconds >= 1 and planner.would_start(replace(entry, duration=seconds)):
+        shorter = replace(entry, duration=seconds)
+        if seconds >= 1 and planner.would_start(shorter) and sure(shorter):
             limit = f"of at most {format_duration(seconds)}" if seconds < _LONG else "of any length"
             does = "backfill" if wait.rule is Rule.BEHIND else "start"
             yield f"a time limit {limit} would let it {does}"
@@ -150,6 +176,33 @@ def _ends(planner: Planner, entry: WaitingView, wait: Wait) -> set[float]:
         left = float(wait.numbers["limit"]) - float(wait.numbers["held"])
         ends.add(now + left * _MINUTE / planner.cpus(entry.request, None))
     return {found for found in ends if found > now}
+
+
+def _limit_raised(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
+    """Yield the limit, and how much it would have to be."""
+    rules, most = planner.picture.rules, float(wait.numbers["held"]) + float(wait.numbers["asked"])
+    breach = planner.breach_of(entry)
+    if most == inf:
+        return
+    enough = ceil(most)
+    if breach is None:
+        raised = replace(rules, max_cpus_per_user=enough)
+        how = f"ostler config set max-cpus-per-user {enough}"
+    else:
+        limits = [_raised(row, breach, enough) for row in rules.limits]
+        raised = replace(rules, limits=tuple(limits))
+        how = f"{breach.what} of {breach.whose} to {enough}"
+    if trial.starts(lambda engine: engine.apply(Delta(rules=raised))):
+        yield f"have the limit raised: {how}"
+
+
+def _raised(row: Limit, breach: Breach, enough: int) -> Limit:
+    """Return a limit, raised if it is the one that would be passed."""
+    holder, name, partition = breach.bucket
+    if (row.holder, row.partition) != (holder, partition) or row.name not in {name, ""}:
+        return row
+    least = getattr(row, breach.what)
+    return row if least is None else replace(row, **{breach.what: max(least, enough)})
 
 
 def _others_end(trial: Trial, planner: Planner, entry: WaitingView, wait: Wait) -> Iterator[str]:
