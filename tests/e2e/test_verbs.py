@@ -40,6 +40,19 @@ def test_a_dependent_job_waits_and_explain_says_for_what(host: Host) -> None:
     assert host.job(second)["result"] == "success"
 
 
+def test_explain_says_why_elements_failed(host: Host) -> None:
+    ident = host.submit("--array", "0-9", "--", "sh", "-c", "exit $((OSTLER_ELEMENT / 8 * 3))")
+    host.ostler("wait", ident, check=False)
+    told = host.json("explain", ident)
+    why = "it exited with status 3"
+    assert told["failures"] == [
+        {"id": f"{ident}_{index}", "result": "failed", "reason": why} for index in (8, 9)
+    ]
+    assert f"  failed          {ident}_8: {why}\n" in host.ostler("explain", ident).stdout
+    assert host.json("explain", f"{ident}_9")["reason"] == why
+    assert host.json("explain", f"{ident}_1")["reason"] == "it succeeded"
+
+
 def test_hold_release_and_cancel(host: Host) -> None:
     ident = host.submit("--hold", "--", "true")
     assert host.json("explain", ident)["rule"] == "hold"

@@ -102,6 +102,7 @@ def test_a_table_can_do_without_its_heading() -> None:
         ("memory", 8 << 30, "8G"),
         ("memory", 0, "-"),
         ("time_limit_seconds", 5400, "1h 30m"),
+        ("time_limit", 3600, "1h"),
         ("x", ["a", 1], "a,1"),
         ("x", {"a": 1}, "a=1"),
         ("x", "a\nb\x1b[31m", "a?b?[31m"),

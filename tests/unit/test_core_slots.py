@@ -314,6 +314,15 @@ def test_cancelling_a_queued_and_a_running_element(box: Box) -> None:
     assert rows[-1].reason == "cancelled by ann"
 
 
+def test_an_array_does_not_wait_because_an_element_was_cancelled(box: Box) -> None:
+    job = box.submit(array=((0, 2),), hold=True)
+    before = box.machine.state.jobs[job].job.reason
+    assert box.act("cancel", f"{job}_[0-1]")[0]["message"] == "cancelled"
+    assert box.machine.state.jobs[job].job.reason == before
+    box.act("cancel", f"{job}_2")
+    assert box.machine.state.recent[job].job.reason == "cancelled by ann"
+
+
 def test_an_element_that_ended_before_its_cancel_came_is_told_as_it_was(box: Box) -> None:
     job = box.submit(array=((0, 99),), retries=3)
     slot = slots(box, job)[0]

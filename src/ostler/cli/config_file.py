@@ -241,7 +241,7 @@ def apply(given: Given) -> int:
             for row in rows
         ]
         say("\n".join(lines) or "nothing differs")
-    tell_of_nobody(rows)
+    tell_of_nobody(given, rows)
     return 0
 
 

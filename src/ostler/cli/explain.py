@@ -4,7 +4,7 @@ import time
 
 from ostler.cli.ask import call
 from ostler.cli.options import Given
-from ostler.cli.output import Row, cell, json_text, moment, say
+from ostler.cli.output import Row, cell, json_text, moment, rows_of, say
 from ostler.model.errors import UsageError
 from ostler.model.units import format_duration
 
@@ -64,6 +64,10 @@ def _details(row: Row) -> list[str]:
     numbers = row.get("numbers")
     if isinstance(numbers, dict) and numbers:
         lines.append(_line("numbers", cell("", numbers)))
+    lines += [
+        _line(str(one.get("result")), f"{one.get('id')}: {one.get('reason')}")
+        for one in rows_of(row, "failures")
+    ]
     elements = row.get("elements")
     if isinstance(elements, dict) and elements.get("total", 1) != 1:
         lines.append(_line("elements", cell("", elements)))

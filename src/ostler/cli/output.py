@@ -296,13 +296,17 @@ def cell(key: str, value: object) -> str:
     return "".join(c if c.isprintable() or "\udc80" <= c <= "\udcff" else "?" for c in text)
 
 
+_MOMENTS = ("since", "at", "shadow", "last_update")
+_DURATIONS = ("elapsed", "time_limit", "default_time", "timeout")
+
+
 def _number(key: str) -> "Callable[..., str]":
     """Return what writes numbers of this name."""
     from ostler.model.units import format_duration, format_size
 
-    if key.endswith(("_at", "_since", "_start", "not_before")) or key in ("since", "at", "shadow"):
+    if key.endswith(("_at", "_since", "_start", "not_before")) or key in _MOMENTS:
         return moment
-    if key.endswith("_seconds") or key == "elapsed":
+    if key.endswith("_seconds") or key in _DURATIONS:
         return format_duration
     if "memory" in key or key.endswith("_bytes") or key == "max_rss":
         return lambda value: format_size(value) if value else "-"

@@ -70,7 +70,7 @@ _CHANGE = "verb kind name before after text"
 _EVENT = "serial at kind job element allocation node user text object dealt_by dealt_at dealt_note"
 _EXPLAINED = (
     "id state rule reason expected_start expected_nodes assumption blockers ahead place "
-    "priority_parts filters numbers to_start_now starts_now elements"
+    "priority_parts filters numbers to_start_now starts_now failures elements"
 )
 _HANDLED = (
     "first handler event events state attempt due_at began_at ended_at result exit_status reason "

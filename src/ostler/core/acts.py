@@ -119,7 +119,7 @@ def cancel(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
             )
             s.save(element)
             entry.finish(index, Result.CANCELLED, None, element.attempt)
-        settle(s, now, entry, why=why)
+        settle(s, now, entry, why=why if entry.ended == entry.total else "")
         if entry.job.id in s.dependents and entry.job.id in s.jobs:
             tell_dependents(s, now, entry.job.id)
     return "is being cancelled" if _allocations(s, entry, ref) else "cancelled"

@@ -93,6 +93,7 @@ def first_row(entry: Entry, ident: str | None) -> Row:
         "numbers": {},
         "to_start_now": "",
         "starts_now": 0,
+        "failures": [],
         "elements": {
             "total": entry.total,
             "waiting": len(entry.waiting) + len(entry.barred) + entry.queued,

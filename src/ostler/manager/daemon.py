@@ -310,8 +310,10 @@ class Manager:
 
     def _status(self, server: Server, epoch: int) -> dict[str, Any]:
         nodes = nodes_in(server.turns.machine.state)
-        agent = next(iter(server.agents.pids.values()), None)
-        supervisor = _told_by(self.state / "supervisor.json").get("pid")
+        kept = _told_by(self.state / "supervisor.json")
+        agent = _child(kept, "agent")  # who speaks for it may be another: in a lab its host
+        if agent not in server.agents.pids.values():
+            agent = None
         return {
             "machine": {
                 "nodes": len(nodes),
@@ -326,7 +328,7 @@ class Manager:
             "nodes": [node_row(entry) for entry in nodes],
             "drivers": drivers(server.turns.machine.state),
             "shortcomings": sorted({t for ts in server.agents.shortcomings.values() for t in ts}),
-            "processes": {"manager": os.getpid(), "agent": agent, "supervisor": supervisor},
+            "processes": {"manager": os.getpid(), "agent": agent, "supervisor": kept.get("pid")},
             "state": str(self.state),
             "epoch": epoch,
         }
@@ -366,6 +368,13 @@ def _told_by(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
+
+
+def _child(kept: dict[str, Any], name: str) -> int | None:
+    """Return the process id of a daemon that a supervisor started; None if it has none."""
+    children = kept.get("children")
+    found = children.get(name) if isinstance(children, dict) else None
+    return found.get("pid") if isinstance(found, dict) else None
 
 
 def main(state: Path) -> int:

@@ -17,7 +17,8 @@ from ostler.manager.documents import Asked, Listing
 from ostler.manager.rm_reads import narrowed
 from ostler.model.caller import Caller
 from ostler.model.errors import Missing
-from ostler.model.ids import STEPS_FROM, JobId, Ref, job_name, within
+from ostler.model.ids import STEPS_FROM, JobId, Ref, element_name, job_name, within
+from ostler.model.states import Result
 from ostler.store.protocol import Store
 from ostler.store.sqlite.archive import Archives
 from ostler.store.sqlite.reads import Reads as Kept
@@ -27,6 +28,7 @@ Row = dict[str, Any]
 ELEMENTS_SHOWN = 1_000
 STEPS_SHOWN = 1_000
 SHOWN = 10_000  # jobs, at most
+FAILURES_SHOWN = 3  # elements of each result, by `explain`
 
 
 def is_plain(options: messages.ReadOptions) -> bool:
@@ -114,6 +116,31 @@ class JobReads:
             document = self._document(asked, wanted, entry, kept)
         document["jobs"][0]["archive"] = month
         return document
+
+    def why_ended(self, wanted: Ref) -> Row:
+        """Return what `explain` adds to an end: an element's reason; of an array those that failed.
+
+        `failures` are the first few of each result but success, by number.
+        """
+        entry = self._machine().state.entry(wanted)
+        if not entry.job.is_array:
+            return {}
+        if wanted.elements is not None:
+            rows = self._store.elements(wanted.job, spans=wanted.elements, limit=1)
+            return {"reason": rows[0]["reason"]} if rows and rows[0]["reason"] else {}
+        bad = [found for result, found in entry.results.items() if result != Result.SUCCESS]
+        first = sorted(index for found in bad for index in islice(found, FAILURES_SHOWN))
+        rows = self._store.elements(wanted.job, spans=[(index, index) for index in first])
+        return {
+            "failures": [
+                {
+                    "id": element_name(wanted.job, row["element"]),
+                    "result": row["result"],
+                    "reason": row["reason"],
+                }
+                for row in rows
+            ]
+        }
 
     def _document(self, asked: Asked, wanted: Ref, entry: Entry, rows: Store | Kept) -> Row:
         state = self._machine().state

@@ -132,7 +132,10 @@ class Reads:
         self.jobs.recall(wanted)
         if suppose is not None:
             return prepare_if(state, asked.now, asked.caller, wanted, suppose)
-        return prepare(state, asked.now, wanted)
+        found = prepare(state, asked.now, wanted)
+        if isinstance(found, dict) and found.get("result"):
+            return found | self.jobs.why_ended(wanted)
+        return found
 
     def _history(self, asked: Asked) -> Row:
         return history(asked.ref, self._machine().state, self._store, self._archives)

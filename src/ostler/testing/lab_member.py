@@ -112,6 +112,7 @@ class Member:
         """Start a host, with a boot id of its own, unless one lives; it starts the supervisor."""
         if self.host_pid:
             return
+        self._end(self._left)
         with suppress(FileNotFoundError):  # of the boot before: nobody is to find it and wait
             os.unlink(f"{self.state}/host")
         self._tell()
@@ -131,6 +132,20 @@ class Member:
             setsigmask=(),
             setsigdef=(signal.SIGPIPE, signal.SIGINT),
         )
+
+    def _left(self) -> list[int]:
+        """Return what lives on of a boot whose host was killed as no kernel can be."""
+        try:
+            with open(f"{self.state}/supervisor.json", encoding="utf-8") as file:
+                record = json.load(file)
+        except (OSError, ValueError):
+            return []
+        fd = open_process(record)
+        if fd is None:
+            return []
+        os.close(fd)
+        top = int(record["pid"])
+        return [pid for pid in (top, *proc.descendants(top)) if not proc.is_zombie(pid)]
 
     def await_host(self) -> None:
         """Wait until the host answers; raise `NotNow`."""

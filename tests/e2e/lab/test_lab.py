@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 from collections import Counter
@@ -134,7 +135,8 @@ def test_users_of_a_lab_are_held_to_the_rules(three: InLab) -> None:
     """R-RMS-12, 13, 17: in a partition of its own."""
     words = ("submit", "-q", "-o", "/dev/null", "-p", "own", "--", "true")
     three.ostler("partitions", "create", "own", "n03")
-    three.ostler("access", "allow", "own", "--user", "ann", "--max-cpus", "2")
+    done = three.ostler("access", "allow", "own", "--user", "ann", "--max-cpus", "2")
+    assert done.stderr == ""  # the host knows no ann, and the lab does
     ident = three.ostler("--as", "ann", *words).stdout.strip()
     three.ostler("wait", ident)
     for who, more, status, why in (
@@ -241,6 +243,13 @@ def test_a_crash_ends_all_on_the_node_and_is_another_boot(three: InLab) -> None:
     row = three.wait_for(job.id, "done")
     assert (row["result"], "started anew" in row["reason"]) == ("lost", True)
     assert three.nodes()["n03"]["boot_id"] != boot
+    host = json.loads((three.state.parent / "n03" / "host.json").read_text())
+    told = three.json("status")["processes"]
+    assert told["agent"] is None  # of three there is not one, and no host is told for it
+    os.kill(host["pid"], signal.SIGKILL)
+    three.await_status("n03", "unreachable")
+    three.verb("start", "n03")
+    three.await_status("n03", "running")
 
 
 def test_a_node_that_is_cut_or_frozen_is_silent_and_nothing_of_it_is_lost(three: InLab) -> None:
