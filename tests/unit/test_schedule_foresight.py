@@ -284,3 +284,16 @@ def test_what_is_there_after_its_end_gives_its_user_no_cpu_minutes() -> None:
     engine, _ = planned(minutes("easy", 10), [], [late])
     engine.apply(Delta(waiting=[job(1, 1, 660.0)]))
     assert not engine.plan(100.0).lines
+
+
+def test_who_comes_before_a_promise_that_waits_for_a_licence_is_not_behind_it() -> None:
+    """Job 2 is new, and ahead of job 3, to which all of the node is promised once there is a licence."""
+    rules = replace(EASY, licences={"solver": 1})
+    run = replace(running(9, (0, 1), inf), licences={"solver": 1})
+    wide, last = job(1, 3, inf, priority=80), licensed(3, 4, inf)
+    engine, starts = planned(rules, [wide, last], [run])
+    assert (starts, heads(engine)) == ([], {1: inf, 3: inf})
+    new = replace(job(2, 1, inf, priority=60))
+    engine.apply(Delta(waiting=[new]))
+    kept = [line.job for line in engine.plan(NOW + 1).lines if isinstance(line, Start)]
+    assert kept == planned(rules, [wide, new, last], [run])[1] == [2]

@@ -40,6 +40,8 @@ def is_stirred(engine: "Engine", planner: Planner, found: Class) -> bool:
     leads = rule in HELD_UP or rule in BESIDE
     if rule is None or (leads and (before is None or first < before.key)):
         return True
+    if rule is Rule.BEHIND and any(other and first < other.key for other in others.values()):
+        return True  # what is promised to those that come after it is not to keep it waiting
     found.rule, found.seen = rule, first
     return False
 

@@ -30,7 +30,7 @@ from ostler.testing.clock import VirtualClock
 from ostler.testing.disk import SimStore
 from ostler.testing.host import Host
 from ostler.testing.judge import Judge
-from ostler.testing.ledger import Broken, Ledger
+from ostler.testing.ledger import Late, Ledger
 from ostler.testing.managers import SimManager
 from ostler.testing.net import End, FakeNet
 from ostler.testing.seen import Seen
@@ -103,7 +103,7 @@ class SimCluster(Seen):
             due = self.clock.next_time()
             if due is None or due > end:
                 self.clock.now = end
-                raise Broken(f"it did not come about in {seconds:.0f} virtual seconds")
+                raise Late(f"it did not come about in {seconds:.0f} virtual seconds")
             self.clock.step()
 
     def run_for(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from ostler.model.states import Rule, Suspender
 from ostler.testing.cluster import SimCluster
 from ostler.testing.fate import FAULTS, Fate
 from ostler.testing.judge import blame
-from ostler.testing.ledger import Broken
+from ostler.testing.ledger import Broken, Late
 from ostler.testing.work import Work
 
 SIZES = (1, 2, 2, 3, 3, 4, 5, 8, 16, 50)  # nodes
@@ -168,7 +168,7 @@ class History:
                 sim.run_until(lambda: sim.quiet() and self._nothing_goes_on(), LAST)
             self._cancel_all()
             sim.run_until(lambda: sim.quiet() and not sim.core.jobs, LAST)
-        except Broken:
+        except Late:
             blame((f"job {j} never ends: {sim.explain(j)}" for j in sorted(sim.core.jobs)), "all")
             raise
 

@@ -19,6 +19,10 @@ class Broken(AssertionError):
     """A rule that must always hold does not."""
 
 
+class Late(Broken):
+    """What must come about at some time has not, in all the time that there was."""
+
+
 def job_of(launch: Launch) -> int:
     """Return the number of the job, or of the step, that a share is part of."""
     return launch.job if launch.step < 0 else step_id(launch.job, launch.step)
