@@ -106,7 +106,7 @@ def test_a_name_that_is_no_driver_either_is_missing_as_before(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["rm", "add", "a", "local", "folder=/nowhere"], "there is no folder /nowhere"),
+        (["rm", "add", "a", "local", "folder=here"], "local needs folder=/an/absolute/path"),
         (["rm", "set", "a", "folder=/"], ""),
         (["rm", "set", "a", "config=/x"], "config=/x: there is no such file or folder"),
         (["rm", "set", "a", "interval=5s"], ""),

@@ -45,8 +45,6 @@ class Local:
         if not settings.get("folder", "").startswith("/"):
             raise ValueError("local needs folder=/an/absolute/path")
         self._folder = Path(settings["folder"])
-        if not self._folder.is_dir():
-            raise ValueError(f"there is no folder {self._folder}")
         self._cpus = int(settings.get("cpus") or os.cpu_count() or 1)
 
     def list_nodes(self) -> rm.Nodes:
