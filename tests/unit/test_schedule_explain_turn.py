@@ -6,9 +6,16 @@ from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.explain import explain
-from ostler.schedule.rules import Holder, Limit, PartitionRules, Reservation, Rules
+from ostler.schedule.rules import (
+    Holder,
+    Limit,
+    PartitionRules,
+    Preemption,
+    Reservation,
+    Rules,
+)
 from ostler.schedule.snapshot import Explanation, Snapshot
-from tests.schedule_kit import job, machine, node, running
+from tests.schedule_kit import job, machine, node, resume, running
 
 FCFS = Rules(default=PartitionRules("fcfs"))
 
@@ -123,3 +130,29 @@ def test_of_those_before_it_only_who_waits_for_the_same_reservation_is_ahead() -
     shot = machine([node()], views, runs=[running(7, [0], 60.0)])
     found = told(shot, lesson, 13)
     assert (found.rule, found.numbers["first"], found.ahead) == (Rule.QUEUE, 12, ["12"])
+
+
+def test_what_stands_by_while_others_take_its_cpus_is_not_thought_to_have_ended() -> None:
+    """Allocation 9 gave way to job 12, whose elements have its CPU one after the other."""
+    stood = replace(running(9, [1], 40.0, suspended=True), priority=10, halts=True, halted_at=-1.0)
+    rules = Rules(default=PartitionRules(preemption=Preemption.SUSPEND, priority_gap=20))
+    waiting = [job(12, 1, 20.0, elements=5, priority=60), job(13, 2, 10.0)]
+    shot = machine(
+        [node(cpus=2)],
+        waiting,
+        runs=[running(7, [0], 40.0), stood],
+        resuming=[replace(resume(stood, 10.0), yields=True)],
+    )
+    found = told(shot, rules, 13)
+    assert (found.rule, found.expected_start) == (Rule.RESOURCES, 80.0)
+
+
+def test_at_the_end_of_a_slice_nobody_is_said_to_delay_who_has_just_started() -> None:
+    """Job 11 has its turn on the CPUs of both that run, and job 12 stays behind it until then."""
+    rules = Rules(default=PartitionRules("easy-sjbf", time_slice=7.0))
+    runs = [replace(running(n, [n - 7], 20.0), partition="main", halts=True) for n in (7, 8)]
+    nodes = [node("n1", 2), node("n2", 4), node("n3", 1)]
+    waiting = [job(11, 2, 20.0, tasks=3), job(12, 1, 30.0, elements=3)]
+    found = told(machine(nodes, waiting, runs=runs), rules, 12, now=15.0)
+    assert (found.rule, found.blockers) == (Rule.BEHIND, [])
+    assert found.reason.startswith("what was ahead of it has just started")

@@ -20,7 +20,7 @@ def blockers(
         case Rule.RESOURCES:
             return _named(_in_the_way(planner, entry, wait, expected))
         case Rule.BEHIND:
-            return [str(wait.numbers["ahead"])]
+            return [str(wait.numbers["ahead"])] if "ahead" in wait.numbers else []
         case Rule.LIMIT:
             return _under_limit(planner, entry, wait, expected)
         case Rule.LICENCES:

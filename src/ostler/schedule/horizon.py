@@ -87,8 +87,10 @@ def foresee(
         if end == inf:
             break
         ends, at = ends - 1, max(end, at)
+        still = {view.alloc for view in picture.resuming}  # whose CPUs went to others after all
         for number in coming.until(at):
-            picture.end_as_planned(number)
+            if number not in still:
+                picture.end_as_planned(number)
         plan = engine.plan(at)
         coming.add(plan.lines, anew=bool(picture.resuming))
         for line in plan.lines:

@@ -330,7 +330,7 @@ class Planner:
                 known = rule, ahead
                 shadow = {} if start == inf else {"shadow": start}
                 policy = {} if self.backfills(entry.partition) else {"policy": "fcfs"}
-                made = Wait(rule, {"ahead": ahead, **shadow, **policy})
+                made = Wait(rule, {"ahead": ahead, **shadow, **policy} if ahead else {})
             case _:
                 shape = self.shape(entry)
                 if rule is not Rule.RESOURCES and shape.open is not None:
@@ -343,7 +343,10 @@ class Planner:
         return self._memo.setdefault(known, made)
 
     def _delayed(self, entry: WaitingView) -> tuple[int, float]:
-        """Return the job that it would delay if it started now, and the start promised to that."""
+        """Return the job that it would delay if it started now, and the start promised to that.
+
+        0: none any more; what was ahead of it has started since it was looked at.
+        """
         if entry.partition in self.heads and not self.backfills(entry.partition):
             first = self.heads[entry.partition]  # nobody goes before it, delayed or not
             return first.job, first.shadow
@@ -355,11 +358,14 @@ class Planner:
             head = min(late, key=lambda head: head.shadow)
             return head.job, head.shadow
         books = self.books
+        if not books:
+            return 0, inf
         book = books.get(entry.partition) or books[min(books)]
         names = {self.table.views[row].name for row, _ in self.table.seats(seen) or []}
-        found = book.within(names, self.now + entry.duration) or book.within(names, inf)
-        start, job = found[0] if found else (inf, next(iter(book.jobs), 0))
-        return job, start
+        found = [*book.within(names, self.now + entry.duration), *book.within(names, inf)]
+        others = [(job, start) for start, job in found if job != entry.job]
+        others += [(job, inf) for job in book.jobs if job != entry.job]
+        return others[0] if others else (0, inf)
 
     def _reserved(self, entry: WaitingView) -> Wait:
         calendar, own = self.picture.calendar, entry.request.reservation

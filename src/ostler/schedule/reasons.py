@@ -24,6 +24,8 @@ def reason(
             text = _where(entry.request) + _resources(entry.request, numbers)
             text += _held_by(blockers, known=wait.expected_start is not None)
             text += f"; {counted(len(ahead), 'job')} ahead of it: {listed(ahead)}" if ahead else ""
+        case Rule.BEHIND if "ahead" not in numbers:
+            text = "what was ahead of it has just started, and it is looked at next"
         case Rule.BEHIND:
             job = f"job {numbers['ahead']}, which is ahead of it"
             text = f"it would fit now, but would delay {job}"
