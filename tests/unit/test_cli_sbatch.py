@@ -120,6 +120,7 @@ def test_what_is_left_out_is_told_with_its_line(line: str, warning: str) -> None
         ("--gpus=many", "'many' is not a number"),
         ("--mem=some", "not a size"),
         ("-J", "line 2: #SBATCH -J needs a value"),
+        ("--mem=", "line 2: #SBATCH --mem= needs a value"),
     ],
 )
 def test_what_would_change_the_job_is_an_error(line: str, sentence: str | None) -> None:

@@ -50,7 +50,7 @@ def overview(before: Mapping[str, Value], words: list[str]) -> int:
 def _unknown(names: list[str]) -> UsageError:
     if below := _below(names[0]):
         return UsageError(f"`ostler {names[0]}` needs one more word", expected=", ".join(below))
-    ours = command_for(names[0])
+    ours = command_for(*names)
     near = [ours] if ours else get_close_matches(names[0], COMMANDS, 1)
     hint = f"did you mean `ostler {near[0]}`" if near else "see `ostler --help`"
     return UsageError(f"there is no command {names[0]!r}", hint=hint)

@@ -36,9 +36,9 @@ def _source(row: Row) -> str:
 
 
 def change(given: Given) -> int:
-    """Set an attribute, or take its default again."""
+    """Set an attribute, or take its default again: `none` means that in all tables."""
     key, *rest = given.words
-    values = {"value": rest[0] if rest else None}
+    values = {"value": rest[0] if rest and rest != ["none"] else None}
     return administer(given, [{"verb": "set", "kind": "attribute", "key": [key], "values": values}])
 
 

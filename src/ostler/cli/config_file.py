@@ -6,9 +6,9 @@ from typing import Any
 from msgspec import convert, to_builtins
 
 from ostler.cli.ask import call, link_to, read_file
+from ostler.cli.doubts import tell_of_doubts
 from ostler.cli.options import Given
 from ostler.cli.output import json_text, rows_of, say
-from ostler.cli.site import tell_of_nobody
 from ostler.client.spec import new_request_id
 from ostler.model.errors import OstlerError, UsageError
 from ostler.model.limits import MAX_JOBS_FILE
@@ -241,7 +241,7 @@ def apply(given: Given) -> int:
             for row in rows
         ]
         say("\n".join(lines) or "nothing differs")
-    tell_of_nobody(given, rows)
+    tell_of_doubts(given, rows)
     return 0
 
 

@@ -44,6 +44,7 @@ _JOB_OPTIONS = {
     "-c": "--cpus-per-task",
     "-m, for each task": "--mem --mem-per-cpu",
     "-J": "--job-name",
+    "-p, as partitions have the limits": "--qos",
     "-t": "--time-limit --time-request --walltime",
     "--after JOB:ok": "--dependency -d -hold_jid --depends --depend --depends-on",
     "--gpus N, or --generic NAME=N": "--gres --resource",
@@ -79,17 +80,39 @@ _OTHER_OPTIONS = {
     "--since": "-S --starttime",
     "`ostler job ID`": "-j --jobs",
 }
+_WAIT_OPTIONS = {"`timeout 60 ostler wait ID`": "-t --timeout"}
+_SCONTROL = {
+    "show job": "job",
+    "show node": "node",
+    "show nodes": "nodes",
+    "show partition": "partitions",
+    "show reservation": "reservations",
+    "show config": "config",
+    "hold": "hold",
+    "release": "release",
+    "requeue": "requeue",
+    "suspend": "suspend",
+    "resume": "resume",
+    "update nodename": "nodes drain",
+    "update partitionname": "partitions set",
+    "ping": "status",
+}
 _LOGS_OPTIONS = {"`| tail -n N` behind it": "-n --tail --lines"}
 _OF_JOBS = ("run", "submit", "alloc")  # their options are wishes of a job
 _WITH_COMMAND = ("exec", "attach")  # what is typed there belongs to a command of the user's
 
 
-def command_for(word: str) -> str:
+def command_for(word: str, *more: str) -> str:
     """Return our command for a word of another system; empty if there is none.
 
-    >>> command_for("squeue")
-    'jobs'
+    more: what was typed behind it, of which `scontrol` needs the first two words.
+
+    >>> command_for("squeue"), command_for("scontrol", "show", "node", "n1")
+    ('jobs', 'node')
     """
+    if word == "scontrol" and more:
+        two = " ".join(more[:2]).partition("=")[0].lower()
+        return _SCONTROL.get(two) or _SCONTROL.get(more[0], "modify")
     return _found(_COMMANDS, word)
 
 
@@ -99,7 +122,8 @@ def option_for(command: str, flag: str) -> str:
     >>> option_for("submit", "--mem")
     '-m, for each task'
     """
-    first = {"run": _RUN_OPTIONS, "logs": _LOGS_OPTIONS}.get(command, {})
+    own = {"run": _RUN_OPTIONS, "logs": _LOGS_OPTIONS, "wait": _WAIT_OPTIONS}
+    first = own.get(command, {})
     rest = _JOB_OPTIONS if command in _OF_JOBS else _OTHER_OPTIONS
     return _found(first, flag) or _found({} if command in _WITH_COMMAND else rest, flag)
 

@@ -126,10 +126,10 @@ def _options(number: int, words: list[str], warnings: list[str]) -> list[tuple[s
             while rest and not rest[0].startswith("-"):
                 rest.pop(0)  # its value
             continue
-        if _LONG[known][1] and not equals:
-            if not rest:
-                raise UsageError(f"line {number}: #SBATCH {word} needs a value")
+        if _LONG[known][1] and not equals and rest:
             value = rest.pop(0)
+        if _LONG[known][1] and not value:
+            raise UsageError(f"line {number}: #SBATCH {word} needs a value")
         found.append((known, value))
     return found
 

@@ -1,10 +1,10 @@
 """What administrators set: partitions, and how any change is asked for and told."""
 
-from ostler.cli.ask import call, state_of
+from ostler.cli.ask import call
+from ostler.cli.doubts import tell_of_doubts
 from ostler.cli.listing import show
 from ostler.cli.options import Given
-from ostler.cli.output import Column, Row, cell, complain, json_text, rows_of, say
-from ostler.client.place import exists, identity
+from ostler.cli.output import Column, Row, cell, json_text, rows_of, say
 from ostler.client.spec import new_request_id
 from ostler.model.errors import UsageError
 
@@ -41,35 +41,7 @@ def tell(given: Given, document: object) -> None:
     elif not given.flag("quiet"):
         texts = [str(row.get("text")) for row in rows]
         say("\n".join(texts) or "nothing changes: it is so already")
-    tell_of_nobody(given, rows)
-
-
-def tell_of_nobody(given: Given, rows: list[Row]) -> None:
-    """Name the users and groups of changed rows that this host does not know.
-
-    That is no error: it may know them tomorrow, or not now because a directory service is away.
-    """
-    if not (identity() or exists(f"{state_of(given)}/../lab.json")):  # a lab has its own
-        for text in dict.fromkeys(filter(None, map(_about_nobody, rows))):
-            complain(text)
-
-
-def _about_nobody(row: Row) -> str:
-    import grp
-    import pwd
-
-    kind, _, name = str(row.get("name")).rpartition(" ")
-    what = "user" if row.get("kind") == "user" else kind.rpartition(" ")[2]
-    if row.get("kind") not in ("user", "access") or row.get("after") is None:
-        return ""
-    try:
-        if what == "user":
-            pwd.getpwnam(name)
-        elif what == "group":
-            grp.getgrnam(name)
-    except KeyError:
-        return f"this host knows no {what} {name!r} now: until it does, that is about nobody"
-    return ""
+    tell_of_doubts(given, rows)
 
 
 def values_of(words: list[str]) -> dict[str, object]:

@@ -262,7 +262,7 @@ SITE: tuple[Command, ...] = (
         example="ostler config show > site.toml",
     ),
     Command(
-        "config set", "The machine", "config:change", "Set one attribute of the machine.", "",
+        "config set", "The machine", "config:change", "Set one attribute of the machine (none: its default again).", "",
         ("KEY VALUE", 2, 2), example="ostler config set max-cpus-per-user 8",
     ),
     Command(

@@ -5,7 +5,7 @@ import time
 
 from ostler.cli.ask import link_to
 from ostler.cli.options import Given
-from ostler.cli.output import complain, json_text, rows_of, say
+from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.client.link import Link
 from ostler.model.errors import NotNow
 
@@ -24,8 +24,17 @@ def main(given: Given) -> int:
         say(json_text(document))
     elif not given.flag("quiet"):
         for row in rows:
-            say(f"{row['id']}: {row.get('result')}: {row.get('reason') or 'it has ended'}")
+            say(
+                f"{row['id']}: {row.get('result')}: {row.get('reason') or 'it has ended'}{_more(row)}"
+            )
     return 0 if all(row.get("result") == "success" for row in rows) else 1
+
+
+def _more(row: Row) -> str:
+    """Return where to look for why elements of an array did not succeed."""
+    if not row.get("array") or row.get("result") in ("success", "cancelled", "dependency"):
+        return ""
+    return f"; `ostler explain {row['id']}` says why"
 
 
 def ended(link: Link, refs: list[str], *, watched: bool = False) -> object:

@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypedDict
+from operator import index
+from typing import Any, SupportsIndex, TypedDict
 
 from ostler.client.spec import join_environment
 from ostler.model.errors import UsageError
@@ -115,7 +116,20 @@ def _value(name: str, value: Any) -> dict[str, object]:
             return {name: [str(item) for item in value]}
         case "generic" | "licences":
             return {name: {str(k): int(v) for k, v in value.items()}}
-    return {name: value}
+    return {name: _plain(JobOptions.__annotations__[name], value)}
+
+
+def _plain(type_: object, value: object) -> object:
+    """Return a value that goes as it is; raise ValueError if it is none of its option's type."""
+    if type_ is int:
+        if not isinstance(value, SupportsIndex):
+            raise ValueError("it takes a whole number")
+        return index(value)
+    if type_ is bool and not isinstance(value, bool):
+        raise ValueError("it takes True or False")
+    if type_ is str and not isinstance(value, str):
+        raise ValueError("it takes one word or text")
+    return value
 
 
 def _seconds(value: float | str) -> int:

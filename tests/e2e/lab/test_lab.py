@@ -156,6 +156,21 @@ def test_users_of_a_lab_are_held_to_the_rules(three: InLab) -> None:
     three.ostler("partitions", "remove", "own")
 
 
+def test_what_may_be_a_slip_is_told_and_done(three: InLab) -> None:
+    done = three.ostler("reservations", "create", "far", "n[02-05]", "duration=1h")
+    assert done.stderr == (
+        "ostler: no node is named n[04-05] now: until one is, that is about none\n"
+    )
+    three.ostler("reservations", "remove", "far")
+    done = three.ostler("config", "set", "prolog", "/no/such")
+    assert "prolog: /no/such is no program on this host: if nodes have none eit" in done.stderr
+    assert three.ostler("config", "set", "prolog", "none").stderr == ""
+    assert three.ostler("config", "effective", "prolog").stdout == "- (default)\n"
+    done = three.ostler("handlers", "create", "h", "event=user", "command=/no/such -v")
+    assert "command: /no/such is no program on this host" in done.stderr
+    three.ostler("handlers", "remove", "h")
+
+
 def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
     script = "echo $OSTLER_NODE $OSTLER_RANK"
     done = three.ostler("run", "-n", "5", "--tasks-per-node", "2", "sh", "-c", script)
