@@ -63,7 +63,7 @@ def test_the_tutorial_can_be_typed_as_it_stands(state: Path) -> None:
     assert "3: success: all 11 elements succeeded\n4: success" in told
     assert "\n11\n" in told
     assert "5: success: it succeeded\n1 7\n2 14\n3 21\n" in told
-    assert "6: failed: 1 of 4 elements did not succeed: 1 failed\n" in told
+    assert "6: failed: 1 of 4 elements did not succeed: 1 failed; `ostler explain 6` says why\n" in told
     assert "6: success: all 4 elements succeeded\n" in told
     assert told.rstrip().endswith(f"still here\ndown: {state}")
 
@@ -237,7 +237,7 @@ def test_a_long_array_runs_as_its_page_says(state: Path) -> None:
     short = script.replace("--array 0-9999 ", "--array 0-999 ").replace("% 1000 ", "% 100 ")
     told = type_all(f"ostler up -q --cpus 2\n{short}\nostler down -q --kill\n", state)
     assert script != short
-    assert "1: failed: 10 of 1000 elements did not succeed: 10 failed\n" in told
+    assert "1: failed: 10 of 1000 elements did not succeed: 10 failed; `ostler explain 1`" in told
 
 
 def test_nodes_are_chosen_as_the_page_says(state: Path) -> None:
