@@ -63,7 +63,10 @@ def test_the_tutorial_can_be_typed_as_it_stands(state: Path) -> None:
     assert "3: success: all 11 elements succeeded\n4: success" in told
     assert "\n11\n" in told
     assert "5: success: it succeeded\n1 7\n2 14\n3 21\n" in told
-    assert "6: failed: 1 of 4 elements did not succeed: 1 failed; `ostler explain 6` says why\n" in told
+    assert (
+        "6: failed: 1 of 4 elements did not succeed: 1 failed; `ostler explain 6` says why\n"
+        in told
+    )
     assert "6: success: all 4 elements succeeded\n" in told
     assert told.rstrip().endswith(f"still here\ndown: {state}")
 

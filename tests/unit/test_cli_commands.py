@@ -231,6 +231,7 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["jobs", "--state", "runing"], 2, "--state cannot be 'runing' (held, pending"),
         (["jobs", "--since", "soon"], 2, "--since cannot be 'soon' (as in 2h (ago)"),
         (["modify", "12"], 2, "nothing is to be changed"),
+        (["nodes", "n1"], 2, "`ostler node NAME` shows one node"),
         (["modify", "12", "--end-tasks"], 2, "--end-tasks alone changes nothing"),
         (["modify", "12", "--array", "1-2%3"], 2, "--array cannot be '1-2%3' here"),
         (["down", "--wait", "--kill"], 2, "contradict each other"),

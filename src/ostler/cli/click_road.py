@@ -187,6 +187,9 @@ def parse(command: Command, args: list[str]) -> Given | None:
     return Given(command, values, words, separated=separated)
 
 
+_ONE = {"jobs": "`ostler job ID` shows one job", "nodes": "`ostler node NAME` shows one node"}
+
+
 def _wrong(command: Command, error: click.ClickException) -> UsageError:
     """Return click's complaint in our words: with the nearest option, or ours for a foreign one."""
     hint = f"see `ostler {command.name} --help`"
@@ -194,8 +197,8 @@ def _wrong(command: Command, error: click.ClickException) -> UsageError:
         hint = f"as in: {command.example}"
         if command.words == ("ID", 1, None) and command.name != "requeue":  # not of what has ended
             hint += f"; all of yours: ostler {command.name} $(ostler jobs -q --format id)"
-    elif command.name == "jobs" and error.message.startswith("Got unexpected extra argument"):
-        hint = "`ostler job ID` shows one job"
+    elif command.name in _ONE and error.message.startswith("Got unexpected extra argument"):
+        hint = _ONE[command.name]
     if not isinstance(error, click.NoSuchOption):
         message = error.format_message().rstrip(".")
         return UsageError(message[:1].lower() + message[1:], hint=hint)

@@ -205,10 +205,12 @@ class Dialling:
                 f"the manager at {self._state} does not answer ({why})",
                 hint=f"see {self._state}/log/manager.log",
             )
-        return NotNow(
-            f"no machine is up at {self._state}",
-            hint="start one with `ostler up`, or name another with --state DIR",
-        )
+        start = "start one with `ostler up`, or name another with --state DIR"
+        if place.exists(f"{self._state}/../lab.json"):  # an `ostler up` there would be no lab's
+            start = (
+                "it is a lab's: `ostler lab` says what runs, `ostler lab start manager` starts it"
+            )
+        return NotNow(f"no machine is up at {self._state}", hint=start)
 
 
 def _introduced(sock: "_socket.socket") -> "_socket.socket":

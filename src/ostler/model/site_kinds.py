@@ -249,10 +249,13 @@ def parse_values(kind: str, key: Key, values: dict[str, Any]) -> dict[str, Any]:
         name = typed.replace("-", "_")
         if name not in known.values:
             near = get_close_matches(name[:40], known.values, 1)
+            hint = f"did you mean {near[0]!r}" if near else ""
+            if (kind, name) == ("partition", "nodes"):  # they are rows of configurations
+                hint = f"its nodes stand behind its name: ostler partitions set {key[0]} 'n[01-04]'"
             raise UsageError(
                 f"{told(kind, key)} has no {typed[:40]!r}",
                 expected=", ".join(known.values),
-                hint=f"did you mean {near[0]!r}" if near else "",
+                hint=hint,
             )
         found[name] = None if value is None else _parsed(kind, key, name, known.values[name], value)
     return found

@@ -157,6 +157,8 @@ def test_users_of_a_lab_are_held_to_the_rules(three: InLab) -> None:
 
 
 def test_what_may_be_a_slip_is_told_and_done(three: InLab) -> None:
+    done = three.ostler("partitions", "set", "main", "nodes=n01", check=False)
+    assert (done.returncode, "ostler partitions set main 'n[01-04]'" in done.stderr) == (2, True)
     done = three.ostler("reservations", "create", "far", "n[02-05]", "duration=1h")
     assert done.stderr == (
         "ostler: no node is named n[04-05] now: until one is, that is about none\n"
@@ -340,7 +342,8 @@ def test_a_load_is_reported_as_told(three: InLab) -> None:
 def test_the_manager_can_be_killed_and_started(three: InLab) -> None:
     job = Gated(three, "steady").running()
     three.verb("kill", "manager")
-    assert three.ostler("jobs", check=False).returncode == 5
+    done = three.ostler("jobs", check=False)
+    assert (done.returncode, "`ostler lab start manager` starts it" in done.stderr) == (5, True)
     job.open()
     three.verb("start", "manager")
     assert job.ended() == ("success", 0)
