@@ -32,3 +32,25 @@ def test_2_000_nodes_are_asked_for_50_at_a_time_and_never_51() -> None:
     assert [(node.name, node.state) for node in nodes] == [(n, NodeState.UP) for n in names]
     assert (asked.spent.count, asked.spent.late) == (2_000, 0)
     assert peak == WORKERS
+
+
+def test_calls_that_fail_or_are_under_way_when_time_is_up_are_counted() -> None:
+    release = threading.Event()
+
+    def ask(name: str) -> ForeignNode:
+        if name == "hangs":
+            release.wait()
+        if name == "raises":
+            raise RuntimeError(name)
+        return ForeignNode("good", NodeState.UP)
+
+    asked = Round(ask, ["raises", "other", "good"], 60.0)
+    states = [node.state for node in asked.run(3, time.monotonic() + 60.0)]
+    assert states == [NodeState.UNKNOWN, NodeState.UNKNOWN, NodeState.UP]
+    assert (asked.spent.count, asked.spent.failed, asked.spent.late) == (3, 2, 0)
+
+    asked = Round(ask, ["hangs"], 60.0)
+    [node] = asked.run(1, time.monotonic() + 0.5)
+    release.set()
+    assert node.reason == "did not answer in 60 s"
+    assert asked.spent.late == 1

@@ -60,6 +60,7 @@ class Round:
                 if name not in self._found:
                     late = f"did not answer in {self._seconds:g} s"
                     self._found[name] = _unknown(name, late if name in asked else "was not asked")
+                    self.spent.late += name in asked
             return [self._found[name] for name in self._names]
 
     def _next(self) -> float:
@@ -85,8 +86,10 @@ class Round:
                 name = self._left.popleft()
                 began = time.monotonic()
                 self._under_way[number] = name, began
+            failed = True
             try:
                 node = _checked(name, self._ask(name))
+                failed = False
             except Trouble as error:
                 node = _unknown(name, str(error))
             except MemoryError as error:
@@ -95,16 +98,21 @@ class Round:
             except Exception as error:  # noqa: BLE001 - a driver's own
                 node = _unknown(name, f"{type(error).__name__}: {error}")
             with self._changed:
-                self._over(number, name, node, time.monotonic() - began)
+                if self._over(number, name, node):
+                    self._spend(time.monotonic() - began, failed=failed)
 
-    def _over(self, number: int, name: str, node: ForeignNode, took: float) -> None:
-        """Take an answer, if it came in time."""
+    def _over(self, number: int, name: str, node: ForeignNode) -> bool:
+        """Take an answer; say whether it came in time."""
         del self._under_way[number]
         if name in self._found:
             self._living += 1  # it does not hang any more
-            return
+            return False
         self._found[name] = node
+        return True
+
+    def _spend(self, took: float, *, failed: bool) -> None:
         self.spent.count += 1
+        self.spent.failed += failed
         self.spent.total += took
         self.spent.most = max(self.spent.most, took)
 

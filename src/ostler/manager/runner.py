@@ -232,7 +232,7 @@ class Runner:
         if done.nodes is not None:
             node = self.timings["node"]
             node.took_together(done.nodes.count, done.nodes.total, done.nodes.most)
-            node.failed += done.nodes.late
+            node.failed += done.nodes.late + done.nodes.failed
 
     def _lost(self, lost: Lost) -> None:
         """Take note that a process is gone, and what was asked of it is unknown."""

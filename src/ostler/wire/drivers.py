@@ -102,7 +102,8 @@ class Spent(Struct, gc=False):
     count: Count = 0
     total: Amount = 0.0  # seconds, of all together
     most: Amount = 0.0
-    late: Count = 0  # that had no answer by their deadline
+    late: Count = 0  # that had no answer by their deadline: they are not counted above
+    failed: Count = 0  # that raised, or whose answer was no node
 
 
 class Done(Struct, tag="done"):
