@@ -59,10 +59,12 @@ def test_all_that_the_limit_keeps_waiting_has_a_place_of_its_own() -> None:
 def test_whole_nodes_at_a_limit_say_whose_limit_it_is_and_how_much_they_count_for() -> None:
     view = waits(12, 1, "bob")
     view = replace(view, request=replace(view.request, exclusive=True))
-    told: Explanation = explain(shown([view], cpus=6), 0.0, 12)
-    assert told.reason.startswith("project bio holds 4 CPUs and it asks for 4; 6 may be held")
-    assert told.blockers == ["cpus of project bio", "8"]
-    assert "max-cpus-per-user" not in told.to_start_now
+    found: list[Explanation] = [explain(shown([view], cpus=most), 0.0, 12) for most in (4, 6)]
+    for most, told in zip((4, 6), found, strict=True):
+        text = f"project bio holds 4 CPUs and it asks for 4; {most} may be held"
+        assert told.reason.startswith(text)
+    assert found[1].blockers == ["cpus of project bio", "8"]
+    assert "max-cpus-per-user" not in found[1].to_start_now
 
 
 def test_who_waits_for_the_same_licence_is_ahead() -> None:
@@ -83,6 +85,9 @@ def test_who_may_be_passed_by_others_when_their_limit_allows_is_told_when_it_sta
     shot = machine([node()], waiting, runs=[runs(7, [0], 100.0, "ann")])
     told = explain(replace(shot, rules=rules), 0.0, 13)
     assert (told.rule, told.expected_start) == (Rule.RESOURCES, 110.0)
+    assert told.reason.endswith(
+        "some that are before it in the queue, and wait for something else, start first"
+    )
     assert told.assumption == (
         "if all that runs, and all that starts before it, takes its whole time limit"
     )

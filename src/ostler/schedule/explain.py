@@ -175,6 +175,8 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     if seen.wait.rule is not Rule.RESERVED and (windows := kept_until(planner, view, expected)):
         text += f"; nodes for it are reserved until then ({', '.join(windows)})"
         waits_for = [*waits_for, *windows]
+    if passed and promise and expected and promise.at < expected.at:
+        text += "; some that are before it in the queue, and wait for something else, start first"
     text += _turns(planner, view, seen.wait)
     if at is None and basis:
         text += f"; no expected start can be told: {basis}"

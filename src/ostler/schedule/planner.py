@@ -254,10 +254,8 @@ class Planner:
 
     def breach_of(self, entry: WaitingView) -> Breach | None:
         """Return the limit that an entry would pass, of whole nodes on those it would get now."""
-        breach = self.breach(entry)
-        if breach is None and entry.request.exclusive and self.picture.claims is not None:
-            breach = self.breach(entry, self.table.seats(self.shape(entry)))
-        return breach
+        seats = self.table.seats(self.shape(entry)) if entry.request.exclusive else None
+        return self.breach(entry, seats) or self.breach(entry)
 
     def licences_left(self) -> dict[str, int]:
         """Return how many of each licence nobody has."""
