@@ -243,6 +243,8 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["scontrol", "hold", "1"], 2, "did you mean `ostler hold`"),
         (["scontrol", "update", "JobId=1"], 2, "did you mean `ostler modify`"),
         (["wait", "-t", "3", "1"], 2, "here it is `timeout 60 ostler wait ID`"),
+        (["cancel", "-u", "ann"], 2, "here it is $(ostler jobs -q --format id) in place of ids"),
+        (["acct", "-j", "1"], 2, "here it is --job ID"),
         (["nodes", "drain"], 2, "missing argument"),
         (["--nonsense", "jobs"], 2, "--nonsense cannot stand before a command"),
         (["jobs"], 5, "no machine is up at"),
@@ -485,6 +487,18 @@ def test_requeue_failed_and_reasons_travel(tmp_path: Path) -> None:
     request = made.requests[0]
     assert isinstance(request, messages.Act)
     assert (request.failed, request.reason) == (True, "try")
+
+
+def test_a_folder_for_output_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with answering(tmp_path, submit={"job": "12"}):
+        for pattern, told in (
+            ("logs/%a", "ostler: --output: there is no folder 'logs' now; a job needs it when it"),
+            ("%x/out", ""),
+            ("out-%a", ""),
+            (f"{tmp_path}/out", ""),
+        ):
+            done = ostler(tmp_path, "submit", "-o", pattern, "--", "true")
+            assert (done.out, done.err[: len(told) or None]) == ("12\n", told)
 
 
 def test_explain_is_readable_and_one_object(tmp_path: Path) -> None:

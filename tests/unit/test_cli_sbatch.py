@@ -119,6 +119,8 @@ def test_what_is_left_out_is_told_with_its_line(line: str, warning: str) -> None
         ("--gres=gpu:x:y", None),
         ("--gpus=many", "'many' is not a number"),
         ("--mem=some", "not a size"),
+        ("-d afterok:9?afterok:8", "'9?afterok' is not the id of a job"),
+        ("-c two", "line 2: #SBATCH --cpus-per-task=two: 'two' is not a number of at least 1"),
         ("-J", "line 2: #SBATCH -J needs a value"),
         ("--mem=", "line 2: #SBATCH --mem= needs a value"),
     ],

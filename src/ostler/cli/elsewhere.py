@@ -97,7 +97,19 @@ _SCONTROL = {
     "update partitionname": "partitions set",
     "ping": "status",
 }
+_CANCEL_OPTIONS = {
+    "$(ostler jobs -q --format id) in place of ids": "-u --user --me --all -a",
+    "$(ostler jobs -q --state pending --format id) in place of ids": "-t --filter",
+}
+_ACCT_OPTIONS = {"--job ID": "-j --jobs", "--all, for those of all users": "-a --allusers"}
 _LOGS_OPTIONS = {"`| tail -n N` behind it": "-n --tail --lines"}
+_OWN_OPTIONS = {
+    "run": _RUN_OPTIONS,
+    "cancel": _CANCEL_OPTIONS,
+    "acct": _ACCT_OPTIONS,
+    "logs": _LOGS_OPTIONS,
+    "wait": _WAIT_OPTIONS,
+}
 _OF_JOBS = ("run", "submit", "alloc")  # their options are wishes of a job
 _WITH_COMMAND = ("exec", "attach")  # what is typed there belongs to a command of the user's
 
@@ -122,8 +134,7 @@ def option_for(command: str, flag: str) -> str:
     >>> option_for("submit", "--mem")
     '-m, for each task'
     """
-    own = {"run": _RUN_OPTIONS, "logs": _LOGS_OPTIONS, "wait": _WAIT_OPTIONS}
-    first = own.get(command, {})
+    first = _OWN_OPTIONS.get(command, {})
     rest = _JOB_OPTIONS if command in _OF_JOBS else _OTHER_OPTIONS
     return _found(first, flag) or _found({} if command in _WITH_COMMAND else rest, flag)
 

@@ -68,6 +68,7 @@ _PLAIN = {  # the same thing under another name
     "partition": "partition",
     "reservation": "reservation",
 }
+_COUNTS = {"cpus-per-task", "gpus-per-task"}
 _MOMENTS = {
     "NONE": (),
     "BEGIN": ("begin",),
@@ -146,6 +147,8 @@ def _one(  # one branch an option
     if name in ("output", "error"):
         values[name] = _pattern(value, "array" in found, warnings, number)
     elif name in _PLAIN:
+        if name in _COUNTS:
+            _count(value)
         values[_PLAIN[name]] = value
     elif name in ("ntasks", "ntasks-per-node", "nodes"):
         _counts(found, values, warnings, number)
@@ -284,7 +287,11 @@ def _after(value: str) -> list[str]:
         if kind not in _DEPENDENCIES or not jobs:
             msg = "Ostler knows afterok, afterany, afternotok and aftercorr with job ids"
             raise ValueError(msg)
-        found += [f"{job}:{_DEPENDENCIES[kind]}" for job in jobs]
+        for job in jobs:
+            if not (job.isascii() and job.isdigit()):
+                msg = f"{job!r} is not the id of a job"
+                raise ValueError(msg)
+            found.append(f"{job}:{_DEPENDENCIES[kind]}")
     return found
 
 

@@ -37,6 +37,7 @@ def main(given: Given) -> int:
     else:
         values = _script(given, words)
     values.setdefault("name", "stdin" if words[0] == "-" else base_name(words[0]))
+    _warn_of_folders(values)
     spec, blobs = make_spec(values)
     dry = given.flag("dry_run")
     extra = {"dry": True} if dry else {}
@@ -49,6 +50,25 @@ def main(given: Given) -> int:
     else:
         say(str(body["job"]))
     return 0
+
+
+def _warn_of_folders(values: Values) -> None:
+    """Tell of a folder for output that is not here: it may be there when the job starts.
+
+    Not of one whose name depends on the job or its element.
+    """
+    for name in ("output", "error"):
+        path, cwd = values.get(name), values.get("cwd")
+        if not (isinstance(path, bytes) and isinstance(cwd, bytes)) or b"/" not in path:
+            continue
+        folder = path.rpartition(b"/")[0] or b"/"
+        if b"%" in folder:
+            continue
+        try:
+            posix.stat(folder if folder.startswith(b"/") else cwd + b"/" + folder)
+        except OSError:
+            where = place.decode(folder)
+            complain(f"--{name}: there is no folder {where!r} now; a job needs it when it starts")
 
 
 def _would_text(would: Row) -> str:
