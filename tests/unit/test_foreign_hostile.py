@@ -220,16 +220,22 @@ def test_a_plan_that_takes_long_to_be_looked_at_is_none() -> None:
         msgpack.decode(plan, type=Proposal)
 
 
-def test_a_job_that_began_at_no_time_is_not_charged_since_1970() -> None:
+@pytest.mark.parametrize("started_at", [0.0, -1.0, -1e15])
+def test_a_job_that_began_at_no_time_is_not_charged_since_1970(started_at: float) -> None:
     rm = ScriptedRm("slurm", ["n1"], options=SCHEDULES)
     box = Foreign(rm)
     rm.submit("5")
     rm.jobs["5"] = ForeignJob(
-        "5", ForeignState.RUNNING, "ann", shares=(share("n1"),), started_at=0.0
+        "5", ForeignState.RUNNING, "ann", shares=(share("n1"),), started_at=started_at
     )
     box.load()
     [alloc] = box.machine.state.allocations.values()
     assert alloc.granted_at == box.now
+    del rm.jobs["5"]
+    rm.ends["6"] = End("6", "success", "so", "", "", "ann", 0, 0, started_at, box.now)
+    box.load()
+    [job] = [e for e in box.machine.state.recent.values() if e.job.rm == "slurm"]
+    assert job.job.started_at is None
 
 
 def test_no_node_says_of_itself_that_it_is_of_another_resource_manager() -> None:

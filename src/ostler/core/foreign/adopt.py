@@ -144,7 +144,7 @@ def follow_request(s: State, now: float, rm: Rm, entry: Entry, told: ForeignJob)
 
 def adopt_ended(s: State, now: float, rm: Rm, end: End) -> None:
     """Take a job in that has begun and ended between two loads: it is listed and accounted."""
-    began = min(end.started_at or end.ended_at or now, now)
+    began = min(max(end.started_at or 0.0, 0.0) or end.ended_at or now, now)
     spec = JobSpec(partition=_home(s, rm, []), kind=FOREIGN)
     entry = _entered(s, rm, spec, end.user, end.id, end.incarnation, began)
     number = entry.job.id

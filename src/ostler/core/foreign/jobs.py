@@ -203,7 +203,7 @@ def _runs_there(look: Look, job: RmJob, told: ForeignJob, entry: Entry) -> None:
         before = entry.job
         entry.job = replace(before, held_by="")
         settle(s, now, entry, saved=before)
-    since = told.started_at or now
+    since = max(told.started_at or 0.0, 0.0) or now
     alloc = hold(s, now, entry, found.places, since)
     job = keep(s, rm, replace(job, stage=Stage.SEEN, since=now, allocation=alloc.id))
     _has(look, job, alloc, told)

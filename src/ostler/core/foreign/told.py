@@ -99,7 +99,7 @@ def close_unseen(s: State, now: float, rm: Rm, entry: Entry, end: End) -> None:
     before, number = entry.job, entry.job.id
     at = min(end.ended_at or now, now)
     result = Result(end.result)
-    began = None if end.started_at is None else min(end.started_at, at)
+    began = min(end.started_at, at) if end.started_at and end.started_at > 0.0 else None
     element = Element(
         number,
         0,
