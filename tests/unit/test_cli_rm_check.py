@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from ostler.drivers.slurm import Slurm
+from ostler.model.errors import UsageError
+from ostler.testing.conformance.named import bench_of
 from ostler.wire.messages import Administer
 from tests.unit.scripted import Answer, Done, Request, manager, ostler
 
@@ -127,3 +129,16 @@ def test_what_a_driver_cannot_begin_with_is_told_as_it_is_set(
         done = ostler(tmp_path, *words)
     assert (done.status, done.out) == (0, "done\n")
     assert (f"a cannot be asked as it stands: {complaint}" in done.err) is bool(complaint), done.err
+
+
+@pytest.mark.parametrize(
+    ("driver", "why"),
+    [
+        ("no_such_module:X", "cannot be loaded: ModuleNotFoundError"),
+        ("..x:Y", "cannot be loaded: TypeError"),
+        ("os.path:join", "is no driver"),
+    ],
+)
+def test_what_cannot_be_loaded_as_a_driver_is_no_defect_of_ostler(driver: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        bench_of(driver, {})

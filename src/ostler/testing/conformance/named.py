@@ -2,9 +2,11 @@
 
 import ast
 from pathlib import Path
+from typing import Any
 
 from ostler.drivers.finding import find, kinds
-from ostler.model.errors import Missing, UsageError
+from ostler.model.errors import Missing, OstlerError, UsageError
+from ostler.model.foreign import About
 from ostler.testing.conformance.bench import Bench
 from ostler.testing.conformance.native import LabBench, NativeDriver
 from ostler.testing.conformance.shipped import BENCHES
@@ -18,7 +20,7 @@ def bench_of(name: str, settings: dict[str, str]) -> Bench:
     """
     if name == NativeDriver.about.name:
         return LabBench()
-    kind = find(driver_of(name))
+    kind = _class_of(driver_of(name))
     made = getattr(kind, "bench", None)
     try:
         bench: Bench = (
@@ -29,6 +31,19 @@ def bench_of(name: str, settings: dict[str, str]) -> Bench:
         told = "; ".join(f"{key}: {text}" for key, text in kind.about.settings.items())
         raise UsageError(f"the driver does not take it: {error}", expected=told) from None
     return bench
+
+
+def _class_of(driver: str) -> Any:
+    try:
+        kind = find(driver)
+    except OstlerError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what its code raises, or that it is not there
+        raise UsageError(f"{driver} cannot be loaded: {type(error).__name__}: {error}") from None
+    if not isinstance(getattr(kind, "about", None), About):
+        told = "a class with `about`, and the four verbs"
+        raise UsageError(f"{driver} is no driver", expected=told)
+    return kind
 
 
 def driver_of(name: str) -> str:
