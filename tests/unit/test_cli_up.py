@@ -102,6 +102,16 @@ def test_a_folder_that_others_can_read_is_closed(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o077 == 0
 
 
+def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "notes").touch()
+    tmp_path.chmod(0o755)
+    done = ostler(tmp_path, "up")
+    assert (done.status, done.out) == (3, "")
+    assert "is open to others and holds what is not Ostler's" in done.err
+    assert f"--state {tmp_path}/ostler" in done.err
+    assert (tmp_path.stat().st_mode & 0o777, os.listdir(tmp_path)) == (0o755, ["notes"])
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotNow, match=r"cannot be written: .*; make room there, or name another"):

@@ -110,9 +110,15 @@ def prepare(state: str, told: Told) -> None:
         info = os.stat(state)
         if info.st_uid != os.geteuid():
             raise Refused(f"{state} belongs to somebody else", hint="name another with --state DIR")
-        if info.st_mode & 0o077 and not told.get("system"):
-            os.chmod(state, mode)
         before = read_told(state)
+        if info.st_mode & 0o077 and not told.get("system"):
+            if not before and os.listdir(state):
+                raise Refused(
+                    f"{state} is open to others and holds what is not Ostler's",
+                    expected="a folder that is new, or empty, or a machine's",
+                    hint=f"name one below it: --state {state.rstrip('/')}/ostler",
+                )
+            os.chmod(state, mode)
         kept = before if not any(key in told for key in _SIZES) else {}
         new = {"node": os.uname().nodename.partition(".")[0], **kept, **told}
         with open(f"{path}.new", "w", encoding="utf-8") as file:
