@@ -224,6 +224,7 @@ def test_the_environment_is_the_callers_unless_given(
         ([["true"]], {"array": "0-9%x"}, "how many elements may run at once"),
         ([["true"]], {"cpus": 0}, "cpus cannot be 0"),
         ([["true"]], {"cpus": "2"}, "cpus cannot be '2': it takes a whole number"),
+        ([["true"]], {"env": 3}, "env cannot be 3"),
         ([["true"]], {"hold": "yes"}, "it takes True or False"),
         ([["true"]], {"name": 7}, "it takes one word or text"),
         ([["true"]], {"memory": "lots"}, "memory cannot be 'lots'"),

@@ -75,7 +75,7 @@ def values_of(options: JobOptions) -> dict[str, object]:
             continue
         try:
             values.update(_value(name, value))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, AttributeError) as error:
             raise UsageError(f"{name} cannot be {value!r}: {error}") from None
     if "items" in values and "array" in values and "array" in options:
         raise UsageError("each makes an element for each line; array cannot name others")

@@ -135,17 +135,16 @@ class Member:
 
     def _left(self) -> list[int]:
         """Return what lives on of a boot whose host was killed as no kernel can be."""
-        try:
-            with open(f"{self.state}/supervisor.json", encoding="utf-8") as file:
-                record = json.load(file)
-        except (OSError, ValueError):
-            return []
-        fd = open_process(record)
-        if fd is None:
-            return []
-        os.close(fd)
-        top = int(record["pid"])
-        return [pid for pid in (top, *proc.descendants(top)) if not proc.is_zombie(pid)]
+        if not os.path.exists(f"{self.state}/supervisor.json"):
+            return []  # it is booted for the first time
+        tops = [pid for pid in proc.all_pids() if self._is_part(pid)]
+        found = {pid for top in tops for pid in (top, *proc.descendants(top))}
+        return [pid for pid in sorted(found) if not proc.is_zombie(pid)]
+
+    def _is_part(self, pid: int) -> bool:
+        words = proc.arguments(pid)
+        at = words.index(b"-m") + 1 if b"-m" in words else len(words)
+        return any(w.startswith(b"ostler.") for w in words[at : at + 1]) and self._is_ours(words)
 
     def await_host(self) -> None:
         """Wait until the host answers; raise `NotNow`."""
