@@ -76,6 +76,7 @@ def small_disk(folder: Path, cpus: int = 2) -> Iterator[tuple[Host, SmallDisk]]:
     host = Host(folder, "--cpus", str(cpus))
     host.state.mkdir(mode=0o700)
     disk = _mounted(host.state)
+    host.state.chmod(0o700)  # of the disk, as `up` does not shut a folder that holds other things
     if (folder / "log").exists():
         (host.state / "log").symlink_to(folder / "log")
     try:
@@ -90,7 +91,8 @@ def small_node_disk(folder: Path) -> Iterator[tuple[Host, SmallDisk]]:
     """Give a machine, not yet up, of which only the agent's folder is on a disk of its own."""
     host = Host(folder, "--cpus", "2")
     node = host.state / "node"
-    node.mkdir(mode=0o700, parents=True)
+    host.state.mkdir(mode=0o700)
+    node.mkdir(mode=0o700)
     disk = _mounted(node)
     try:
         yield host, disk

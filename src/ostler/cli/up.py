@@ -112,7 +112,7 @@ def prepare(state: str, told: Told) -> None:
             raise Refused(f"{state} belongs to somebody else", hint="name another with --state DIR")
         before = read_told(state)
         if info.st_mode & 0o077 and not told.get("system"):
-            if not before and os.listdir(state):
+            if not before and {*os.listdir(state)} - {"lost+found"}:
                 raise Refused(
                     f"{state} is open to others and holds what is not Ostler's",
                     expected="a folder that is new, or empty, or a machine's",
