@@ -108,6 +108,22 @@ def test_a_slot_yields_to_who_ranks_before_its_array() -> None:
     assert fresh(weighed, NOW).yields == {1}
 
 
+def test_a_slot_yields_as_soon_as_another_element_would_delay_the_head() -> None:
+    """The head needs all four CPUs from NOW + 100 on; elements of the array take 20 seconds."""
+    rank = Rank(50, NOW - 10, "main", job(1).request, 20.0)
+    slot = replace(running(7, [3], NOW + 95, element=0), goes_on=rank)
+    shot = machine([node()], [job(2, 4, at=NOW - 60)], runs=[running(9, [0, 1], NOW + 100), slot])
+    engine = Engine()
+    engine.apply(whole(shot))
+    plan = engine.plan(NOW)
+    assert plan.yields == frozenset()
+    assert plan.wake is not None
+    assert NOW + 80 < plan.wake < NOW + 81
+    assert engine.plan(plan.wake - 1).yields == frozenset()
+    assert engine.plan(plan.wake).yields == fresh(shot, plan.wake).yields == {7}
+    assert engine.plan(plan.wake + 1).wake is None
+
+
 def test_explanations_know_the_order() -> None:
     jobs = [job(1, at=1.0), job(2, 2, at=2.0, user="bob")]
     shot = replace(

@@ -59,6 +59,7 @@ class Engine:
         self._room_at = inf  # from when on time alone gives somebody CPU-minutes
         self._yields: frozenset[int] = frozenset()
         self._rivals = False  # some slots may have to yield to others
+        self._late_at = inf  # from when on another element of one would delay a head
         self._many, self._starts, self._tells = many, starts, tells
         self._cut = False  # the last pass stopped before its end
         self._owed: set[str] = set()  # partitions looked at since somebody last gave way
@@ -146,14 +147,15 @@ class Engine:
         self._owed = self._owed | dirty if self._cut else set()
         picture.settled()
         picture.all_dirty = any(isinstance(line, Resume) for line in planner.lines)
-        self._yields, self._rivals = frozenset(), False
+        self._yields, self._rivals, self._late_at = frozenset(), False, inf
         if self._cut:  # the next goes on, and knows what to tell
             return Plan(planner.lines, {}, self._yields, self._number, now)
         waits = self._tell(planner.resumes.pending)
         queue.touched.clear()
         self._yields = slots.that_yield(self, planner.resumes, now) if slots else frozenset()
-        self._rivals = slots is not None and slots.before is not None
         heads = [*self.heads.values(), *self.beside.values()]
+        if slots is not None and slots.before is not None:
+            self._rivals, self._late_at = True, slots.late_at(heads, now)
         news = self.news.promised(heads, self.books)
         return Plan(planner.lines, waits, self._yields, self._number, self._wake(now), turned, news)
 
@@ -169,7 +171,7 @@ class Engine:
             at = min(at, self.picture.calendar.change(now))
         if self.queue.entries:
             at = min(at, full_minute(self._room_at))
-        at = min([at, self._due.at, *(book.wake for book in self.books.values())])
+        at = min([at, self._due.at, self._late_at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 
     def lines(self, now: float) -> list[Line]:
@@ -193,6 +195,7 @@ class Engine:
             or self._again
             or self._ends <= now
             or self._due.at <= now
+            or self._late_at <= now
             or picture.ways
             or any(book.is_due(now) for book in self.books.values())
         )

@@ -7,9 +7,11 @@ question, and as if their elements waited.
 
 from collections import Counter
 from collections.abc import Iterable
+from math import inf
 from typing import TYPE_CHECKING
 
 from ostler.model.states import Rule
+from ostler.schedule.head import Head
 from ostler.schedule.preempt import Needy, Running, may_preempt
 from ostler.schedule.priority import Key
 from ostler.schedule.resumes import Resumes, masks_of
@@ -19,6 +21,7 @@ from ostler.schedule.snapshot import Rank, RunningView, Start, WaitingView
 if TYPE_CHECKING:
     from ostler.schedule.engine import Engine
 
+_SLACK = 0.001  # seconds: sums of large times are not exact
 _IN_NEED = frozenset({Rule.RESOURCES, Rule.LIMIT, Rule.BEHIND})
 Slot = tuple[RunningView, Rank]
 
@@ -46,6 +49,19 @@ class Slots:
             _is_passed(engine, view, rank, first[rank.partition]) for view, rank in self.staying
         ):
             self.before = engine.copy()
+
+    def late_at(self, heads: Iterable[Head], now: float) -> float:
+        """Return when the next of them begins to be in the way of a promised start; inf: never.
+
+        From then on an element that began would still run at that start.
+        """
+        times = (
+            head.shadow - rank.duration + _SLACK
+            for head in heads
+            for _, rank in self.staying
+            if rank.partition == head.view.partition
+        )
+        return min((at for at in times if now < at < inf), default=inf)
 
     def that_yield(self, engine: "Engine", resumes: Resumes, now: float) -> frozenset[int]:
         """Return the allocations that are to take no more elements, after the pass."""
