@@ -133,15 +133,20 @@ def test_one_plan_is_under_way_at_a_time_and_the_next_has_what_came_meanwhile() 
     play(work())
 
 
+async def long_plan() -> tuple[Turning, Process, Plan]:
+    """Have 70 starts planned on a machine where nothing is durable; return the first piece, too."""
+    turning = Turning(nodes=20)
+    turning.holds = True
+    for _ in range(70):
+        turning.submit(cpus=1)
+    process = Process(turning, lambda: NOW)
+    process.propose()
+    return turning, process, await turning.plan()
+
+
 def test_a_long_plan_is_carried_out_in_pieces_each_when_the_one_before_is_durable() -> None:
     async def work() -> None:
-        turning = Turning(nodes=20)
-        turning.holds = True
-        for _ in range(70):
-            turning.submit(cpus=1)
-        process = Process(turning, lambda: NOW)
-        process.propose()
-        first = await turning.plan()
+        turning, process, first = await long_plan()
         state = turning.machine.state
         assert len(state.allocations) == len(first.lines) < 30
         turning.do(Acted(turning.asked + 1, ANN, "cancel", (Ref(70),)))  # others have their turn
@@ -159,13 +164,7 @@ def test_a_long_plan_is_carried_out_in_pieces_each_when_the_one_before_is_durabl
 
 def test_of_a_plan_whose_process_is_lost_the_rest_is_not_carried_out() -> None:
     async def work() -> None:
-        turning = Turning(nodes=20)
-        turning.holds = True
-        for _ in range(70):
-            turning.submit(cpus=1)
-        process = Process(turning, lambda: NOW)
-        process.propose()
-        first = await turning.plan()
+        turning, process, first = await long_plan()
         process.close()
         turning.barriers[-1].set_result(None)
         await process.ended()
