@@ -66,10 +66,7 @@ class Looks:
             values = found.values
             answer = await self._ask_database(found.sql, client.caller, admin=False, values=values)
             return found.finish(answer)
-        if isinstance(found, Prepared):
-            found = await self._ask(client, now, found)
-        await turns.barrier()
-        return found
+        return await self._told(client, now, found)
 
     async def dry(self, client: Client, message: messages.Submit | messages.SubmitAll) -> Row:
         """Return what would come of a submission."""
@@ -78,7 +75,14 @@ class Looks:
             _still_there(client)
             now = self._clock()
             found = self._submissions.dry(client, message, now)
-        return await self._ask(client, now, found) if isinstance(found, Prepared) else found
+        return await self._told(client, now, found)
+
+    async def _told(self, client: Client, now: float, found: Row | Prepared) -> Row:
+        """Return what was found, once all that it may tell of is durable."""
+        if isinstance(found, Prepared):
+            found = await self._ask(client, now, found)
+        await self._turns.barrier()
+        return found
 
     async def _ask(self, client: Client, now: float, prepared: Prepared) -> Row:
         """Have a question worked out beside the loop; return the document.
