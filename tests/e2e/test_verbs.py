@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ostler.cli.columns import COLUMNS, NOUNS
 from tests.e2e.machine_kit import Host, eventually
 
 
@@ -122,6 +123,17 @@ def test_a_drained_node_gets_nothing_and_explain_names_it(host: Host) -> None:
     assert "new disk" in told["reason"] + " ".join(told["blockers"])
     host.ostler("nodes", "undrain", name)
     host.ostler("wait", ident)
+
+
+def test_rows_have_the_columns_that_format_can_name(host: Host) -> None:
+    host.ostler("run", "true")
+    host.submit("--hold", "--", "true")
+    host.ostler("handlers", "create", "nothing", "event=user/nothing", "command=/bin/true")
+    for command in ("jobs --since 1d", "nodes", "acct", "usage", "partitions", "handlers"):
+        noun = NOUNS.get(word := command.split()[0], word)
+        rows = host.json(*command.split())[noun]
+        assert {key for row in rows for key in row} == {*COLUMNS[noun].split()}
+    host.ostler("handlers", "remove", "nothing")
 
 
 def test_history_events_accounting_and_query_tell_the_same_story(host: Host) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from ostler.cli.columns import COLUMNS, NOUNS
+from ostler.cli.table import COMMANDS
 from ostler.client.spec import sha256
 from ostler.core.listed import LISTED
 from ostler.model import errors
@@ -729,6 +731,31 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
     assert (one, two) == ([attribute("k", "2")], [attribute("k", None)])
     [word, _] = [r for r in made.requests if isinstance(r, messages.NodeWordSet)]
     assert (word.verb, word.nodes, word.reason) == ("drain", ["n1"], "disk")
+
+
+def test_a_column_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    """Without rows, too: a program that splits lines would never learn of its typing error."""
+    none = {"jobs": {"jobs": []}, "acct": {"accounting": []}, "nodes": {"nodes": []}}
+    some = none | {"jobs": {"jobs": [ROW]}, "nodes": {"nodes": [{"name": "n1"}]}}
+    for documents in (none, some):
+        with answering(tmp_path, **documents):
+            for command, column in (("jobs", "rule"), ("acct", "max_rss"), ("nodes", "word")):
+                done = ostler(tmp_path, command, "--format", f"{column},foo")
+                assert (done.status, done.out) == (2, "")
+                assert "there is no column 'foo'" in done.err
+                assert f" {column}," in done.err
+
+
+def test_a_column_that_no_row_has_a_value_for_is_shown_empty(tmp_path: Path) -> None:
+    with answering(tmp_path, jobs={"jobs": [ROW]}):
+        assert ostler(tmp_path, "jobs", "-q", "--format", "id,streams,cpus").out == "12  -  2\n"
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, c in COMMANDS.items() if any(o.name == "format" for o in c.options)]
+)
+def test_the_columns_of_every_command_that_takes_format_are_known(name: str) -> None:
+    assert name == "sim" or NOUNS.get(name, name) in COLUMNS
 
 
 def test_nodes_are_given_features(tmp_path: Path) -> None:

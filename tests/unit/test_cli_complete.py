@@ -74,6 +74,7 @@ def offered(state: Path, line: str) -> list[str]:
         ("jobs --state held,su", ["held,suspended", "held,success"]),
         ("jobs --state=ru", ["--state=running"]),
         ("jobs --format=id,na", ["--format=id,name"]),
+        ("rm list --format driv", ["driver"]),
         ("jobs --user ", ["<users>"]),
         ("wait ", ["140", "12"]),
         ("wait 12 1", ["140", "12"]),
@@ -132,7 +133,7 @@ def test_every_command_is_offered(machine: Manager) -> None:
     assert set(offered(machine.state, "-")) >= {f"--{name}" for name in GENERAL}
 
 
-@pytest.mark.parametrize("line", ["wait ", "node ", "config set ", "submit -p ", "jobs --format "])
+@pytest.mark.parametrize("line", ["wait ", "node ", "config set ", "submit -p "])
 def test_nothing_is_said_where_no_machine_is_up(tmp_path: Path, line: str) -> None:
     assert offered(tmp_path, line) == []
     done = ostler(None, "completion", "bash", "--state", str(tmp_path), *line.split(" "))

@@ -2,8 +2,8 @@
 
 import time
 
-from ostler.cli.accounts import ACCOUNTING, USAGE
 from ostler.cli.ask import call, number
+from ostler.cli.columns import ACCOUNTING, USAGE
 from ostler.cli.listing import show
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, complain, json_text, rows_of, say, table
@@ -74,7 +74,7 @@ def _print(given: Given, rows: list[Row]) -> None:
     if given.flag("csv"):
         _spreadsheet(rows, keys, ACCOUNTING)
     elif keys is not None:
-        say(chosen(rows, keys, heading=not quiet))
+        say(chosen(rows, keys, ACCOUNTING.split(), heading=not quiet))
     elif rows or not quiet:
         arrays = {row.get("job") for row in rows if row.get("element")}
         shown = [_shown(row, array=row.get("job") in arrays) for row in rows]

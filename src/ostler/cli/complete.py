@@ -223,10 +223,10 @@ class Place:
         if name == "format" and self.command.name == "sim":
             return [(key, "") for key in _REPLAY.split()]
         if name == "format":
-            what, noun = ("acct", "accounting") if self.command.name == "acct" else ("jobs", "jobs")
-            what, noun = ("nodes", "nodes") if self.command.name == "nodes" else (what, noun)
-            rows = self._rows(what, noun, options={"all": True, "limit": 1})
-            return [(key, "") for key in (rows[0] if rows else ())]
+            from ostler.cli.columns import COLUMNS, NOUNS
+
+            noun = NOUNS.get(self.command.name, self.command.name)
+            return [(key, "") for key in COLUMNS[noun].split()]
         return self._nodes()
 
     def _listed(self, prefix: str, part: str, members: list[Found]) -> Answer:

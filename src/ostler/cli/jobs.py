@@ -105,7 +105,10 @@ def main(given: Given) -> int:
 def _text(given: Given, document: Row) -> str:
     quiet = given.flag("quiet")
     if (keys := given.text("format")) is not None:
-        return chosen(rows_of(document, "jobs"), keys, heading=not quiet)
+        from ostler.cli.columns import COLUMNS as KNOWN
+
+        known = KNOWN["jobs"].split()
+        return chosen(rows_of(document, "jobs"), keys, known, heading=not quiet)
     if given.flag("tree"):
         from ostler.cli.tree import drawn
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ostler.cli.columns import COLUMNS
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
 
@@ -23,7 +24,7 @@ def show(
     if given.flag("json"):
         say(json_text(document))
     elif (keys := given.text("format")) is not None:
-        say(chosen(rows, keys, heading=not quiet))
+        say(chosen(rows, keys, COLUMNS[noun].split(), heading=not quiet))
     elif rows:
         say(table([shown(row) for row in rows], columns, heading=not quiet))
     elif not quiet:

@@ -266,13 +266,18 @@ def _room(text: str) -> int:
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def chosen(rows: list[Row], keys: str, *, heading: bool = True) -> str:
-    """Return a table of the columns that --format names; raise `UsageError`."""
+def chosen(rows: list[Row], keys: str, known: "Sequence[str]", *, heading: bool = True) -> str:
+    """Return a table of the columns that --format names; raise `UsageError`.
+
+    known: the columns that such rows may have, whether or not there are any.
+    """
     columns = [(key.strip(), key.strip().upper()) for key in keys.split(",")]
     for key, _ in columns:
-        if rows and not any(key in row for row in rows):
-            raise UsageError(f"there is no column {key!r}", expected=", ".join(rows[0]))
-    return table(rows, columns, heading=heading)
+        if key not in known and not any(key in row for row in rows):
+            raise UsageError(f"there is no column {key[:100]!r}", expected=", ".join(known))
+    # A column that no row has stays: who splits the lines counts on it.
+    whole = [{key: row.get(key) for key, _ in columns} for row in rows]
+    return table(whole, columns, heading=heading)
 
 
 def cell(key: str, value: object) -> str:

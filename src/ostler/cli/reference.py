@@ -1,7 +1,7 @@
 """The reference of the command line, made from the table: python -m ostler.cli.reference."""
 
-from ostler.cli.accounts import ACCOUNTING, USAGE
 from ostler.cli.click_road import usage
+from ostler.cli.columns import ACCOUNTING, USAGE
 from ostler.cli.table import COMMANDS, GROUPS
 from ostler.cli.table_options import Command
 from ostler.model.errors import KINDS, OstlerError

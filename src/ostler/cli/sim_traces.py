@@ -38,7 +38,7 @@ def replay_traces(given: Given) -> int:
     per_job, drawn = given.text("per_job"), given.many("plot")
     _check_files(names, per_job, drawn, len(names) * len(policies))
     if (keys := given.text("format")) is not None:
-        chosen([dict.fromkeys(COLUMNS)], keys)  # refuses what could not be shown after the work
+        chosen([], keys, COLUMNS)  # refuses what could not be shown after the work
     traces = [_trace(given, name, load) for name in names]
     runs = [Run(trace, policy, rule) for trace in traces for policy in policies]
     done = _carried_out(runs, told=not (given.flag("quiet") or given.flag("json")))
@@ -50,7 +50,7 @@ def replay_traces(given: Given) -> int:
     if given.flag("json"):
         say(json_text({"runs": rows}))
     elif keys is not None:
-        say(chosen(rows, keys, heading=not given.flag("quiet")))
+        say(chosen(rows, keys, COLUMNS, heading=not given.flag("quiet")))
     else:
         heading = not given.flag("quiet")
         say(described(done, classes=given.flag("sim_classes"), heading=heading))
