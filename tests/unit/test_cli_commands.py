@@ -680,6 +680,21 @@ def test_who_waits_for_an_event_gets_the_first_that_came_or_5(tmp_path: Path) ->
     assert "no such event came in 0s" in late.err
 
 
+def test_who_waits_for_what_never_comes_is_told(tmp_path: Path) -> None:
+    follow = {"following": "all"}
+    with answering(tmp_path, events={"events": [EVENT]}, follow=follow) as made:
+        for words in (["events"], ["events", "-f"], ["events", "wait"]):
+            done = ostler(tmp_path, *words, "node/sttus")
+            assert (done.status, done.out) == (2, "")
+            assert "nearest: node/status" in done.err
+        assert made.requests == []
+        hot = ostler(tmp_path, "events", "wait", "node/hot", "--timeout", "0s")
+        assert "node/hot comes only if an operator posts it; by itself there is node/" in hot.err
+        assert "comes only" in ostler(tmp_path, "events", "raid/lost").err
+        known = ostler(tmp_path, "events", str(EVENT["kind"]).partition("/")[0])
+        assert (known.err, known.out.count("\n")) == ("", 2)
+
+
 def test_what_a_subscriber_has_read_is_acknowledged_and_a_gap_is_told(tmp_path: Path) -> None:
     """R-RMS-8: it goes on after the last event that it acknowledged."""
 
@@ -735,7 +750,11 @@ def test_acct_query_nodes_and_config_print_documents_and_tables(tmp_path: Path) 
 
 def test_a_column_that_there_is_not_is_refused_with_those_there_are(tmp_path: Path) -> None:
     """Without rows, too: a program that splits lines would never learn of its typing error."""
-    none = {"jobs": {"jobs": []}, "acct": {"accounting": []}, "nodes": {"nodes": []}}
+    none: dict[str, Answer] = {
+        "jobs": {"jobs": []},
+        "acct": {"accounting": []},
+        "nodes": {"nodes": []},
+    }
     some = none | {"jobs": {"jobs": [ROW]}, "nodes": {"nodes": [{"name": "n1"}]}}
     for documents in (none, some):
         with answering(tmp_path, **documents):
@@ -973,6 +992,17 @@ def test_empty_lists_say_what_there_is_not_as_people_call_it(tmp_path: Path) -> 
     with answering(tmp_path, site={"access_controls": []}, handled={"handled": []}):
         assert ostler(tmp_path, "access").out == "no access rules\n"
         assert ostler(tmp_path, "events", "handled").out == "nothing was handled\n"
+
+
+def test_a_handler_of_what_comes_only_if_it_is_posted_is_made_and_told(tmp_path: Path) -> None:
+    for kind, told in (("node/hot", "node/hot comes only if"), ("node/word", ""), ("", "")):
+        after = {"event": kind, "command": "/bin/true"}
+        row = {"verb": "create", "kind": "handler", "name": "h", "before": None, "after": after}
+        with answering(tmp_path, administer={"changes": [row | {"text": "made"}], "serial": 2}):
+            done = ostler(tmp_path, "handlers", "create", "h", "command=/bin/true", f"event={kind}")
+        assert (done.status, done.out) == (0, "made\n")
+        assert told in done.err
+        assert bool(told) == bool(done.err)
 
 
 def test_a_rule_about_somebody_whom_nobody_knows_is_made_and_told(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def offered(state: Path, line: str) -> list[str]:
         ("submit -p ", ["main", "gpu"]),
         ("partitions stop ", ["main", "gpu"]),
         ("configurations use n", ["night"]),
+        ("events wait node/st", ["node/status"]),
         ("submit -c 4 --pa", ["--partition"]),
         ("submit -w n1,", ["n1,n2"]),
         ("submit -o ", ["<files>"]),

@@ -1,18 +1,33 @@
 """Events that people post, patterns of events, and subscribers who read them all."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from ostler import core
+from ostler.core.desk import ESCALATION
 from ostler.core.events import DealtWith, Posted, Subscribed
+from ostler.core.notices import BEGUN, FAILED
 from ostler.core.posts import droppable
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
+from ostler.model.event_kinds import TYPES, check_kind, doubt
 from ostler.model.happening import Pattern, parse_kind, parse_pattern
 from ostler.model.record import Dealt, Event, Subscriber
+from ostler.model.site_changes import Change
+from ostler.model.site_kinds import KINDS
+from ostler.model.states import JobState
+from ostler.wire.drivers import Fault
 from tests.unit.core_kit import ANN, BOB, ROOT, Box, saved
 
 
 @pytest.fixture
 def box() -> Box:
     return Box(("n1",))
+
+
+def awaited_by_handler(kind: str) -> Change:
+    return Change("create", "handler", ("page",), {"command": "/bin/true", "event": kind})
 
 
 def posted(box: Box) -> list[Event]:
@@ -58,6 +73,55 @@ def test_a_pattern_may_name_a_class_alone_and_nothing_else_than_one_could() -> N
     assert parse_pattern("node") == Pattern("node")
     with pytest.raises(UsageError):
         parse_pattern("no de")
+
+
+def test_all_kinds_that_the_core_tells_are_known() -> None:
+    """Whoever waits for one of them is not told that there is none; and no kind is made up."""
+    files = (Path(core.__file__).parent).rglob("*.py")
+    source = "\n".join(path.read_text() for path in files)
+    told = set(re.findall(r'note\(\s*(?:s,\s*)?now,\s*"([^"]+)"', source))
+    told |= {BEGUN, FAILED, ESCALATION, "driver/up", *(f"driver/{fault}" for fault in Fault)}
+    known = {f"{c}/{t}".rstrip("/") for c, types in TYPES.items() for t in types or ("",)}
+    assert told <= known
+    of_rows = {f"{kind}/{done}" for kind in KINDS for done in ("created", "changed", "removed")}
+    assert (
+        known - told == (of_rows | {f"job/{s}" for s in JobState if s is not JobState.DONE}) - told
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "near"),
+    [
+        ("node/sttus", "node/status"),
+        ("nodes", "node"),
+        ("nodes/status", "node/status"),
+        ("job/start", "job/starting"),
+    ],
+)
+def test_a_slip_in_a_kind_of_ours_is_refused_with_the_nearest(
+    box: Box, kind: str, near: str
+) -> None:
+    """Where it is awaited, by a handler, and where it is posted: nobody would ever hear of it."""
+    for asked in (
+        lambda: check_kind(kind),
+        lambda: box.change(awaited_by_handler(kind)),
+        lambda: box.ask(Posted, ROOT, f"{kind}/status" if kind == "nodes" else kind, "", "x"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            asked()
+        assert near in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("kind", ["", "/sttus", "user/sttus", "node/hot", "raid/lost", "node"])
+def test_what_an_operator_may_post_can_be_awaited(box: Box, kind: str) -> None:
+    check_kind(kind)
+    box.change(awaited_by_handler(kind))
+
+
+def test_a_kind_that_comes_only_if_it_is_posted_is_told_with_those_there_are() -> None:
+    assert "node/features, fenced, joined" in doubt("node/hot")
+    assert doubt("raid/lost") == "raid/lost comes only if an operator posts it"
+    assert not any(map(doubt, ("", "/hot", "user/hot", "node", "node/status", "setting")))
 
 
 def test_an_operator_posts_about_a_node_a_job_or_anything(box: Box) -> None:

@@ -175,6 +175,11 @@ class Place:
         kinds = self.command.name.partition(" ")[0]
         if first == "NAME" and self.count == 0 and kinds in ("partitions", "configurations"):
             return _words(self.current, self._site(kinds))
+        if first.strip("[]") == "CLASS/TYPE" and self.count == 0:
+            from ostler.model.event_kinds import TYPES
+
+            kinds_of = [(c, t) for c, types in TYPES.items() for t in types or ("",)]
+            return _words(self.current, [(f"{c}/{t}".strip("/"), "") for c, t in kinds_of])
         if first in ("NODE", "NAME") or (first == "NODES" and self.count == 0):
             return self._listed("", self.current, self._nodes())
         if first == "KEY" and self.count == 0:

@@ -1,4 +1,4 @@
-"""What is allowed and may still be a slip: names of users, nodes and programs that are not there.
+"""What is allowed and may still be a slip: names that nothing has: users, nodes, programs, events.
 
 None of it is an error: they may be there tomorrow, or not now because a service is away.
 """
@@ -18,7 +18,7 @@ def tell_of_doubts(given: Given, rows: list[Row]) -> None:
     told = []
     if not (identity() or exists(f"{state_of(given)}/../lab.json")):  # a lab has its own users
         told += [_about_nobody(row) for row in rows]
-    told += [_no_program(row) for row in rows]
+    told += [text for row in rows for text in (_no_program(row), _no_event(row))]
     told.append(_no_nodes(given, rows))
     for text in dict.fromkeys(filter(None, told)):
         complain(text)
@@ -57,6 +57,16 @@ def _no_program(row: Row) -> str:
             where = "as it is" if key == "command" else "if nodes have none either"
             return f"{key}: {path} is no program on this host: {where}, it fails each time"
     return ""
+
+
+def _no_event(row: Row) -> str:
+    """Return what is odd about the events that a handler newly waits for; empty: nothing."""
+    kind = _values(row, "after").get("event")
+    if row.get("kind") != "handler" or not kind or kind == _values(row, "before").get("event"):
+        return ""
+    from ostler.model.event_kinds import doubt
+
+    return doubt(str(kind))
 
 
 def _no_nodes(given: Given, rows: list[Row]) -> str:

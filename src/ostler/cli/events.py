@@ -29,11 +29,13 @@ def main(given: Given) -> int:
         begin = parse_moment("--since", since, past=True)
         rows = [row for row in rows if _at(row) >= begin]
     if pattern:
-        from ostler.cli.post import fits
+        from ostler.cli.post import fits, tell_of_doubt
 
         rows = [row for row in rows if fits(row, pattern)]
         if (text := given.text("limit")) is not None:
             rows = rows[-number("--limit", text, _MANY) :]
+        if not rows:
+            tell_of_doubt(given)
     if not given.flag("follow"):
         link.close()
         _print(given, {"events": rows})

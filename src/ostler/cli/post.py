@@ -33,15 +33,28 @@ def pattern_of(given: Given) -> dict[str, object]:
     slow_road()
     from msgspec.structs import asdict
 
+    from ostler.model.event_kinds import check_kind
     from ostler.model.happening import parse_pattern
 
     kind = given.words[0] if given.words else ""
-    return asdict(parse_pattern(kind, given.text("object") or "", given.text("says") or ""))
+    found = parse_pattern(kind, given.text("object") or "", given.text("says") or "")
+    check_kind(kind)
+    return asdict(found)
+
+
+def tell_of_doubt(given: Given) -> None:
+    """Say that the kind which was typed is none that comes by itself, if so."""
+    if given.words and not given.flag("quiet"):
+        from ostler.model.event_kinds import doubt
+
+        if text := doubt(given.words[0]):
+            complain(text)
 
 
 def wait(given: Given) -> int:
     """Print the first event that fits; raise `NotNow` when the time is over."""
     pattern = pattern_of(given)
+    tell_of_doubt(given)
     end = None
     if (text := given.text("timeout")) is not None:
         end = time.monotonic() + duration("--timeout", text)

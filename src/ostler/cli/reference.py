@@ -1,7 +1,7 @@
 """The reference of the command line, made from the table: python -m ostler.cli.reference."""
 
 from ostler.cli.click_road import usage
-from ostler.cli.columns import ACCOUNTING, USAGE
+from ostler.cli.columns import COLUMNS
 from ostler.cli.table import COMMANDS, GROUPS
 from ostler.cli.table_options import Command
 from ostler.model.errors import KINDS, OstlerError
@@ -46,22 +46,12 @@ _JOB = (
     "tasks cpus memory gpus nodes constraint exclusive licences reservation time_limit_seconds array array_cap elements after held_by "
     "not_before submitted_at promised_start started_at ended_at requeues"
 )
-_RESERVATION = (
-    "name nodes start duration users projects days until utc_offset is_open begins_at ends_at"
-)
 _NODE = (
     "name partition status word word_by word_at word_reason since unknown_since gone restless "
     "unusable boot_id cpus "
     "free_cpus memory free_memory gpus free_gpus generic free_generic features declared "
     "allocations"
 )
-_PARTITION = (
-    "name kind is_default state configuration nodes configured_nodes cpus free_cpus allocations "
-    "jobs_waiting awaited time_limit default_time min_cpus "
-    "memory_limit time_slice tier priority_gap preemption least_run preempt_grace policy factor"
-)
-_ACCESS = "partition class name allow kinds max_cpus max_memory priority time_limit running waiting cpu_minutes"
-_CONFIGURATION = "name active nodes calendar moved since begins_at"
 _USED = (
     "name was moved moves nodes_moved jobs_running_on_them jobs_that_get_nodes "
     "jobs_that_wait_for_another"
@@ -71,10 +61,6 @@ _EVENT = "serial at kind job element allocation node user text object dealt_by d
 _EXPLAINED = (
     "id state rule reason expected_start expected_nodes assumption blockers ahead place "
     "priority_parts filters numbers to_start_now starts_now failures elements"
-)
-_HANDLED = (
-    "first handler event events state attempt due_at began_at ended_at result exit_status reason "
-    "user kind text job element node object"
 )
 _REPLAY = (
     "trace policy rule jobs procs mean_wait median_wait mean_bounded_slowdown utilisation makespan "
@@ -94,32 +80,32 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
     "logs": ("files", "id path"),
     "up": ("", "state nodes drivers shortcomings processes jobs epoch"),
     "status": ("", "state nodes drivers shortcomings processes jobs epoch"),
-    "nodes": ("nodes", f"{_NODE} last_update checked_at age_seconds load"),
-    "node": ("nodes", f"{_NODE} last_update checked_at age_seconds load jobs"),
+    "nodes": ("nodes", COLUMNS["nodes"]),
+    "node": ("nodes", f"{COLUMNS['nodes']} jobs"),
     "contexts": ("contexts", "context node phase job user tasks members"),
     "nodes drain": ("nodes", _NODE),
-    "partitions": ("partitions", _PARTITION),
+    "partitions": ("partitions", COLUMNS["partitions"]),
     "partitions create": ("changes", _CHANGE),
-    "reservations": ("reservations", _RESERVATION),
+    "reservations": ("reservations", COLUMNS["reservations"]),
     "reservations create": ("changes", _CHANGE),
-    "access": ("access_controls", _ACCESS),
+    "access": ("access_controls", COLUMNS["access_controls"]),
     "access allow": ("changes", _CHANGE),
-    "users": ("users", "name role projects shares"),
-    "projects": ("projects", "name parent shares description"),
+    "users": ("users", COLUMNS["users"]),
+    "projects": ("projects", COLUMNS["projects"]),
     "config apply": ("changes", _CHANGE),
-    "partitions stop": ("partitions", _PARTITION),
-    "configurations": ("configurations", _CONFIGURATION),
+    "partitions stop": ("partitions", COLUMNS["partitions"]),
+    "configurations": ("configurations", COLUMNS["configurations"]),
     "configurations use": ("configurations", _USED),
     "config effective": ("settings", "key value default set_with help"),
     "config set": ("changes", _CHANGE),
     "events": ("events", _EVENT),
     "events post": ("events", "serial at kind user text"),
-    "events handled": ("handled", _HANDLED),
-    "handlers": ("handlers", "name command event object user timeout retries every waiting"),
+    "events handled": ("handled", COLUMNS["handled"]),
+    "handlers": ("handlers", COLUMNS["handlers"]),
     "handlers create": ("changes", _CHANGE),
     "history": ("events", _EVENT),
-    "acct": ("accounting", ACCOUNTING),
-    "usage": ("usage", USAGE),
+    "acct": ("accounting", COLUMNS["accounting"]),
+    "usage": ("usage", COLUMNS["usage"]),
     "query": ("", "columns rows"),
     "sim": ("runs", _REPLAY),
     "doctor": ("findings", "what ok found advice"),

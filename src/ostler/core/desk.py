@@ -15,7 +15,8 @@ from ostler.core.effects import Handle
 from ostler.core.errands import order_of
 from ostler.core.events import Handled, HandlersLost
 from ostler.model.errand import LEGAL_ERRAND, ErrandKey, ErrandState, Notice, Outcome, Ran
-from ostler.model.happening import Pattern, object_of, parse_pattern, split_kind
+from ostler.model.event_kinds import split_kind
+from ostler.model.happening import Pattern, object_of, parse_pattern
 from ostler.model.record import Errand, Event
 from ostler.model.site import Handler
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.json import encode
 
 from ostler.model.errand import MAIL, Hook, Mail, Notice, Order, Program
-from ostler.model.happening import object_of, split_kind
+from ostler.model.event_kinds import split_kind
+from ostler.model.happening import object_of
 from ostler.model.ids import job_name
 from ostler.model.record import Errand, Event
 from ostler.model.site import Handler

@@ -7,7 +7,8 @@ from ostler.core.events import DealtWith, Posted, Subscribed
 from ostler.core.roles import may
 from ostler.core.state import State
 from ostler.model.errors import Missing, OstlerError, Refused, UsageError
-from ostler.model.happening import USER, parse_kind, split_kind
+from ostler.model.event_kinds import USER, check_kind, split_kind
+from ostler.model.happening import parse_kind
 from ostler.model.ids import Ref, parse_ref
 from ostler.model.limits import MAX_NAME, MAX_SENTENCE, MAX_SUBSCRIBERS
 from ostler.model.record import Dealt, Posting, Subscriber
@@ -39,6 +40,7 @@ def _on_posted(s: State, now: float, event: Posted) -> None:
                 f"{caller.user} may not post events of class {of_class!r}",
                 expected=f"class {USER}, as in {USER}/backup; an operator may post any",
             )
+        check_kind(kind)
         text, about = _line("its text", event.text, MAX_SENTENCE), event.object
         _line("its object", about, MAX_NAME)
     except OstlerError as error:

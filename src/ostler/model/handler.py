@@ -4,6 +4,7 @@ import shlex
 
 from ostler.model.errand import BY_HAND, CHANNELS
 from ostler.model.errors import UsageError
+from ostler.model.event_kinds import check_kind
 from ostler.model.happening import parse_pattern
 from ostler.model.site import Handler
 
@@ -14,6 +15,7 @@ def check_handler(handler: Handler) -> None:
     if name in (*CHANNELS, BY_HAND):
         raise UsageError(f"no handler can be named {name!r}: so Ostler calls its own")
     parse_pattern(handler.event, handler.object)
+    check_kind(handler.event)
     if not handler.timeout:
         raise UsageError(f"timeout of handler {name} cannot be 0", expected="as in 90s or 2m")
     try:

@@ -11,24 +11,14 @@ from msgspec import Struct
 
 from ostler.model.bounded import Name
 from ostler.model.errors import UsageError
+from ostler.model.event_kinds import split_kind
 from ostler.model.ids import job_name
 from ostler.model.limits import MAX_NAME
 from ostler.model.record import Event
 
-USER = "user"  # the class of which everybody may post events
 _CLASS = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
 _TYPE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _WILD = frozenset("*?[")
-
-
-def split_kind(kind: str) -> tuple[str, str]:
-    """Return class and type of an event's kind.
-
-    >>> split_kind("allocation/granted"), split_kind("setting")
-    (('allocation', 'granted'), ('setting', ''))
-    """
-    of_class, _, of_type = kind.partition("/")
-    return of_class, of_type
 
 
 def parse_kind(text: str) -> str:

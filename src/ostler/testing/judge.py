@@ -14,7 +14,7 @@ from ostler.core.load import load
 from ostler.core.state import State
 from ostler.model.allocation import Allocation
 from ostler.model.constraint import parse
-from ostler.model.happening import split_kind
+from ostler.model.event_kinds import doubt
 from ostler.model.ids import is_step
 from ostler.model.job import ALLOC, Element, Job
 from ostler.model.node import Node
@@ -79,8 +79,8 @@ class Judge:
         """Hold the status of each node that is written against what its events say, and back."""
         rows = [write for write in writes if isinstance(write, Node)]
         for write in writes:
-            if isinstance(write, Row) and "-" in split_kind(write.kind)[0]:
-                yield f"nobody can ask for events {write.kind}: their class comes before a /"
+            if isinstance(write, Row) and doubt(write.kind):
+                yield f"nobody knows of events {write.kind}"
             if isinstance(write, Row) and write.kind == "node/status" and write.node is not None:
                 before, _, after = write.text.partition(" -> ")
                 if before != self._seen.get(write.node, before):
