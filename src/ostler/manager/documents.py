@@ -1,7 +1,7 @@
 """What a read may find that is no document yet, and what makes one of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -48,6 +48,11 @@ class Listing(NamedTuple):
     found: list[Row | Entry]
     more: int  # older ones, which are not listed
     columns: list[str]  # of `LISTED`: these alone, by column; none: whole rows
+    whole_of: str | None = None  # the user of whom memory knows all that was asked for
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield those that are in memory."""
+        return (one for one in self.found if isinstance(one, Entry))
 
     async def document(self, check: Callable[[], None]) -> Row:
         """Return the document; see `pieces`."""

@@ -73,7 +73,7 @@ class JobReads:
         if is_plain(options) and user is not None:
             numbers, more = state.jobs_of[user].newest(limit) if user in state.jobs_of else ([], 0)
             own: list[Row | Entry] = [state.jobs[n] for n in numbers]
-            return Listing(self._veil, asked.caller, state, own, more, options.columns)
+            return Listing(self._veil, asked.caller, state, own, more, options.columns, user)
         found: dict[int, Row | Entry] = {}
         if options.all or since is not None or wanted:
             rows = self._store.jobs(

@@ -1,12 +1,15 @@
 """Requests that look and change nothing: of each user one at a time.
 
-What is told is durable: an answer leaves when everything is that had happened when it was made.
+What is told is durable: an answer leaves when everything is that had happened when it was made,
+or when all of it is that it tells.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from ostler.core.explain import Prepared
@@ -17,7 +20,8 @@ from ostler.manager.following import begin_to_follow
 from ostler.manager.reads import Reads
 from ostler.manager.session import Client
 from ostler.manager.submissions import Submissions
-from ostler.manager.turns import Turns
+from ostler.manager.turns import Needs, Turns
+from ostler.manager.unwritten import without
 from ostler.model.errors import NotNow
 from ostler.store.protocol import Store
 from ostler.wire import messages
@@ -53,35 +57,53 @@ class Looks:
         turns = self._turns
         if not self._reads.is_in_memory(message):
             await turns.barrier()  # the store is to have what memory has no more
-        async with self._looking[client.caller.uid]:
-            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
-            _still_there(client)
+        needs = Needs.ALL
+        async with self._turn_of(client):
             if message.what == "contexts":
                 return await self._contexts.read(turns.machine.state)
             now = self._clock()
             found = self._reads.answer(client.caller, message, now)
             if isinstance(found, Listing):
+                found, needs = self._needed(found)
                 found = await found.document(partial(_still_there, client))
         if isinstance(found, Counted):
             values = found.values
             answer = await self._ask_database(found.sql, client.caller, admin=False, values=values)
             return found.finish(answer)
-        return await self._told(client, now, found)
+        return await self._told(client, now, found, needs)
+
+    @asynccontextmanager
+    async def _turn_of(self, client: Client) -> AsyncIterator[None]:
+        """Wait for the end of the user's look before, and let others have their turns."""
+        async with self._looking[client.caller.uid]:
+            await asyncio.sleep(0)  # also when nobody waits for the lock yet
+            _still_there(client)
+            yield
+
+    def _needed(self, listing: Listing) -> tuple[Listing, Needs]:
+        """Return a listing as it is to be told, and what of it has to become durable before."""
+        under_way, gathering = self._turns.unwritten()
+        if now := without(listing, chain(under_way, gathering)):
+            return now, Needs.NOTHING
+        if soon := without(listing, gathering):
+            return soon, Needs.UNDER_WAY
+        return listing, Needs.ALL
 
     async def dry(self, client: Client, message: messages.Submit | messages.SubmitAll) -> Row:
         """Return what would come of a submission."""
         await self._turns.barrier()
-        async with self._looking[client.caller.uid]:
-            _still_there(client)
+        async with self._turn_of(client):
             now = self._clock()
             found = self._submissions.dry(client, message, now)
         return await self._told(client, now, found)
 
-    async def _told(self, client: Client, now: float, found: Row | Prepared) -> Row:
+    async def _told(
+        self, client: Client, now: float, found: Row | Prepared, needs: Needs = Needs.ALL
+    ) -> Row:
         """Return what was found, once all that it may tell of is durable."""
         if isinstance(found, Prepared):
             found = await self._ask(client, now, found)
-        await self._turns.barrier()
+        await self._turns.barrier(needs)
         return found
 
     async def _ask(self, client: Client, now: float, prepared: Prepared) -> Row:
@@ -105,9 +127,7 @@ class Looks:
     async def follow(self, client: Client, message: messages.Follow) -> Row:
         """Tell of what has happened, and let the client follow from there."""
         await self._turns.barrier()
-        async with self._looking[client.caller.uid]:
-            await asyncio.sleep(0)  # others' turn, also when nobody waits for the lock yet
-            _still_there(client)
+        async with self._turn_of(client):
             return await begin_to_follow(self._store, client, message)
 
 

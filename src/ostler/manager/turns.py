@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, tzinfo
-from typing import Protocol
+from enum import Enum
+from typing import NamedTuple, Protocol
 
 from ostler.core.effects import (
     Acknowledge,
@@ -38,6 +39,21 @@ Spoken = Acknowledge | Call | Fail | Handle | Reply | Send | TakenIn | Welcomed
 PROBE = 0.5  # seconds between tries to write again after a failed commit
 PROBE_MOST = 4.0  # the same when a probe finds room and the next commit none, again and again
 DEFECT = NotNow("a defect was met and logged", hint="try again")
+
+
+class Batch(NamedTuple):
+    """Rows of one commit, and what is to be said when they are durable."""
+
+    writes: list[Write]
+    spoken: list[Spoken | asyncio.Future[None]]
+
+
+class Needs(Enum):
+    """How much of what has happened is to be durable before something is told."""
+
+    NOTHING = 0
+    UNDER_WAY = 1  # what is being committed, and not what gathers meanwhile
+    ALL = 2
 
 
 class Speaker(Protocol):
@@ -90,7 +106,7 @@ class Turns:
         self._writer = writer
         self._writes: list[Write] = []
         self._spoken: list[Spoken | asyncio.Future[None]] = []
-        self._busy = False
+        self._under_way: Batch | None = None  # what is being committed
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -132,25 +148,38 @@ class Turns:
             else:
                 self._spoken.append(effect)
 
-    def barrier(self) -> asyncio.Future[None]:
-        """Return a future that is done when everything so far is durable."""
+    def unwritten(self) -> tuple[list[Write], list[Write]]:
+        """Return the rows that are being committed, and those that gather for the next commit.
+
+        Raises the cause while nothing can be written: then nobody knows what will be durable.
+        """
+        if self.down is not None:
+            raise _again(self.down)
+        return self._under_way.writes if self._under_way else [], self._writes
+
+    def barrier(self, needs: Needs = Needs.ALL) -> asyncio.Future[None]:
+        """Return a future that is done when so much of what has happened is durable."""
         future: asyncio.Future[None] = self._loop.create_future()
         if self.down is not None:
             future.set_exception(_again(self.down))
+        elif needs is Needs.NOTHING:
+            future.set_result(None)
+        elif needs is Needs.UNDER_WAY and self._under_way:
+            self._under_way.spoken.append(future)
         else:
             self._spoken.append(future)
             self._schedule()
         return future
 
     def _schedule(self) -> None:
-        if not (self._busy or self._scheduled):
+        if not (self._under_way or self._scheduled):
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         """Go on with what is taken in piece by piece, plan if something changed, commit and speak."""
         self._scheduled = False
-        if self._busy or self.down is not None:
+        if self._under_way or self.down is not None:
             return
         try:
             if self.machine.wants_more:
@@ -163,16 +192,16 @@ class Turns:
                     self._handle(now, Planned(plan))
         except OstlerError:
             return  # logged, and the state is being read anew
-        writes, self._writes = self._writes, []
-        spoken, self._spoken = self._spoken, []
-        if writes:
-            self._busy = True
+        batch = Batch(self._writes, self._spoken)
+        self._writes, self._spoken = [], []
+        if batch.writes:
+            self._under_way = batch
             self._writer.do(
-                lambda: self._store.commit(writes, self._epoch),
-                lambda error: self._committed(error, writes, spoken),
+                lambda: self._store.commit(batch.writes, self._epoch),
+                lambda error: self._committed(error, batch),
             )
         else:
-            self._speak(spoken)
+            self._speak(batch.spoken)
             if self.machine.wants_more:
                 self._schedule()  # others are heard before
         self._set_timer()
@@ -196,23 +225,18 @@ class Turns:
         """Ask for plans again, if there is anything to plan."""
         self._schedule()
 
-    def _committed(
-        self,
-        error: Exception | None,
-        writes: list[Write],
-        spoken: list[Spoken | asyncio.Future[None]],
-    ) -> None:
-        self._busy = False
+    def _committed(self, error: Exception | None, batch: Batch) -> None:
+        self._under_way = None
         if error is None:
             self.commits += 1
             self._all_is_well()
-            self._speaker.written(writes)
-            self._speak(spoken)
+            self._speaker.written(batch.writes)
+            self._speak(batch.spoken)
             more = self.machine.wants_plan or self.machine.wants_more
             if self._writes or self._spoken or more:
                 self._schedule()
             return
-        self._spoken = spoken + self._spoken
+        self._spoken = batch.spoken + self._spoken
         if isinstance(error, OstlerError):
             self._fall_silent(error)
         else:
@@ -260,7 +284,7 @@ class Turns:
         self._recovery = None
         if self.lost.done():
             return
-        if self._busy:
+        if self._under_way:
             self._recovery = self._loop.call_later(PROBE, self._recover)
             return
         try:

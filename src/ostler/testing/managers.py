@@ -1,6 +1,5 @@
 """A simulated manager: the real turns and the real driver of agents, over a simulated net."""
 
-from asyncio import Future
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +12,7 @@ from ostler.manager.native import HEARTBEAT, Agents, Blobs
 from ostler.manager.pieces import pieces
 from ostler.manager.probing import RECALLED, Probing
 from ostler.manager.repeats import answer_again
-from ostler.manager.turns import Spoken, Turns
+from ostler.manager.turns import Batch, Spoken, Turns
 from ostler.model.errand import Order, Outcome, Ran
 from ostler.model.errors import NotNow, OstlerError, StaleEpoch
 from ostler.model.ids import Ref, job_name
@@ -92,20 +91,15 @@ class WatchedTurns(Turns):
         if rest:
             self._loop.call_later(BETWEEN, self._hand_over, machine)
 
-    def _committed(
-        self,
-        error: Exception | None,
-        writes: list[Write],
-        spoken: list[Spoken | Future[None]],
-    ) -> None:
+    def _committed(self, error: Exception | None, batch: Batch) -> None:
         if error is not None and not isinstance(error, OstlerError):
             raise error  # a defect; the daemon would start anew from the database
-        super()._committed(error, writes, spoken)
+        super()._committed(error, batch)
 
     @property
     def settled(self) -> bool:
         """Say whether the database should agree with memory at this moment."""
-        return not (self._writes or self._busy or self.down or self.rest)
+        return not (self._writes or self._under_way or self.down or self.rest)
 
 
 class Mouth:
