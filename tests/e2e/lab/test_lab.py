@@ -308,6 +308,7 @@ def test_what_is_known_of_nodes_is_fresh_in_queries_and_looks_come_as_often_as_i
     words = "select name, status, checked_at, last_update from nodes"
     for node in ("n01", "n02", "n03"):
         three.await_status(node, "running")
+    eventually("all were looked at", lambda: _looked_at(three.json("query", words)))
     before = three.json("query", words)["rows"]
     assert [row[0] for row in before] == ["n01", "n02", "n03"]
     eventually("all were looked at again", lambda: _fresher(before, three.json("query", words)))
@@ -326,6 +327,10 @@ def _stored(machine: InLab) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(f"file:{machine.state}/ostler.db?mode=ro", uri=True)) as conn:
         words = "SELECT coalesce(checked_at, 0), coalesce(last_update, 0), coalesce(agent_pid, 0)"
         return conn.execute(f"{words} FROM nodes").fetchall()
+
+
+def _looked_at(found: dict[str, Any]) -> bool:
+    return all(None not in row for row in found["rows"])
 
 
 def _fresher(before: list[list[Any]], found: dict[str, Any]) -> bool:
