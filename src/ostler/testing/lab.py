@@ -167,7 +167,7 @@ class Lab:
     def down(self) -> None:
         """End every process of the lab. Its files stay to be looked at."""
         for member in self.members():
-            member.crash()
+            member.put_down()
 
     def await_running(self, names: Iterable[str]) -> None:
         """Wait until the manager hears all of these agents; raise `NotNow`."""

@@ -84,13 +84,18 @@ class Member:
 
     @property
     def doing(self) -> str:
-        """Return crashed, killed, frozen or runs."""
+        """Return down, crashed, killed, frozen or runs."""
         if not self.host_pid:
-            return "crashed"
+            return "down" if os.path.exists(self._down) else "crashed"
         daemons = self.daemons
         if not daemons:
             return "killed"
         return "frozen" if all(map(proc.is_stopped, daemons)) else "runs"
+
+    @property
+    def _down(self) -> str:
+        """Return the file that tells a lab which was ended from one whose hosts died."""
+        return f"{self.state}/down"
 
     @property
     def is_cut(self) -> bool:
@@ -113,8 +118,9 @@ class Member:
         if self.host_pid:
             return
         self._end(self._left)
-        with suppress(FileNotFoundError):  # of the boot before: nobody is to find it and wait
-            os.unlink(f"{self.state}/host")
+        for left in (f"{self.state}/host", self._down):  # nobody is to find it and wait
+            with suppress(FileNotFoundError):
+                os.unlink(left)
         self._tell()
         words = [sys.executable, "-I", _HOST, "--state", self.state]
         words += ["--manager", self._relay] if self._relay else []
@@ -166,7 +172,8 @@ class Member:
         try:
             sock = dial(f"{self.state}/host", _PATIENCE)
         except OSError:
-            why = f"{self.name} has crashed: it has no host"
+            word = "is down" if self.doing == "down" else "has crashed"
+            why = f"{self.name} {word}: it has no host"
             raise NotNow(why, hint=f"ostler lab start {self.name}") from None
         with sock:
             sock.sendall(word.encode() + b"\n")
@@ -191,6 +198,12 @@ class Member:
     def kill(self) -> None:
         """End the daemons, and none of them may start another meanwhile."""
         self._end(lambda: self.daemons)
+
+    def put_down(self) -> None:
+        """End all of it, as the lab ends."""
+        self.crash()
+        with open(self._down, "w", encoding="ascii"):
+            pass
 
     def crash(self) -> None:
         """End all of it: parents first, so that nobody can tell of the end of another."""

@@ -397,6 +397,8 @@ def test_down_leaves_nothing_running_and_up_begins_anew(tmp_path: Path) -> None:
         assert not process_start(pid)
         left = [p.name for p in Path("/proc").iterdir() if p.name.isdigit()]
         assert not [p for p in left if names(Path("/proc") / p, Path(one.lab.folder))]
+        assert {row["does"] for row in one.members().values()} == {"down"}
+        assert "n01 is down" in one.verb("cut", "n01", check=False).stderr
         one.verb("up", "-n", "2")
         lines = one.verb("env").stdout
         told = subprocess.run(
