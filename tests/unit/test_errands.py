@@ -1,5 +1,6 @@
 """Errands as processes: what a program may take, where a webhook may go, as whom it is done."""
 
+import asyncio
 import os
 import pwd
 import smtplib
@@ -11,9 +12,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ostler.core.events import Event, Handled
 from ostler.manager import mail, pen, smtp, webhook
+from ostler.manager.errands import Errands
 from ostler.manager.run_as import Place, environment, identity
-from ostler.model.errand import Hook, Mail, Outcome, Program
+from ostler.model.errand import Hook, Mail, Order, Outcome, Program
 from ostler.model.errors import Refused
 from ostler.wire.cgroup import find_bases
 
@@ -61,6 +64,23 @@ def test_a_program_ends_with_whoever_wants_it_and_with_all_it_has_started(tmp_pa
     os.close(lifeline)
 
 
+def test_an_order_that_is_too_long_fails_once_with_the_reason_and_costs_no_other() -> None:
+    async def given() -> tuple[list[Event], int | None]:
+        told: list[Event] = []
+        errands = Errands(told.append, Path("/nowhere"), system=False)
+        errands.give(Order(7, "page", 1, Program(("/bin/true",), "x" * (1 << 20), 1.0)))
+        assert told == []  # the core is in the middle of a step
+        await asyncio.sleep(0)
+        return told, errands.pid
+
+    [event], pid = asyncio.run(given())
+    assert isinstance(event, Handled)
+    assert (event.ran.first, event.ran.attempt) == (7, 1)
+    assert event.ran.result is Outcome.HOPELESS, "it is not tried again"
+    assert "too long: 10" in event.ran.reason
+    assert pid is None, "no process was given it"
+
+
 def test_a_program_reads_the_event_and_has_no_environment_of_ours(tmp_path: Path) -> None:
     lifeline, ours = os.pipe()
     work = Program(("/bin/sh", "-c", f"(cat; env) > {tmp_path}/out"), '{"event":1}\n', 60.0)
@@ -79,6 +99,7 @@ def test_a_program_and_all_that_it_starts_have_so_much_memory_together() -> None
     lifeline, ours = os.pipe()
     # Each of two processes has less than that, and both together have more.
     twins = """
+import asyncio
 import os
 twin = os.fork()
 held = b"x" * (60 << 20)

@@ -15,12 +15,13 @@ import msgspec
 
 from ostler.core.events import Event, Handled, HandlersLost
 from ostler.manager.companion import Companion
-from ostler.model.errand import Order, Ran
+from ostler.model.errand import Order, Outcome, Ran
 from ostler.model.errors import NotNow, OstlerError
 
 log = logging.getLogger("ostler.manager")
 
 MOST = 1 << 20  # bytes of one frame
+_LENGTH = 4  # bytes that tell it, before it
 
 encode = msgspec.msgpack.Encoder().encode
 decode_order = msgspec.msgpack.Decoder(Order).decode
@@ -30,7 +31,7 @@ decode_ran = msgspec.msgpack.Decoder(Ran).decode
 def framed(message: Order | Ran) -> bytes:
     """Return a message with its length before it."""
     data = encode(message)
-    return len(data).to_bytes(4, "big") + data
+    return len(data).to_bytes(_LENGTH, "big") + data
 
 
 class Errands:
@@ -46,7 +47,7 @@ class Errands:
         self._process: Companion | None = None
         self._serving: asyncio.Task[None] | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._orders: list[Order] = []  # given while the process is being started
+        self._orders: list[bytes] = []  # given while the process is being started
 
     @property
     def pid(self) -> int | None:
@@ -54,13 +55,20 @@ class Errands:
         return None if self._process is None else self._process.pid
 
     def give(self, order: Order) -> None:
-        """Have an attempt begun."""
-        if self._process is not None:
-            self._write(self._process, order)
-            return
-        self._orders.append(order)
-        if self._serving is None:
-            self._serving = asyncio.get_running_loop().create_task(self._serve())
+        """Have an attempt begun; one whose order is too long ends at once, and never goes well."""
+        frame = framed(order)
+        if (size := len(frame) - _LENGTH) > MOST:  # it would end the process, with all that it runs
+            why = f"what it is told is too long: {size} bytes, at most {MOST}"
+            attempt = (order.first, order.handler, order.attempt)
+            ran = Ran(*attempt, Outcome.HOPELESS, None, why)
+            # Later: whoever gives orders is in the middle of a step.
+            asyncio.get_running_loop().call_soon(self._tell, Handled(ran))
+        elif self._process is not None:
+            self._write(self._process, frame)
+        else:
+            self._orders.append(frame)
+            if self._serving is None:
+                self._serving = asyncio.get_running_loop().create_task(self._serve())
 
     async def _serve(self) -> None:
         """Start the process, and take what it says until it ends."""
@@ -71,8 +79,8 @@ class Errands:
             log.info("a process runs handlers", extra={"pid": process.pid})
             self._process = process
             orders, self._orders = self._orders, []
-            for order in orders:
-                self._write(process, order)
+            for frame in orders:
+                self._write(process, frame)
             while True:
                 self._tell(Handled(decode_ran(await process.read())))
         except EOFError:  # it ended, which was told
@@ -88,9 +96,9 @@ class Errands:
         log.error("no process runs handlers", extra={"why": why})
         self._tell(HandlersLost(why))
 
-    def _write(self, process: Companion, order: Order) -> None:
+    def _write(self, process: Companion, frame: bytes) -> None:
         with contextlib.suppress(NotNow):  # it has ended, which is about to be told
-            process.stdin.write(framed(order))
+            process.stdin.write(frame)
 
     def _tell(self, event: Event) -> None:
         with contextlib.suppress(OstlerError):  # then all is read anew, and begun anew
