@@ -2,10 +2,11 @@
 
 import pytest
 
+from ostler.core.events import Administered
 from ostler.model.errors import Refused, UsageError
 from ostler.model.site import Division
 from ostler.model.site_changes import Change
-from tests.unit.core_kit import Box
+from tests.unit.core_kit import ROOT, Box
 
 SLURM = Change("create", "rm", ("slurm",), {"driver": "slurm"})
 
@@ -35,6 +36,27 @@ def test_a_resource_manager_brings_a_partition_of_its_name_and_takes_it_along() 
         "removed partition slurm",
         "removed rm slurm",
     ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        (None, "; its nodes join partition slurm, which there was before"),
+        ("n[8-9]", "; its nodes join partition slurm, which there was before, with nodes n[8-9]"),
+        ("other", ""),
+    ],
+)
+def test_a_resource_manager_that_joins_a_partition_says_so(nodes: str | None, told: str) -> None:
+    """Jobs that wait for that partition may start on its nodes from now on."""
+    box = Box()
+    box.change(*(Change("create", "partition", (name,), {}) for name in ("slurm", "other")))
+    if nodes is not None:
+        named = {"other": "slurm/*"} if nodes == "other" else {"slurm": nodes}
+        box.change(Change("set", "configuration", ("",), {"nodes": named}))
+    [row] = box.ask(Administered, ROOT, (SLURM,), dry=True)["changes"]
+    assert row["text"] == f"created rm slurm: driver slurm{told}"
+    assert row.get("joins") == ("slurm" if told else None)
+    assert box.ask(Administered, ROOT, (SLURM,))["changes"] == [row]
 
 
 def test_the_word_for_our_own_nodes_names_no_other_resource_manager() -> None:

@@ -18,7 +18,7 @@ from ostler.core.state import State
 from ostler.model.errors import OstlerError, Refused
 from ostler.model.job import FOREIGN
 from ostler.model.record import Answered, Setting, SiteRow, Transaction
-from ostler.model.site import Site
+from ostler.model.site import Division, Site
 from ostler.model.site_changes import REMOVE, Changed, Draft, check_serial, describe
 from ostler.model.site_kinds import ATTRIBUTE, told
 from ostler.schedule.limits import Limits
@@ -43,10 +43,10 @@ def on_administered(s: State, now: float, event: Administered) -> None:
     except OstlerError as error:
         s.effects.append(Fail(event.to, error))
         return
+    rows = [_row(each) | _joined(each, s.site, draft.site) for each in changed]
     if changed and not event.dry:
         carry_out(s, now, event.caller.user, draft, changed)
     serial = s.next_transaction - 1
-    rows = [_row(each) for each in changed]
     answer = {"changes": rows, "serial": serial}
     if name and not event.dry:
         s.save(Answered(uid, name, now, _json(answer).decode()))
@@ -66,6 +66,18 @@ def carry_out(s: State, now: float, user: str, draft: Draft, changed: list[Chang
     for each in changed:
         _tell(s, now, user, each)
     follow_site(s, now, old, move_nodes(s, now))
+
+
+def _joined(each: Changed, old: Site, new: Site) -> dict[str, Any]:
+    """Return what is said of a resource manager whose nodes come to a partition that there was."""
+    (name, *_) = each.key
+    if (each.verb, each.kind) != ("create", "rm") or name not in old.partitions:
+        return {}
+    if Division(new.active.nodes).of(f"{name}/") != name:  # they are named elsewhere
+        return {}
+    others = old.active.nodes.get(name, "")
+    text = f"{_row(each)['text']}; its nodes join partition {name}, which there was before"
+    return {"text": f"{text}, with nodes {others}" if others else text, "joins": name}
 
 
 def _row(each: Changed) -> dict[str, Any]:
