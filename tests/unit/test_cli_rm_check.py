@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,22 +113,32 @@ def test_a_name_that_is_no_driver_either_is_missing_as_before(tmp_path: Path) ->
         (["rm", "set", "a", "folder=/"], ""),
         (["rm", "set", "a", "config=/x"], "config=/x: there is no such file or folder"),
         (["rm", "set", "a", "interval=5s"], ""),
+        (["config", "apply", "site.toml"], "local needs folder=/an/absolute/path"),
     ],
 )
 def test_what_a_driver_cannot_begin_with_is_told_as_it_is_set(
-    tmp_path: Path, words: list[str], complaint: str
+    tmp_path: Path, words: list[str], complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = dict([words[-1].split("=")])
+    """It may be mended later, so it is set."""
+    monkeypatch.chdir(tmp_path)
+    Path("site.toml").write_text("[rms.a]\ndriver = 'local'\nsettings = { folder = 'here' }\n")
+    key, value = words[-1].split("=") if "=" in words[-1] else ("folder", "here")
+    old: dict[str, Any] = {"driver": "slurm" if key == "config" else "local", "settings": {}}
+    new = old if key == "interval" else old | {"settings": {key: value}}
+    row = {"verb": "set", "kind": "rm", "name": "a", "before": old, "after": new, "text": "set a"}
 
     def answer(request: Request) -> Answer:
         if isinstance(request, Administer):
-            return {"changes": [{"kind": "rm", "name": "rm a", "text": "done"}]}
-        driver = "slurm" if "config" in setting else "local"
-        return {"resource_managers": [{"name": "a", "driver": driver, "settings": setting}]}
+            return {"changes": [row]}
+        return {
+            "partitions": [{"name": "main", "is_default": True}],
+            "configurations": [{"name": "default", "active": True, "nodes": {"main": "*"}}],
+            "serial": 1,
+        }
 
     with manager(tmp_path, answer):
         done = ostler(tmp_path, *words)
-    assert (done.status, done.out) == (0, "done\n")
+    assert done.status == 0, done.err
     assert (f"a cannot be asked as it stands: {complaint}" in done.err) is bool(complaint), done.err
 
 

@@ -19,6 +19,7 @@ def tell_of_doubts(given: Given, rows: list[Row]) -> None:
     if not (identity() or exists(f"{state_of(given)}/../lab.json")):  # a lab has its own users
         told += [_about_nobody(row) for row in rows]
     told += [text for row in rows for text in (_no_program(row), _no_event(row))]
+    told += [_no_driver(given, row) for row in rows]
     told.append(_no_nodes(given, rows))
     for text in dict.fromkeys(filter(None, told)):
         complain(text)
@@ -67,6 +68,27 @@ def _no_event(row: Row) -> str:
     from ostler.model.event_kinds import doubt
 
     return doubt(str(kind))
+
+
+def _no_driver(given: Given, row: Row) -> str:
+    """Return why a driver cannot begin as it is told to from now on; empty: it can, or who knows."""
+    before, after = _values(row, "before"), _values(row, "after")
+    told = ("driver", "settings")
+    if row.get("kind") != "rm" or not after or all(before.get(k) == after.get(k) for k in told):
+        return ""
+    settings = _values(after, "settings")
+    if "run-as" in settings or os.stat(state_of(given)).st_uid != os.geteuid():
+        return ""  # whoever runs it may read what we cannot
+    from ostler.cli.main import slow_road
+
+    slow_road()  # drivers need installed packages
+    from ostler.drivers.finding import find
+
+    try:
+        find(str(after["driver"]))({k: v for k, v in settings.items() if k != "memory"})
+    except Exception as error:  # noqa: BLE001 - a driver's own
+        return f"{row.get('name')} cannot be asked as it stands: {error}"
+    return ""
 
 
 def _no_nodes(given: Given, rows: list[Row]) -> str:

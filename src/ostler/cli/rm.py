@@ -1,9 +1,8 @@
 """`ostler rm`: other resource managers whose nodes and jobs are part of the machine."""
 
-import os
 import time
 
-from ostler.cli.ask import call, link_to, state_of
+from ostler.cli.ask import call
 from ostler.cli.listing import show
 from ostler.cli.main import slow_road
 from ostler.cli.options import Given
@@ -11,7 +10,6 @@ from ostler.cli.output import (
     Column,
     Row,
     cell,
-    complain,
     fields,
     json_text,
     rows_of,
@@ -173,26 +171,4 @@ def change(given: Given) -> int:
             settings[key] = None if value == "none" else value
     if settings:
         values["settings"] = settings
-    status = administer(given, [one | ({} if word == "remove" else {"values": values})])
-    if settings or "driver" in values:
-        _try_driver(given, name)
-    return status
-
-
-def _try_driver(given: Given, name: str) -> None:
-    """Say if its driver cannot begin as it is told to now; that may be mended later, so it is set."""
-    link = link_to(given)
-    [row] = rows_of(link.call("read", what="rm", ref=name), "resource_managers")
-    link.close()
-    settings = row.get("settings")
-    told = dict(settings) if isinstance(settings, dict) else {}
-    if "run-as" in told or os.stat(state_of(given)).st_uid != os.geteuid():
-        return  # whoever runs it may read what we cannot
-    told.pop("memory", None)
-    slow_road()  # drivers need installed packages
-    from ostler.drivers.finding import find
-
-    try:
-        find(str(row["driver"]))(told)
-    except Exception as error:  # noqa: BLE001 - a driver's own
-        complain(f"{name} cannot be asked as it stands: {error}")
+    return administer(given, [one | ({} if word == "remove" else {"values": values})])
