@@ -49,12 +49,11 @@ def _no_program(row: Row) -> str:
     named = dict.fromkeys(_PROGRAMS) | after
     if row.get("kind") == "attribute":
         named = {str(row.get("name")): after.get("value")}
-    elif row.get("kind") == "handler":
-        named = {"command": str(after.get("command", "")).partition(" ")[0]}
-    for key, path in named.items():
-        if key not in (*_PROGRAMS, "command") or not str(path).startswith("/"):
+    for key, value in named.items():
+        path = str(value).partition(" ")[0] if key == "command" else str(value)
+        if key not in (*_PROGRAMS, "command") or not path.startswith("/"):
             continue
-        if path not in before.values() and not os.access(str(path), os.X_OK):
+        if value not in before.values() and not os.access(path, os.X_OK):
             where = "as it is" if key == "command" else "if nodes have none either"
             return f"{key}: {path} is no program on this host: {where}, it fails each time"
     return ""

@@ -171,6 +171,8 @@ def test_what_may_be_a_slip_is_told_and_done(three: InLab) -> None:
     done = three.ostler("handlers", "create", "h", "event=user", "command=/no/such -v")
     assert "command: /no/such is no program on this host" in done.stderr
     three.ostler("handlers", "remove", "h")
+    assert three.ostler("scheduler", "add", "s", "/usr/bin/env python3 plan.py").stderr == ""
+    three.ostler("scheduler", "remove", "s")
 
 
 def test_tasks_per_node_and_ranks_in_turns(three: InLab) -> None:
