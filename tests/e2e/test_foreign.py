@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,18 @@ def test_a_node_of_a_pool_ends_with_its_supervisor_and_starts_no_other(tmp_path:
         host.ostler("pool", "remove", "hall")
         os.kill(record["pid"], signal.SIGKILL)
         eventually("it ends", lambda: not [p for p in PROC.glob("[0-9]*") if names(p, folder)])
+
+
+def test_a_node_that_is_told_to_end_ends_by_the_signal_and_not_as_a_success(tmp_path: Path) -> None:
+    """Its resource manager tells then that somebody has ended it there."""
+    words = [sys.executable, "-m", "ostler.agent.pilot", "--machine", str(tmp_path)]
+    words += ["--node", "hall-pool-1", "--cpus", "1", "--seconds", "60"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as pilot:
+        assert pilot.stderr is not None
+        pilot.stderr.readline()  # it has started the agent
+        pilot.terminate()
+        assert "stopped the agent" in pilot.stderr.read()
+    assert pilot.returncode == -signal.SIGTERM
 
 
 def _add_pool(host: Host, *, nodes: int, idle: str) -> None:

@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import os
 import shutil
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -19,7 +20,7 @@ from ostler.wire.supervise import write_json
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Be a node until told to end; return the exit status."""
+    """Be a node until told to end, by the signal for that; return the exit status if it cannot."""
     parser = argparse.ArgumentParser(prog="ostler.agent.pilot")
     parser.add_argument("--machine", required=True, help="state folder of the machine")
     parser.add_argument("--node", required=True, help="what this node is called")
@@ -34,7 +35,12 @@ def main(argv: list[str] | None = None) -> int:
         told["memory"] = given.memory
     write_json(os.path.join(folder, "machine.json"), told)
     os.symlink(os.path.join(given.machine, "sock"), os.path.join(folder, "sock"))
-    return supervisor.main(["--state", folder])
+    status = supervisor.main(["--state", folder])
+    if status == 0:  # it was told to end: to its resource manager a status of 0 would be a success
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        os.kill(os.getpid(), signal.SIGTERM)
+    return status
 
 
 def make_folder(machine: str, node: str, job: str) -> str:
