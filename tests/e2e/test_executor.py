@@ -250,6 +250,16 @@ def test_it_ends_its_job_and_leaves_nothing(executor: Made, host: Host) -> None:
         made.submit(abs, -1)
 
 
+def test_it_ends_as_a_success_though_some_workers_never_began(executor: Made, host: Host) -> None:
+    many = (os.cpu_count() or 1) + 2
+    made = executor(many, cpus=1)
+    assert made.submit(abs, -1).result(60) == 1
+    made.shutdown()
+    job = host.job(made.job)
+    assert (job["state"], job["result"]) == ("done", "success"), job["reason"]
+    assert job["elements_by_result"] == {"success": many}
+
+
 PROGRAM = """
 import os, sys, time, ostler
 made = ostler.Executor(1)

@@ -60,6 +60,19 @@ def test_a_store_that_was_just_made_is_empty_and_counts_from_one(held: Held) -> 
     assert (loaded.next_job, loaded.next_allocation, loaded.next_event) == (1, 1, 1)
 
 
+def test_elements_that_nobody_needed_are_known_as_successes_of_an_ended_array(held: Held) -> None:
+    """Others wait for them one by one, and they have no rows."""
+    array = JobSpec(argv=(b"/bin/true",), array=((0, 4), (8, 9)))
+    for number, rest in ((1, Result.SUCCESS), (2, None)):
+        held.commit(ended(a_job(number, spec=array, rest=rest)))
+        for index, result in ((1, Result.FAILED), (3, Result.SUCCESS)):
+            done = an_element(index, job=number, state=JobState.DONE, result=result)
+            held.commit(done)
+    waits = (Dependency(1, "each"), Dependency(2, "each"))
+    held.commit(a_job(3, spec=replace(array, after=waits)))
+    assert held.store.load().successes == {1: [0, 2, 3, 4, 8, 9], 2: [3]}
+
+
 def test_a_rule_told_alone_and_a_row_written_as_a_whole_leave_what_came_last(held: Held) -> None:
     jobs = [a_job(n) for n in range(1, 6)]
     first = [replace(job, rule="queue") for job in jobs]

@@ -410,6 +410,34 @@ def test_cancelling_the_array_ends_all(box: Box) -> None:
     assert len(entry.results["cancelled"]) == 100
 
 
+def test_an_array_of_which_enough_is_done_ends_as_a_success_with_what_runs(box: Box) -> None:
+    job = box.submit(array=((0, 99),))
+    first, second = slots(box, job)
+    box.progress(first.id, running=0)
+    box.act("end", str(job), reason="its executor was shut down")
+    assert box.state(job) == "running"
+    assert orders(box.done, EndShare) == [], "what runs goes on"
+    again = reloaded(box).machine.state
+    assert list(violations(again)) == []
+    assert (not again.jobs[job].waiting, 0 in again.jobs[job].live) == (True, True)
+    box.progress(first.id, (0, 0))
+    box.progress(second.id, returned=tuple(second.chunk))
+    for slot in (first, second):
+        box.report("n1", Ended(slot.id, box.now, box.now))
+    assert box.state(job) == "success"
+    entry = box.machine.state.recent[job]
+    assert {result: len(found) for result, found in entry.results.items()} == {"success": 100}
+    assert entry.job.reason == "all 100 elements succeeded; of the rest nobody had need"
+
+
+def test_an_array_that_has_not_begun_ends_at_once_if_it_is_not_needed(box: Box) -> None:
+    job = box.submit(array=((0, 9),), hold=True)
+    behind = box.submit(after=after(job), hold=True)
+    box.act("end", str(job))
+    assert box.state(job) == "success"
+    assert not box.act("end", str(behind))[0]["ok"], "a job that is no array is needed"
+
+
 def test_what_depends_on_an_array_waits_for_its_last_element(box: Box) -> None:
     job = box.submit(array=((0, 1),))
     next_one = box.submit(after=after(job))

@@ -297,6 +297,15 @@ def test_a_restart_changes_nothing() -> None:
     reloaded(box)
 
 
+def test_what_waited_for_elements_that_nobody_needs_can_go_on() -> None:
+    box = Box(cpus=2)
+    first, second = pair(box, 20)
+    box.act("end", str(first))
+    entry = box.machine.state.jobs[second]
+    assert len(entry.waiting) + len(entry.live) == 20 - len(box.machine.state.jobs[first].live)
+    reloaded(box)
+
+
 def test_a_large_array_ends_without_a_row_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ties, "_ROWS", 3)
     box = Box(cpus=2)

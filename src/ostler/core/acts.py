@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from ostler.core import steps, ties
 from ostler.core.effects import Fail, Reply
+from ostler.core.enough import end_array
 from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.foreign import words as foreign
@@ -356,7 +357,9 @@ def send_signal(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> s
 
 
 def end(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
-    """Let an allocation end, as its client's command has with this status."""
+    """Let an allocation end, as its client's command has with this status; an array: of its own."""
+    if entry.job.is_array and ref.elements is None:
+        return end_array(s, now, entry, event.reason)
     if not entry.job.holds:
         raise UsageError(f"{ref} is no allocation", hint=f"end it by `ostler cancel {ref}`")
     if not 0 <= event.status <= MAX_STATUS:

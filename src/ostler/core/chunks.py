@@ -169,6 +169,8 @@ def came_back(s: State, now: float, entry: Entry, alloc: Allocation, index: int)
         entry.finish(index, Result.CANCELLED, None, record.attempt)
     elif cancelled and entry.job.rest is not None:
         entry.finish(index, Result.CANCELLED, None)  # it never ran, and the job's row tells of it
+    elif record is None and entry.job.rest is Result.SUCCESS:
+        entry.finish(index, Result.SUCCESS, None)  # nor did this, as nobody needs it
     elif record is None or not record.held_by:
         if cause == REQUEUE and record is not None:
             entry.touched[index] = replace(record, state=JobState.PENDING)

@@ -71,6 +71,9 @@ def load(loaded: Loaded, epoch: int, now: float, home: tzinfo = UTC) -> State:
         if is_step(number) and (holder := within(number)) in s.next_step:
             s.next_step[holder] = max(s.next_step[holder], step_number(number) + 1)
     for entry in s.jobs.values():
+        if entry.job.rest is Result.SUCCESS:  # before others are tied to what they have waited for
+            _end_rest(entry)
+    for entry in s.jobs.values():
         if entry.job.spec.tied_to:
             ties.tie(s, entry, loaded.successes)
     for entry in s.jobs.values():

@@ -87,6 +87,8 @@ def _close(entry: Entry, job: Job, now: float, why: str) -> Job:
         whole = len(entry.results) == 1 or job.rest is result
         told = whole and result in (Result.CANCELLED, Result.DEPENDENCY)
         reason = why if told and why else sentence
+        if job.rest is Result.SUCCESS:
+            reason += "; of the rest nobody had need"
     else:
         status = entry.statuses
         reason = why or sentence
@@ -158,7 +160,8 @@ def end_waiting(s: State, now: float, entry: Entry, result: Result, why: str) ->
         entry.finish(element.index, result, None, element.attempt)
     before = entry.job
     # What is in slots and has not begun is of the rest, too, if it comes back from there.
-    rest = entry.waiting or entry.barred or (result is Result.CANCELLED and entry.slots)
+    with_slots = result in (Result.CANCELLED, Result.SUCCESS)
+    rest = entry.waiting or entry.barred or (with_slots and entry.slots)
     entry.job = replace(before, held_by="", rest=result if rest else before.rest)
     entry.finish_waiting(result)
     if not before.is_array and not entry.slots:

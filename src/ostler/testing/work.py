@@ -12,7 +12,18 @@ from ostler.testing.clients import Asked, Client
 from ostler.testing.cluster import ANN, BOB, ROOT, SimCluster
 from ostler.testing.tasks import make_spec
 
-VERBS = ("cancel", "hold", "release", "suspend", "resume", "requeue", "signal", "modify", "wait")
+VERBS = (
+    "cancel",
+    "end",
+    "hold",
+    "release",
+    "suspend",
+    "resume",
+    "requeue",
+    "signal",
+    "modify",
+    "wait",
+)
 _CLAIMS: tuple[dict[str, Any], ...] = (  # some are refused: no such nodes, too few of them
     {"constraint": "odd"},
     {"constraint": "!odd", "spread": True},

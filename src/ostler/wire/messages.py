@@ -56,6 +56,7 @@ class SubmitAll(Struct, tag="submit_all", omit_defaults=True):
 class Act(Struct, tag="act", omit_defaults=True):
     """Do one of cancel, end, hold, release, suspend, resume, requeue, signal to jobs or elements.
 
+    `end` lets an allocation end; of an array it ends what waits as a success, as nobody needs it.
     Reply: {jobs: [{id, ok, message}]}, one for each ref, in order; a refused one has ok false
     and code, expected, hint.
     """

@@ -89,13 +89,19 @@ class Crew:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def dismiss(self, idle: Container[int]) -> None:
-        """See that all end: the idle were told to, the others are cancelled."""
+    async def dismiss(self, idle: Container[int], *, in_order: bool) -> None:
+        """See that all end: the idle were told to, the others are cancelled.
+
+        in_order: all calls are done. Then those that wait are not needed, which is no failure, and
+        a worker that is just starting is told to end when it comes.
+        """
         reason = "the executor was shut down"
-        watches = self._watches.items()
-        others = [self._ref(e) for e, watch in watches if e not in idle and not watch.done()]
+        others = [e for e, watch in self._watches.items() if e not in idle and not watch.done()]
+        ask = asks.act("end", self._plan.job, reason)
+        if others and in_order and await self._last(ask):
+            others = [e for e in others if e in self._ready or e in self._hung]
         if others:
-            await self._last(asks.act("cancel", others, reason))
+            await self._last(asks.act("cancel", map(self._ref, others), reason))
         left = [watch for watch in self._watches.values() if not watch.done()]
         if left and (await asyncio.wait(left, timeout=SLOW_END))[1]:
             await self._last(asks.act("cancel", self._plan.job, reason))
@@ -124,11 +130,13 @@ class Crew:
         except OstlerError:
             return  # what it was to end has ended, or the watch hears why
 
-    async def _last(self, ask: Ask[T]) -> None:
+    async def _last(self, ask: Ask[None]) -> bool:
+        """Ask once; return whether it was done. Workers that find no executor end by themselves."""
         try:
-            await asyncio.wait_for(self._link.call(ask.type, **ask.fields), SLOW_END)
+            ask.read(await asyncio.wait_for(self._link.call(ask.type, **ask.fields), SLOW_END))
         except (OstlerError, TimeoutError):
-            return  # workers that find no executor end by themselves
+            return False
+        return True
 
     def _attach(self) -> None:
         """Let the machine end the job when this process dies."""

@@ -154,7 +154,7 @@ class Engine:
             for worker in self._here.values():
                 worker.send(Kind.BYE)
             idle = {element for element, worker in self._here.items() if not worker.doomed}
-            await self._crew.dismiss(idle)
+            await self._crew.dismiss(idle, in_order=self.broken is None)
         finally:
             accepting.cancel()
             self.plan.sock.close()

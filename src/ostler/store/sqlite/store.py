@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from ostler.model.errors import OstlerError, StaleEpoch, Unsupported
 from ostler.model.ids import JobId
-from ostler.model.job import Job
 from ostler.model.record import EndedElement, Loaded, Moment, Subscriber, Used, Write
 from ostler.model.settings import ATTRIBUTES
 from ostler.model.site import Site, site_of
@@ -35,6 +34,7 @@ from ostler.store.sqlite.faults import SLOW, explained, sensible, unusable
 from ostler.store.sqlite.migrate import migrate, migrations
 from ostler.store.sqlite.reads import Reads
 from ostler.store.sqlite.site_rows import row_of
+from ostler.store.sqlite.successes import successes
 
 WAL_ROOM = 1 << 20  # bytes of WAL to begin with; where it has grown beyond, it stays so
 HALF_LIVES = 20  # after so many, a millionth of use is left
@@ -292,7 +292,7 @@ class SqliteStore(Reads):
             next_job=self._number("next_job"),
             next_allocation=self._number("next_allocation"),
             next_event=self._number("next_event"),
-            successes=self._successes(jobs),
+            successes=successes(self._writer, jobs),
             used=self._used(settings),
             errands=[rows.errand_of(row) for row in self._writer.execute(SQL["load_errands"])],
             rm_nodes=[*map(rm_rows.node_of, self._dicts("rm_nodes"))],
@@ -315,14 +315,6 @@ class SqliteStore(Reads):
         half_life = float(settings.get("share-half-life", default)) or inf
         span = {"since": HALF_LIVES * half_life}
         return [Used(*row) for row in self._writer.execute(SQL["load_used"], span)]
-
-    def _successes(self, jobs: list[Job]) -> dict[int, list[int]]:
-        """Return which elements succeeded of ended jobs that others wait for element by element."""
-        named = {number for job in jobs for number in job.spec.tied_to}
-        return {
-            number: [i for (i,) in self._writer.execute(SQL["successes_of_job"], {"job": number})]
-            for number in sorted(named - {job.id for job in jobs})
-        }
 
     def _dicts(self, name: str) -> list[dict[str, Any]]:
         cursor = self._writer.execute(SQL[name])

@@ -22,9 +22,6 @@ SELECT e.*
 SELECT e.job, e.element, e.result, e.attempt, COALESCE(e.rm, '')
   FROM jobs j INDEXED BY jobs_unfinished CROSS JOIN elements e ON e.job = j.id
  WHERE j.state <> 'done' AND e.state = 'done';
--- name: successes_of_job
-SELECT element FROM elements
- WHERE job = :job AND state = 'done' AND result = 'success' ORDER BY element;
 -- name: done_of_job
 SELECT element, result, attempt, COALESCE(rm, '') FROM elements WHERE job = :job AND state = 'done';
 -- name: elements_of_job

@@ -38,6 +38,9 @@ SELECT id, result FROM jobs INDEXED BY jobs_results WHERE state = 'done';
 SELECT id, spec, user, uid, gid, request_id, submitted_at, state, held_by, result, exit_status,
        reason, rule, priority, started_at, ended_at, requeues, rm, rest, promised_start
   FROM jobs WHERE id = :id;
+-- name: needless_of_job
+-- The elements of an array if those without rows ended as a success.
+SELECT "array" FROM jobs WHERE id = :job AND rest = 'success' AND "array" IS NOT NULL;
 -- name: next_job
 -- Numbers from 1 << 61 on are those of steps.
 SELECT coalesce(max(id), 0) + 1 FROM jobs WHERE id < 2305843009213693952;
