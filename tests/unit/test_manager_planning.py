@@ -330,6 +330,32 @@ def test_messages_that_are_too_long_are_refused(monkeypatch: pytest.MonkeyPatch)
         planner.frame(planner.PlanNow(1.0))
 
 
+def test_a_defect_in_what_is_told_costs_no_wait_for_a_plan_and_is_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        turning = Turning()
+        process = Process(turning, lambda: NOW)
+
+        def broken(*_: object) -> None:
+            raise KeyError(7)
+
+        with monkeypatch.context() as now:
+            now.setattr(turning.machine, "deltas", broken)
+            for _ in range(2):
+                process.propose()
+                assert "could not be told what to plan: 7" in str(await turning.news.get())
+                assert await turning.news.get() == "again"
+        turning.submit()
+        process.propose()
+        assert len((await turning.plan()).lines) == 1
+        process.close()
+        await process.ended()
+
+    monkeypatch.setattr(module, "PLAN_SECONDS", 1e6)
+    play(work())
+
+
 def test_who_waits_to_ask_hears_of_a_defect_in_what_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

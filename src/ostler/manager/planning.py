@@ -173,12 +173,15 @@ class Process:
             try:
                 self.knows = not self._waits
                 await self._tell(machine)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whoever waits for it hears of a defect, too
                 told = None
-                if not isinstance(error, OSError | OstlerError):
-                    log.exception("a defect in what is told")
-                self._lose(f"the process that plans could not be told what has changed: {error}")
+                self._not_told("what has changed", error)
             then(told)
+
+    def _not_told(self, what: str, error: Exception) -> None:
+        if not isinstance(error, OSError | OstlerError):
+            log.error("a defect in what is told", exc_info=error)
+        self._lose(f"the process that plans could not be told {what}: {error}")
 
     def _begin(self, work: "asyncio._CoroutineLike[None]") -> None:
         task = self._loop.create_task(work)
@@ -197,8 +200,8 @@ class Process:
                 if self._recorder is not None:
                     self._recorder.write(Asked(now))
                 self._wait_for_it()
-        except (OSError, OstlerError) as error:
-            self._lose(f"the process that plans could not be told what to plan: {error}")
+        except Exception as error:  # noqa: BLE001 - else a defect would be noticed as being late
+            self._not_told("what to plan", error)
 
     async def _tell_it(self, machine: Machine) -> Companion:
         """Bring the process up to date, and return it."""
