@@ -43,7 +43,7 @@ def test_the_python_of_the_labs_page_runs_as_it_stands(tmp_path: Path) -> None:
     [program] = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "page.py").write_text(program.replace("/tmp/my-lab", f"{tmp_path}/lab"))
     typed("python page.py", tmp_path)
-    with pytest.raises(Exception, match="crashed"):
+    with pytest.raises(Exception, match="n02 is down"):
         Lab(f"{tmp_path}/lab").member("n02").order("look")
 
 
