@@ -9,7 +9,7 @@ import time
 from ostler.cli.options import Value
 from ostler.cli.output import cell, rows_of
 from ostler.cli.table import ALONE, COMMANDS
-from ostler.cli.table_options import GENERAL, OPTIONS, Command, Option
+from ostler.cli.table_options import GENERAL, Command, Option, option_named
 from ostler.client import place
 from ostler.client.link import Link
 from ostler.model.errors import OstlerError
@@ -68,7 +68,7 @@ def complete(words: list[str], state: str | None = None) -> Answer:
     if at < len(before):
         return _in_command(before[at:], current, values)
     if current.startswith("-"):
-        general = [OPTIONS[name] for name in GENERAL]
+        general = [*map(option_named, GENERAL)]
         return _words(current, [*_flags(general), *_HELP, ("--version", "say which version it is")])
     firsts: dict[str, str] = {}
     for name, command in COMMANDS.items():

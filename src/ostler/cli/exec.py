@@ -8,7 +8,7 @@ from ostler.cli import run
 from ostler.cli.ask import command_bytes, link_to
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, rows_of
-from ostler.cli.table import COMMANDS
+from ostler.cli.table_jobs import JOBS
 from ostler.client.inside import Inside
 from ostler.client.place import encode
 from ostler.model.errors import NotNow, UsageError
@@ -52,7 +52,7 @@ def _step(given: Given, state: str, job: str, argv: list[bytes]) -> int:
     if _on_terminal():
         values["pty"] = True
     words = [word.decode(errors="surrogateescape") for word in argv]
-    return run.main(Given(COMMANDS["run"], values, words, separated=True))
+    return run.main(Given(JOBS["run"], values, words, separated=True))
 
 
 def _on_terminal() -> bool:

@@ -4,7 +4,7 @@ It reads what is right and leaves help, and what is wrong, to the road with clic
 `Given` for the same words, which a test holds.
 """
 
-from ostler.cli.table import ALONE, COMMANDS
+from ostler.cli.table_jobs import JOBS
 from ostler.cli.table_options import Command, Option
 
 Value = str | bool | list[str]
@@ -70,6 +70,10 @@ def choose(argv: list[str]) -> tuple[Command | None, dict[str, Value], list[str]
     if at == len(argv):
         return None, before, []
     first, rest = argv[at], argv[at + 1 :]
+    if found := JOBS.get(first):
+        return found, before, rest
+    from ostler.cli.table import ALONE, COMMANDS
+
     if rest and (two := COMMANDS.get(f"{first} {rest[0]}")):
         return two, before, rest[1:]
     one = COMMANDS.get(first)

@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 from ostler.cli.ask import Values, job_values, names, number
 from ostler.cli.options import Given, Value
-from ostler.cli.table import COMMANDS
+from ostler.cli.table_jobs import JOBS
 from ostler.cli.table_options import Option
 from ostler.client.spec import REQUEST_KEYS
 from ostler.model.errors import UsageError
@@ -50,13 +50,13 @@ def _job(texts: list[str]) -> Values:
                 known.append(text)
         else:
             values[name] = text
-    given = job_values(Given(COMMANDS["submit"], values, [], separated=True))
+    given = job_values(Given(JOBS["submit"], values, [], separated=True))
     return {key: given[key] for key in _SUPPOSED if key in given} | nothing
 
 
 def _options() -> dict[str, Option]:
     """Return what may be supposed, by the names that `submit` has for it."""
-    options = (option for option in COMMANDS["submit"].options if option.name in _KEYS)
+    options = (option for option in JOBS["submit"].options if option.name in _KEYS)
     return {flag[2:]: o for o in options for flag in o.flags if flag.startswith("--")}
 
 
@@ -78,7 +78,7 @@ def _pairs(options: dict[str, Option], text: str) -> list[tuple[Option, str]]:
 
 
 def _unknown(options: dict[str, Option], key: str) -> UsageError:
-    others = {flag[2:] for o in COMMANDS["submit"].options for flag in o.flags}
+    others = {flag[2:] for o in JOBS["submit"].options for flag in o.flags}
     if key in others:
         message = f"when a job starts does not depend on its {key}"
         return UsageError(message, hint=f"there are {', '.join(options)}")

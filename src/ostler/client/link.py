@@ -3,13 +3,12 @@
 When the manager goes away while somebody keeps the machine, the link connects again and repeats
 what was not answered; every request may be repeated without harm (`Submit` by its request id).
 `Exchange` and `Dialling` are the protocol, and wait for nothing; `Link` waits for them by poll, and
-`aio.AsyncLink` by asyncio. Loaded by everyday commands: `_socket`, `select` and our own packer, no
-library.
+`aio.AsyncLink` by asyncio. Loaded by everyday commands: `_socket` and our own packer, no library;
+`select`, which most calls need not, at its first use.
 """
 
 import _socket
 import posix
-import select
 import time
 
 from ostler.client import place
@@ -289,9 +288,19 @@ class Link:
         if sock is None:
             self._reconnect()
             return
-        waiting = select.poll()
-        waiting.register(sock.fileno(), select.POLLIN)
-        if waiting.poll(None if seconds is None else seconds * 1000):
+        if seconds is None:
+            sock.setblocking(True)
+            try:
+                self._read()
+            finally:
+                if sock is self._sock:  # still, and not another in its place
+                    sock.setblocking(False)
+            return
+        from select import POLLIN, poll
+
+        waiting = poll()
+        waiting.register(sock.fileno(), POLLIN)
+        if waiting.poll(seconds * 1000):
             self._read()
 
     # -- bytes -----------------------------------------------------------------------------
@@ -306,9 +315,11 @@ class Link:
             try:
                 data = data[sock.send(data, _socket.MSG_NOSIGNAL) :]
             except BlockingIOError:
-                waiting = select.poll()
-                waiting.register(sock.fileno(), select.POLLIN | select.POLLOUT)
-                if any(events & ~select.POLLOUT for _, events in waiting.poll()):
+                from select import POLLIN, POLLOUT, poll
+
+                waiting = poll()
+                waiting.register(sock.fileno(), POLLIN | POLLOUT)
+                if any(events & ~POLLOUT for _, events in waiting.poll()):
                     before = self.generation
                     self._read()
                     if self.generation != before:
