@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ostler.cli.click_road import parse
 from ostler.cli.options import Declined, Given, choose, read, settle
 from ostler.cli.table import COMMANDS
+from ostler.cli.table_jobs import JOBS
 from ostler.cli.table_options import Command
 from ostler.model.errors import UsageError
 
@@ -128,6 +129,12 @@ def test_what_is_wrong_is_told_with_what_to_do(words: str, sentence: str) -> Non
         read(command, rest)
     with pytest.raises(UsageError, match=sentence):
         parse(command, rest)
+
+
+def test_no_rarer_command_begins_with_a_word_that_the_everyday_table_answers() -> None:
+    assert not {name.split()[0] for name in COMMANDS.keys() - JOBS.keys()} & JOBS.keys()
+    assert {command.group for command in JOBS.values()} == {"Jobs"}
+    assert choose(["jobs", "drain"])[0] is JOBS["jobs"]
 
 
 def test_every_flag_of_a_command_means_one_thing() -> None:

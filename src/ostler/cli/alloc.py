@@ -5,7 +5,8 @@ import posix
 import select
 import time
 
-from ostler.cli.ask import base_name, command_bytes, duration, job_values, link_to
+from ostler.cli.ask import command_bytes, duration, link_to
+from ostler.cli.job_values import base_name, job_values
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.cli.run import catch_signals, tell_if_it_waits

@@ -91,7 +91,7 @@ def _summaries(group: str) -> list[str]:
 
 
 def option_of(option: Option) -> click.Option:
-    """Return click's form of an option: text, flag or list; values are judged in `ask`."""
+    """Return click's form of an option: text, flag or list; values are judged in `job_values`."""
     if not option.metavar:
         return click.Option([*option.flags, option.name], is_flag=True, help=option.help)
     return click.Option(

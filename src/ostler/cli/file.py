@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from ostler.cli.ask import Values, call, command_bytes, job_values, read_file
+from ostler.cli.ask import call, command_bytes, read_file
+from ostler.cli.job_values import Values, job_values
 from ostler.cli.options import Given, Value
 from ostler.cli.output import Column, json_text, rows_of, say, table
 from ostler.cli.script import with_options

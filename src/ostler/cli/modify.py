@@ -1,6 +1,7 @@
 """`ostler modify`: change a waiting job, or the time limit or nodes of one that runs."""
 
-from ostler.cli.ask import array, call, duration, number, size
+from ostler.cli.ask import call, duration, number, size
+from ostler.cli.job_values import array
 from ostler.cli.options import Given
 from ostler.cli.output import cell, json_text, say
 from ostler.cli.when import parse_moment

@@ -9,7 +9,8 @@ import posix
 import select
 import time
 
-from ostler.cli.ask import base_name, command_bytes, job_values, link_to, state_of
+from ostler.cli.ask import command_bytes, link_to, state_of
+from ostler.cli.job_values import base_name, job_values
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, json_text, rows_of, say
 from ostler.client.leave import Leaving

@@ -2,7 +2,8 @@
 
 import posix
 
-from ostler.cli.ask import Values, base_name, call, command_bytes, job_values, read_file
+from ostler.cli.ask import call, command_bytes, read_file
+from ostler.cli.job_values import Values, base_name, job_values
 from ostler.cli.options import Given
 from ostler.cli.output import Row, complain, fields, json_text, quoted, say
 from ostler.client import place

@@ -2,7 +2,8 @@
 
 from difflib import get_close_matches
 
-from ostler.cli.ask import Values, job_values, names, number
+from ostler.cli.ask import names, number
+from ostler.cli.job_values import Values, job_values
 from ostler.cli.options import Given, Value
 from ostler.cli.table_jobs import JOBS
 from ostler.cli.table_options import Option

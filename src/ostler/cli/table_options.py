@@ -1,7 +1,7 @@
 """The options of commands about jobs, written once; `table_jobs` and `table` say which have which.
 
 Imports nothing, and holds constants, which cost next to nothing before they are used: everyday
-commands load it. What the options mean is in `ask.py`.
+commands load it. What the options mean is in `job_values.py`.
 """
 
 Row = tuple[str, ...]  # flags, metavar, help and, where it may be repeated, "many"

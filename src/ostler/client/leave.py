@@ -1,8 +1,8 @@
 """Leaving this process's standard input, output and error with agents, for a `run`."""
 
 import _socket
+import _struct as struct  # `struct` itself is one more module
 import select
-import struct
 
 from ostler.client.link import connect
 from ostler.client.place import exists
