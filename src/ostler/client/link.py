@@ -289,12 +289,7 @@ class Link:
             self._reconnect()
             return
         if seconds is None:
-            sock.setblocking(True)
-            try:
-                self._read()
-            finally:
-                if sock is self._sock:  # still, and not another in its place
-                    sock.setblocking(False)
+            self._read(wait=True)
             return
         from select import POLLIN, poll
 
@@ -313,7 +308,7 @@ class Link:
                 self._reconnect()  # which sends all that has no answer, this too
                 return
             try:
-                data = data[sock.send(data, _socket.MSG_NOSIGNAL) :]
+                data = data[sock.send(data, _socket.MSG_NOSIGNAL | _socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 from select import POLLIN, POLLOUT, poll
 
@@ -328,10 +323,11 @@ class Link:
                 self._reconnect()
                 return
 
-    def _read(self) -> None:
+    def _read(self, *, wait: bool = False) -> None:
         sock = self._sock
+        flags = 0 if wait else _socket.MSG_DONTWAIT
         try:
-            data = sock.recv(READ) if sock is not None else b""
+            data = sock.recv(READ, flags) if sock is not None else b""
         except BlockingIOError:
             return
         except OSError:
@@ -359,5 +355,6 @@ class Link:
         """Connect; try again while somebody keeps the machine up. Raise `NotNow`."""
         while isinstance(found := dialling.attempt(), float):
             self.sleep(found)
+        found.setblocking(True)  # so that `pump` can wait without `select`; all else says DONTWAIT
         self._sock = found
         self.generation += 1
