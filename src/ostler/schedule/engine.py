@@ -22,6 +22,7 @@ from ostler.schedule.heads import LEADING, lead
 from ostler.schedule.news import News, Silent
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
+from ostler.schedule.pledges import Pledge, kept
 from ostler.schedule.policy import Scan
 from ostler.schedule.priority import full_minute
 from ostler.schedule.promises import Promises
@@ -53,6 +54,7 @@ class Engine:
         self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
         self.beside: dict[Beside, Head] = {}  # likewise, for they wait for something else
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
+        self.pledges: dict[int, Pledge] = {}  # room that is being made for jobs
         self.news, self.families = News(), Families()
         self._again: set[str] = set()  # partitions in which the last plan started something
         self._ends, self._due = inf, Due()  # the first planned end after the last pass
@@ -138,7 +140,8 @@ class Engine:
         self._again.clear()
         self._cut = False
         if dirty:
-            self._pass(planner, dirty)
+            with kept(self, planner, dirty):
+                self._pass(planner, dirty)
             self._ends, self._room_at = picture.table.next_end(now), inf
         self._room_at = min(self._room_at, planner.room_at)
         turned: tuple[str, ...] = ()
@@ -177,7 +180,8 @@ class Engine:
     def lines(self, now: float) -> list[Line]:
         """Return what would be started: every partition is looked at."""
         planner = Planner(self.picture, now, self.heads, self.books, self.beside)
-        self._pass(planner, {*self.queue.partitions})
+        with kept(self, planner, {*self.queue.partitions}):
+            self._pass(planner, {*self.queue.partitions})
         return planner.lines
 
     # -- what is to be looked at ------------------------------------------------------------------

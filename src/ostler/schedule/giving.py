@@ -1,24 +1,36 @@
 """What follows a pass: who gives way to whom, whose turn it is, and who goes on after all that."""
 
+from collections.abc import Collection, Iterator, Mapping
+from heapq import heapify, heappop, heappush, nsmallest
 from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ostler.model.states import Rule
 from ostler.schedule.booking import asks
+from ostler.schedule.choose import Seats
+from ostler.schedule.classes import Entry
+from ostler.schedule.firsts import HELD_UP
+from ostler.schedule.head import joined
 from ostler.schedule.planner import Planner
-from ostler.schedule.preempt import Needy, Running, may_preempt
-from ostler.schedule.pressure import gives_way, least_run_over
+from ostler.schedule.pledges import Pledge, holding
+from ostler.schedule.preempt import Needy, Running, may_preempt, outranks
+from ostler.schedule.pressure import Way, gives_way, least_run_over, weakest
+from ostler.schedule.priority import Key
 from ostler.schedule.promises import Promises
 from ostler.schedule.rules import Preemption
 from ostler.schedule.slices import turns
 from ostler.schedule.snapshot import Resume, WaitingView
 from ostler.schedule.standby import go_on_at_last, halt
-from ostler.schedule.table import Shape
+from ostler.schedule.table import Counts, Shape
 
 if TYPE_CHECKING:
     from ostler.schedule.engine import Engine
+
+
+TRIES = 10  # jobs of a partition for which a pass asks who might give way, at most
 
 
 class Due(Struct, frozen=True):
@@ -47,16 +59,13 @@ def give(
     turned: tuple[str, ...] = ()
     press = turn = inf
     queue = engine.queue
-    if rules.preempting and (engine.heads or queue.short or queue.held_up):
+    if rules.preempting and (engine.heads or queue.short or queue.held_up or engine.pledges):
         everywhere = picture.ways or due.press <= now
-        needy = engine.heads.keys() | queue.short.keys() | queue.held_up.keys()
+        pledged = holding(engine)
+        needy = engine.heads.keys() | queue.short.keys() | queue.held_up.keys() | pledged.keys()
         pressing = sorted(needy if everywhere else needy & dirty)
         for partition in pressing:
-            head = engine.heads.get(partition)
-            first = queue.held_up.get(partition) if head is None else head.job
-            for job in (first, queue.short.get(partition)):
-                if job is not None and _may_press(engine, planner, partition, job):
-                    claimed |= _press(engine, planner, partition, job)
+            claimed |= _Pressing(engine, planner, partition, pledged.get(partition, [])).press()
         press = least_run_over(planner) if pressing else due.press
     if rules.slicing:
         turned, turn = turns(engine, planner)
@@ -65,56 +74,171 @@ def give(
     return turned, Due(press, turn)
 
 
-def _may_press(engine: "Engine", planner: Planner, partition: str, job: int) -> bool:
-    """Say whether others may have to give way to a job that waits.
+class _Pressing:
+    """Who of a partition makes others give way in a pass, in the order of the queue."""
 
-    Where more than one start is promised they have to if nothing is promised to any job before it
-    in the queue that it would still be there for.
-    """
-    entries = engine.queue.entries
-    if job not in entries:
-        return False
-    if (book := engine.books.get(partition)) is None:
-        return True
-    mine, until = entries[job].key, planner.now + entries[job].view.duration
-    before = (other for other in book.jobs if other in entries and entries[other].key < mine)
-    return not any((book.start_of(other) or inf) < until for other in before)
+    def __init__(
+        self, engine: "Engine", planner: Planner, partition: str, pledges: list[Pledge]
+    ) -> None:
+        self._engine, self._planner, self._partition = engine, planner, partition
+        self._pledges = pledges  # room that is being made for some already
+        self._claimed: set[int] = set()  # that stand by, and must go on standing
+        self._weakest: dict[str, int] | None = None
 
+    def press(self) -> set[int]:
+        """Ask one after the other; return what stands by and must go on standing.
 
-def _press(engine: "Engine", planner: Planner, partition: str, job: int) -> set[int]:
-    """Let running work give way to a job that waits, and start that if it has all it needs then.
+        Where more than one start is promised, one presses at a time: what is promised to others
+        is laid anew behind it. Nobody presses behind a head that starts, for the next pass finds
+        another head first.
+        """
+        engine, partition = self._engine, self._partition
+        head, book = engine.heads.get(partition), engine.books.get(partition)
+        if book is not None and self._pledges:
+            return set()
+        tries = TRIES
+        for job in self._line():
+            if book is None and not self._has_weaker(job):
+                continue
+            tries -= 1
+            if self._may(job) and self._press(job):
+                leads = head is not None and job == head.job
+                if book is not None or (leads and partition not in engine.heads):
+                    break
+            if not tries:
+                break
+        return self._claimed
 
-    Returns what stands by and must go on standing. What is promised to others is laid anew behind
-    it by the next pass.
-    """
-    picture, table = planner.picture, planner.table
-    entry = engine.queue.entries[job]
-    view = entry.view
-    way = gives_way(planner, view)
-    for line in way.lines:
-        other = picture.running[line.alloc]
-        if line.how is Preemption.SUSPEND:
-            halt(picture, other, planner.now)
+    def _line(self) -> Iterator[int]:
+        """Yield who might press, in the order of the queue: behind one that does, its equals."""
+        engine, queue, partition = self._engine, self._engine.queue, self._partition
+        short = queue.short.get(partition)
+        heap = [
+            (found.seen, found.number)
+            for found in queue.of(partition)
+            if found.seen is not None
+            and (found.rule in HELD_UP or (found.rule is Rule.LICENCES and found.seen[-1] == short))
+        ]
+        if partition not in engine.books and not self._planner.backfills(partition):
+            head = engine.heads.get(partition)
+            first = {short, None if head is None else head.job}
+            heap = [one for one in heap if one[0][-1] in first]
+        heapify(heap)
+        behind: dict[int, list[Key]] = {}
+        while heap:
+            key, number = heappop(heap)
+            job, found = key[-1], queue.classes[number]
+            known = job in engine.pledges
+            if not known and job in queue.entries:
+                yield job
+            if found.rule is Rule.LICENCES or not (known or self._has_pressed(job)):
+                continue
+            if number not in behind:
+                later = (other for other in found.heap if other > key)
+                behind[number] = nsmallest(TRIES, (k for k in later if queue.is_live(k, found)))
+            if behind[number]:
+                heappush(heap, (behind[number].pop(0), number))
+
+    def _has_pressed(self, job: int) -> bool:
+        return job in self._engine.pledges or job not in self._engine.queue.entries
+
+    def _has_weaker(self, job: int) -> bool:
+        """Say whether anything runs that has to give way to such a job, wherever that is."""
+        if self._weakest is None:
+            self._weakest = weakest(self._planner)
+        view, rules = self._engine.queue.entries[job].view, self._planner.picture.rules
+        needy = Needy(job, view.partition, view.priority)
+        return any(outranks(rules, needy, *weak) for weak in self._weakest.items())
+
+    def _may(self, job: int) -> bool:
+        """Say whether others may have to give way to a job that waits.
+
+        Where more than one start is promised they have to if nothing is promised to any job before
+        it in the queue that it would still be there for.
+        """
+        engine, planner = self._engine, self._planner
+        entry, entries = engine.queue.entries[job], engine.queue.entries
+        if (book := engine.books.get(self._partition)) is None:
+            behind = any(head.key < entry.key for head in planner.heads_of(self._partition))
+            return not (behind and planner.is_promised(planner.shape(entry.view), entry.view, []))
+        until = planner.now + entry.view.duration
+        others = (other for other in book.jobs if other in entries)
+        before = (other for other in others if entries[other].key < entry.key)
+        return not any((book.start_of(other) or inf) < until for other in before)
+
+    def _press(self, job: int) -> bool:
+        """Let running work give way to a job that waits, and start that if it has all it needs then.
+
+        Returns whether anything came of it.
+        """
+        engine, planner, picture = self._engine, self._planner, self._planner.picture
+        entry, book = engine.queue.entries[job], engine.books.get(self._partition)
+        view, shape, table = entry.view, planner.shape(entry.view), planner.table
+        way = gives_way(planner, view, entry.key, self._pledges)
+        if not (
+            way.lines or way.claimed or (book and _comes_first(planner, view, shape, book, engine))
+        ):
+            return False
+        for line in way.lines:
+            other = picture.running[line.alloc]
+            if line.how is Preemption.SUSPEND:
+                halt(picture, other, planner.now)
+            else:
+                picture.running[line.alloc] = replace(other, leaving=True)
+        planner.lines += way.lines
+        _leave(planner, way)
+        table.withhold(picture.resumes.kept(way.claimed))
+        late = [head for head in planner.late_heads(view) if head.key < entry.key]
+        seats = table.seats(shape, joined(late)) if late else table.seats(shape)
+        if seats is not None and planner.over(shape, view, seats) is None:
+            self._start(view, shape, seats)
         else:
-            picture.running[line.alloc] = replace(other, leaving=True)
-    planner.lines += way.lines
-    shape, book = planner.shape(view), engine.books.get(partition)
-    if not (
-        way.lines or way.claimed or (book and _comes_first(planner, view, shape, book, engine))
-    ):
-        return set()
-    table.withhold(picture.resumes.kept(way.claimed))
-    seats = table.seats(shape)
-    if seats is not None and planner.over(shape, view, seats) is None:
-        engine.heads.pop(partition, None)  # who lacks licences gets them when others have ended
-        engine.starts(planner, view, shape, seats)
+            self._keep(entry, shape, way)
+        table.withhold(picture.resumes.kept())
+        self._claimed |= way.claimed
+        return True
+
+    def _start(self, view: WaitingView, shape: Shape, seats: Seats) -> None:
+        engine, partition = self._engine, self._partition
+        head, book = engine.heads.get(partition), engine.books.get(partition)
+        if head is not None and head.job == view.job:
+            del engine.heads[partition]  # who lacks licences gets them when others have ended
+        engine.starts(self._planner, view, shape, seats)
         if book is not None:
-            book.taken(job)
-    elif book is not None:
-        book.press(asks(planner, entry))
-        engine.look_again(partition)
-    table.withhold(picture.resumes.kept())
-    return way.claimed
+            book.taken(view.job)
+
+    def _keep(self, entry: Entry, shape: Shape, way: Way) -> None:
+        """Keep room for a job for which something ends."""
+        engine, planner, view = self._engine, self._planner, entry.view
+        book = engine.books.get(self._partition)
+        if book is not None:
+            book.press(asks(planner, entry))
+            engine.look_again(self._partition)
+        victims = frozenset(line.alloc for line in way.lines)
+        pledge = Pledge(view.job, self._partition, shape.request, way.seats, victims)
+        engine.pledges[view.job] = pledge
+        self._pledges.append(pledge)
+        rows = planner.table.rows
+        takes = {rows[node]: planner.table.taken(shape, rows[node], n) for node, n in way.seats}
+        _change_later(planner, way.later.keys(), takes, -1)
+
+
+def _leave(planner: Planner, way: Way) -> None:
+    """Take note of what is there, beside promised starts, now that others give way."""
+    for job, extra in way.later.items():
+        _change_later(planner, {job}, extra, 1)
+
+
+def _change_later(
+    planner: Planner, jobs: Collection[int], change: Mapping[int, Counts], sign: int
+) -> None:
+    """Change what is left beside the starts that are promised to these jobs."""
+    for head in (*planner.heads.values(), *planner.beside_heads.values()):
+        if head.job in jobs:
+            for row in change.keys() & head.after.keys():
+                pairs = zip(head.after[row], change[row], strict=True)
+                head.after[row] = [there + sign * more for there, more in pairs]
+            head.kept = None
 
 
 def _comes_first(

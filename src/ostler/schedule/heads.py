@@ -69,7 +69,7 @@ def lead(planner: Planner, shape: Shape, entry: WaitingView, key: Key, rule: Rul
     """Promise when and where it will start to the first entry that waits by one of those rules."""
     partition, room = entry.partition, rule is Rule.RESOURCES
     has_one = partition in planner.heads if room else (partition, rule) in planner.beside_heads
-    if has_one or not (room or planner.backfills(partition)):
+    if has_one or entry.job in planner.pledged or not (room or planner.backfills(partition)):
         return
     if rule is Rule.RESERVED and _waits_for_its_own(planner, entry):
         return

@@ -68,6 +68,7 @@ class Planner:
         self.beside_heads: dict[Beside, Head] = {} if beside is None else beside
         self.books: Mapping[str, Promises] = {} if books is None else books
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
+        self.pledged: set[int] = set()  # jobs for which room is being made, and kept
         self.started = 0
         self.room_at = inf  # from when on time alone gives somebody CPU-minutes
         self.owed = False  # whom we looked at last waits for what is counted and promised

@@ -44,17 +44,26 @@ Fits = Callable[[Sequence[Running]], bool]
 
 def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
     """Say whether the other one has to give way to the job at all."""
-    mine, its = rules.of(job.partition), rules.of(other.partition)
+    return can_give_way(rules, other, now) and outranks(rules, job, other.partition, other.priority)
+
+
+def can_give_way(rules: Rules, other: Running, now: float) -> bool:
+    """Say whether it has to give way to anybody now."""
+    its = rules.of(other.partition)
     if its.preemption is Preemption.OFF or other.suspended or other.leaving:
         return False
-    if not other.stands:
-        can = {Preemption.REQUEUE: other.again, Preemption.SUSPEND: other.halts}
-        if not can.get(its.preemption, True) or now < other.started_at + its.least_run:
-            return False
-    if mine.tier < its.tier:
-        return False
-    more = job.priority - other.priority
-    return mine.tier > its.tier or bool(its.priority_gap and more >= its.priority_gap)
+    if other.stands:
+        return True
+    can = {Preemption.REQUEUE: other.again, Preemption.SUSPEND: other.halts}
+    return can.get(its.preemption, True) and now >= other.started_at + its.least_run
+
+
+def outranks(rules: Rules, job: Needy, partition: str, priority: int) -> bool:
+    """Say whether the job matters so much more than what runs there with that priority."""
+    mine, its = rules.of(job.partition), rules.of(partition)
+    if mine.tier != its.tier:
+        return mine.tier > its.tier
+    return bool(its.priority_gap and job.priority - priority >= its.priority_gap)
 
 
 def preempt(
