@@ -50,6 +50,7 @@ class Life:
             for view in shot.running
             if not view.suspended
         }
+        self.ends = {view.job: view.duration for view in shot.waiting}
         self.waiting = {
             view.job: replace(view, priority=random.choice([10, 30, 50, 70]))
             for view in shot.waiting
@@ -186,3 +187,35 @@ def test_slices_use_no_cpu_twice_and_plans_come_to_rest_within_each(seed: int) -
                 break
         else:
             raise AssertionError("plans go on and on")
+
+
+@SEEDS
+@given(st.integers(0, 1 << 32))
+def test_the_start_promised_to_the_head_stays_when_work_gives_way_to_later_ones(seed: int) -> None:
+    random = Random(seed)
+    policy = random.choice(["easy", "easy-sjbf"])
+    how = random.choice([Preemption.REQUEUE, Preemption.CANCEL])
+    life = Life(random, PartitionRules(policy, preemption=how, priority_gap=20))
+    life.slow, life.engine = False, Engine()
+    for job, view in life.waiting.items():  # the order of the queue is not that of priority
+        life.waiting[job] = replace(view, boost=random.choice([0, 50, 100]))
+    lines = life.plan()
+    promised = {n: (h.job, h.shadow) for n, h in life.engine.heads.items()}
+    for run in [run for run in life.runs.values() if run.leaving]:
+        del life.runs[run.alloc]
+    for line in lines:
+        if isinstance(line, Start) and line.job in life.ends:
+            for run in life.runs.values():
+                if run.job == line.job and run.ends_at == inf:
+                    life.runs[run.alloc] = replace(run, ends_at=life.now + life.ends[line.job])
+    life.rules = replace(life.rules, preemption=Preemption.OFF)
+    pledged = {pledge.job for pledge in life.engine.pledges.values()}
+    kept = Engine()
+    kept.apply(whole(life.shot()))
+    kept.pledges = life.engine.pledges
+    started = {line.job for line in kept.plan(life.now).lines if isinstance(line, Start)}
+    assert pledged <= started
+    for partition, (job, shadow) in promised.items():
+        head = kept.heads.get(partition)
+        if job not in started and head is not None and head.job == job:
+            assert head.shadow <= shadow

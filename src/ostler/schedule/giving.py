@@ -51,7 +51,7 @@ def give(
     """Complete a plan; return the partitions in which a slice ended, and when to look again.
 
     dirty: partitions that were looked at; in others nobody else gives way than before, unless it is
-    due. Costs nothing but a look at the rules where they have neither preemption nor slices and
+    due, or to somebody new. Costs nothing but a look at the rules where they have neither preemption nor slices and
     nothing stands by.
     """
     picture, rules, now = planner.picture, planner.picture.rules, planner.now
@@ -63,9 +63,12 @@ def give(
         everywhere = picture.ways or due.press <= now
         pledged = holding(engine)
         needy = engine.heads.keys() | queue.short.keys() | queue.held_up.keys() | pledged.keys()
-        pressing = sorted(needy if everywhere else needy & dirty)
+        fresh = {queue.classes[number].partition for number in queue.touched}
+        pressing = sorted(needy if everywhere else needy & (dirty | fresh))
         for partition in pressing:
-            claimed |= _Pressing(engine, planner, partition, pledged.get(partition, [])).press()
+            only = None if everywhere or partition in dirty else queue.touched
+            room = pledged.get(partition, [])
+            claimed |= _Pressing(engine, planner, partition, room, only).press()
         press = least_run_over(planner) if pressing else due.press
     if rules.slicing:
         turned, turn = turns(engine, planner)
@@ -78,10 +81,16 @@ class _Pressing:
     """Who of a partition makes others give way in a pass, in the order of the queue."""
 
     def __init__(
-        self, engine: "Engine", planner: Planner, partition: str, pledges: list[Pledge]
+        self,
+        engine: "Engine",
+        planner: Planner,
+        partition: str,
+        pledges: list[Pledge],
+        only: Collection[int] | None,
     ) -> None:
+        """Begin. pledges: room that is being made for some already. only: of these classes."""
         self._engine, self._planner, self._partition = engine, planner, partition
-        self._pledges = pledges  # room that is being made for some already
+        self._pledges, self._only = pledges, only
         self._claimed: set[int] = set()  # that stand by, and must go on standing
         self._weakest: dict[str, int] | None = None
 
@@ -116,7 +125,8 @@ class _Pressing:
         heap = [
             (found.seen, found.number)
             for found in queue.of(partition)
-            if found.seen is not None
+            if (self._only is None or found.number in self._only)
+            and found.seen is not None
             and (found.rule in HELD_UP or (found.rule is Rule.LICENCES and found.seen[-1] == short))
         ]
         if partition not in engine.books and not self._planner.backfills(partition):
