@@ -8,6 +8,8 @@ from msgspec.structs import replace
 
 from ostler.schedule import giving
 from ostler.schedule.engine import Engine
+from ostler.schedule.explain import explained
+from ostler.schedule.pressure import gives_way
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.schedule.snapshot import (
     Delta,
@@ -186,11 +188,10 @@ def test_a_pass_asks_for_a_bounded_number_and_only_where_something_weaker_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
-    real = giving.gives_way
 
     def counting(*args: Any) -> Any:
         asked.append(args[1].job)
-        return real(*args)
+        return gives_way(*args)
 
     monkeypatch.setattr(giving, "gives_way", counting)
     runs = [ran(1, 0, priority=10), ran(2, 1, 2, 3, priority=90)]
@@ -228,3 +229,18 @@ def test_memory_that_what_stands_still_keeps_is_none_for_who_presses() -> None:
     for memory, gives in ((2 * G, [(1, 9)]), (3 * G, [])):
         waiting = [urgent(8, 4, priority=90), urgent(9, memory=memory)]
         assert given(planned(SUSPEND, waiting, runs)[1]) == gives
+
+
+@pytest.mark.parametrize(
+    ("least_run", "told"),
+    [
+        (1_100.0, "what it may preempt has not run for long enough, and gives way in 1m 40s"),
+        (0.0, "nothing that it may preempt makes room for it, unless that delays job 8"),
+    ],
+)
+def test_explain_says_when_others_give_way_or_that_none_do(least_run: float, told: str) -> None:
+    rules = replace(REQUEUE, least_run=least_run)
+    runs = [ran(1, 0, ends_at=inf if least_run else 5_000.0), ran(2, 1, 2, 3, priority=80)]
+    engine = Engine()
+    engine.apply(whole(shown(rules, [urgent(8, 4, priority=90), urgent(9)], runs)))
+    assert told in explained(engine, NOW, 9).reason

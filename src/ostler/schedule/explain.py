@@ -26,6 +26,7 @@ from ostler.schedule.funnel import funnel
 from ostler.schedule.horizon import Expected, foresee
 from ostler.schedule.limited import limited
 from ostler.schedule.planner import Planner
+from ostler.schedule.presses import presses
 from ostler.schedule.priority import Key
 from ostler.schedule.reasons import FORETOLD, behind_equals, reason, resume_reason, told_by_core
 from ostler.schedule.remedy import remedies
@@ -178,6 +179,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     if passed and promise and expected and promise.at < expected.at:
         text += "; some that are before it in the queue, and wait for something else, start first"
     text += _turns(planner, view, seen.wait)
+    text += presses(seen.engine, planner, view, seen.wait.rule)
     if at is None and basis:
         text += f"; no expected start can be told: {basis}"
     return Explanation(

@@ -11,7 +11,15 @@ from ostler.schedule.fit import allowed, seats
 from ostler.schedule.head import Head
 from ostler.schedule.planner import Planner
 from ostler.schedule.pledges import Pledge
-from ostler.schedule.preempt import Needy, Running, can_give_way, line, may_preempt, preempt
+from ostler.schedule.preempt import (
+    Needy,
+    Running,
+    can_give_way,
+    line,
+    may_preempt,
+    outranks,
+    preempt,
+)
 from ostler.schedule.priority import Key
 from ostler.schedule.room import Room, lowest, mask_of
 from ostler.schedule.rules import Preemption
@@ -80,14 +88,26 @@ def weakest(planner: Planner) -> dict[str, int]:
     return found
 
 
+def weaker(planner: Planner, entry: WaitingView) -> bool:
+    """Say whether anything runs that has to give way to such a job, wherever that is."""
+    needy = Needy(entry.job, entry.partition, entry.priority)
+    rules = planner.picture.rules
+    return any(outranks(rules, needy, *weak) for weak in weakest(planner).items())
+
+
 def least_run_over(planner: Planner) -> float:
     """Return when the next allocation has run long enough to be preempted; inf if none is to."""
-    times = []
+    return min(run_long_enough(planner), default=inf)
+
+
+def run_long_enough(planner: Planner) -> list[float]:
+    """Return when allocations will have run long enough to be preempted, in order."""
+    times = set()
     for view in planner.picture.running.values():
         rules = planner.picture.rules.of(_partition(planner, view))
         if rules.preemption is not Preemption.OFF and rules.least_run:
-            times.append(view.started_at + rules.least_run)
-    return min((at for at in times if at > planner.now), default=inf)
+            times.add(view.started_at + rules.least_run)
+    return sorted(at for at in times if at > planner.now)
 
 
 def _partition(planner: Planner, view: RunningView) -> str:
