@@ -98,3 +98,18 @@ def test_what_an_administrator_suspended_its_owner_cannot_resume() -> None:
         sim.act("resume", job)
     sim.act("resume", job, by=ROOT)
     sim.run_until(lambda: sim.state(job) == "success")
+
+
+def test_a_job_presses_behind_one_whom_nobody_can_help_and_gets_the_room_that_is_made() -> None:
+    """The first wants four CPUs, of which one job that gives way to nobody has two."""
+    sim = ruled(PartitionRules(preemption=Preemption.REQUEUE, priority_gap=20))
+    safe = sim.submit(cpus=2, seconds=100, priority=48, time_limit=150)
+    low = sim.submit(cpus=2, seconds=100, priority=10, time_limit=150, requeue=True)
+    sim.run_until(lambda: sim.started(safe) and sim.started(low))
+    large = sim.submit(cpus=4, seconds=10, priority=50)
+    high = sim.submit(cpus=2, seconds=20, priority=49, time_limit=30)
+    sim.run_until(lambda: sim.started(high))
+    assert sim.states([large, low]) == ["pending", "pending"]
+    assert sim.states([safe]) == ["running"]
+    sim.run_until(lambda: sim.states([safe, low, large, high]) == ["success"] * 4)
+    sim.settle()
