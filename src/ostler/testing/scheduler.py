@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ostler.core.machine import Machine
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
+from ostler.schedule.pledges import Pledge
 from ostler.schedule.snapshot import Plan, Snapshot, whole
 from ostler.schedule.views import Views
 from ostler.testing.ledger import Broken
@@ -68,16 +69,20 @@ class Scheduler:
         snapshot = machine.snapshot(now)
         if found := differences(self.views, snapshot):
             raise Broken("\n".join(found[:5]))
+        pledges = dict(self.engine.pledges)
         plan = _complete(self.engine, now)
         self._told |= {job: wait.rule for job, wait in plan.waits.items()}
         self._passes += 1
         if self._passes % self._every == 0:
-            self._check(plan, snapshot, now)
+            self._check(plan, snapshot, now, pledges)
         return plan
 
-    def _check(self, plan: Plan, snapshot: Snapshot, now: float) -> None:
+    def _check(
+        self, plan: Plan, snapshot: Snapshot, now: float, pledges: dict[int, Pledge]
+    ) -> None:
         fresh = Engine(starts=inf, tells=inf)
         fresh.apply(whole(snapshot, plan.number))
+        fresh.pledges = pledges  # which no snapshot tells
         right = fresh.plan(now)
         self._told = {job: rule for job, rule in self._told.items() if job in right.waits}
         rules = {job: wait.rule for job, wait in right.waits.items()}
