@@ -13,6 +13,7 @@ from ostler.schedule.supplies import Ask, Supplies, asks_of
 from ostler.schedule.table import Shape
 from ostler.schedule.timeline import Timeline
 from ostler.schedule.waits import Waits
+from ostler.schedule.whole_nodes import within
 
 _TRIES = 1_000  # times that are looked at for one start; behind them nobody can tell
 
@@ -54,6 +55,15 @@ class Search:
         """
         return self._first(entry, self.now)
 
+    def allowed(self, entry: Waits) -> float:
+        """Return from when on its licences are there and its limits hold, wherever it goes."""
+        asks = self._asks(entry, [])
+        if not asks:
+            return self.now
+        return (
+            inf if self._supplies is None else self._supplies.first(asks, self.now, entry.duration)
+        )
+
     # -- one try after the other ------------------------------------------------------------------
 
     def _first(self, entry: Waits, after: float) -> Place | None:
@@ -73,17 +83,43 @@ class Search:
             found = self._from(shape, entry.duration, time)
             at = inf if found is None else found[0]
             if found is not None and at == time:
-                takes = self._asks(entry, found[1])
-                if self._is_there(takes, time, entry.duration):
-                    return found
-                at = self._change_after(shape, entry.duration, time)
-                if supplies is not None:  # CPU-minutes come back although nothing changes
-                    at = min(at, supplies.first(takes, time, entry.duration))
+                seats, later = self._within(entry, shape, time, found[1])
+                if seats is not None:
+                    return time, seats
+                at = min(later, self._change_after(shape, entry.duration, time))
             time = min(at, self._opens(entry, time))
-        found = self._from(entry.shape.open or entry.shape, entry.duration, inf)
-        if found is None or not self._is_there(self._asks(entry, found[1]), inf, entry.duration):
-            return None
-        return found
+        shape = entry.shape.open or entry.shape
+        found = self._from(shape, entry.duration, inf)
+        seats = None if found is None else self._within(entry, shape, inf, found[1])[0]
+        return None if seats is None else (inf, seats)
+
+    def _within(
+        self, entry: Waits, shape: Shape, time: float, seats: Seats
+    ) -> tuple[Seats | None, float]:
+        """Return these seats or, of whole nodes, others that have room then, if limits allow them.
+
+        Else when they do, though nothing changes until then: CPU-minutes come back.
+        """
+        later = inf
+
+        def find(smaller: Shape) -> Seats | None:
+            if smaller is shape:
+                return seats
+            found = self._from(smaller, entry.duration, time)
+            return found[1] if found is not None and found[0] == time else None
+
+        def allows(seats: Seats) -> bool:
+            nonlocal later
+            asks = self._asks(entry, seats)
+            if self._is_there(asks, time, entry.duration):
+                return True
+            if self._supplies is not None and time < inf:
+                later = min(later, self._supplies.first(asks, time, entry.duration))
+            return False
+
+        if entry.view.request.exclusive:
+            return within(self._planner, shape, entry.view, find, allows), later
+        return seats if allows(seats) else None, later
 
     def _from(self, shape: Shape, duration: float, time: float) -> Place | None:
         """Return when and where nodes have room, at a time or later."""
@@ -150,8 +186,7 @@ class Agenda(Search):
         if not self._is_there(self._asks(entry, []), self.now, entry.duration):
             return None
         seats = self._timeline.at_once(entry.shape, entry.duration)
-        asks = self._asks(entry, seats or [])
-        return seats if self._is_there(asks, self.now, entry.duration) else None
+        return None if seats is None else self._within(entry, entry.shape, self.now, seats)[0]
 
     def add(self, entry: Waits, start: float, seats: Seats) -> None:
         """Take these seats from a time on."""

@@ -17,8 +17,8 @@ from ostler.schedule.classes import Class, Queue
 from ostler.schedule.families import Families
 from ostler.schedule.firsts import HELD_UP, is_stirred
 from ostler.schedule.giving import Due, give
-from ostler.schedule.head import BESIDE, Beside, Head
-from ostler.schedule.heads import LEADING, lead
+from ostler.schedule.head import BESIDE, Beside, Head, Told
+from ostler.schedule.heads import LEADING, lead, promise_anew
 from ostler.schedule.news import News, Silent
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
@@ -53,6 +53,7 @@ class Engine:
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
         self.beside: dict[Beside, Head] = {}  # likewise, for they wait for something else
+        self._told: dict[int, Told] = {}  # what EASY promised before a pass that has not ended
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self.pledges: dict[int, Pledge] = {}  # room that is being made for jobs
         self.news, self.families = News(), Families()
@@ -131,7 +132,7 @@ class Engine:
             return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
         queue = self.queue
         slots = Slots(self) if picture.slots else None
-        planner = Planner(picture, now, self.heads, self.books, self.beside)
+        planner = Planner(picture, now, self.heads, self.books, self.beside, self._told)
         dirty = self._dirty(now)
         for number in sorted(queue.touched):
             found = queue.classes[number]
@@ -146,6 +147,9 @@ class Engine:
         self._room_at = min(self._room_at, planner.room_at)
         turned: tuple[str, ...] = ()
         if not self._cut:
+            self._told.clear()
+            for book in self.books.values():
+                book.passed()
             turned, self._due = give(self, planner, dirty | self._owed, self._due)
         self._owed = self._owed | dirty if self._cut else set()
         picture.settled()
@@ -179,7 +183,7 @@ class Engine:
 
     def lines(self, now: float) -> list[Line]:
         """Return what would be started: every partition is looked at."""
-        planner = Planner(self.picture, now, self.heads, self.books, self.beside)
+        planner = Planner(self.picture, now, self.heads, self.books, self.beside, self._told)
         with kept(self, planner, {*self.queue.partitions}):
             self._pass(planner, {*self.queue.partitions})
         return planner.lines
@@ -241,7 +245,7 @@ class Engine:
         heap: list[Place | Booked] = []
         later: dict[str, list[Place]] = {}
         bookings: list[Booking] = []
-        planner.promise_anew(partitions)
+        promise_anew(planner, partitions)
         if (left := self.families.serve(planner, self, self._starts)) is not None:
             self._cut = bool(left)
             self._again |= left
@@ -328,6 +332,7 @@ class Engine:
         """Start an element in these seats; say whether others of its entry wait."""
         planner.start(view, shape, seats)
         self._again.add(view.partition)
+        self._told.pop(view.job, None)
         if self.queue.started(view.job):
             return True
         self.news.forget(view.job)

@@ -23,6 +23,7 @@ from ostler.schedule.booking import beside, lay_others
 from ostler.schedule.classes import Class
 from ostler.schedule.engine import Engine
 from ostler.schedule.funnel import funnel
+from ostler.schedule.heads import forget_head
 from ostler.schedule.horizon import Expected, foresee
 from ostler.schedule.limited import limited
 from ostler.schedule.planner import Planner
@@ -150,7 +151,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
     book = planner.books.get(view.partition)
     kept = book is not None and book.reserved is None and book.count(view.job) > 0
     promise = _promise(planner, view)
-    planner.forget_head(view.job)  # remedies are not to be measured against itself
+    forget_head(planner, view.job)  # remedies are not to be measured against itself
     expected, till, passed = _foretold(promise), planner.now, False
     if expected is None or not (kept or _is_certain(seen)):
         foreseen, till = _expected(seen)

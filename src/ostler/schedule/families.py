@@ -247,6 +247,9 @@ class _Pass:
         apart = [queue.classes[number] for number in sorted(self._all.apart)]
         for found in apart:
             found.rule, found.seen = None, None
+        entries = [queue.entries[job] for job in self._planner.told if job in queue.entries]
+        self._odd |= {entry.of for entry in entries if entry.of in self._all.of}
+        apart += [queue.classes[number] for number in sorted(self._odd)]  # shut ones, too
         there: list[Family | Class] = [*self._all.families.values(), *apart]
         firsts = ((self._next(one), one) for one in there)
         heap = [(first, first[-1], one) for first, one in firsts if first is not None]
@@ -261,8 +264,9 @@ class _Pass:
             else:
                 heapreplace(heap, (following, following[-1], one))
         for number in self._odd:
-            if (first := queue.first(queue.classes[number])) is not None:
-                family = self._all.of[number][0]
+            family = self._all.of[number][0]
+            first = queue.first(queue.classes[number])
+            if first is not None and number in family.open:
                 family.fresh.add(number)
                 self._all.line_up(queue, family, first)
         return {one.partition for _, _, one in heap}

@@ -36,8 +36,9 @@ def is_stirred(engine: "Engine", planner: Planner, found: Class) -> bool:
         engine.drop(found)
         return False
     rule = found.rule or _look(engine, planner, found, first[-1])
-    before = head if rule in HELD_UP else others.get(rule) if rule else None
-    leads = rule in HELD_UP or rule in BESIDE
+    room = rule in HELD_UP or (rule is Rule.LIMIT and found.view.request.exclusive)
+    before = head if room else others.get(rule) if rule else None
+    leads = room or rule in BESIDE
     if rule is None or (leads and (before is None or first < before.key)):
         return True
     if rule is Rule.BEHIND and any(other and first < other.key for other in others.values()):

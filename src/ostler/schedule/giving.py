@@ -199,7 +199,7 @@ class _Pressing:
         _leave(planner, way)
         table.withhold(picture.resumes.kept(way.claimed))
         late = [head for head in planner.late_heads(view) if head.key < entry.key]
-        seats = table.seats(shape, joined(late)) if late else table.seats(shape)
+        seats = planner.seats(shape, view, joined(late) if late else None)
         if seats is not None and planner.over(shape, view, seats) is None:
             self._start(view, shape, seats)
         else:
@@ -258,7 +258,7 @@ def _comes_first(
 
     What it could take from them if they ran is not kept for them while they wait.
     """
-    seats = planner.table.seats(shape)
+    seats = planner.seats(shape, view)
     if seats is None or planner.over(shape, view, seats) is not None:
         return False
     if planner.is_promised(shape, view, seats):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import inf
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -15,6 +16,13 @@ BESIDE = (Rule.LICENCES, Rule.RESERVED)  # beside who lacks room, the first that
 Beside = tuple[str, Rule]  # of which partition, and by which of those
 
 
+class Told(NamedTuple):
+    """What the last pass promised to a job."""
+
+    leads: Rule  # by which rule it was the first to wait
+    start: float  # Unix seconds; inf: nobody can tell
+
+
 class Head(Struct):
     """An entry to which EASY promises a start, and what is promised to it."""
 
@@ -25,6 +33,7 @@ class Head(Struct):
     after: dict[int, Counts]  # of its rows: what is free at the shadow time beside it
     takes: dict[int, Counts]  # of its rows: what it will take
     kept: object = None  # what the table remembers about it; to be dropped as `after` changes
+    rule: Rule = Rule.RESOURCES  # by which it waits
 
     @property
     def job(self) -> int:

@@ -20,7 +20,8 @@ from ostler.schedule.snapshot import Wait
 Bucket = tuple[Holder, str, str]  # whose, and in which partition; empty: on the whole machine
 Key = tuple[tuple[Bucket, Limit], ...]  # what limits a job; empty: nothing
 MINUTE = 60
-_COLUMNS = ("running", "waiting", "cpus", "cpu_minutes")
+_RUNNING = ("running", "cpus", "cpu_minutes")  # what is counted of what runs
+_COLUMNS = ("waiting", *_RUNNING)
 
 
 class Claim(Struct, frozen=True):
@@ -90,8 +91,14 @@ class Limits:
             )
         known = (*self._rows.values(), *self._ranked.values())
         self._kinds = {(row.holder, row.partition) for row in known}
+        # Somebody may count under a limit that does not hold for him: another stands in for it
+        self.exempting = bool(self._ranked) or (
+            any(holder is Holder.PROJECT and not name for holder, name, _ in self._rows)
+            and any(holder is Holder.USER and name for holder, name, _ in self._rows)
+        )
         self._members = rules.members
         self._keys: dict[tuple[str, str, str], Key] = {}
+        self._others: dict[tuple[str, str, str], tuple[tuple[Bucket, str], ...]] = {}
 
     def key(self, user: str, project: str, partition: str) -> Key:
         """Return what limits such a job; jobs of equal keys are limited together."""
@@ -112,6 +119,36 @@ class Limits:
             for holder, name in names
             if (holder, scope) in self._kinds
         ]
+
+    def for_others(self, user: str, project: str, partition: str) -> tuple[tuple[Bucket, str], ...]:
+        """Return what of such a job counts under limits that hold for others, and not for it."""
+        if not self.exempting:
+            return ()
+        who = user, project, partition
+        found = self._others.get(who)
+        if found is None:
+            mine = {
+                (bucket, what)
+                for bucket, limit in self.key(*who)
+                for what in _COLUMNS
+                if getattr(limit, what) is not None
+            }
+            found = self._others[who] = tuple(
+                (bucket, what)
+                for bucket in self.buckets(*who)
+                for what in _RUNNING
+                if (bucket, what) not in mine and self._is_limited(bucket, what)
+            )
+        return found
+
+    def _is_limited(self, bucket: Bucket, what: str) -> bool:
+        holder, name, scope = bucket
+        rows = (
+            known.get((holder, each, scope))
+            for known in (self._rows, self._ranked)
+            for each in (name, "")
+        )
+        return any(row is not None and getattr(row, what) is not None for row in rows)
 
     def _find(self, user: str, project: str, partition: str) -> Iterable[tuple[Bucket, Limit]]:
         for scope in dict.fromkeys(("", partition)):

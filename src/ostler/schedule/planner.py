@@ -7,7 +7,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here with memory, GPUs and
 """
 
 from bisect import insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from math import floor, inf
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from ostler.model.states import Rule
 from ostler.schedule import licences
 from ostler.schedule.choose import Seats
 from ostler.schedule.classes import Class
-from ostler.schedule.head import BESIDE, Beside, Head, joined
+from ostler.schedule.head import BESIDE, Beside, Head, Told, joined
 from ostler.schedule.limits import Breach, Claim
 from ostler.schedule.picture import Picture
 from ostler.schedule.policy import Policy, parse_policy
@@ -30,6 +30,7 @@ from ostler.schedule.snapshot import Line, Resume, Start, Wait, WaitingView
 from ostler.schedule.supplies import Supplies, asks_of
 from ostler.schedule.table import Shape
 from ostler.schedule.waits import Waits
+from ostler.schedule.whole_nodes import within
 
 if TYPE_CHECKING:
     from ostler.schedule.agenda import Agenda
@@ -50,10 +51,12 @@ class Planner:
         heads: dict[str, Head] | None = None,
         books: Mapping[str, "Promises"] | None = None,
         beside: dict[Beside, Head] | None = None,
+        told: dict[int, Told] | None = None,
     ) -> None:
         """Let go on what is to. heads, books: promises that still hold, by partition.
 
-        beside: those of EASY to who waits for something else than room.
+        beside: those of EASY to who waits for something else than room. told: what EASY promised
+        before this pass, by job.
         """
         self.picture = picture
         self.now = now
@@ -66,6 +69,7 @@ class Planner:
         self.table = picture.table
         self.heads = {} if heads is None else heads
         self.beside_heads: dict[Beside, Head] = {} if beside is None else beside
+        self.told: dict[int, Told] = {} if told is None else told
         self.books: Mapping[str, Promises] = {} if books is None else books
         self.beside: dict[str, Agenda] = {}  # partition -> what promises to others leave
         self.pledged: set[int] = set()  # jobs for which room is being made, and kept
@@ -98,23 +102,9 @@ class Planner:
         cpus = self.cpus(head.view.request, head.seats)
         supplies.change(head.view, cpus, head.shadow, head.view.duration)
 
-    def promise_anew(self, partitions: Iterable[str]) -> None:
-        """Take back what EASY promises in these partitions; when the head was to start is a hint."""
-        for partition in partitions:
-            for rule in BESIDE:
-                self.beside_heads.pop((partition, rule), None)
-            if (head := self.heads.pop(partition, None)) is not None:
-                self.hints[partition] = head.shadow
+    def count_anew(self) -> None:
+        """Take note that promises have been taken back."""
         vars(self).pop("supplies", None)
-
-    def forget_head(self, job: int) -> None:
-        """Plan as if nothing were promised to this job."""
-        for partition in [part for part, head in self.heads.items() if head.job == job]:
-            del self.heads[partition]
-            vars(self).pop("supplies", None)
-        for beside in [key for key, head in self.beside_heads.items() if head.job == job]:
-            del self.beside_heads[beside]
-            vars(self).pop("supplies", None)
 
     def heads_of(self, partition: str) -> list[Head]:
         """Return those to whom EASY promises a start in the partition."""
@@ -152,14 +142,15 @@ class Planner:
     def shape(self, entry: WaitingView, at: float | None = None) -> Shape:
         """Return the shape of the entry, on the nodes that are open to it now, or at a time."""
         own, less = narrowed(self.picture.calendar, entry, self.now if at is None else at)
-        found = self._shape(entry, own)
+        found = self.shape_on(entry, own)
         if less is own:
             return found
-        inner = self._shape(entry, less)
+        inner = self.shape_on(entry, less)
         inner.open = found
         return inner
 
-    def _shape(self, entry: WaitingView, request: Request) -> Shape:
+    def shape_on(self, entry: WaitingView, request: Request) -> Shape:
+        """Return the shape of a request that is the entry's, but for the nodes that it names."""
         known = entry.shape
         if request is not entry.request:
             known = (*known, request.nodelist, request.exclude)
@@ -191,10 +182,8 @@ class Planner:
             return rule
         if not self.table.fits(shape):
             return self.table.why_never(shape) or Rule.RESOURCES
-        if shape.request.exclusive:
-            seats = self.table.seats(shape)
-            if (rule := self.over(shape, entry, seats)) is not None:
-                return rule
+        if shape.request.exclusive and self.seats(shape, entry) is None:
+            return Rule.LIMIT
         if (agenda := self.beside.get(shape.partition)) is not None:
             seats = agenda.at_once(Waits(entry.job, 1, shape, entry.duration, (), entry))
             return Rule.BEHIND if seats is None or self.over(shape, entry, seats) else seats
@@ -202,15 +191,27 @@ class Planner:
             return Rule.BEHIND
         late = self.late_heads(entry)
         if not late:
-            found = self.table.seats(shape)
+            found = self.seats(shape, entry)
             if found is None:
                 return Rule.RESOURCES
         else:
-            found = self.table.seats(shape, joined(late))
+            found = self.seats(shape, entry, joined(late))
             if found is None or self.over(shape, entry, found) is not None:
                 return Rule.BEHIND
         self.owed = self.is_promised(shape, entry, found)
         return Rule.BEHIND if self.owed else found
+
+    def seats(self, shape: Shape, entry: WaitingView, head: Head | None = None) -> Seats | None:
+        """Return where one element goes now; whole nodes only where limits allow them."""
+        if not shape.request.exclusive:
+            return self.table.seats(shape, head)
+        return within(
+            self,
+            shape,
+            entry,
+            lambda smaller: self.table.seats(smaller, head),
+            lambda seats: self.over(shape, entry, seats) is None,
+        )
 
     def is_promised(self, shape: Shape, entry: WaitingView, seats: Seats) -> bool:
         """Say whether a start now would take licences, or what limits count, from a promise."""
@@ -227,7 +228,7 @@ class Planner:
             return rule
         if (seats := self.table.seats(shape)) is None:
             return self._unless_reserved(shape, self.table.why_never(shape) or Rule.RESOURCES)
-        return self.over(shape, entry, seats) or Rule.BEHIND
+        return self.over(shape, entry, self.seats(shape, entry) or seats) or Rule.BEHIND
 
     def over(self, shape: Shape, entry: WaitingView, seats: Seats | None = None) -> Rule | None:
         """Return which limit forbids another start, in these seats if they are known."""

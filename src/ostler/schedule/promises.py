@@ -47,6 +47,9 @@ class Promises:
         self._count = 0
         self._now = -inf  # when the last pass was
         self.voided = False  # what was promised has been taken back in this pass
+        self._before: dict[
+            int, list[float]
+        ] = {}  # starts promised by the last pass, to be made anew
         self._pressing = 0  # the job to which others give way: it is promised a start before all
         self._agenda: Agenda
         self._table: Table
@@ -59,6 +62,8 @@ class Promises:
         self._agenda, self._table, self._now = agenda, table, agenda.now
         self.voided = False
         if self.reserved is not None:
+            for job, kept in self._kept.items():
+                self._before[job] = [promise.start for promise in kept]
             self._kept.clear()
             self._count = self._pressing = 0
             return False
@@ -66,6 +71,10 @@ class Promises:
         lost = self._trim(entries)
         self._lay(entries)
         return lost
+
+    def passed(self) -> None:
+        """Take note that a pass has looked at all that waits."""
+        self._before.clear()
 
     @property
     def jobs(self) -> Iterable[int]:
@@ -82,6 +91,7 @@ class Promises:
         other._kept = {job: [replace(one) for one in kept] for job, kept in self._kept.items()}
         other._count, other._now, other._most = self._count, self._now, self._most
         other._pressing = self._pressing
+        other._before = {job: starts.copy() for job, starts in self._before.items()}
         return other
 
     def forget(self, job: int) -> None:
@@ -162,11 +172,12 @@ class Promises:
     ) -> Iterator[Seats]:
         """Yield where elements of the entry start now; the others get promises if there are any.
 
-        limited: whether a limit forbids it to have any more now: then nothing is promised to it.
+        limited: whether a limit forbids it to have any more now: then nothing is promised to it,
+        unless that was promised by the last pass, and what the limit counts is back by then.
         may: whether limits and licences allow a start in these seats. If they do not, what was
         promised for now is void, and nothing more is promised.
         """
-        kept = self._kept.get(entry.job, [])
+        kept, before = self._kept.get(entry.job, []), self._before.pop(entry.job, [])
         left = entry.left
         while kept and kept[0].start <= self._now:
             seats = self._rows(kept[0])
@@ -177,7 +188,8 @@ class Promises:
             left -= 1
             yield seats
         for _ in range(left - len(self._kept.get(entry.job, []))):
-            found = None if limited() else self._place(entry)
+            by = before.pop(0) if before else -inf
+            found = None if limited() and not self._is_kept(entry, by) else self._place(entry)
             if found is None or (found[0] <= self._now and not may(found[1])):
                 return
             start, seats = found
@@ -186,6 +198,13 @@ class Promises:
                 yield seats
             else:
                 self._note(entry, start, seats)
+
+    def _is_kept(self, entry: Waits, by: float) -> bool:
+        """Say whether limits will hold by the time that was promised to an entry; -inf: none was."""
+        if by == -inf:
+            return False
+        at = self._agenda.allowed(entry)
+        return at <= max(by, nextafter(self._now, inf)) and at < inf
 
     def _place(self, entry: Waits) -> tuple[float, Seats] | None:
         if not self.full:

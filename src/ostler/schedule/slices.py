@@ -12,6 +12,7 @@ from ostler.model.states import Rule
 from ostler.schedule.booking import asks, beside
 from ostler.schedule.fit import placements, seats
 from ostler.schedule.gang import Masks, Newcomer, Sliced, Turn, slice_end, turn
+from ostler.schedule.heads import forget_head
 from ostler.schedule.planner import Planner
 from ostler.schedule.resumes import masks_of
 from ostler.schedule.room import Room, mask_of
@@ -157,13 +158,13 @@ class _Slice:
         view, shape = entry.view, planner.shape(entry.view)
         book = engine.books.get(self.partition)
         if book is None:
-            found = planner.table.seats(shape)
+            found = planner.seats(shape, view)
         else:  # beside all that is promised to others
             agenda = beside(planner, engine.queue, self.partition, job)
             found = agenda.at_once(asks(planner, entry))
         if found is None or planner.over(shape, view, found) is not None:
             return
-        planner.forget_head(job)
+        forget_head(planner, job)
         engine.starts(planner, view, shape, found)
         if book is not None:
             book.taken(job)

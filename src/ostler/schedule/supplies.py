@@ -8,7 +8,7 @@ CPU-minutes, which come back second by second, are the same for seconds, see `us
 
 from collections import defaultdict
 from collections.abc import Iterator
-from math import ceil, inf, nextafter
+from math import ceil, floor, inf, nextafter
 from typing import NamedTuple
 
 from ostler.schedule.assumed import Assumed
@@ -26,7 +26,7 @@ class Ask(NamedTuple):
 
     name: Name
     amount: float  # inf: it would last for ever
-    most: int
+    most: int | None  # None: for others; what is promised to them must not be passed
 
 
 def asks_of(picture: Picture, view: WaitingView, cpus: int) -> list[Ask]:
@@ -49,6 +49,11 @@ def asks_of(picture: Picture, view: WaitingView, cpus: int) -> list[Ask]:
             if limit.cpu_minutes is not None:
                 spent = inf if view.duration == inf else cpus * ceil(view.duration)
                 found.append(Ask((bucket, MINUTES), spent, limit.cpu_minutes * MINUTE))
+        for bucket, what in claims.limits.for_others(view.user, view.project, view.partition):
+            if what == MINUTES and view.duration < inf:
+                found.append(Ask((bucket, what), cpus * ceil(view.duration), None))
+            elif what != MINUTES:
+                found.append(Ask((bucket, what), 1 if what == "running" else cpus, None))
     return found
 
 
@@ -77,6 +82,9 @@ class Supplies:
                 self._still[run.alloc] = at, cpus
         claims = picture.claims
         self._minutes = claims is not None and claims.minutes
+        self._exempting = claims is not None and claims.limits.exempting
+        # Of what is promised: when it begins, how many do, and the most of what is counted then
+        self._promised: dict[Name, dict[float, tuple[int, int]]] = defaultdict(dict)
         alike: dict[tuple[str, str, str], list[Claim]] = defaultdict(list)
         for claim in () if claims is None else claims.all.values():
             alike[claim.user, claim.project, claim.partition].append(claim)
@@ -90,12 +98,29 @@ class Supplies:
         while before < time < inf:
             before = time
             for ask in asks:
-                time = self._of(ask.name).first(ask.amount, ask.most, time, duration)
+                if ask.most is None:
+                    time = self._beside_promised(ask, time, duration)
+                else:
+                    time = self._of(ask.name).first(ask.amount, ask.most, time, duration)
+        return time
+
+    def _beside_promised(self, ask: Ask, time: float, duration: float) -> float:
+        """Return the first time from which on what counts for others keeps no promise from them.
+
+        A limit is looked at as something begins. What runs then may be passed by who is exempted.
+        """
+        for at, (_, most) in sorted(self._promised.get(ask.name, {}).items()):
+            if time <= at < time + duration:
+                more = int(ask.amount)
+                if not self._of(ask.name).has_room(at, more, most, time, duration):
+                    time = floor(at) + 1.0
         return time
 
     def at_last(self, asks: list[Ask]) -> bool:
         """Say whether all of that is there at inf."""
-        return all(ask.amount + self._of(ask.name).last <= ask.most for ask in asks)
+        return all(
+            ask.most is None or ask.amount + self._of(ask.name).last <= ask.most for ask in asks
+        )
 
     def after(self, time: float) -> float:
         """Return when the next of all counts changes; inf: none does."""
@@ -115,6 +140,13 @@ class Supplies:
                 use.change(start, end, sign * count)
             elif duration < inf:
                 use.change(start, duration, sign * count)
+        if self._exempting and self._now < start < inf:
+            for name, _, most in asks_of(self._picture, view, cpus):
+                if most is not None:
+                    count, _ = self._promised[name].get(start, (0, 0))
+                    self._promised[name][start] = count + sign, most
+                    if not count + sign:
+                        del self._promised[name][start]
 
     def begin(self, view: WaitingView, cpus: int) -> None:
         """Count what an element takes that starts now. At inf it is thought gone, as all that runs."""

@@ -301,9 +301,9 @@ class Table(ABC):
         if not shape.seen:
             shape.seen = True
             shape.never = None
-            if not self.fits_idle(shape, usable=True):
-                configured = self.fits_idle(shape, usable=False)
-                shape.never = Rule.NODES if configured else Rule.NODE_LEFT
+            if self.idle_seats(shape, usable=True) is None:
+                configured = self.idle_seats(shape, usable=False)
+                shape.never = Rule.NODE_LEFT if configured is None else Rule.NODES
         return shape.never
 
     def copy_into(self, other: "Table") -> None:
@@ -353,8 +353,8 @@ class Table(ABC):
         """Return where one element goes now; beside what is promised to the head, if given."""
 
     @abstractmethod
-    def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
-        """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
+    def idle_seats(self, shape: Shape, *, usable: bool) -> Seats | None:
+        """Return where one element goes if nothing runs, on usable nodes or all configured ones."""
 
     @abstractmethod
     def earliest(

@@ -134,10 +134,10 @@ class ArrayTable(Table):
             known = head.kept = _Beside(self._changes, rows, np.minimum(self._free[:, rows], after))
         return known.rows, known.room
 
-    def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
-        """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
+    def idle_seats(self, shape: Shape, *, usable: bool) -> Seats | None:
+        """Return where one element goes if nothing runs, on usable nodes or all configured ones."""
         caps = capacity(shape, self._whole, self.eligible_rows(shape, idle=not usable))
-        return self.choose(shape, caps) is not None
+        return self.choose(shape, caps)
 
     def forget(self, known: tuple[object, ...]) -> None:
         """Do not keep this shape any more."""

@@ -63,13 +63,13 @@ class ListTable(Table):
             free[row] = [min(pair) for pair in zip(free[row], after, strict=True)]
         return self._seats(shape, kept, free)
 
-    def fits_idle(self, shape: Shape, *, usable: bool) -> bool:
-        """Say whether one element fits if nothing runs, on usable nodes or all configured ones."""
+    def idle_seats(self, shape: Shape, *, usable: bool) -> Seats | None:
+        """Return where one element goes if nothing runs, on usable nodes or all configured ones."""
         kept = _Kept()
         kept.groups = self.members(shape)
         whole = [self.whole(view.facts) for view in self.views]
         kept.rows = [row for row in range(len(whole)) if self.eligible(row, shape, idle=not usable)]
-        return self._seats(shape, kept, whole) is not None
+        return self._seats(shape, kept, whole)
 
     def earliest(
         self,

@@ -79,6 +79,10 @@ class Use(Steps[int]):
             at += 1
         return begin
 
+    def has_room(self, time: float, amount: int, most: int, start: float, duration: float) -> bool:  # noqa: ARG002
+        """Say whether so much more, in use from a start on for so long, is within the most then."""
+        return self.counts[self.at(time)] + amount <= most
+
     def after(self, time: float) -> float:
         """Return when it changes next; inf: never."""
         at = bisect_right(self.times, time)
@@ -131,6 +135,12 @@ class Spend:
             begin, at = times[later], later
         return inf
 
+    def has_room(self, time: float, amount: int, most: int, start: float, duration: float) -> bool:
+        """Say whether work that may use so much from a start on for so long is within the most then."""
+        at, cpus = self.cpus.at(time), amount // max(ceil(duration), 1)
+        held = self.ends.counts[at] - self.cpus.counts[at] * floor(time)
+        return held + cpus * (ceil(start + duration) - floor(time)) <= most
+
     def after(self, time: float) -> float:
         """Return when anything begins or ends next; inf: never."""
         return self.cpus.after(time)
@@ -144,12 +154,11 @@ class Spend:
 
     def _passed(self, at: int, amount: int, most: int, begin: float, duration: float) -> int | None:
         """Return the first index later on at which the most would be passed."""
-        end, cpus = begin + duration, amount // max(ceil(duration), 1)
+        end = begin + duration
         for later in range(at + 1, len(self.cpus.times)):
             time = self.cpus.times[later]
             if time >= end:
                 break
-            held = self.ends.counts[later] - self.cpus.counts[later] * floor(time)
-            if held + cpus * (ceil(end) - floor(time)) > most:
+            if not self.has_room(time, amount, most, begin, duration):
                 return later
         return None
