@@ -23,7 +23,7 @@ from ostler.schedule.snapshot import (
     Start,
     Wait,
 )
-from tests.random_machines import DURATIONS, NOW, idle_again, random_machine
+from tests.random_machines import DURATIONS, NOW, PROJECTS, idle_again, random_machine
 from tests.schedule_kit import machine, resume
 
 Lines = Sequence[object]
@@ -33,11 +33,18 @@ class Life:
     """One machine in time. `snapshot` is its state, `delta` what was not told of it yet."""
 
     def __init__(
-        self, random: Random, nodes: int = 5, waiting: int = 10, *, calm: bool = False
+        self,
+        random: Random,
+        nodes: int = 5,
+        waiting: int = 10,
+        *,
+        calm: bool = False,
+        limited: bool = False,
     ) -> None:
         """Begin with a random machine.
 
         calm: nothing happens but that jobs come behind all others, and end as planned or early.
+        limited: licences are short and limits hold in spite of that.
         """
         self.random = random
         self.calm = calm
@@ -52,8 +59,9 @@ class Life:
         self.licences = snapshot.licences
         self.limits = snapshot.rules.limits
         if calm:
-            self.resuming, self.limit, self.licences = [], 0, {"solver": 1000}
-            self.limits = ()
+            self.resuming = []
+            if not limited:
+                self.limit, self.licences, self.limits = 0, {"solver": 1000}, ()
             self.running = {
                 run.alloc: run
                 for run in snapshot.running
@@ -139,6 +147,8 @@ class Life:
             places,
             self.now + entry.duration,
             licences=entry.request.licences,
+            project=entry.project,
+            partition=entry.partition,
         )
 
     def go_on(self, wake: float = inf) -> None:
@@ -185,6 +195,7 @@ class Life:
                 priority=0 if self.calm else self.random.choice([50, 50, 60]),
                 duration=self.random.choice([entry.duration, entry.duration, *DURATIONS]),
                 user=self.random.choice(["ann", "bob"]),
+                project=self.random.choice(PROJECTS),
                 blocked=None,
                 head=False,
             )

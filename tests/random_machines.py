@@ -21,7 +21,17 @@ from tests.schedule_kit import machine, node, resume
 from tests.slow_seats import all_of, seats
 
 NOW = 100.0
+PROJECTS = ["blue", "red"]
 CONSTRAINTS = ["old", "!old", "fast|old", "fast*1&old*1", "fast&old*2"]
+LIMITS = [  # of each holder and partition one at most
+    Limit(Holder.USER, running=2, cpus=6),
+    Limit(Holder.USER, "ann", running=3),
+    Limit(Holder.USER, "bob", cpus=8, cpu_minutes=1),
+    Limit(Holder.USER, partition="main", running=1),
+    Limit(Holder.PROJECT, running=2),
+    Limit(Holder.PROJECT, "blue", cpus=6),
+    Limit(Holder.PARTITION, partition="main", cpus=9, running=5),
+]
 DURATIONS = (1.0, 2.0, 3.0, 5.0, 5.0, 8.0, 13.0)
 
 
@@ -39,9 +49,16 @@ def random_machine(random: Random, nodes: int = 6, waiting: int = 12) -> Snapsho
     limit = random.choice([0, 0, 0, 0, 0, 0, 6, 12])
     found = machine(views, queue, runs=runs, resuming=resuming, limit=limit, known_ever=ever)
     found = replace(found, licences={"solver": random.choice([1, 2, 3])})
+    return replace(found, rules=Rules(limits=random_limits(random)))
+
+
+def random_limits(random: Random) -> tuple[Limit, ...]:
+    """Return limits: none at all on most machines."""
     minutes = random.choice([0, 0, 0, 0, 1, 2])  # for each user
-    limits = (Limit(Holder.USER, cpu_minutes=minutes),) if minutes else ()
-    return replace(found, rules=Rules(limits=limits))
+    found = [Limit(Holder.USER, cpu_minutes=minutes)] if minutes else []
+    if random.random() < 0.35:
+        found = random.sample(LIMITS, random.choice([1, 1, 2, 3]))
+    return tuple(found)
 
 
 def _nodes(random: Random, count: int) -> Iterator[NodeView]:
@@ -104,6 +121,8 @@ def _running(
                 ends,
                 suspended,
                 licences=random.choice([{}, {}, {}, {}, {}, {}, {}, {"solver": 1}]),
+                project=random.choice(PROJECTS),
+                partition=next(v.partition for v in nodes if v.name == places[0].node),
             )
             runs.append(run)
             if suspended and random.random() < 0.6:
@@ -154,6 +173,7 @@ def _waiting(random: Random, number: int, request: Request, *, endless: bool) ->
         inf if endless and random.random() < 0.3 else random.choice(DURATIONS),
         Wait(Rule.HOLD) if random.random() < 0.05 else None,
         head=random.random() < 0.1,
+        project=random.choice(PROJECTS),
     )
 
 

@@ -6,12 +6,15 @@ others.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, floor, inf
+from typing import Protocol
 
 from ostler.model.resources import Placement, Request
 from ostler.model.states import Rule
+from ostler.schedule.limits import Bucket
+from ostler.schedule.rules import Holder, Limit
 from ostler.schedule.snapshot import NodeView, ResumeView, Snapshot, WaitingView
 from tests.slow_seats import Amounts, Rooms, Seats, all_of, change, copy_of, seats, taken_by
 
@@ -26,6 +29,9 @@ class End:
     gives: Rooms
     licences: Mapping[str, int]
     planned: float = inf  # its end as planned, if it is over already; inf: without a limit
+    project: str = ""
+    partition: str = ""
+    running: int = 1  # 0: it stands still
 
     def spends(self, time: float) -> int:
         """Return the CPU-seconds that it may still use."""
@@ -35,6 +41,24 @@ class End:
 def seconds(cpus: int, end: float, time: float) -> int:
     """Return the CPU-seconds from a time to an end, in whole seconds that are begun."""
     return cpus * max(ceil(end) - floor(time), 0)
+
+
+class Counted(Protocol):
+    """What counts under limits."""
+
+    @property
+    def user(self) -> str: ...
+    @property
+    def project(self) -> str: ...
+    @property
+    def partition(self) -> str: ...
+
+
+def counts_in(one: Counted, bucket: Bucket) -> bool:
+    """Say whether it counts for this user, project or all, in this partition or in any."""
+    holder, name, partition = bucket
+    whose = {Holder.USER: one.user, Holder.PROJECT: one.project, Holder.PARTITION: ""}
+    return whose.get(holder) == name and partition in ("", one.partition)
 
 
 def in_order(name: str) -> list[tuple[int, int | str]]:
@@ -55,6 +79,12 @@ def held_by(place: Placement, cpus: int) -> Amounts:
     """Return what an allocation holds there, with so many CPUs."""
     counts = {"cpus": cpus, "memory": place.memory, "gpus": len(place.gpus), "nobody": 1}
     return counts | {f":{name}": count for name, count in place.generic.items()}
+
+
+def passes(limit: Limit, what: str, count: float) -> bool:
+    """Say whether so much is more than the limit on it, if there is one."""
+    most = getattr(limit, what)
+    return most is not None and count > most
 
 
 def spent_by(entry: WaitingView, cpus: int) -> float:
@@ -100,14 +130,52 @@ class Machine:
         asked, most = self.cpus_of(entry.request, chosen or []), self.snapshot.max_cpus_per_user
         if most and self.held[entry.user] + asked > most:
             return True
-        mine = [end for end in self.ends if end.user == entry.user]
-        spent = sum(end.spends(self.now) for end in mine) + spent_by(entry, asked)
-        return bool(self.minutes) and spent > 60 * self.minutes
+        for bucket, limit in self.limits_of(entry):
+            there = [end for end in self.ends if counts_in(end, bucket)]
+            spent = sum(end.spends(self.now) for end in there) + spent_by(entry, asked)
+            if passes(limit, "running", 1 + sum(end.running for end in there)):
+                return True
+            if passes(limit, "cpus", asked + sum(end.cpus for end in there)):
+                return True
+            if passes(limit, "cpu_minutes", spent / 60):
+                return True
+        return False
+
+    def limits_of(self, one: Counted) -> list[tuple[Bucket, Limit]]:
+        """Return the limits that hold for it, with whom it is limited together."""
+        rows = {(row.holder, row.name, row.partition): row for row in self.snapshot.rules.limits}
+        found: list[tuple[Bucket, Limit]] = []
+        for scope in ("", one.partition):
+            own = rows.get((Holder.USER, one.user, scope))
+            projects = rows.get((Holder.PROJECT, one.project, scope))
+            if own is None and projects is None:
+                projects = rows.get((Holder.PROJECT, "", scope))
+            each = {
+                (Holder.USER, one.user, scope): own or rows.get((Holder.USER, "", scope)),
+                (Holder.PROJECT, one.project, scope): projects,
+                (Holder.PARTITION, "", scope): rows.get((Holder.PARTITION, "", scope)),
+            }
+            found += [(bucket, row) for bucket, row in each.items() if row is not None]
+        return found
+
+    def limits_of_others(self, one: Counted) -> list[tuple[Bucket, str]]:
+        """Return under which limits it counts that may hold for others, and do not for it."""
+        mine = dict(self.limits_of(one))
+        whose = {Holder.USER: one.user, Holder.PROJECT: one.project, Holder.PARTITION: ""}
+        found = []
+        for row in self.snapshot.rules.limits:
+            bucket = row.holder, whose[row.holder], row.partition
+            if counts_in(one, bucket) and row.name in ("", bucket[1]):
+                for what in ("running", "cpus", "cpu_minutes"):
+                    limited = bucket in mine and getattr(mine[bucket], what) is not None
+                    if getattr(row, what) is not None and not limited:
+                        found.append((bucket, what))
+        return found
 
     @property
-    def minutes(self) -> int:
-        """Return how many CPU-minutes each user may have before it; 0: any number."""
-        return next((limit.cpu_minutes or 0 for limit in self.snapshot.rules.limits), 0)
+    def minutes(self) -> bool:
+        """Say whether CPU-minutes count."""
+        return any(row.cpu_minutes is not None for row in self.snapshot.rules.limits)
 
     def cpus_of(self, request: Request, chosen: Seats) -> int:
         """Return for how many CPUs it counts in these places."""
@@ -124,6 +192,20 @@ class Machine:
     def seats(self, rooms: Rooms, request: Request) -> Seats | None:
         """Return where the tasks go; None if they do not all fit."""
         return seats(rooms, request, self.features)
+
+    def seats_within(
+        self, rooms: Rooms, request: Request, allows: Callable[[Seats], bool]
+    ) -> Seats | None:
+        """Return where the tasks go if that is allowed; whole nodes among ever smaller ones."""
+        found = self.seats(rooms, request)
+        if not request.exclusive:
+            return found if found is not None and allows(found) else None
+        for most in sorted({self.idle[name]["cpus"] for name in rooms}, reverse=True):
+            small = {name: room for name, room in rooms.items() if self.idle[name]["cpus"] <= most}
+            found = self.seats(small, request)
+            if found is None or allows(found):
+                return found
+        return None
 
     def takes(self, request: Request, chosen: Seats) -> Rooms:
         """Return what tasks take in these places."""
@@ -145,7 +227,8 @@ class Machine:
         self.held[entry.user] += cpus
         used = entry.request.licences
         self.licensed.update(used)
-        self.ends.append(End(end := self.now + entry.duration, entry.user, cpus, gives, used, end))
+        end, whose = self.now + entry.duration, (entry.project, entry.partition)
+        self.ends.append(End(end, entry.user, cpus, gives, used, end, *whose))
 
     def after(self, partition: str, time: float) -> Rooms:
         """Return what is free at a time if everything ends as planned and nothing else starts."""
@@ -162,6 +245,7 @@ class Machine:
         snapshot = self.snapshot
         free = {view.name: set(view.free_cpus) for view in snapshot.nodes}
         users = {run.alloc: run.user for run in snapshot.running}
+        claims = {run.alloc: (run.project, run.partition) for run in snapshot.running}
         kept: dict[str, set[int]] = {}  # what those that cannot go on yet will take
         begins: dict[int, float] = {}
         wishes = sorted(snapshot.resuming, key=lambda wish: wish.alloc)
@@ -189,7 +273,7 @@ class Machine:
                 self.rules.setdefault(wish.job, rule)
                 for node, cpu in mine:
                     kept.setdefault(node, set()).add(cpu)
-        self._note_ends(wishes, begins, kept, users)
+        self._note_ends(wishes, begins, kept, users, claims)
 
     def _when_free(
         self, missing: set[tuple[str, int]], wishes: list[ResumeView], begins: dict[int, float]
@@ -215,6 +299,7 @@ class Machine:
         begins: dict[int, float],
         kept: dict[str, set[int]],
         users: dict[int, str],
+        claims: dict[int, tuple[str, str]],
     ) -> None:
         used = {run.alloc: run.licences for run in self.snapshot.running}
         for run in self.snapshot.running:
@@ -222,7 +307,7 @@ class Machine:
                 continue
             if run.suspended:  # it holds no CPUs, and nobody can tell when it ends
                 gives = {place.node: held_by(place, 0) for place in run.placements}
-                self.ends.append(End(inf, run.user, 0, gives, run.licences))
+                self.ends.append(End(inf, run.user, 0, gives, run.licences, running=0))
                 continue
             gives = {
                 place.node: held_by(place, len(set(place.cpus) - kept.get(place.node, set())))
@@ -230,7 +315,8 @@ class Machine:
             }
             cpus = sum(len(place.cpus) for place in run.placements)
             ends = run.ends_at
-            self.ends.append(End(max(ends, self.now), run.user, cpus, gives, run.licences, ends))
+            at, whose = max(ends, self.now), claims[run.alloc]
+            self.ends.append(End(at, run.user, cpus, gives, run.licences, ends, *whose))
         for wish in wishes:
             later = [w for w in wishes if w.alloc > wish.alloc and w.alloc not in self.resumes]
             gives = {}
@@ -246,6 +332,6 @@ class Machine:
             now = wish.alloc in self.resumes
             cpus = sum(len(place.cpus) for place in wish.placements) if now else 0
             at = max(begins[wish.alloc] + wish.duration, self.now)
-            self.ends.append(
-                End(at, users.get(wish.alloc, ""), cpus, gives, used.get(wish.alloc, {}), at)
-            )
+            whose, licences = claims.get(wish.alloc, ("", "")), used.get(wish.alloc, {})
+            user = users.get(wish.alloc, "")
+            self.ends.append(End(at, user, cpus, gives, licences, at, *whose, running=int(now)))

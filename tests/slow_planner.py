@@ -49,12 +49,18 @@ class Pass:
     """`offer` jobs in order."""
 
     def __init__(
-        self, machine: Machine, policies: Mapping[str, str], windows: Collection[Window] = ()
+        self,
+        machine: Machine,
+        policies: Mapping[str, str],
+        windows: Collection[Window] = (),
+        before: Told | None = None,
     ) -> None:
         self.machine = machine
+        self.before = before
         self.policies = policies  # partition -> policy
         self.heads: dict[Leads, Head] = {}  # that wait for room, for licences, for windows to end
         self.windows = windows
+        self.begun: set[int] = set()  # jobs of which anything has started
         self.told: set[object] = set()  # what those ask for that wait: the first speaks for all
         self.starts: list[tuple[int, Seats]] = []
         self.books: dict[str, SlowPromises] = {}
@@ -77,13 +83,13 @@ class Pass:
                 self.told.add(self._alike(entry))
                 return
             self._start(entry, found)
+            self.begun.add(entry.job)
 
     def look(self, entry: WaitingView) -> Seats | Rule:
         """Return where one element starts now, or why it waits."""
         machine, fcfs = self.machine, self.policies.get(entry.partition) == "fcfs"
         if (rule := self._over(entry)) is not None:
-            if rule is Rule.LICENCES and not fcfs:
-                self._lead(entry, rule)
+            self._lead(entry, rule)
             return rule
         rooms = self._open(machine.rooms.get(entry.partition, {}), entry, machine.now)
         found = machine.seats(rooms, entry.request)
@@ -94,10 +100,10 @@ class Pass:
             room = machine.rooms[entry.partition]
             shut = machine.seats(room, entry.request) or not machine.seats(idle, entry.request)
             rule = Rule.RESERVED if shut else Rule.RESOURCES
-            if not (shut and fcfs):
-                self._lead(entry, rule)
+            self._lead(entry, rule)
             return rule
-        if machine.over_limit(entry, found):
+        if self._allowed(rooms, entry) is None:
+            self._lead(entry, Rule.LIMIT)
             return Rule.LIMIT
         if fcfs and self._heads(entry):
             return Rule.BEHIND
@@ -105,10 +111,8 @@ class Pass:
         for head in late:
             both = {name: rooms[name] for name in head.beside if name in rooms}
             rooms = rooms | less_of(both, head.beside)
-        if late:
-            found = machine.seats(rooms, entry.request)
-            if found is None or machine.over_limit(entry, found):
-                return Rule.BEHIND
+        if (found := self._allowed(rooms, entry)) is None:
+            return Rule.BEHIND
         plan = self.plans[entry.partition]
         if plan.everybody() and not plan.within(entry, machine.now, found):
             return Rule.BEHIND
@@ -116,8 +120,16 @@ class Pass:
 
     def _alike(self, entry: WaitingView) -> object:
         snapshot = self.machine.snapshot
-        user = entry.user if snapshot.max_cpus_per_user or snapshot.rules.limits else ""
-        return entry.partition, entry.shape, entry.duration, user
+        user = entry.user if snapshot.max_cpus_per_user else ""
+        limits = tuple(bucket for bucket, _ in self.machine.limits_of(entry))
+        others = tuple(self.machine.limits_of_others(entry))
+        return entry.partition, entry.shape, entry.duration, user, limits, others
+
+    def _allowed(self, rooms: Rooms, entry: WaitingView) -> Seats | None:
+        """Return where it goes now if limits allow it there."""
+        return self.machine.seats_within(
+            rooms, entry.request, lambda found: not self.machine.over_limit(entry, found)
+        )
 
     def _heads(self, entry: WaitingView) -> list[Head]:
         return [head for (part, _), head in self.heads.items() if part == entry.partition]
@@ -138,8 +150,12 @@ class Pass:
                 return
             self._start(entry, places)
             left -= 1
+        told = {} if self.before is None else self.before.promises.get(entry.partition, {})
+        known = [start for start, _ in told.get(entry.job, [])]
         for _ in range(left - len(book.kept.get(entry.job, []))):
-            found = None if machine.over_limit(entry) else book.newcomer(entry)
+            by = max(known.pop(0), book.soon) if known and not book.keeps else -inf
+            kept = by > -inf and book.allowed_by(entry, by)
+            found = None if machine.over_limit(entry) and not kept else book.newcomer(entry)
             if found is None or (found[0] <= machine.now and self._over(entry, found[1])):
                 break
             book.plan(entry, found)
@@ -156,12 +172,13 @@ class Pass:
 
     def _why(self, entry: WaitingView) -> Rule:
         """Return why it waits: it would start now if nothing were promised, or not even then."""
-        free = self.machine.seats(self.machine.rooms.get(entry.partition, {}), entry.request)
+        rooms = self.machine.rooms.get(entry.partition, {})
+        free = self.machine.seats(rooms, entry.request)
         if (rule := self._over(entry)) is not None:
             return rule
         if free is None:
             return self.machine.never(entry) or Rule.RESOURCES
-        return self._over(entry, free) or Rule.BEHIND
+        return Rule.LIMIT if self._allowed(rooms, entry) is None else Rule.BEHIND
 
     def _late(self, entry: WaitingView, head: Head, time: float | None = None) -> bool:
         start = self.machine.now if time is None else time
@@ -173,24 +190,49 @@ class Pass:
         It is looked at as if what is promised to others began then and lasted for ever.
         """
         machine, part, plan = self.machine, entry.partition, self.plans[entry.partition]
-        leads, others = (part, rule), self._heads(entry)
-        if leads in self.heads or part not in machine.whole or self._alike(entry) in self.told:
+        if part not in machine.whole or self._alike(entry) in self.told:
+            return
+        own, others = self._own(entry, rule), self._heads(entry)
+        told = {} if self.before is None or entry.job in self.begun else self.before.heads
+        mine = {leads: start for leads, (job, start) in told.items() if job == entry.job}
+        leads = [(part, one) for one in (Rule.RESOURCES, Rule.LICENCES, Rule.RESERVED)]
+        leads = [one for one in leads if one[1] is own or one in mine]
+        if self.policies.get(part) == "fcfs":
+            leads = [one for one in leads if one[1] is Rule.RESOURCES]
+        leads = [one for one in leads if one not in self.heads]
+        if not leads:
             return
         for time in (machine.now, *plan.moments(), inf):
             then = copy_of(machine.whole[part]) if time == inf else machine.after(part, time)
             for head in others if time < inf else ():
                 for name, amounts in head.takes.items() if self._late(entry, head, time) else ():
                     change(then[name], amounts, -1)
-            found = machine.seats(self._open(then, entry, time), entry.request)
-            if found is not None and plan.within(entry, time, found):
+            found = plan.places(entry, self._open(then, entry, time), time)
+            if found is not None:
                 break
         else:
+            return
+        for start in mine.values():
+            by = max(start, plan.soon)
+            short = rule in (Rule.LIMIT, Rule.LICENCES)
+            if not (plan.allowed_by(entry, by) if short else time <= by):
+                leads = [one for one in leads if one[1] is own]
+        if not leads:
             return
         takes = machine.takes(entry.request, found)
         for name, amounts in takes.items():
             change(then[name], amounts, -1)
-        self.heads[leads] = Head(entry.job, time, {name: then[name] for name in takes}, takes)
+        self.heads[leads[0]] = Head(entry.job, time, {name: then[name] for name in takes}, takes)
         plan.take(entry, (time, found))
+
+    def _own(self, entry: WaitingView, rule: Rule) -> Rule | None:
+        """Return as what it may be promised a start; at a limit if that allows it smaller nodes."""
+        if rule is not Rule.LIMIT:
+            return rule
+        idle = self._open(self.machine.whole[entry.partition], entry, self.machine.now)
+        if not entry.request.exclusive or self.machine.over_limit(entry):
+            return None
+        return None if self._allowed(idle, entry) is None else Rule.RESOURCES
 
     def _start(self, entry: WaitingView, chosen: Seats) -> None:
         for head in self._heads(entry):
@@ -226,7 +268,7 @@ def slow_plan(
     nodes are shut, which only promises look at.
     """
     machine = Machine(snapshot, now)
-    work = Pass(machine, policies or {}, windows)
+    work = Pass(machine, policies or {}, windows, before)
     machine.rules |= {e.job: e.blocked.rule for e in snapshot.waiting if e.blocked is not None}
     queue = in_rank(entry for entry in snapshot.waiting if entry.blocked is None)
     back = {*freed}

@@ -11,10 +11,11 @@ machine: all partitions' promises count. A node that is shut for a while takes n
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, inf, nextafter
+from math import ceil, floor, inf, nextafter
 
+from ostler.schedule.limits import Bucket
 from ostler.schedule.snapshot import WaitingView
-from tests.slow_machine import End, Machine, seconds, spent_by
+from tests.slow_machine import End, Machine, counts_in, passes, seconds, spent_by
 from tests.slow_seats import Rooms, Seats, asked_of, change, copy_of, less_of
 
 Promise = tuple[float, Seats]
@@ -35,6 +36,9 @@ class Hold:
     cpus: int
     licences: Mapping[str, int]
     duration: float
+    project: str
+    partition: str
+    running: int = 1
     runs: bool = False  # it has begun in this pass: at inf it is thought gone, like all that runs
 
     def spends(self, time: float) -> int:
@@ -68,7 +72,7 @@ class SlowPromises:
         self.now = machine.now
         self.rooms = copy_of(machine.rooms.get(partition, {}))
         self.whole = machine.whole.get(partition, {})
-        soon = nextafter(machine.now, inf)  # what is overdue is still there
+        self.soon = soon = nextafter(machine.now, inf)  # what is overdue is still there
         self.ends = [replace(end, at=max(end.at, soon)) for end in machine.ends]
         self.holds: list[Hold] = []
         self.keeps = most is None
@@ -100,6 +104,8 @@ class SlowPromises:
         times = {end.at for end in self.ends}
         times |= {time for hold in self.everybody() for time in (hold.start, hold.end)}
         times |= {time for _, begin, end in self.windows for time in (begin, end)}
+        # From then on who is exempted from a limit may pass what begins before
+        times |= {floor(hold.start) + 1.0 for hold in self.everybody() if hold.start < inf}
         if self.machine.minutes:  # these come back second by second
             last = max((time for time in times if time < inf), default=self.now)
             times |= {float(time) for time in range(ceil(self.now), ceil(last))}
@@ -139,22 +145,49 @@ class SlowPromises:
                 used = sum(one.licences.get(name, 0) for one in there)
                 if used + count > machine.snapshot.licences.get(name, 0):
                     return False
-            if machine.minutes:
-                spent = sum(one.spends(time) for one in there if one.user == entry.user)
-                mine = spent_by(entry, asked)
-                if start < time < inf:
-                    mine = seconds(asked, start + entry.duration, time)
-                if spent + mine > 60 * machine.minutes:
+            mine = spent_by(entry, asked)
+            if start < time < inf and mine < inf:
+                mine = seconds(asked, start + entry.duration, time)
+            for bucket, limit in machine.limits_of(entry):
+                if any(passes(limit, *one) for one in _with(there, bucket, time, asked, mine)):
                     return False
-        return True
+        return not self._fills(entry, start, asked)
+
+    def _fills(self, entry: WaitingView, start: float, asked: int) -> bool:
+        """Say whether it counts for too much under limits of others as what they wait for begins."""
+        machine, end = self.machine, start + entry.duration
+        others = machine.limits_of_others(entry)
+        for other in self.everybody():
+            at = other.start
+            if not (self.now < at < inf and start < floor(at) + 1 and at < end):
+                continue
+            there: list[End | Hold] = [hold for hold in self.everybody() if hold.is_there(at)]
+            there += [end for end in self.ends if at < end.at]
+            spends = seconds(asked, end, at) if end < inf else 0
+            for bucket, limit in machine.limits_of(other):
+                counts = _with(there, bucket, at, asked, spends)
+                if any(passes(limit, *c) for c in counts if (bucket, c[0]) in others):
+                    return True
+        return False
+
+    def allowed_by(self, entry: WaitingView, time: float) -> bool:
+        """Say whether by then its licences are there, and its limits hold, wherever it goes."""
+        moments = (self.now, *self.moments())
+        return any(self.within(entry, at, []) for at in moments if at <= time and at < inf)
 
     def earliest(self, entry: WaitingView, after: float) -> Promise | None:
         """Return the first moment from then on, and the places."""
         for time in (after, *(time for time in self.moments() if time > after), inf):
-            found = self.machine.seats(self.room(time, entry.duration), entry.request)
-            if found is not None and self.within(entry, time, found):
+            found = self.places(entry, self.room(time, entry.duration), time)
+            if found is not None:
                 return time, found
         return None
+
+    def places(self, entry: WaitingView, rooms: Rooms, time: float) -> Seats | None:
+        """Return where it goes then, if anywhere."""
+        return self.machine.seats_within(
+            rooms, entry.request, lambda found: self.within(entry, time, found)
+        )
 
     def take(self, entry: WaitingView, promise: Promise) -> Hold:
         """Plan it."""
@@ -168,7 +201,8 @@ class SlowPromises:
         """Return what it holds."""
         cpus = self.machine.cpus_of(entry.request, places)
         end = start + entry.duration
-        return Hold(start, end, takes, entry.user, cpus, entry.request.licences, entry.duration)
+        whose, used = (entry.project, entry.partition), entry.request.licences
+        return Hold(start, end, takes, entry.user, cpus, used, entry.duration, *whose)
 
     def keep(self, before: dict[int, list[Promise]], queue: Iterable[WaitingView]) -> None:
         """Keep what was promised, later where that must be."""
@@ -232,3 +266,15 @@ class SlowPromises:
             kept = self.kept.setdefault(entry.job, [])
             kept.append(found)
             kept.sort(key=lambda promise: promise[0])
+
+
+def _with(
+    there: Iterable[End | Hold], bucket: Bucket, time: float, cpus: int, spends: float
+) -> list[tuple[str, float]]:
+    """Return what counts under a limit of what is there, and of one more."""
+    held = [one for one in there if counts_in(one, bucket)]
+    return [
+        ("running", 1 + sum(one.running for one in held)),
+        ("cpus", cpus + sum(one.cpus for one in held)),
+        ("cpu_minutes", (spends + sum(one.spends(time) for one in held)) / 60),
+    ]

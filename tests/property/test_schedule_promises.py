@@ -73,6 +73,34 @@ def test_a_promised_start_only_moves_to_an_earlier_time(policy: str, seed: int) 
         life.go_on(inf if plan.wake is None else plan.wake)
 
 
+@pytest.mark.parametrize("policy", ["easy", "easy-sjbf", "reserved-1", "reserved-2"])
+@SEEDS
+@given(seed=st.integers(0, 1 << 48))
+def test_no_job_behind_another_delays_it_by_what_limits_and_licences_count(
+    policy: str, seed: int
+) -> None:
+    """What was promised moves later, or is lost, only if a job before it begins or is promised else."""
+    life, engine = Life(Random(seed), calm=True, limited=True), Engine()
+    told: dict[int, float] = {}  # of those that come first
+    known: dict[int, float] = {}  # of all
+    for _ in range(PASSES):
+        engine.apply(under(policy, life.delta()))
+        places = {number: entry.key for number, entry in engine.queue.entries.items()}
+        plan = engine.plan(life.now)
+        started = {line.job for line in plan.lines if isinstance(line, Start)}
+        assert all(life.now <= told.pop(number, inf) for number in started)
+        found = promises(engine)
+        every = found | {head.job: head.shadow for head in engine.beside.values()}
+        moved = {number for number in {*every, *known} if every.get(number) != known.get(number)}
+        first = min((places[number] for number in moved | started), default=(inf,))
+        told = {number: start for number, start in told.items() if places[number] <= first}
+        assert all(found.get(number, inf) <= start for number, start in told.items())
+        told, known = told | found, every
+        life.carry_out(plan.lines)
+        assert not life.overbooked()
+        life.go_on(inf if plan.wake is None else plan.wake)
+
+
 @pytest.mark.parametrize("policy", ["easy", "easy-sjbf", "fcfs", "reserved-3", "conservative"])
 @SEEDS
 @given(seed=st.integers(0, 1 << 48))
@@ -159,7 +187,7 @@ def live(work: Work, procs: int, policy: str) -> list[int]:
 @pytest.mark.parametrize("policy", ["reserved-3", "conservative"])
 def test_explanations_foretell_what_is_promised(policy: str) -> None:
     compared = 0
-    for seed in range(20):
+    for seed in range(30):
         engine = Engine()
         engine.apply(under(policy, whole(random_machine(Random(f"explain {policy} {seed}")))))
         before = engine.copy()

@@ -79,12 +79,18 @@ class Booking:
         )
 
     def done(self, entry: Entry) -> None:
-        """Go on. Where not all that is left of the entry got a promise, none behind it would."""
+        """Go on. Where not all that is left of the entry got a promise, none behind it would.
+
+        But for those that keep theirs at a limit.
+        """
         left = self._queue.entries.get(entry.view.job)
         _, number = self._heap[0]
         self._served.add(entry.view.job)
         if left is not None and self._book.count(entry.view.job) < left.left:
-            self._rest[number] = []
+            known = self._queue.entries
+            before = (known[job] for job in self._book.before if job in known)
+            alike = (one.key for one in before if one.of == number and one.key > entry.key)
+            self._rest[number] = sorted(alike, reverse=True)
         self._go_on()
 
     def _asks(self, entry: Entry) -> Waits:

@@ -78,8 +78,13 @@ class Picture:
         calendar, claims = self.calendar, self.claims
         who = view.user, view.project
         nodes = None if calendar is None else calendar.key(*who)
-        limits = () if claims is None else claims.limits.key(*who, view.partition)
-        return nodes, tuple(bucket for bucket, _ in limits)
+        if claims is None:
+            return nodes, (), ()
+        limits, others = (
+            claims.limits.key(*who, view.partition),
+            claims.limits.for_others(*who, view.partition),
+        )
+        return nodes, tuple(bucket for bucket, _ in limits), others
 
     @property
     def minutes_moved(self) -> bool:

@@ -77,6 +77,11 @@ class Promises:
         self._before.clear()
 
     @property
+    def before(self) -> Iterable[int]:
+        """Return the jobs to which the last pass promised a start, and that were not served yet."""
+        return self._before.keys()
+
+    @property
     def jobs(self) -> Iterable[int]:
         """Return the jobs to which anything is promised."""
         return self._kept.keys()

@@ -107,10 +107,11 @@ class Supplies:
     def _beside_promised(self, ask: Ask, time: float, duration: float) -> float:
         """Return the first time from which on what counts for others keeps no promise from them.
 
-        A limit is looked at as something begins. What runs then may be passed by who is exempted.
+        A limit is looked at as something begins; once that runs, who is exempted may pass it, from
+        the next second on.
         """
         for at, (_, most) in sorted(self._promised.get(ask.name, {}).items()):
-            if time <= at < time + duration:
+            if time < floor(at) + 1 and at < time + duration:
                 more = int(ask.amount)
                 if not self._of(ask.name).has_room(at, more, most, time, duration):
                     time = floor(at) + 1.0
