@@ -125,7 +125,8 @@ def test_plans_are_those_of_a_look_at_every_class(seed: int, starts: float) -> N
             plan = engine.plan(life.now)
             assert plan.lines == wanted.lines
             rules |= {job: wait.rule for job, wait in plan.waits.items()}
-            assert {job: rules[job] for job in expected} == expected
+            if all(one.wake is None or one.wake > life.now for one in (plan, wanted)):
+                assert {job: rules[job] for job in expected} == expected
             assert promised(engine) == promised(right)
         life.carry_out(wanted.lines)
         life.go_on()

@@ -43,7 +43,10 @@ class Clearing:
         self.after: dict[int, Counts] = {}  # what is free at the place found last
 
     def earliest(self, shape: Shape, duration: float) -> Place | None:
-        """Return when one element fits that does not fit now."""
+        """Return when one element fits: now, where limits alone keep it waiting."""
+        if self._table.fits(shape) and (seats := self._table.seats(shape)) is not None:
+            self.after = {row: self._table.free(row) for row, _ in seats}
+            return self._now, seats
         return self.earliest_from(shape, duration, -inf, [])
 
     def earliest_from(
