@@ -86,10 +86,15 @@ class Pass:
             self.begun.add(entry.job)
 
     def look(self, entry: WaitingView) -> Seats | Rule:
-        """Return where one element starts now, or why it waits."""
+        """Return where one element starts now, or why it waits; it may be promised a start then."""
+        found = self._look(entry)
+        if isinstance(found, Rule) and found not in (Rule.NODES, Rule.NODE_LEFT):
+            self._lead(entry, found)
+        return found
+
+    def _look(self, entry: WaitingView) -> Seats | Rule:
         machine, fcfs = self.machine, self.policies.get(entry.partition) == "fcfs"
         if (rule := self._over(entry)) is not None:
-            self._lead(entry, rule)
             return rule
         rooms = self._open(machine.rooms.get(entry.partition, {}), entry, machine.now)
         found = machine.seats(rooms, entry.request)
@@ -99,11 +104,8 @@ class Pass:
             idle = self._open(machine.whole[entry.partition], entry, machine.now)
             room = machine.rooms[entry.partition]
             shut = machine.seats(room, entry.request) or not machine.seats(idle, entry.request)
-            rule = Rule.RESERVED if shut else Rule.RESOURCES
-            self._lead(entry, rule)
-            return rule
+            return Rule.RESERVED if shut else Rule.RESOURCES
         if self._allowed(rooms, entry) is None:
-            self._lead(entry, Rule.LIMIT)
             return Rule.LIMIT
         if fcfs and self._heads(entry):
             return Rule.BEHIND
@@ -228,7 +230,7 @@ class Pass:
     def _own(self, entry: WaitingView, rule: Rule) -> Rule | None:
         """Return as what it may be promised a start; at a limit if that allows it smaller nodes."""
         if rule is not Rule.LIMIT:
-            return rule
+            return None if rule is Rule.BEHIND else rule
         idle = self._open(self.machine.whole[entry.partition], entry, self.machine.now)
         if not entry.request.exclusive or self.machine.over_limit(entry):
             return None

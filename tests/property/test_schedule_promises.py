@@ -82,7 +82,7 @@ def test_no_job_behind_another_delays_it_by_what_limits_and_licences_count(
     """What was promised moves later, or is lost, only if a job before it begins or is promised else."""
     life, engine = Life(Random(seed), calm=True, limited=True), Engine()
     told: dict[int, float] = {}  # of those that come first
-    known: dict[int, float] = {}  # of all
+    known: dict[int, object] = {}  # of all, and of how many elements
     for _ in range(PASSES):
         engine.apply(under(policy, life.delta()))
         places = {number: entry.key for number, entry in engine.queue.entries.items()}
@@ -90,7 +90,10 @@ def test_no_job_behind_another_delays_it_by_what_limits_and_licences_count(
         started = {line.job for line in plan.lines if isinstance(line, Start)}
         assert all(life.now <= told.pop(number, inf) for number in started)
         found = promises(engine)
-        every = found | {head.job: head.shadow for head in engine.beside.values()}
+        every: dict[int, object] = {head.job: head.shadow for head in engine.beside.values()}
+        every |= found
+        for book in engine.books.values():
+            every |= {number: (found[number], book.count(number)) for number in book.jobs}
         moved = {number for number in {*every, *known} if every.get(number) != known.get(number)}
         first = min((places[number] for number in moved | started), default=(inf,))
         told = {number: start for number, start in told.items() if places[number] <= first}

@@ -18,7 +18,7 @@ from ostler.schedule.families import Families
 from ostler.schedule.firsts import HELD_UP, is_stirred
 from ostler.schedule.giving import Due, give
 from ostler.schedule.head import BESIDE, Beside, Head, Told
-from ostler.schedule.heads import LEADING, lead, promise_anew
+from ostler.schedule.heads import LEADING, comes_back, lead, promise_anew
 from ostler.schedule.news import News, Silent
 from ostler.schedule.picture import MANY, Picture
 from ostler.schedule.planner import Planner, policy_of
@@ -178,6 +178,7 @@ class Engine:
             at = min(at, self.picture.calendar.change(now))
         if self.queue.entries:
             at = min(at, full_minute(self._room_at))
+            at = min(at, comes_back(self.heads.values(), now))
         at = min([at, self._due.at, self._late_at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 

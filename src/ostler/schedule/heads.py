@@ -7,7 +7,8 @@ long those waits take. Whoever of them comes later in the queue is promised a st
 it took their places for ever once they begin: perhaps later than it could be, never earlier.
 Who was promised a start by the last pass keeps it although what it waits for is something else now:
 it would have lost it to a job behind it that has taken licences, or what a limit counts, and gives
-them back in time. A job that waits for a limit is promised nothing otherwise, and holds up nobody.
+them back in time. A job that waits for a limit is promised nothing otherwise, and holds up nobody;
+nor is one that would delay another.
 On nodes that a window keeps for somebody his work need not leave alone what is promised for after
 that to those whom it is shut to: else it would have to end with the window.
 
@@ -30,7 +31,8 @@ from ostler.schedule.table import Counts, Shape, Table
 from ostler.schedule.waits import Waits
 from ostler.schedule.whole_nodes import could_be_within
 
-LEADING = frozenset({Rule.RESOURCES, Rule.LIMIT, *BESIDE})  # rules by which a start may be promised
+# Rules by which a start may be promised
+LEADING = frozenset({Rule.RESOURCES, Rule.LIMIT, Rule.BEHIND, *BESIDE})
 
 
 class Clearing:
@@ -98,6 +100,8 @@ def forget_head(planner: Planner, job: int) -> None:
 def lead(planner: Planner, shape: Shape, entry: WaitingView, key: Key, rule: Rule) -> None:
     """Promise when and where it will start to the first entry that waits by one of those rules."""
     partition, told = entry.partition, planner.told.get(entry.job)
+    if told is None and rule is Rule.BEHIND:
+        return
     own = _leads(planner, shape, entry, rule)
     wanted = {own, None if told is None else told.leads}
     free = [one for one in (Rule.RESOURCES, *BESIDE) if one in wanted]
@@ -130,7 +134,7 @@ def lead(planner: Planner, shape: Shape, entry: WaitingView, key: Key, rule: Rul
 def _leads(planner: Planner, shape: Shape, entry: WaitingView, rule: Rule) -> Rule | None:
     """Return as what the first that waits by this rule is promised a start; None: it is not."""
     if rule is not Rule.LIMIT:
-        return rule
+        return None if rule is Rule.BEHIND else rule
     if entry.partition in planner.heads or not could_be_within(planner, shape, entry):
         return None
     return Rule.RESOURCES  # nodes with fewer CPUs are what it waits for
@@ -148,6 +152,12 @@ def _is_kept(search: Search, waits: Waits, told: Told, rule: Rule, start: float)
     if rule in (Rule.LIMIT, Rule.LICENCES):
         return (at := search.allowed(waits)) <= by and at < inf
     return start <= by
+
+
+def comes_back(heads: Iterable[Head], now: float) -> float:
+    """Return the next promised start of those at a limit: time alone gives CPU-minutes; inf: none."""
+    late = (head.shadow for head in heads if head.rule is Rule.LIMIT and head.shadow > now)
+    return min(late, default=inf)
 
 
 def _beside(others: list[Head], table: Table, search: Search, waits: Waits) -> Place | None:

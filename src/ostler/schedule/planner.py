@@ -134,8 +134,8 @@ class Planner:
         return found
 
     def _outlasted(self, entry: WaitingView) -> list[Head]:
-        now, duration = self.now, entry.duration
-        return [head for head in self.heads_of(entry.partition) if head.outlasts(now, duration)]
+        others = (head for head in self.heads_of(entry.partition) if head.job != entry.job)
+        return [head for head in others if head.outlasts(self.now, entry.duration)]
 
     # -- looking ----------------------------------------------------------------------------------
 
