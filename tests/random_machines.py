@@ -56,7 +56,7 @@ def random_limits(random: Random) -> tuple[Limit, ...]:
     """Return limits: none at all on most machines."""
     minutes = random.choice([0, 0, 0, 0, 1, 2])  # for each user
     found = [Limit(Holder.USER, cpu_minutes=minutes)] if minutes else []
-    if random.random() < 0.35:
+    if random.random() < 0.25:
         found = random.sample(LIMITS, random.choice([1, 1, 2, 3]))
     return tuple(found)
 

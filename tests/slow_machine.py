@@ -145,6 +145,8 @@ class Machine:
         """Return the limits that hold for it, with whom it is limited together."""
         rows = {(row.holder, row.name, row.partition): row for row in self.snapshot.rules.limits}
         found: list[tuple[Bucket, Limit]] = []
+        if not rows:
+            return found
         for scope in ("", one.partition):
             own = rows.get((Holder.USER, one.user, scope))
             projects = rows.get((Holder.PROJECT, one.project, scope))

@@ -104,8 +104,8 @@ class SlowPromises:
         times = {end.at for end in self.ends}
         times |= {time for hold in self.everybody() for time in (hold.start, hold.end)}
         times |= {time for _, begin, end in self.windows for time in (begin, end)}
-        # From then on who is exempted from a limit may pass what begins before
-        times |= {floor(hold.start) + 1.0 for hold in self.everybody() if hold.start < inf}
+        if self.machine.snapshot.rules.limits:  # who is exempted may pass what begins before
+            times |= {floor(hold.start) + 1.0 for hold in self.everybody() if hold.start < inf}
         if self.machine.minutes:  # these come back second by second
             last = max((time for time in times if time < inf), default=self.now)
             times |= {float(time) for time in range(ceil(self.now), ceil(last))}
@@ -135,7 +135,7 @@ class SlowPromises:
     def within(self, entry: WaitingView, start: float, places: Seats) -> bool:
         """Say whether its licences are there, and its user has few enough CPUs, all the time."""
         machine, most = self.machine, self.machine.snapshot.max_cpus_per_user
-        asked = machine.cpus_of(entry.request, places)
+        asked, limits = machine.cpus_of(entry.request, places), machine.limits_of(entry)
         for time in self.during(start, entry.duration):
             there: list[End | Hold] = [hold for hold in self.everybody() if hold.is_there(time)]
             there += [end for end in self.ends if time < end.at and time < inf]
@@ -148,7 +148,7 @@ class SlowPromises:
             mine = spent_by(entry, asked)
             if start < time < inf and mine < inf:
                 mine = seconds(asked, start + entry.duration, time)
-            for bucket, limit in machine.limits_of(entry):
+            for bucket, limit in limits:
                 if any(passes(limit, *one) for one in _with(there, bucket, time, asked, mine)):
                     return False
         return not self._fills(entry, start, asked)
@@ -157,7 +157,7 @@ class SlowPromises:
         """Say whether it counts for too much under limits of others as what they wait for begins."""
         machine, end = self.machine, start + entry.duration
         others = machine.limits_of_others(entry)
-        for other in self.everybody():
+        for other in self.everybody() if others else ():
             at = other.start
             if not (self.now < at < inf and start < floor(at) + 1 and at < end):
                 continue
