@@ -371,8 +371,7 @@ class Engine:
     def _tell(self, pending: Iterable[Resumption]) -> dict[int, Wait]:
         """Return the rules that are new. pending: what is suspended and cannot go on yet."""
         queue = self.queue
-        for number in queue.touched:
-            found = queue.classes[number]
+        for found in (queue.classes[number] for number in queue.touched):
             if found.live:
                 self.news.changed(found)
         return self.news.take(queue, self.blocked, pending, self._tells)
@@ -387,9 +386,8 @@ class Engine:
         for name, value in vars(self).items():
             setattr(other, name, value.copy() if isinstance(value, dict | set | News) else value)
         other._starts = other._tells = inf
-        other.picture = self.picture.copy()
+        other.picture, other.queue = self.picture.copy(), self.queue.copy()
         other.ranking, other.families = self.ranking.copy(), Families()
-        other.queue = self.queue.copy()
         other.queue.order, other.queue.key_of = other.ranking.enter, other.picture.key_of
         other.books = {partition: book.copy() for partition, book in self.books.items()}
         return other
