@@ -61,6 +61,13 @@ class Held(Box):
         """Return the number of a step's own allocation."""
         return self.alloc(parse_ref(step).job)
 
+    def may_be_suspended(self) -> bool:
+        """Say whether a scheduler that is told what changed takes it that all can stand still."""
+        engine = self.scheduler.engine
+        for told in self.machine.deltas(self.now):
+            engine.apply(told)
+        return engine.picture.running[self.alloc(self.job)].halts
+
     def later(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
@@ -300,11 +307,28 @@ def test_a_suspended_step_keeps_its_cpus_and_goes_on_at_once() -> None:
     assert box.sound()
 
 
+def test_what_is_held_is_not_suspended_while_a_step_has_its_grace_to_end_in() -> None:
+    box = Held(cpus=2, time_limit=100)
+    step = box.step()
+    box.start(box.part(step))
+    assert box.may_be_suspended()
+    part = box.part(step)
+    box.act("cancel", step)
+    assert box.how(step) == "finishing"
+    assert not box.may_be_suspended()
+    (row,) = box.act("suspend", str(box.job))
+    assert (row["ok"], row["hint"]) == (False, "try again")
+    box.end(part, cause="cancelled", why="cancelled by ann")
+    assert box.may_be_suspended()
+    (row,) = box.act("suspend", str(box.job))
+    assert row["ok"]
+
+
 def test_what_is_held_stands_still_with_all_its_steps_and_goes_on_with_them() -> None:
     box = Held(cpus=3, time_limit=100)
     one, two, own = box.step(), box.step(), box.step()
     (row,) = box.act("suspend", str(box.job))
-    assert (row["ok"], row["message"]) == (False, f"step {one} is just being started")
+    assert (row["ok"], row["message"]) == (*(False, f"step {one} is just being started or ended"),)
     for step in (one, two, own):
         box.start(box.part(step))
     box.act("suspend", own)

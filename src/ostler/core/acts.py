@@ -12,7 +12,7 @@ from ostler.core.entry import Entry
 from ostler.core.events import Acted
 from ostler.core.foreign import words as foreign
 from ostler.core.foreign.spread import bound_again
-from ostler.core.halts import freeze, halted_holder, starting, thaw
+from ostler.core.halts import freeze, halted_holder, thaw, unsteady
 from ostler.core.life import end_for_good, release
 from ostler.core.moved import waits_for_home
 from ostler.core.moves import broken_dependency, end_waiting, settle, tell_dependents
@@ -221,8 +221,8 @@ def unhold(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
 def suspend(s: State, now: float, entry: Entry, ref: Ref, event: Acted) -> str:
     """Freeze what runs: it keeps nodes and memory and gives up its CPUs."""
     alive(s, entry, "suspend")
-    if entry.job.holds and (begins := starting(s, entry)):
-        raise NotNow(f"step {job_name(begins[0])} is just being started", hint="try again")
+    if entry.job.holds and (steps := unsteady(s, entry)):
+        raise NotNow(f"step {job_name(steps[0])} is just being started or ended", hint="try again")
     count, by = 0, _suspender(entry, event)
     for alloc, _ in _allocations(s, entry, ref, running=True):
         if alloc.state is AllocationState.SUSPENDED:

@@ -24,18 +24,16 @@ def can_halt(s: State, entry: Entry, alloc: Allocation) -> bool:
         and alloc.started
         and not entry.job.spec.within
         and all(_hears(s, node) for node in alloc.nodes - alloc.freed)
-        and not (entry.job.holds and starting(s, entry))
+        and not (entry.job.holds and unsteady(s, entry))
     )
 
 
-def starting(s: State, entry: Entry) -> list[int]:
-    """Return the steps of an allocation that are just being started, and cannot stand still yet."""
+def unsteady(s: State, entry: Entry) -> list[int]:
+    """Return the steps of an allocation that cannot stand still: they are being started, or ended."""
     return [
         number
         for number in sorted(s.steps.get(entry.job.id, ()))
-        if any(
-            not (a := s.allocations[part]).started and not a.cause for part in s.jobs[number].slots
-        )
+        if any(not (a := s.allocations[part]).started or a.cause for part in s.jobs[number].slots)
     ]
 
 
