@@ -53,7 +53,7 @@ class Engine:
         self.blocked: dict[int, Wait] = {}
         self.heads: dict[str, Head] = {}  # to whom EASY promises a start, for they lack room
         self.beside: dict[Beside, Head] = {}  # likewise, for they wait for something else
-        self._told: dict[int, Told] = {}  # what EASY promised before a pass that has not ended
+        self.told: dict[int, Told] = {}  # what EASY promised before a pass that has not ended
         self.books: dict[str, Promises] = {}  # of partitions that promise more than one start
         self.pledges: dict[int, Pledge] = {}  # room that is being made for jobs
         self.news, self.families = News(), Families()
@@ -132,7 +132,7 @@ class Engine:
             return Plan([], self._tell(()), self._yields, self._number, self._wake(now))
         queue = self.queue
         slots = Slots(self) if picture.slots else None
-        planner = Planner(picture, now, self.heads, self.books, self.beside, self._told)
+        planner = Planner(picture, now, self.heads, self.books, self.beside, self.told)
         dirty = self._dirty(now)
         for number in sorted(queue.touched):
             found = queue.classes[number]
@@ -147,7 +147,7 @@ class Engine:
         self._room_at = min(self._room_at, planner.room_at)
         turned: tuple[str, ...] = ()
         if not self._cut:
-            self._told.clear()
+            self.told.clear()
             for book in self.books.values():
                 book.passed()
             turned, self._due = give(self, planner, dirty | self._owed, self._due)
@@ -184,7 +184,7 @@ class Engine:
 
     def lines(self, now: float) -> list[Line]:
         """Return what would be started: every partition is looked at."""
-        planner = Planner(self.picture, now, self.heads, self.books, self.beside, self._told)
+        planner = Planner(self.picture, now, self.heads, self.books, self.beside, self.told)
         with kept(self, planner, {*self.queue.partitions}):
             self._pass(planner, {*self.queue.partitions})
         return planner.lines
@@ -333,7 +333,7 @@ class Engine:
         """Start an element in these seats; say whether others of its entry wait."""
         planner.start(view, shape, seats)
         self._again.add(view.partition)
-        self._told.pop(view.job, None)
+        self.told.pop(view.job, None)
         if self.queue.started(view.job):
             return True
         self.news.forget(view.job)

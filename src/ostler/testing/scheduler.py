@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from ostler.core.machine import Machine
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
+from ostler.schedule.head import Told
 from ostler.schedule.pledges import Pledge
 from ostler.schedule.snapshot import Plan, Snapshot, whole
 from ostler.schedule.views import Views
@@ -69,20 +70,31 @@ class Scheduler:
         snapshot = machine.snapshot(now)
         if found := differences(self.views, snapshot):
             raise Broken("\n".join(found[:5]))
-        pledges = dict(self.engine.pledges)
+        pledges, told = dict(self.engine.pledges), self._promised()
         plan = _complete(self.engine, now)
         self._told |= {job: wait.rule for job, wait in plan.waits.items()}
         self._passes += 1
         if self._passes % self._every == 0:
-            self._check(plan, snapshot, now, pledges)
+            self._check(plan, snapshot, now, pledges, told)
         return plan
 
+    def _promised(self) -> dict[int, Told]:
+        """Return what EASY has promised so far."""
+        found = {head.job: Told(Rule.RESOURCES, head.shadow) for head in self.engine.heads.values()}
+        beside = self.engine.beside.items()
+        return {head.job: Told(rule, head.shadow) for (_, rule), head in beside} | found
+
     def _check(
-        self, plan: Plan, snapshot: Snapshot, now: float, pledges: dict[int, Pledge]
+        self,
+        plan: Plan,
+        snapshot: Snapshot,
+        now: float,
+        pledges: dict[int, Pledge],
+        told: dict[int, Told],
     ) -> None:
         fresh = Engine(starts=inf, tells=inf)
         fresh.apply(whole(snapshot, plan.number))
-        fresh.pledges = pledges  # which no snapshot tells
+        fresh.pledges, fresh.told = pledges, told  # which no snapshot tells
         right = fresh.plan(now)
         self._told = {job: rule for job, rule in self._told.items() if job in right.waits}
         rules = {job: wait.rule for job, wait in right.waits.items()}
