@@ -16,7 +16,7 @@ from ostler.core.explain import Prepared
 from ostler.core.roles import may_see_all
 from ostler.manager.contexts import Contexts
 from ostler.manager.documents import Counted, Listing
-from ostler.manager.following import begin_to_follow
+from ostler.manager.following import Followers
 from ostler.manager.reads import Reads
 from ostler.manager.session import Client
 from ostler.manager.submissions import Submissions
@@ -42,7 +42,7 @@ class Looks:
         query: Callable[..., Coroutine[Any, Any, Row]],
         clock: Callable[[], float],
     ) -> None:
-        self._store = store
+        self.followers = Followers(store)
         self._turns = turns
         self._reads = reads
         self._submissions = submissions
@@ -128,7 +128,7 @@ class Looks:
         """Tell of what has happened, and let the client follow from there."""
         await self._turns.barrier()
         async with self._turn_of(client):
-            return await begin_to_follow(self._store, client, message)
+            return await self.followers.begin(client, message)
 
 
 def _still_there(client: Client) -> None:

@@ -17,7 +17,6 @@ from ostler.core.events import (
 from ostler.core.roles import may_see_all
 from ostler.manager.contexts import Contexts
 from ostler.manager.errands import Errands
-from ostler.manager.following import tell_followers
 from ostler.manager.foreign import Foreign
 from ostler.manager.inner import Inner
 from ostler.manager.looks import Looks
@@ -120,6 +119,7 @@ class Server:
 
     def _drop(self, client: Client) -> None:
         self._clients.discard(client)
+        self.looks.followers.gone(client)
         self._of_user[client.caller.uid] -= 1
         if not self._of_user[client.caller.uid]:
             del self._of_user[client.caller.uid]
@@ -307,8 +307,7 @@ class Server:
             self.probing.configured()
         if SiteRow in kinds:
             self.foreign.configured()
-        if followers := [c for c in self._clients if c.follows]:
-            tell_followers(followers, writes)
+        self.looks.followers.tell(writes)
 
     def silenced(self, error: OstlerError) -> None:
         """Answer everybody who waits with the cause, and let the agents come back later."""

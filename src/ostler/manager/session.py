@@ -2,30 +2,16 @@
 
 import asyncio
 import pwd
-from typing import NamedTuple
 
 from ostler.model.caller import Caller
 from ostler.model.errors import OstlerError, Refused
-from ostler.model.happening import Pattern
 from ostler.model.ids import JobId
 from ostler.model.limits import MAX_FRAME
-from ostler.model.record import Event
 from ostler.wire import messages
 from ostler.wire.conn import Connection
 
 PIPELINED = 4_096  # unanswered requests of one connection, after which we stop reading it
 WAITING = 100_000  # unanswered waits of one connection; they may take days and do not count above
-
-
-class Wanted(NamedTuple):
-    """Which events a follower wants to hear of."""
-
-    job: JobId = 0  # 0: of any
-    pattern: Pattern = Pattern()
-
-    def fits(self, event: Event) -> bool:
-        """Say whether this is one of them."""
-        return (not self.job or self.job == event.job) and self.pattern.matches(event)
 
 
 class Client:
@@ -39,7 +25,7 @@ class Client:
         self.node = ""
         self.addresses: dict[int, bool] = {}  # of events; True: a wait
         self.busy = 0  # requests without an answer that are no waits
-        self.follows: dict[int, Wanted] = {}  # by the request
+        self.follows: dict[int, JobId] = {}  # by the request; 0: all jobs
         self.room = asyncio.Event()
         self.room.set()
 

@@ -11,6 +11,7 @@ from select import EPOLLIN, EPOLLOUT, epoll
 from typing import Any
 
 NODES = 16  # connections of nodes heard in one turn of the loop: some milliseconds
+FRONT = 256  # others in one turn; the kernel goes on with the next, and its list is made each turn
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
@@ -67,7 +68,7 @@ class Turnstile(selectors.BaseSelector):
         """Return who is ready, those behind last; wait up to so many seconds, None: for ever."""
         seconds = -1.0 if timeout is None else max(timeout, 0.0)
         try:
-            found = self._front.poll(seconds, len(self._keys) + 1)
+            found = self._front.poll(seconds, FRONT)
         except InterruptedError:
             return []
         back = self._back.fileno()
