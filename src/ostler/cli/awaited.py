@@ -5,7 +5,7 @@ from typing import Any
 
 from ostler.cli.output import complain, moment
 from ostler.client.link import Link
-from ostler.model.nodeset import fold
+from ostler.model.nodeset import in_short
 
 _SOON = 1.0  # seconds in which a stop is over, or says for whom it waits
 _LOOK = 5.0  # seconds after which it looks again
@@ -36,10 +36,10 @@ def awaited_text(rows: Rows, way_out: str) -> str:
     silent = [row for row in rows if row["unknown_since"] is not None]
     parts = []
     if heard := [str(row["name"]) for row in rows if row not in silent]:
-        parts.append(f"waits for the jobs on {fold(heard)}")
+        parts.append(f"waits for the jobs on {in_short(heard)}")
     if silent:
         since = moment(min(row["unknown_since"] for row in silent))
-        names = fold(str(row["name"]) for row in silent)
+        names = in_short(str(row["name"]) for row in silent)
         parts.append(
             f"waits for {names}, silent since {since}: what runs there is unknown; {way_out}"
         )

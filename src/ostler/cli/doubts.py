@@ -98,12 +98,12 @@ def _no_nodes(given: Given, rows: list[Row]) -> str:
         new |= dict.fromkeys(text for text in after if text not in before)
     if not new:
         return ""
-    from ostler.model.nodeset import fold, unfold
+    from ostler.model.nodeset import in_short, unfold
 
     names = {name for text in new for name in unfold(text)}
     known = rows_of(call(given, "read", what="nodes"), "nodes")
     if missing := names - {str(row.get("name")) for row in known}:
-        return f"no node is named {fold(missing)} now: until one is, that is about none"
+        return f"no node is named {in_short(sorted(missing))} now: until one is, that is about none"
     return ""
 
 

@@ -13,7 +13,7 @@ from ostler.cli.status import NO_LONGER
 from ostler.client.link import Link, connect
 from ostler.client.place import supervisor
 from ostler.model.errors import NotNow, UsageError
-from ostler.model.nodeset import fold
+from ostler.model.nodeset import in_short
 from ostler.wire.frames import frame
 from ostler.wire.pack import pack
 from ostler.wire.streams import FOLDER
@@ -52,7 +52,7 @@ def stop(state: str, how: str) -> Rows:
         with suppress(OSError):
             os.unlink(f"{state}/machine.json")
     if left:
-        names = fold(str(row["name"]) for row in left)
+        names = in_short(str(row["name"]) for row in left)
         complain(
             f"{names} could not be told: jobs there end when the machine is up and hears of them"
         )

@@ -6,7 +6,7 @@ from ostler.cli.ask import call
 from ostler.cli.awaited import awaited_text
 from ostler.cli.options import Given
 from ostler.cli.output import cell, json_text, say
-from ostler.model.nodeset import fold
+from ostler.model.nodeset import in_short
 from ostler.model.units import format_size
 
 Status = dict[str, Any]
@@ -62,7 +62,7 @@ def _summary(nodes: list[Status]) -> list[str]:
     for each in nodes:
         if trouble := _trouble(each):
             names.setdefault(trouble, []).append(str(each.get("name")))
-    return lines + [f"  {'':<9}  {fold(found)}: {trouble}" for trouble, found in names.items()]
+    return lines + [f"  {'':<9}  {in_short(found)}: {trouble}" for trouble, found in names.items()]
 
 
 def _trouble(node: Status) -> str:

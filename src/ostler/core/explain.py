@@ -18,7 +18,7 @@ from ostler.core.view import element_row, job_row, unknown_since
 from ostler.model.allocation import Allocation
 from ostler.model.ids import Ref, element_name, is_step
 from ostler.model.job import Job, format_after
-from ostler.model.nodeset import fold
+from ostler.model.nodeset import in_short
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule, Suspender
 from ostler.schedule.priority import Scorer, by_standing
@@ -208,14 +208,12 @@ def _queued(now: float, entry: Entry, alloc: Allocation, index: int) -> Row:
 
 def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Row:
     nodes = sorted({name for alloc in allocs for name in alloc.nodes})
-    where, since = ", ".join(nodes), unknown_since(s, nodes)
+    where, since = in_short(nodes), unknown_since(s, nodes)
     alloc = allocs[0]
     if since is not None:
         names = [n for n in nodes if s.nodes[n].node.unknown_since is not None]
         have = "has" if len(names) == 1 else "have"
-        silent = (
-            f"{fold(names)} {have} been silent for {now - since:.0f} s; what runs there is unknown"
-        )
+        silent = f"{in_short(names)} {have} been silent for {now - since:.0f} s; what runs there is unknown"
         return {"reason": f"{silent}, and it is not started elsewhere", "unknown_since": since}
     if alloc.cause:
         return {"reason": f"it is being ended on {where}: {alloc.why}"}

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 _MOST = 100_000  # nodes of one pair of brackets: more than there can be
 _AS_IN = "as in n1,n3 or n[01-03,7]"
+_SENTENCE = 64  # letters of names that a sentence has room for
 
 
 def unfold(text: str) -> list[str]:
@@ -72,6 +73,20 @@ def fold(names: "Iterable[str]") -> str:
         key = (head, width) if digits and "[" not in name else (name, 0)
         groups.setdefault(key, []).append(int(digits or 0))
     return ",".join(_group(head, width, numbers) for (head, width), numbers in groups.items())
+
+
+def in_short(names: "Iterable[str]") -> str:
+    """Return names for a sentence: as `fold` does, or how many and the first where they are long.
+
+    >>> in_short(f"n{number}" for number in range(100, 1100, 2))
+    '500 nodes (n[100,102,104,106,108,110,112,114,116,118,120,122,124,126,128,...])'
+    """
+    names = list(names)
+    if len(text := fold(names)) <= _SENTENCE:
+        return text
+    first = text[:_SENTENCE].rpartition(",")[0]
+    closing = "]" if first.rfind("[") > first.rfind("]") else ""
+    return f"{len(names):,} nodes ({first},...{closing})"
 
 
 def _group(head: str, width: int, numbers: list[int]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from ostler.model.nodeset import fold
+from ostler.model.nodeset import in_short
 from ostler.model.resources import NodeFacts, Request
 from ostler.model.states import Rule
 from ostler.schedule.fit import seats, serves
@@ -97,7 +97,7 @@ def _missing_nodes(sizes: Sizes, request: Request, partition: str, asked: int) -
         "configured": len(good),
         "usable": sum(1 for node in good if node in usable),
         "asked": asked,
-        "unusable": ", ".join(f"{fold(names)} ({why})" for why, names in out.items()),
+        "unusable": ", ".join(f"{in_short(names)} ({why})" for why, names in out.items()),
     }
 
 
