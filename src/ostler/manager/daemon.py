@@ -230,9 +230,8 @@ class Manager:
 
     async def _beat(self, server: Server) -> None:
         while True:
-            await asyncio.sleep(self.heartbeat)
-            for _ in server.agents.beat(time.time()):
-                await asyncio.sleep(0)
+            for part in server.agents.beat(time.time):
+                await asyncio.sleep(part * self.heartbeat)
 
     async def _keep(self, store: SqliteStore, turns: Turns, epoch: int) -> None:
         """Renew the lease, and move the log into the database now and then."""

@@ -224,7 +224,7 @@ class SimManager:
         self.serving = True
 
     def _beats(self) -> None:
-        for _ in self.agents.beat(self.loop.time()):
+        for _ in self.agents.beat(self.loop.time):
             pass
         self.loop.later(self._sight.beat, self._beats)
 
