@@ -359,6 +359,24 @@ def test_only_a_table_of_jobs_asks_for_columns(tmp_path: Path) -> None:
     assert set(columns) == set(LISTED)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("jobs", "--json", "--format", "id"),
+        ("--json", "nodes", "--format", "name"),
+        ("acct", "--csv", "--json"),
+        ("jobs", "--tree", "--format", "id"),
+        ("jobs", "--watch", "--format", "id"),
+        ("jobs", "--watch", "--tree"),
+        ("sim", "--json", "--format", "policy", "made.swf"),
+    ],
+)
+def test_two_forms_of_output_are_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = ostler(tmp_path, *words)
+    assert (done.status, done.out) == (2, "")
+    assert "are two forms of output" in done.err
+
+
 def test_a_table_shows_all_parts_and_columns_of_one_value(tmp_path: Path) -> None:
     parts = [
         {"rows": 2, "columns": {"id": ["1", "2"], "state": ["pending"], "rule": ["queue"]}},

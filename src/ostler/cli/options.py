@@ -6,6 +6,16 @@ It reads what is right and leaves help, and what is wrong, to the road with clic
 
 from ostler.cli.table_jobs import JOBS
 from ostler.cli.table_options import Command, Option
+from ostler.model.errors import UsageError
+
+# Ways to print of which one command can follow only one.
+_APART = (
+    ("json", "format"),
+    ("json", "csv"),
+    ("tree", "format"),
+    ("watch", "format"),
+    ("watch", "tree"),
+)
 
 Value = str | bool | list[str]
 
@@ -112,13 +122,21 @@ def read(command: Command, args: list[str]) -> Given:
 
 
 def settle(given: Given, before: dict[str, Value]) -> Given:
-    """Add the options that stood before the command; those after it win."""
+    """Add the options that stood before the command; those after it win.
+
+    Raises `UsageError` if two of them ask for the output in two forms.
+    """
     named = given.text("in_state")
     if named is not None and "/" in named:  # states of jobs have none: it is the folder
         del given.values["in_state"]
         given.values["state"] = named
     for name, value in before.items():
         given.values.setdefault(name, value)
+    for one, other in _APART:
+        if one in given.values and other in given.values:
+            raise UsageError(
+                f"--{one} and --{other} are two forms of output", expected="one of them"
+            )
     return given
 
 
