@@ -197,8 +197,8 @@ class Pass:
         own, others = self._own(entry, rule), self._heads(entry)
         told = {} if self.before is None or entry.job in self.begun else self.before.heads
         mine = {leads: start for leads, (job, start) in told.items() if job == entry.job}
-        leads = [(part, one) for one in (Rule.RESOURCES, Rule.LICENCES, Rule.RESERVED)]
-        leads = [one for one in leads if one[1] is own or one in mine]
+        leads = [(part, own)] if own is not None else []
+        leads = [*mine, *(one for one in leads if one not in mine)]
         if self.policies.get(part) == "fcfs":
             leads = [one for one in leads if one[1] is Rule.RESOURCES]
         leads = [one for one in leads if one not in self.heads]

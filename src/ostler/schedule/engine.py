@@ -178,7 +178,7 @@ class Engine:
             at = min(at, self.picture.calendar.change(now))
         if self.queue.entries:
             at = min(at, full_minute(self._room_at))
-            at = min(at, comes_back(self.heads.values(), now))
+            at = min(at, comes_back((*self.heads.values(), *self.beside.values()), now))
         at = min([at, self._due.at, self._late_at, *(book.wake for book in self.books.values())])
         return at if at < inf else None
 

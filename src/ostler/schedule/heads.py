@@ -103,8 +103,8 @@ def lead(planner: Planner, shape: Shape, entry: WaitingView, key: Key, rule: Rul
     if told is None and rule is Rule.BEHIND:
         return
     own = _leads(planner, shape, entry, rule)
-    wanted = {own, None if told is None else told.leads}
-    free = [one for one in (Rule.RESOURCES, *BESIDE) if one in wanted]
+    kept = None if told is None else told.leads  # first of all: others keep theirs as well
+    free = [one for one in dict.fromkeys((kept, own)) if one is not None]
     free = [one for one in free if _is_free(planner, partition, one)]
     if entry.job in planner.pledged or not free:
         return
