@@ -22,6 +22,7 @@ from ostler.schedule.snapshot import (
     Snapshot,
     Start,
     Wait,
+    WaitingView,
 )
 from tests.random_machines import DURATIONS, NOW, PROJECTS, idle_again, random_machine
 from tests.schedule_kit import machine, resume
@@ -44,7 +45,8 @@ class Life:
         """Begin with a random machine.
 
         calm: nothing happens but that jobs come behind all others, and end as planned or early.
-        limited: licences are short and limits hold in spite of that.
+        limited: licences are short and limits hold in spite of that, and who asks for nothing of a
+        node asks for a CPU: else whole nodes, idle or promised, would have room for it.
         """
         self.random = random
         self.calm = calm
@@ -67,6 +69,7 @@ class Life:
                 for run in snapshot.running
                 if not run.suspended and run.ends_at > self.now
             }
+        self.limited = limited
         self.next = 1000
         self.freed: set[str] = set()  # partitions in which room came back since the last plan
         self.snapshot = self._state()
@@ -273,6 +276,8 @@ class Life:
         return found
 
     def _state(self) -> Snapshot:
+        if self.limited:
+            self.waiting = {job: _with_cpus(entry) for job, entry in self.waiting.items()}
         found = machine(
             list(self.nodes.values()),
             list(self.waiting.values()),
@@ -282,6 +287,13 @@ class Life:
             known_ever=self.known_ever,
         )
         return replace(found, licences=self.licences, rules=Rules(limits=self.limits))
+
+
+def _with_cpus(entry: WaitingView) -> WaitingView:
+    request = entry.request
+    if request.cpus or request.memory or request.gpus or request.generic:
+        return entry
+    return replace(entry, request=replace(request, cpus=1))
 
 
 def _switched(view: NodeView) -> NodeView:

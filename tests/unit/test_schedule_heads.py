@@ -147,6 +147,34 @@ def test_who_was_promised_a_licence_keeps_the_promise_while_it_lacks_room() -> N
     assert world.plan(40.0, over=(3,)) == [2]
 
 
+def test_who_has_its_licence_and_lacks_room_leaves_another_what_it_was_promised() -> None:
+    """Job 1 was the first that lacked a licence, job 2 behind it the first that lacked room."""
+    first = licensed(1, 2, 5.0)
+    first = replace(first, request=replace(first.request, nodelist=("n1",)))
+    jobs = [first, job(2, 2, 5.0, nodelist=("n2",))]
+    nodes = [node("n1", 2), node("n2", 2), node("n3", 1)]
+    runs = [others(2, 50.0), others(1, 80.0, "n2", 7), HAS_SOLVER]
+    world = World("easy", jobs, runs, nodes, licences={"solver": 1})
+    assert world.plan(NOW) == []
+    assert world.promised() == {1: 60.0, 2: 80.0}
+    assert world.plan(20.0, job(4, 1, 100.0, nodelist=("n2",)), over=(8,)) == []
+    assert world.promised() == {1: 50.0, 2: 80.0}
+
+
+def test_whoever_was_promised_a_licence_starts_as_time_alone_gives_it_cpu_minutes() -> None:
+    """The licence comes early, while job 2 behind it still has some of their minute."""
+    minute = (Limit(Holder.USER, cpu_minutes=1),)
+    jobs = [licensed(1, 1, 30.0), job(2, 1, 35.0)]
+    nodes = [node("n1", 5), node("n3", 1)]
+    world = World("easy", jobs, [HAS_SOLVER], nodes, licences={"solver": 1}, limits=minute)
+    assert world.plan(NOW) == [2]
+    assert world.promised() == {1: 60.0}
+    assert world.plan(NOW + 1, over=(8,)) == []
+    assert world.promised() == {1: 15.0}
+    assert world.engine.plan(NOW + 1).wake == 15.0
+    assert world.plan(15.0) == [1]
+
+
 @pytest.mark.parametrize("policy", PROMISING)
 def test_who_is_exempted_from_a_limit_does_not_fill_it_before_a_promise(policy: str) -> None:
     """Ann's own limit stands in for the one of each project, under which her jobs count."""
