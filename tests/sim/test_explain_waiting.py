@@ -167,3 +167,30 @@ def test_a_start_that_is_foretold_comes_no_later(sim: SimCluster) -> None:
     sim.run_until(lambda: all(sim.state(job) == "success" for job in jobs))
     for job in jobs:
         assert sim.core.recent[job].job.started_at <= foretold[job] + 5
+
+
+def test_what_conservative_has_promised_is_what_is_told_also_to_who_comes_with_more_priority() -> (
+    None
+):
+    """Job 3 is before job 2 in the queue, and behind what was promised to it already."""
+    sim = SimCluster(7, nodes=1, cpus=4)
+    sim.configure("scheduler-policy", "conservative")
+    first, second, third = (
+        sim.submit(cpus=cpus, seconds=600, time_limit=60, priority=priority)
+        for cpus, priority in ((4, 50), (4, 40), (2, 50))
+    )
+    starts = [sim.explain(job)["expected_start"] - sim.now for job in (second, third)]
+    assert starts == [pytest.approx(60, abs=2), pytest.approx(120, abs=2)]
+    sim.run_until(lambda: sim.state(second) == "running")
+    assert (sim.state(first), sim.state(third)) == ("timeout", "pending")
+    sim.run_until(lambda: sim.state(third) == "running")
+    assert sim.state(second) == "timeout"
+
+
+def test_who_runs_reads_times_as_everywhere_else(sim: SimCluster) -> None:
+    job = sim.submit(seconds=9000, time_limit=7200)
+    sim.run_until(lambda: sim.state(job) == "running")
+    sim.run_for(3600)
+    reason = sim.explain(job)["reason"]
+    assert "begun 1h ago" in reason
+    assert reason.split("; ")[1].startswith("its time limit ends it in 59m 5")

@@ -227,7 +227,7 @@ def test_elements_are_shown_named_and_counted_where_they_are() -> None:
     assert read_ref(s, "b/1") == Ref(job, ((other, other),))
     assert {row["name"]: row["jobs"] for row in rm_rows(s)} == {"a": 1, "b": 1}
     box.load()
-    assert "it runs on a/x1 since" in explain(s, box.now, Ref(job, ((mine, mine),)))["reason"]
+    assert "it runs on a/x1, begun" in explain(s, box.now, Ref(job, ((mine, mine),)))["reason"]
     [row] = box.act("suspend", f"{job}_{other}")
     assert row["message"] == "the driver of b (b) cannot suspend jobs"
     [row] = box.act("suspend", f"{job}_{mine}")

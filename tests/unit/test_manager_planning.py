@@ -20,6 +20,7 @@ from ostler.model.resources import Request
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
 from ostler.schedule.question import Answered, Found, Outcomes, Question, Several
+from ostler.schedule.rules import PartitionRules, Rules
 from ostler.schedule.snapshot import Explanation, Piece, Plan, WaitingView, whole
 from ostler.testing.play import NOTHING
 from tests.unit.core_kit import ANN, facts
@@ -42,9 +43,10 @@ class Turning:
     def do(self, event: Event) -> None:
         self.machine.handle(NOW, event)
 
-    def submit(self, cpus: int = 4) -> None:
+    def submit(self, cpus: int = 4, *, priority: int = 50, time_limit: int = 0) -> None:
         self.asked += 1
-        spec = JobSpec(argv=(b"true",), request=Request(cpus=cpus))
+        asks = Request(cpus=cpus)
+        spec = JobSpec((b"true",), request=asks, priority=priority, time_limit=time_limit)
         self.do(Submitted(self.asked, ANN, f"r{self.asked}", spec, {}))
 
     def planned(self, machine: Machine, plan: Plan, piece: Piece) -> None:
@@ -307,6 +309,28 @@ def test_small_machines_plan_themselves_and_large_ones_do_not() -> None:
         await planning.close()
 
     play(work())
+
+
+def test_a_question_is_answered_with_what_was_promised_whoever_plans() -> None:
+    async def work(nodes: int) -> list[float | None]:
+        turning = Turning(nodes=1)
+        turning.machine.state.rules = Rules(default=PartitionRules(policy="conservative"))
+        planning = Planning(turning, lambda: NOW, nodes=nodes)
+        for priority in (50, 40, 50):
+            turning.submit(priority=priority, time_limit=60)
+            plan = planning.propose(turning.machine, NOW)
+            if plan is None:
+                await turning.plan()
+            else:
+                turning.do(Planned(plan))
+        asked = [await planning.ask(turning.machine, NOW, Question(job)) for job in (2, 3)]
+        await planning.close()
+        return [one(found).expected_start for found in asked]
+
+    async def both() -> None:
+        assert await work(nodes=2) == await work(nodes=1) == [NOW + 60, NOW + 120]
+
+    play(both())
 
 
 def test_a_defect_of_the_engine_costs_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,17 @@ def test_a_window_that_begins_when_all_is_over_keeps_nobody_waiting() -> None:
     assert (found.rule, found.blockers) == (Rule.RESERVED, ["disks"])
 
 
+def test_who_has_no_time_limit_is_told_that_windows_come_again_for_ever() -> None:
+    days = tuple(range(7))
+    nightly = Rules(reservations=(Reservation("night", ("n1",), 600.0, 300.0, days=days),))
+    found = told(machine([node()], [job(11)]), nightly, 11)
+    assert (found.rule, found.expected_start) == (Rule.RESERVED, None)
+    assert found.reason.endswith(
+        "no expected start can be told: it has no time limit, and the nodes are reserved again"
+        " and again"
+    )
+
+
 def test_where_jobs_take_turns_a_wait_says_that_one_may_come_sooner() -> None:
     shot = machine([node()], [job(11, cpus=4, limit=60.0)], runs=[running(7, [0], 600.0)])
     found = told(shot, Rules(default=PartitionRules(time_slice=20.0)), 11, now=1.0)

@@ -21,7 +21,9 @@ from ostler.model.job import Job, format_after
 from ostler.model.nodeset import in_short
 from ostler.model.ranges import RangeSet
 from ostler.model.states import JobState, Rule, Suspender
+from ostler.model.units import format_duration
 from ostler.schedule.priority import Scorer, by_standing
+from ostler.schedule.promised import NOTHING, Promised
 from ostler.schedule.question import (
     Answered,
     Asked,
@@ -43,15 +45,18 @@ class Prepared(NamedTuple):
     finish: Callable[[Any], Row]  # of what the question is answered with
 
 
-def explain(s: State, now: float, ref: Ref) -> Row:
-    """Return the document of `ostler explain --json`; raise `Missing`."""
-    return settled(s, now, prepare(s, now, ref))
+def explain(s: State, now: float, ref: Ref, promised: Promised = NOTHING) -> Row:
+    """Return the document of `ostler explain --json`; raise `Missing`.
+
+    promised: what the scheduler has promised so far.
+    """
+    return settled(s, now, prepare(s, now, ref), promised)
 
 
-def settled(s: State, now: float, found: Row | Prepared) -> Row:
+def settled(s: State, now: float, found: Row | Prepared, promised: Promised = NOTHING) -> Row:
     """Return the document, asking the machine as it is now where that is needed."""
     if isinstance(found, Prepared):
-        return found.finish(answer_from(snapshot(s, now), now, found.question))
+        return found.finish(answer_from(snapshot(s, now), now, found.question, promised))
     return found
 
 
@@ -213,8 +218,9 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     if since is not None:
         names = [n for n in nodes if s.nodes[n].node.unknown_since is not None]
         have = "has" if len(names) == 1 else "have"
-        silent = f"{in_short(names)} {have} been silent for {now - since:.0f} s; what runs there is unknown"
-        return {"reason": f"{silent}, and it is not started elsewhere", "unknown_since": since}
+        silent = f"{in_short(names)} {have} been silent for {format_duration(now - since)}"
+        what = f"{silent}; what runs there is unknown, and it is not started elsewhere"
+        return {"reason": what, "unknown_since": since}
     if alloc.cause:
         return {"reason": f"it is being ended on {where}: {alloc.why}"}
     if (late := next((a for a in allocs if a.resuming), None)) is not None:
@@ -232,11 +238,11 @@ def _running(s: State, now: float, entry: Entry, allocs: list[Allocation]) -> Ro
     limit = ""
     if alloc.time_limit:
         left = begun + alloc.suspended + alloc.time_limit - now
-        limit = f"; its time limit ends it in {max(left, 0):.0f} s at the latest"
+        limit = f"; its time limit ends it in {format_duration(left)} at the latest"
     more = growth(s, entry)
     wants = f"; it waits for {counted(more.nodes, 'more node')}" if more else ""
-    begin = f"{now - begun:.0f} s{compared(entry.job, begun)}"
-    return {"reason": f"it runs on {where} since {begin}{limit}{wants}"}
+    begin = f"begun {format_duration(now - begun)} ago{compared(entry.job, begun)}"
+    return {"reason": f"it runs on {where}, {begin}{limit}{wants}"}
 
 
 def _stands_by(entry: Entry, alloc: Allocation, where: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ostler.manager import planner
 from ostler.manager.decisions import Recorder
 from ostler.schedule.decisions import Asked, Decided, Record, Told, plain
 from ostler.schedule.engine import Engine
+from ostler.schedule.promised import Promised, promised_by
 from ostler.schedule.snapshot import Plan
 
 log = logging.getLogger("ostler.manager")
@@ -72,6 +73,10 @@ class Own:
             self._forget(machine)
             return False
         return True
+
+    def promised(self) -> Promised:
+        """Return what has been promised so far; plans may be made meanwhile."""
+        return promised_by(self._engine)
 
     def _forget(self, machine: Machine) -> None:
         self._engine = Engine()

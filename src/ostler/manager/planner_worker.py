@@ -13,7 +13,7 @@ from ostler.manager import heap, planner
 from ostler.model.errors import OstlerError
 from ostler.schedule.decisions import Told
 from ostler.schedule.engine import Engine
-from ostler.schedule.explain import engine_of
+from ostler.schedule.promised import engine_that_keeps, promised_by
 from ostler.schedule.question import reply
 from ostler.schedule.views import Views
 from ostler.wire import beside
@@ -64,7 +64,9 @@ class Worker(Beside[_Answering]):
         try:
             # What was planned and is not told of yet, the engine takes to have started.
             fresh = self._engine.picture.assumed
-            engine = engine_of(self._views.snapshot()) if fresh else self._engine
+            engine = self._engine
+            if fresh:
+                engine = engine_that_keeps(promised_by(engine), self._views.snapshot())
             found = reply(engine, asked.now, asked.question)
             said = planner.Answer(asked.id, found)
         except OstlerError as error:

@@ -115,7 +115,8 @@ class Planning:
         """
         if self._process.knows:
             return await self._process.ask(now, question)
-        return await asyncio.to_thread(answer_from, machine.snapshot(now), now, question)
+        shot, promised = machine.snapshot(now), self._own.promised()
+        return await asyncio.to_thread(answer_from, shot, now, question, promised)
 
     async def close(self) -> None:
         """End the process, if there is one."""

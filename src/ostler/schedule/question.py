@@ -12,8 +12,9 @@ from ostler.model.errors import Refused
 from ostler.model.suppose import MoreNodes
 from ostler.schedule.can_ever import can_ever
 from ostler.schedule.engine import Engine
-from ostler.schedule.explain import engine_of, explained
+from ostler.schedule.explain import explained
 from ostler.schedule.horizon import foresee
+from ostler.schedule.promised import NOTHING, Promised, engine_that_keeps
 from ostler.schedule.snapshot import Delta, Explanation, Snapshot, Start, WaitingView
 from ostler.schedule.whatif import supposed_nodes
 
@@ -111,6 +112,8 @@ def answer(engine: Engine, now: float, question: Question) -> Answered:
     return Answered(explained(after, now, job), was, told)
 
 
-def answer_from(snapshot: Snapshot, now: float, asked: Asked) -> Found:
-    """Return the answer of a machine that nobody keeps an engine for."""
-    return reply(engine_of(snapshot), now, asked)
+def answer_from(
+    snapshot: Snapshot, now: float, asked: Asked, promised: Promised = NOTHING
+) -> Found:
+    """Return the answer of a machine as it is shown, where that has been promised."""
+    return reply(engine_that_keeps(promised, snapshot), now, asked)

@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from ostler.core.machine import Machine
 from ostler.model.states import Rule
 from ostler.schedule.engine import Engine
-from ostler.schedule.head import Told
-from ostler.schedule.pledges import Pledge
+from ostler.schedule.promised import Promised, promised_by
 from ostler.schedule.snapshot import Plan, Snapshot, whole
 from ostler.schedule.views import Views
 from ostler.testing.ledger import Broken
@@ -70,31 +69,25 @@ class Scheduler:
         snapshot = machine.snapshot(now)
         if found := differences(self.views, snapshot):
             raise Broken("\n".join(found[:5]))
-        pledges, told = dict(self.engine.pledges), self._promised()
+        promised, freed = promised_by(self.engine), set(self.engine.picture.freed)
         plan = _complete(self.engine, now)
         self._told |= {job: wait.rule for job, wait in plan.waits.items()}
         self._passes += 1
         if self._passes % self._every == 0:
-            self._check(plan, snapshot, now, pledges, told)
+            self._check(plan, snapshot, now, promised, freed)
         return plan
 
-    def _promised(self) -> dict[int, Told]:
-        """Return what EASY has promised so far."""
-        found = {head.job: Told(Rule.RESOURCES, head.shadow) for head in self.engine.heads.values()}
-        beside = self.engine.beside.items()
-        return {head.job: Told(rule, head.shadow) for (_, rule), head in beside} | found
-
     def _check(
-        self,
-        plan: Plan,
-        snapshot: Snapshot,
-        now: float,
-        pledges: dict[int, Pledge],
-        told: dict[int, Told],
+        self, plan: Plan, snapshot: Snapshot, now: float, promised: Promised, freed: set[str]
     ) -> None:
+        """Hold a plan against one of an engine that sees everything.
+
+        freed: partitions in which room came back. Only there promises are put earlier, once.
+        """
         fresh = Engine(starts=inf, tells=inf)
         fresh.apply(whole(snapshot, plan.number))
-        fresh.pledges, fresh.told = pledges, told  # which no snapshot tells
+        fresh.books, fresh.pledges, fresh.told = promised  # which no snapshot tells
+        fresh.picture.freed = freed
         right = fresh.plan(now)
         self._told = {job: rule for job, rule in self._told.items() if job in right.waits}
         rules = {job: wait.rule for job, wait in right.waits.items()}

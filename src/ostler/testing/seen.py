@@ -7,6 +7,7 @@ from ostler.core.explain import explain
 from ostler.core.state import State
 from ostler.core.view import element_row
 from ostler.model.ids import Ref, parse_ref
+from ostler.schedule.promised import promised_by
 from ostler.testing.disk import SimStore
 from ostler.testing.ledger import Ledger
 from ostler.testing.managers import SimManager
@@ -75,7 +76,8 @@ class Seen:
     def explain(self, name: object) -> dict[str, Any]:
         """Return the document of `ostler explain`, when the machine is quiet."""
         self.run_until(self.quiet)
-        return explain(self.core, self.now, parse_ref(str(name)))
+        promised = promised_by(self.manager.turns.scheduler.engine)
+        return explain(self.core, self.now, parse_ref(str(name)), promised)
 
     def rule(self, name: object) -> str:
         """Return the rule by which a job or element waits."""
