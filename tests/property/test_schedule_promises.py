@@ -25,7 +25,6 @@ SEEDS = settings(
     max_examples=max(50, settings().max_examples // 2), phases=[Phase.explicit, Phase.generate]
 )
 MANY = settings(SEEDS, max_examples=2 * SEEDS.max_examples)  # they are quick
-LIVES = settings(SEEDS, max_examples=SEEDS.max_examples // 2)
 PASSES = 30
 Told = dict[tuple[int, int], float]  # job and its elements left -> promised start
 
