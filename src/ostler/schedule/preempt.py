@@ -6,7 +6,8 @@ Nobody gives way in vain: either the job starts with what the victims give, and 
 one of them left out, or nobody is touched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -38,8 +39,17 @@ class Running(Struct, frozen=True):
     licensed: bool = False  # it has licences that the job asks for
 
 
-# Would the job start if these were gone, each in the way that its partition says? More never hurts.
-Fits = Callable[[Sequence[Running]], bool]
+class Tryout(Protocol):
+    """Room for the job. More that is gone never hurts."""
+
+    def give(self, each: Running, /) -> None:
+        """Let one be gone, in the way its partition says."""
+
+    def keep(self, each: Running, /) -> None:
+        """Let it stay after all."""
+
+    def fits(self) -> bool:
+        """Say whether the job would start."""
 
 
 def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
@@ -71,14 +81,14 @@ def preempt(
     job: Needy,
     running: Sequence[Running],
     useful: frozenset[str],
-    fits: Fits,
+    after: Tryout,
     now: float,
 ) -> list[Running]:
     """Return who gives way so that the job starts; nobody if that would not do, or need not be.
 
-    useful: nodes that the job may use. fits: is asked with those that leave already, too; a job
-    that waits for them only preempts nobody else. Cost: `fits` is asked about log2 of the
-    candidates times for each victim.
+    useful: nodes that the job may use. after: nobody is gone yet; in the end those who leave
+    already are, and whoever is found. A job that waits for those who leave preempts nobody else.
+    Cost: candidates are let go in order until the job fits, and each of them is asked once more.
     """
     candidates = [
         other
@@ -86,11 +96,13 @@ def preempt(
         if (other.licensed or not useful.isdisjoint(other.nodes))
         and may_preempt(rules, job, other, now)
     ]
-    leaving = [other for other in running if other.leaving]
-    if not candidates or fits(leaving) or not fits([*leaving, *candidates]):
+    for other in running:
+        if other.leaving:
+            after.give(other)
+    if not candidates or after.fits():
         return []
     candidates.sort(key=lambda each: _reluctance(rules, each, useful))
-    return _needed(candidates, lambda found: fits([*leaving, *found]))
+    return _needed(candidates, after)
 
 
 def line(rules: Rules, other: Running, job: int) -> Preempt:
@@ -107,23 +119,24 @@ def _reluctance(
     return not other.stands, tier, other.priority, since, for_nothing, -other.alloc
 
 
-def _needed(candidates: Sequence[Running], fits: Fits) -> list[Running]:
+def _needed(candidates: Sequence[Running], after: Tryout) -> list[Running]:
     """Return some of the candidates that suffice, of whom none can be spared; the last ones least.
 
-    Again and again the shortest beginning of the list is looked for that suffices beside those
-    known to be needed: its last one is needed, too.
-    Source: Junker, "QuickXplain" (AAAI 2004), for finding one minimal set by halving.
+    Those behind the first so many that suffice are left alone. Then each is, from the last one on,
+    if the others do without it. Empty: not even all of them suffice.
     """
-    needed: list[Running] = []
-    enough = len(candidates)
-    while not fits(needed):
-        short = 0  # so many do not suffice, `enough` do
-        while enough - short > 1:
-            middle = (short + enough) // 2
-            if fits([*candidates[:middle], *needed]):
-                enough = middle
-            else:
-                short = middle
-        enough -= 1
-        needed.insert(0, candidates[enough])
-    return needed
+    given: list[Running] = []
+    for each in candidates:
+        after.give(each)
+        given.append(each)
+        if after.fits():
+            break
+    else:
+        return []
+    needed = [given.pop()]
+    for each in reversed(given):
+        after.keep(each)
+        if not after.fits():
+            after.give(each)
+            needed.append(each)
+    return needed[::-1]

@@ -1,13 +1,12 @@
 """Which running allocations of the picture give way to a job that waits: with room, with licences."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from math import inf
 
 from msgspec import Struct
 
 from ostler.model.resources import Request
-from ostler.schedule import licences
-from ostler.schedule.fit import allowed, seats
+from ostler.schedule.after import After, Extra
 from ostler.schedule.head import Head
 from ostler.schedule.planner import Planner
 from ostler.schedule.pledges import Pledge
@@ -21,12 +20,8 @@ from ostler.schedule.preempt import (
     preempt,
 )
 from ostler.schedule.priority import Key
-from ostler.schedule.room import Room, lowest, mask_of
 from ostler.schedule.rules import Preemption
 from ostler.schedule.snapshot import Preempt, RunningView, WaitingView
-from ostler.schedule.table import ALONE, CPUS, GPUS, MEMORY, NAMED, WHOLE, Counts, Shape, Table
-
-Extra = dict[int, Counts]  # row -> how much more is free there
 
 
 class Way(Struct):
@@ -43,36 +38,26 @@ def gives_way(planner: Planner, entry: WaitingView, key: Key, pledges: Iterable[
 
     key: its place in the queue; the start that EASY promises to one before it is not delayed.
     pledges: room that is kept for others already.
-    Cost: a look at each running allocation of the machine, and where some may be preempted about
-    log2 of them times a look at the nodes for each that is.
+    Cost: a look at each running allocation of the machine, and at those that might give way.
     """
     picture, shape = planner.picture, planner.shape(entry)
-    wanted = entry.request.licences.keys()
-    names = frozenset(
-        room.node
-        for room in planner.rooms(entry.partition)
-        if allowed(room.node, room.features, shape.request)
-    )
-    views = {
-        view.alloc: view
-        for view in picture.running.values()
-        if any(place.node in names for place in view.placements) or wanted & view.licences.keys()
-    }
-    needy = Needy(entry.job, entry.partition, entry.priority)
-    running = [
-        _running(planner, view, licensed=bool(wanted & view.licences.keys()))
-        for view in views.values()
-    ]
     before = [head for head in planner.heads_of(entry.partition) if head.key < key]
-    running = [each for each in running if not _comes_back(planner, each, entry, before)]
-    rules, after = picture.rules, _After(planner, shape, entry, before, views, pledges)
-    found = preempt(rules, needy, running, names, after.fits, planner.now)
-    gone = [*(each for each in running if each.leaving), *found]
+    after = After(planner, shape, entry, before, pledges)
+    names, wanted = after.useful, entry.request.licences.keys()
+    running = []
+    for view in picture.running.values():
+        licensed = bool(wanted & view.licences.keys())
+        if licensed or any(place.node in names for place in view.placements):
+            each = _running(planner, view, licensed=licensed)
+            if not _comes_back(planner, each, entry, before):
+                running.append(each)
+    rules, needy = picture.rules, Needy(entry.job, entry.partition, entry.priority)
+    found = preempt(rules, needy, running, names, after, planner.now)
     return Way(
         [line(rules, each, entry.job) for each in found if not each.stands],
         {each.alloc for each in found if each.stands},
-        after.seats_with(gone) if found else (),
-        after.later(gone) if found else {},
+        after.seats() if found else (),
+        after.later() if found else {},
     )
 
 
@@ -157,127 +142,3 @@ def _comes_back(
 def _only_cpus(request: Request) -> bool:
     more = request.memory, request.gpus, request.exclusive, request.licences
     return not any(more) and not any(request.generic.values())
-
-
-class _After:
-    """What the partition has room for when some give back what they hold."""
-
-    def __init__(
-        self,
-        planner: Planner,
-        shape: Shape,
-        entry: WaitingView,
-        before: Collection[Head],
-        views: dict[int, RunningView],
-        pledges: Iterable[Pledge],
-    ) -> None:
-        """Begin with what is free. before: promises to those before the entry in the queue."""
-        self._planner, self._shape, self._views = planner, shape, views
-        self._rooms = planner.rooms(shape.partition)
-        self._at = {room.node: number for number, room in enumerate(self._rooms)}
-        known = {head.job for head in before}
-        self._late = [head for head in planner.late_heads(entry) if head.job in known]
-        self._pledges = [pledge for pledge in pledges if pledge.job != entry.job]
-        self._free = planner.licences_left() if shape.request.licences else {}
-
-    def fits(self, gone: Sequence[Running]) -> bool:
-        """Say whether the entry fits when they are gone, each in the way its partition says."""
-        return bool(self.seats_with(gone))
-
-    def seats_with(self, gone: Sequence[Running]) -> tuple[tuple[str, int], ...]:
-        """Return where its tasks go then; empty: it does not fit."""
-        request, left = self._shape.request, self._free.copy()
-        for each in gone if left else ():
-            if not self._stays(each):
-                licences.change(left, self._views[each.alloc].licences, 1)
-        if request.licences and licences.lacking(request, left):
-            return ()
-        found, rooms = self._with(gone), self._rooms
-        for pledge in self._pledges:
-            for node, tasks in pledge.seats:
-                if (number := self._at.get(node)) is not None:
-                    found[number] = found[number].copy()
-                    found[number].remove(found[number].place(pledge.request, tasks, 0))
-        table, later = self._planner.table, self.later(gone)
-        for head in self._late:
-            for row, after in head.after.items():
-                if (number := self._at.get(table.views[row].name)) is not None:
-                    extra = later[head.job].get(row)
-                    most = (
-                        after if extra is None else list(map(sum, zip(after, extra, strict=True)))
-                    )
-                    found[number] = _capped(table, found[number], most)
-        chosen = seats(found, request)
-        return tuple((rooms[number].node, tasks) for number, tasks in chosen or ())
-
-    def later(self, gone: Sequence[Running]) -> dict[int, Extra]:
-        """Return what comes free by them that a promised start does not count on, by its job."""
-        found: dict[int, Extra] = {}
-        table = self._planner.table
-        for head in self._late:
-            held = {each.alloc: table.holds.get(each.alloc) for each in gone if not each.leaving}
-            beyond = {
-                alloc
-                for alloc, hold in held.items()
-                if hold and (hold.at > head.shadow or hold.at == inf)
-            }
-            rooms = self._with([each for each in gone if each.alloc in beyond])
-            found[head.job] = {
-                table.rows[room.node]: _extra(table, old, room)
-                for old, room in zip(self._rooms, rooms, strict=True)
-                if room is not old
-            }
-        return found
-
-    def _stays(self, each: Running) -> bool:
-        """Say whether it gives up nothing but its CPUs."""
-        its = self._planner.picture.rules.of(each.partition).preemption
-        return each.stands or (its is Preemption.SUSPEND and not each.leaving)
-
-    def _with(self, gone: Sequence[Running]) -> list[Room]:
-        """Return the rooms when these are gone; as they are where nothing changes."""
-        table = self._planner.table
-        rooms, found = self._rooms, self._rooms.copy()
-        resumes = self._planner.picture.resumes
-        kept = resumes.kept({each.alloc for each in gone if each.stands})
-        for each in gone:
-            for place in self._views[each.alloc].placements:
-                number = self._at.get(place.node)
-                if number is None:
-                    continue
-                if found[number] is rooms[number]:
-                    found[number] = rooms[number].copy()
-                mask = mask_of(place.cpus) & ~kept.get(place.node, 0)
-                if each.stands:
-                    found[number].cpus |= mask & table.cpus[table.rows[place.node]]
-                elif self._stays(each):
-                    found[number].cpus |= mask
-                else:
-                    found[number].give(mask, place)
-        return found
-
-
-def _extra(table: Table, old: Room, room: Room) -> Counts:
-    """Return what a room has more than it had."""
-    generic = [room.generic.get(name, 0) - old.generic.get(name, 0) for name in table.generic]
-    return [
-        room.cpus.bit_count() - old.cpus.bit_count(),
-        room.memory - old.memory,
-        room.gpus.bit_count() - old.gpus.bit_count(),
-        (old.users - room.users) * WHOLE,
-        *generic,
-    ]
-
-
-def _capped(table: Table, room: Room, most: Counts) -> Room:
-    """Return a room of which no more may be used than that."""
-    generic = dict(zip(table.generic, most[NAMED:], strict=True))
-    return Room(
-        room.node,
-        lowest(room.cpus, max(most[CPUS], 0)),
-        min(room.memory, most[MEMORY]),
-        lowest(room.gpus, max(most[GPUS], 0)),
-        {name: min(count, generic.get(name, 0)) for name, count in room.generic.items()},
-        room.features,
-        room.users if most[ALONE] >= WHOLE else max(room.users, 1),
-    )
