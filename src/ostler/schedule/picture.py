@@ -14,6 +14,7 @@ from ostler.schedule import licences
 from ostler.schedule.assumed import Assumed
 from ostler.schedule.claimed import Claimed
 from ostler.schedule.limits import Claim
+from ostler.schedule.preempt import Running
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
@@ -34,6 +35,8 @@ class Picture:
         self.nodes: dict[str, NodeView] = {}
         self.cpus = 0  # of all nodes that have not left
         self.running: dict[int, RunningView] = {}
+        # What preemption knows of each, and of what it was made
+        self.known: dict[int, tuple[RunningView, NodeView | None, Running]] = {}
         self.resuming: list[ResumeView] = []
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()

@@ -1,9 +1,11 @@
 """Which running allocations of the picture give way to a job that waits: with room, with licences."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from math import inf
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ostler.model.resources import Request
 from ostler.schedule.after import After, Extra
@@ -44,14 +46,17 @@ def gives_way(planner: Planner, entry: WaitingView, key: Key, pledges: Iterable[
     before = [head for head in planner.heads_of(entry.partition) if head.key < key]
     after = After(planner, shape, entry, before, pledges)
     names, wanted = after.useful, entry.request.licences.keys()
-    running = []
-    for view in picture.running.values():
-        licensed = bool(wanted & view.licences.keys())
-        if licensed or any(place.node in names for place in view.placements):
-            each = _running(planner, view, licensed=licensed)
-            if not _comes_back(planner, each, entry, before):
-                running.append(each)
     rules, needy = picture.rules, Needy(entry.job, entry.partition, entry.priority)
+    weaker = cache(lambda partition, priority: outranks(rules, needy, partition, priority))
+    running = []
+    for each in _all(planner):
+        if not (each.leaving or weaker(each.partition, each.priority)):
+            continue
+        if wanted and wanted & picture.running[each.alloc].licences.keys():
+            each = replace(each, licensed=True)  # noqa: PLW2901
+        near = each.licensed or not names.isdisjoint(each.nodes)
+        if near and not (before and _comes_back(planner, each, entry, before)):
+            running.append(each)
     found = preempt(rules, needy, running, names, after, planner.now)
     return Way(
         [line(rules, each, entry.job) for each in found if not each.stands],
@@ -65,11 +70,10 @@ def weakest(planner: Planner) -> dict[str, int]:
     """Return the lowest priority of what may be preempted now, by the partition it runs in."""
     found: dict[str, int] = {}
     rules = planner.picture.rules
-    for view in planner.picture.running.values():
-        each = _running(planner, view, licensed=False)
-        if can_give_way(rules, each, planner.now):
-            least = found.get(each.partition, each.priority)
-            found[each.partition] = min(least, each.priority)
+    for each in _all(planner):
+        lower = each.priority < found.get(each.partition, inf)
+        if lower and can_give_way(rules, each, planner.now):
+            found[each.partition] = each.priority
     return found
 
 
@@ -87,24 +91,36 @@ def least_run_over(planner: Planner) -> float:
 
 def run_long_enough(planner: Planner) -> list[float]:
     """Return when allocations will have run long enough to be preempted, in order."""
+    rules = planner.picture.rules
+    if not any(each.least_run for each in (rules.default, *rules.partitions.values())):
+        return []
     times = set()
-    for view in planner.picture.running.values():
-        rules = planner.picture.rules.of(_partition(planner, view))
-        if rules.preemption is not Preemption.OFF and rules.least_run:
-            times.add(view.started_at + rules.least_run)
+    for each in _all(planner):
+        its = rules.of(each.partition)
+        if its.preemption is not Preemption.OFF and its.least_run:
+            times.add(each.started_at + its.least_run)
     return sorted(at for at in times if at > planner.now)
 
 
-def _partition(planner: Planner, view: RunningView) -> str:
-    node = planner.picture.nodes.get(view.placements[0].node)
-    return node.partition if node is not None else ""
+def _all(planner: Planner) -> Iterator[Running]:
+    """Yield what runs; it is made again only of what has changed, or whose node has."""
+    picture = planner.picture
+    nodes, known = picture.nodes, picture.known
+    if len(known) > 2 * len(picture.running):  # most have ended
+        known.clear()
+    for alloc, view in picture.running.items():
+        node = nodes.get(view.placements[0].node)
+        kept = known.get(alloc)
+        if kept is None or kept[0] is not view or kept[1] is not node:
+            kept = known[alloc] = view, node, _running(view, "" if node is None else node.partition)
+        yield kept[2]
 
 
-def _running(planner: Planner, view: RunningView, *, licensed: bool) -> Running:
+def _running(view: RunningView, partition: str) -> Running:
     stands = view.halted_at is not None
     return Running(
         view.alloc,
-        _partition(planner, view),
+        partition,
         view.priority,
         view.started_at,
         frozenset(place.node for place in view.placements),
@@ -113,7 +129,6 @@ def _running(planner: Planner, view: RunningView, *, licensed: bool) -> Running:
         view.leaving,
         view.halts,
         stands,
-        licensed,
     )
 
 
