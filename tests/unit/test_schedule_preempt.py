@@ -203,6 +203,13 @@ def test_few_questions_find_a_few_victims_among_many() -> None:
     assert after.asked < 10
 
 
+def test_many_victims_are_found_with_two_questions_each() -> None:
+    running = [runs(number, at=number / 10) for number in range(2_000)]
+    after = count(1_000)
+    assert len(victims(JOB, running, after)) == 1_000
+    assert after.asked <= 2_000
+
+
 def pressed(
     waiting: Sequence[WaitingView],
     runs: Sequence[RunningView],
