@@ -212,9 +212,15 @@ class SlowPromises:
             for start, places in before.get(entry.job, [])[: entry.elements]
         ]
         for start, rank, entry, places in sorted(planned, key=lambda one: one[:2]):
-            found: Promise | None = (start, places)
-            if not (self._has_room(entry, start, places) and self.within(entry, start, places)):
-                found = self.earliest(entry, start)
+            found: Promise | None = next(
+                (
+                    (time, places)
+                    for time in [start, *(t for t in self.moments() if start < t < start + 1.0)]
+                    if self._has_room(entry, time, places) and self.within(entry, time, places)
+                ),
+                None,
+            )
+            found = found or self.earliest(entry, start)
             if found is not None:
                 self.held.append((rank, entry, found, self.take(entry, found)))
 

@@ -1,5 +1,6 @@
 """`explain` names the right rule, with its numbers, for each kind of waiting."""
 
+import random
 from typing import Any
 
 import pytest
@@ -194,3 +195,29 @@ def test_who_runs_reads_times_as_everywhere_else(sim: SimCluster) -> None:
     reason = sim.explain(job)["reason"]
     assert "begun 1h ago" in reason
     assert reason.split("; ")[1].startswith("its time limit ends it in 59m 5")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_where_all_end_at_their_limits_conservative_starts_everybody_when_it_was_told(
+    seed: int,
+) -> None:
+    """But for the moments by which work begins and ends late, which must not add up."""
+    rng = random.Random(seed)
+    sim = SimCluster(seed, nodes=3, cpus=4)
+    sim.configure("scheduler-policy", "conservative")
+    sim.configure("licences", "tool:2")
+    jobs = []
+    for _ in range(14):
+        asks: dict[str, Any] = rng.choice(
+            [{"exclusive": True}, {"tasks": rng.randint(2, 8)}, {"cpus": rng.randint(1, 4)}]
+        )
+        if rng.random() < 0.3:
+            asks["licences"] = {"tool": rng.randint(1, 2)}
+        limit, priority = rng.choice([20, 30, 50, 80]), rng.choice([10, 40, 50])
+        jobs.append(sim.submit(seconds=600, time_limit=limit, priority=priority, **asks))
+        sim.run_for(0.3)
+    waiting = [job for job in jobs if sim.state(job) == "pending"]
+    told = {job: sim.explain(job)["expected_start"] for job in waiting}
+    sim.run_until(lambda: set(sim.states(jobs)) == {"timeout"})
+    real = {job: sim.core.recent[job].job.started_at for job in waiting}
+    assert real == {job: pytest.approx(at, abs=5) for job, at in told.items()}

@@ -15,6 +15,7 @@ from ostler.schedule.timeline import Timeline
 from ostler.schedule.waits import Waits
 from ostler.schedule.whole_nodes import within
 
+_MOMENT = 1.0  # seconds by which work may begin or end late, with nothing amiss
 _TRIES = 1_000  # times that are looked at for one start; behind them nobody can tell
 
 Place = tuple[float, Seats]
@@ -173,12 +174,27 @@ class Agenda(Search):
         self._timeline = timeline
 
     def earliest_from(self, entry: Waits, start: float, seats: Seats) -> Place | None:
-        """Return when it can start at this time or later, on these seats if they are free then."""
-        asks, shape = self._asks(entry, seats), self._shape(entry, start)
-        if self._timeline.is_free(shape, entry.duration, start, seats) and self._is_there(
-            asks, start, entry.duration
-        ):
-            return start, seats
+        """Return when it can start at this time or later.
+
+        On these seats, if they are free then or a moment later: on others, which may be free a bit
+        earlier since something began late, it would be in the way of whom those were promised to.
+        """
+        asks, time = self._asks(entry, seats), start
+        changes: list[float] | None = None
+        while self._supplies is not None or not asks:
+            at = time
+            if asks and self._supplies is not None:
+                at = self._supplies.first(asks, time, entry.duration)
+            if at == time:
+                shape = self._shape(entry, time)
+                if self._timeline.is_free(shape, entry.duration, time, seats):
+                    return time, seats
+                if changes is None:
+                    changes = self._timeline.changes(shape, entry.duration, start)
+                at = next((change for change in changes if change > time), inf)
+            if at >= start + _MOMENT:
+                break
+            time = at
         return self._first(entry, start)
 
     def at_once(self, entry: Waits) -> Seats | None:

@@ -9,7 +9,7 @@ Source: Mu'alem and Feitelson, IEEE TPDS 12(6), 2001; here on nodes rather than 
 
 What was promised can be lost with what it was promised on: a node that is gone, an allocation that
 is there after its planned end, a start that came a moment late. Then the promises that do not fit
-any more move later, in order of their starts, as little as it takes.
+any more move later, in order of their starts, as little as it takes; within a second, not elsewhere.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
