@@ -920,7 +920,7 @@ def test_what_cannot_be_supposed_is_a_usage_error(
 
 def test_a_supposition_is_told_beside_what_is(tmp_path: Path) -> None:
     at = 4102444800.0
-    before = {"rule": "queue", "expected_start": at + 60, "expected_nodes": ["n1"]}
+    before = {"rule": "queue", "expected_start": at + 60, "expected_nodes": ["n1", "n2"]}
     after = {
         "rule": "resources",
         "reason": "it needs 4 CPUs",
@@ -937,6 +937,7 @@ def test_a_supposition_is_told_beside_what_is(tmp_path: Path) -> None:
     assert lines[0] == "such a job: it would"
     assert lines[1].split() == ["supposed", "1", "more", "node"]
     assert lines[2].startswith("  as it is        at 2100-01-01")
+    assert " on n[1-2], in " in lines[2]
     assert lines[2].endswith("(queue)")
     assert " on n2, in " in lines[3]
     assert lines[3].endswith("(resources), if job 7 takes its whole time limit")

@@ -163,6 +163,9 @@ def test_a_column_that_there_is_not_is_refused_before_the_replay(capfd: Captured
         ("--plot x.pdf FOUR", 2, r"'x.pdf' names no kind of picture .*\.png or \.svg"),
         ("--plot none/x.png FOUR", 2, "'none/x.png' cannot be written"),
         ("", 2, "missing argument"),
+        ("--replay FOUR --classes", 2, "--replay goes with --policy alone"),
+        ("--replay FOUR --plot x.png", 2, "--replay goes with --policy alone"),
+        ("--replay FOUR --load 2", 2, "--replay goes with --policy alone"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_status(

@@ -152,6 +152,8 @@ def test_jobs_that_wait_are_counted(box: Box) -> None:
     box.change(rule("user", "ann", waiting=2, running=1))
     one, two, three = (box.submit(partition="batch") for _ in range(3))
     assert [box.state(job) for job in (one, two, three)] == ["starting", "pending", "pending"]
+    why = explain(box.machine.state, box.now, Ref(two))["reason"]
+    assert "batch holds 1 allocation and it asks for 1; 1 may be held" in why
     told = "user ann in partition batch has 2 jobs waiting, and may have 2"
     assert told in refused(box)
     box.end(box.alloc(one))

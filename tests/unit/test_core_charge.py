@@ -8,17 +8,19 @@ from ostler.core.charge import others
 from ostler.core.delta import delta
 from ostler.core.effects import Effect
 from ostler.core.events import Planned, SchedulerSeen
-from ostler.core.explain import explain
+from ostler.core.explain import explain, settled
 from ostler.core.marks import Marks
+from ostler.core.whatif import prepare_if
 from ostler.model.errors import Missing, Refused, UsageError
 from ostler.model.ids import Ref
 from ostler.model.record import Event
 from ostler.model.resources import Request
 from ostler.model.site_changes import Change
+from ostler.model.suppose import Supposed
 from ostler.schedule.proposal import Begin, Proposal, Why, plan_of
 from ostler.schedule.snapshot import Snapshot
 from ostler.schedule.views import Views
-from tests.unit.core_kit import ROOT, Box, saved
+from tests.unit.core_kit import ANN, ROOT, Box, saved
 
 MINE = {"command": "/bin/plan"}
 
@@ -82,6 +84,18 @@ def test_its_own_reason_and_expectation_are_told() -> None:
     assert (row["rule"], row["reason"], row["expected_start"]) == ("scheduler", said, 500.0)
     propose(box)
     assert "moon" not in explained(box, job)["reason"]
+
+
+def test_what_it_said_of_a_job_is_not_told_of_the_job_as_it_is_supposed_to_be() -> None:
+    box = planned_by_mine()
+    job = box.submit()
+    propose(box, waits={job: Why("the moon is not full", 500.0)})
+    state = box.machine.state
+    found = settled(state, box.now, prepare_if(state, box.now, ANN, Ref(job), Supposed(cpus=2)))
+    said = "scheduler mine plans partition main, and nobody asks it what it would do then"
+    assert found["before"]["expected_start"] == 500.0
+    assert (found["after"]["reason"], found["after"]["expected_start"]) == (said, None)
+    assert found["answer"] == f"it would wait, and nobody can tell how long: {said}"
 
 
 def test_plans_for_partitions_of_others_are_refused() -> None:

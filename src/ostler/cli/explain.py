@@ -141,4 +141,10 @@ def _in_short(row: Row) -> str:
 
 def _where(row: Row) -> str:
     on = row.get("expected_nodes")
-    return f" on {cell('', on)}" if isinstance(on, list) and 0 < len(on) <= _LISTED else ""
+    if not isinstance(on, list) or not on:
+        return ""
+    if len(on) == 1:
+        return f" on {cell('', on)}"
+    from ostler.model.nodeset import in_short
+
+    return f" on {in_short(map(str, on))}"

@@ -14,14 +14,14 @@ from ostler.schedule.words import counted
 from ostler.sim import decisions
 
 _FAILED = 1  # exit status: a plan is not the same, or the file ends too early
-_OF_TRACES = ("sim_rule", "sim_procs", "sim_load", "per_job", "format")
+_OF_TRACES = ("sim_rule", "sim_procs", "sim_load", "sim_classes", "per_job", "plot", "format")
 
 
 def replay_decisions(given: Given, path: str, policies: list[Policy]) -> int:
     """Replay a file and print what came out; return the exit status."""
     if given.words:
         raise UsageError("--replay takes decisions of a machine, and no trace beside them")
-    if any(given.text(name) is not None for name in _OF_TRACES) or given.many("plot"):
+    if any(name in given.values for name in _OF_TRACES):
         raise UsageError(
             "--replay goes with --policy alone", hint="the other options are of traces"
         )
@@ -102,6 +102,8 @@ def _otherwise(other: decisions.Otherwise) -> str:
     if not other.differing:
         return f"{other.policy}: would have started the same jobs at each decision"
     first = "\n".join(_lines(each) for each in other.differences)
+    if more := other.differing - len(other.differences):
+        first += f"\n  and {counted(more, 'more decision')}"
     return (
         f"{other.policy}: {counted(other.differing, 'decision')} would have been another;"
         f" {counted(len(other.earlier), 'job')} started earlier, {len(other.later)} later\n{first}"

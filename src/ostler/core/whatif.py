@@ -21,9 +21,11 @@ from ostler.model.caller import Caller
 from ostler.model.errors import Missing, NotNow, UsageError
 from ostler.model.ids import Ref
 from ostler.model.job import JobSpec
+from ostler.model.states import Rule
 from ostler.model.suppose import REQUEST_KEYS, SPEC_KEYS, Supposed
 from ostler.model.units import format_duration
 from ostler.schedule.question import Answered, Question
+from ostler.schedule.snapshot import Wait
 from ostler.schedule.words import listed
 
 _SAME = 1.0  # seconds: a difference that is none
@@ -64,6 +66,8 @@ def prepare_if(
     view = waiting_view(s, now, entry)
     if view is None:
         raise Missing(f"nothing of job {entry.job.name} waits")
+    if view.blocked is not None and view.blocked.rule is Rule.SCHEDULER:
+        view = replace(view, blocked=_unasked(view.blocked))
     ident = entry.job.name if known is not None else None
     row = first_row(entry, ident)
     parts = priority_parts(s, now, view)
@@ -86,6 +90,12 @@ def prepare_if(
 
     question = Question(view.job, view, known is None, suppose.more, suppose.without)
     return Prepared(question, finish)
+
+
+def _unasked(wait: Wait) -> Wait:
+    """Return the wait for another scheduler without what that has said of the job as it is."""
+    numbers = {key: wait.numbers[key] for key in ("scheduler", "partition")}
+    return Wait(Rule.SCHEDULER, {**numbers, "unasked": 1})
 
 
 def _waiting(s: State, ref: Ref) -> Entry:

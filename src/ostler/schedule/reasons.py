@@ -125,16 +125,16 @@ def _also(request: Request, numbers: Numbers) -> str:
     return f"; it lacks {joined(lacks, 'and')}, too" if lacks else ""
 
 
-_LIMITED = {"running": "allocations", "cpus": "CPUs", "cpu_minutes": "CPU-minutes"}
+_LIMITED = {"running": "allocation", "cpus": "CPU", "cpu_minutes": "CPU-minute"}
 
 
 def _limit(entry: WaitingView, numbers: Numbers) -> str:
     held, asked, limit = numbers["held"], numbers["asked"], numbers["limit"]
     if "whose" not in numbers:
         return f"{entry.user} holds {held} CPUs and it asks for {asked}; one user may hold {limit}"
-    what = _LIMITED[str(numbers["what"])]
+    what, many = _LIMITED[str(numbers["what"])], "" if _round(held) == "1" else "s"
     return (
-        f"{numbers['whose']} holds {_round(held)} {what} and it asks for {_round(asked)}; "
+        f"{numbers['whose']} holds {_round(held)} {what}{many} and it asks for {_round(asked)}; "
         f"{limit} may be held"
     )
 
@@ -221,11 +221,10 @@ def _stopped(numbers: Numbers) -> str:
 
 def _planned_by(numbers: Numbers) -> str:
     text = f"scheduler {numbers['scheduler']} plans partition {numbers['partition']}"
-    return (
-        f"{text} and says: {numbers['why']}"
-        if numbers.get("why")
-        else f"{text}: it has not started it"
-    )
+    if numbers.get("unasked"):
+        return f"{text}, and nobody asks it what it would do then"
+    why = numbers.get("why")
+    return f"{text} and says: {why}" if why else f"{text}: it has not started it"
 
 
 def _elsewhere(numbers: Numbers, now: float) -> str:
