@@ -244,3 +244,11 @@ def test_explain_says_when_others_give_way_or_that_none_do(least_run: float, tol
     engine = Engine()
     engine.apply(whole(shown(rules, [urgent(8, 4, priority=90), urgent(9)], runs)))
     assert told in explained(engine, NOW, 9).reason
+
+
+def test_what_ends_while_it_stands_still_gives_its_memory_and_no_cpus_of_others() -> None:
+    big = urgent(9, 4, memory=4 * G)
+    theirs = replace(ran(2, 0, 1, 2, 3, memory=6 * G), suspended=True, leaving=True)
+    for gone in (theirs, replace(theirs, halted_at=NOW - 5.0)):  # by its owner, by a scheduler
+        _, lines = planned(REQUEUE, [big], [ran(1, 0, 1, 2, 3), gone])
+        assert given(lines) == [(1, 9)]

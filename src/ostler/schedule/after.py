@@ -43,12 +43,13 @@ class After:
         self._ok = [allowed(room.node, room.features, shape.request) for room in self._rooms]
         known = {head.job for head in before}
         self._late = [head for head in planner.late_heads(entry) if head.job in known]
+        self._left = planner.licences_left() if shape.request.licences else {}
         self._pledged: defaultdict[int, list[tuple[Pledge, int]]] = defaultdict(list)
-        for pledge in pledges:
-            for node, tasks in pledge.seats if pledge.job != entry.job else ():
+        for pledge in (pledge for pledge in pledges if pledge.job != entry.job):
+            licences.change(self._left, pledge.request.licences, -1)
+            for node, tasks in pledge.seats:
                 if (number := self._at.get(node)) is not None:
                     self._pledged[number].append((pledge, tasks))
-        self._left = planner.licences_left() if shape.request.licences else {}
         self._waited_for = planner.picture.resumes.kept()
         self._gone: Gone = {}
         self._on: defaultdict[int, Gone] = defaultdict(dict)  # the same, by node
@@ -166,9 +167,9 @@ class After:
             for place in self._views[each.alloc].placements:
                 if place.node == node:
                     mask = mask_of(place.cpus) & ~waited_for.get(node, 0)
-                    if each.stands:
-                        room.cpus |= mask & table.cpus[table.rows[node]]
-                    elif self._stays(each):
+                    if each.stands or each.suspended:  # others may run there
+                        mask &= table.cpus[table.rows[node]]
+                    if self._stays(each):
                         room.cpus |= mask
                     else:
                         room.give(mask, place)
@@ -191,7 +192,7 @@ class After:
     def _stays(self, each: Running) -> bool:
         """Say whether it gives up nothing but its CPUs."""
         its = self._planner.picture.rules.of(each.partition).preemption
-        return each.stands or (its is Preemption.SUSPEND and not each.leaving)
+        return not each.leaving and (each.stands or its is Preemption.SUSPEND)
 
 
 def _more(table: Table, old: Room, room: Room) -> Counts:
