@@ -182,6 +182,9 @@ def test_what_conservative_has_promised_is_what_is_told_also_to_who_comes_with_m
     )
     starts = [sim.explain(job)["expected_start"] - sim.now for job in (second, third)]
     assert starts == [pytest.approx(60, abs=2), pytest.approx(120, abs=2)]
+    why = f"; job {second} is behind it in the queue and was promised an earlier start there"
+    assert sim.explain(third)["reason"].endswith(why)
+    assert "promised" not in sim.explain(second)["reason"]
     sim.run_until(lambda: sim.state(second) == "running")
     assert (sim.state(first), sim.state(third)) == ("timeout", "pending")
     sim.run_until(lambda: sim.state(third) == "running")

@@ -179,6 +179,7 @@ def _explain_waiting(seen: _Seen) -> Explanation:
         waits_for = [*waits_for, *windows]
     if passed and promise and expected and promise.at < expected.at:
         text += "; some that are before it in the queue, and wait for something else, start first"
+    text += _behind_it(seen, expected) if kept else ""
     text += _turns(planner, view, seen.wait)
     text += presses(seen.engine, planner, view, seen.wait.rule)
     if at is None and basis:
@@ -193,6 +194,23 @@ def _explain_waiting(seen: _Seen) -> Explanation:
         to_start_now="",
         assumption=basis,
         expected_nodes=list(expected.tasks) if expected else [],
+    )
+
+
+def _behind_it(seen: _Seen, expected: Expected | None) -> str:
+    """Tell who is behind it in the queue and was promised a start there before; empty: nobody."""
+    entries, view = seen.engine.queue.entries, seen.view
+    if expected is None or view.job not in entries:
+        return ""
+    early = seen.planner.books[view.partition].within(expected.tasks, expected.at)
+    mine = entries[view.job].key
+    found = dict.fromkeys(j for _, j in early if j in entries and entries[j].key > mine)
+    if not found:
+        return ""
+    are, an = ("is", "an earlier start") if len(found) == 1 else ("are", "earlier starts")
+    was = "was" if len(found) == 1 else "were"
+    return (
+        f"; {jobs([*map(str, found)])} {are} behind it in the queue and {was} promised {an} there"
     )
 
 
