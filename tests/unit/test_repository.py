@@ -32,6 +32,11 @@ def installed(prefix: Prefix) -> Path:
     return road_in(prefix / PACKAGES)
 
 
+def installed_beside_libraries_of_64_bits(prefix: Prefix) -> Path:
+    (prefix / PACKAGES / "click").mkdir(parents=True)  # for every platform, which we are not
+    return road_in(prefix / PACKAGES.replace("lib", "lib64", 1))
+
+
 def editable_in(pth: str, end: str) -> Layout:
     def editable(prefix: Prefix) -> Path:
         (prefix / PACKAGES).mkdir(parents=True)
@@ -62,6 +67,7 @@ def run(*command: str | Path, **options: str | Path) -> subprocess.CompletedProc
     "layout",
     [
         pytest.param(installed, id="installed"),
+        pytest.param(installed_beside_libraries_of_64_bits, id="installed by Red Hat's Python"),
         pytest.param(editable_in("_editable_impl_ostler.pth", ""), id="editable"),
         pytest.param(editable_in("_ostler.pth", "\n"), id="editable by an older hatchling"),
     ],
@@ -83,8 +89,11 @@ def test_the_launcher_finds_the_package_through_links(prefix: Prefix, tmp_path: 
     assert run("./second", cwd=tmp_path).stdout.endswith(" 1 1\n")
 
 
-def test_the_launcher_takes_a_python_from_path_where_none_is_beside_it(prefix: Prefix) -> None:
-    installed(prefix)
+@pytest.mark.parametrize("layout", [installed, installed_beside_libraries_of_64_bits])
+def test_the_launcher_takes_a_python_from_path_where_none_is_beside_it(
+    prefix: Prefix, layout: Layout
+) -> None:
+    layout(prefix)
     (prefix / "bin" / "python3").unlink()
     versioned = f"python{sys.version_info.major}.{sys.version_info.minor}"
     (prefix / versioned).symlink_to(sys.executable)
