@@ -204,6 +204,7 @@ def test_unknown_slurm_options_are_told_and_left_out(tmp_path: Path) -> None:
         (["submit", "--array", "9-1", "--", "true"], 2, "the first number must not exceed"),
         (["submit", "--array", "%3", "--", "true"], 2, "names no elements"),
         (["submit", "--signal", "FOO", "--", "true"], 2, "'FOO' is no signal"),
+        (["submit", "--signal", "USR1@\N{SUPERSCRIPT TWO}", "--", "true"], 2, "--signal: "),
         (["submit", "--umask", "9", "--", "true"], 2, "--umask cannot be '9' (octal"),
         (["submit", "--not-before", "noon", "--", "true"], 2, "--not-before cannot be 'noon'"),
         (["submit", "--each", "/nosuch", "--", "true"], 2, "the list '/nosuch' cannot be read"),

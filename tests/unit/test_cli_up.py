@@ -14,6 +14,7 @@ import pytest
 from ostler.cli import up
 from ostler.model.errors import NotNow, Refused
 from ostler.wire import messages
+from ostler.wire.supervise import launch_supervisor
 from tests.unit.scripted import SILENCE, Answer, Request, manager, ostler
 
 STATUS = {
@@ -131,6 +132,16 @@ def test_a_machine_that_does_not_come_up_is_told_with_its_logs(tmp_path: Path) -
     (tmp_path / "log" / "manager.log").write_text("one\ntwo\nno space left\n")
     with pytest.raises(NotNow, match=r"nothing answers\n(.*\n)*    manager: no space left;"):
         up.await_status(str(tmp_path), patience=0.1)
+
+
+def test_a_supervisor_that_python_does_not_find_is_told_with_the_way_to_see_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # as a Python without our package
+    with pytest.raises(NotNow) as told:
+        launch_supervisor(str(tmp_path))
+    assert "/bin/false -I -m ostler.agent.supervisor --help" in told.value.hint
+    assert "a virtual environment" in told.value.hint
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def warning(text: str) -> tuple[int, int]:
     name, at, lead = text.partition("@")
     seconds = _WARN_BEFORE
     if at:
-        seconds = int(lead) if lead.isdigit() else duration("--signal", lead)
+        seconds = int(lead) if lead.isascii() and lead.isdigit() else duration("--signal", lead)
     return signal_number(name), seconds
 
 

@@ -142,13 +142,20 @@ def launch_supervisor(state: str) -> int:
         said = _read_until_end(readable, time.monotonic() + _START_SECONDS)
     finally:
         os.close(readable)
+    status = 0
     with contextlib.suppress(ChildProcessError):  # an agent reaps whatever ends below it
-        os.waitpid(middle, 0)  # it ends as soon as it has forked
+        status = os.waitpid(middle, 0)[1]  # it ends as soon as it has forked
     word, _, rest = said.partition(b" ")
     if word == _READY:
         return int(rest)
     sentence = said.decode(errors="replace").strip() or "the supervisor did not start"
-    raise NotNow(sentence, hint=f"see {state}/log/supervisor.log")
+    hint = f"see {state}/log/supervisor.log"
+    if not said and status:  # it did not come as far as to its log
+        hint = (
+            f"`{sys.executable} -I -m ostler.agent.supervisor --help` says why; daemons do not find"
+            " a package that was installed with --user or --target: use a virtual environment"
+        )
+    raise NotNow(sentence, hint=hint)
 
 
 def say_ready(fd: int) -> None:
