@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from ostler.model.resources import Request
 from ostler.schedule import engine
 from ostler.schedule.engine import Engine
-from ostler.schedule.preempt import Needy, Running, line, may_preempt, preempt
+from ostler.schedule.givers import Givers
+from ostler.schedule.preempt import Needy, Running, in_order, line, may_preempt, needed
 from ostler.schedule.rules import PartitionRules, Preemption, Rules
 from ostler.schedule.snapshot import (
     Delta,
@@ -71,6 +72,24 @@ def count(need: int, sizes: dict[int, int] | None = None) -> Tried:
     """Return whether so many CPUs come free; each gives one, or what is said."""
     gives = sizes or {}
     return Tried(lambda gone: sum(gives.get(each.alloc, 1) for each in gone) >= need)
+
+
+def preempt(
+    rules: Rules,
+    job: Needy,
+    running: Sequence[Running],
+    useful: frozenset[str],
+    after: Tried,
+    now: float,
+) -> list[Running]:
+    """Return who gives way where all is gone that leaves already."""
+    givers = Givers()
+    for each in running:
+        givers.put(each.alloc, each, rules)
+    for each in givers.leaving.values():
+        after.give(each)
+    line_up = in_order(rules, givers.below(rules, job, now), useful.__contains__, lambda _: False)
+    return needed(line_up, after)
 
 
 def victims(job: Needy, running: Sequence[Running], after: Tried) -> list[int]:

@@ -27,3 +27,8 @@ class Assumed:
         other = copy(self)
         other.cpus, other.licences = 0, {}
         return other
+
+
+def started(job: int, places: tuple[Placement, ...]) -> object:
+    """Return what tells an element that was started from all others."""
+    return job, *((place.node, place.first_rank, place.cpus) for place in places)

@@ -7,7 +7,9 @@ from math import ceil, inf
 from msgspec.structs import replace
 
 from ostler.schedule.limits import Claim, Held, Limits
+from ostler.schedule.reservations import Calendar
 from ostler.schedule.rules import Rules
+from ostler.schedule.snapshot import WaitingView
 
 
 class Claimed(Held):
@@ -50,3 +52,14 @@ class Claimed(Held):
         other.limits, other._counts = self.limits, self._counted()
         other._all, other._spends = self._all.copy(), self._spends.copy()
         return other
+
+
+def key_of(calendar: Calendar | None, claims: Claimed | None, view: WaitingView) -> object:
+    """Return what entries have in common that may use the same nodes under the same limits."""
+    who = view.user, view.project
+    nodes = None if calendar is None else calendar.key(*who)
+    if claims is None:
+        return nodes, (), ()
+    limits = claims.limits.key(*who, view.partition)
+    others = claims.limits.for_others(*who, view.partition)
+    return nodes, tuple(bucket for bucket, _ in limits), others

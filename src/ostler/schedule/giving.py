@@ -1,12 +1,12 @@
 """What follows a pass: who gives way to whom, whose turn it is, and who goes on after all that."""
 
-from collections.abc import Collection, Iterator, Mapping
-from heapq import heapify, heappop, heappush, nsmallest
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from ostler.model.states import Rule
 from ostler.schedule.booking import asks
@@ -17,7 +17,7 @@ from ostler.schedule.head import joined
 from ostler.schedule.planner import Planner
 from ostler.schedule.pledges import Pledge, holding
 from ostler.schedule.preempt import Needy, Running, may_preempt, outranks
-from ostler.schedule.pressure import Way, gives_way, least_run_over, weakest
+from ostler.schedule.pressure import Way, gives_way
 from ostler.schedule.priority import Key
 from ostler.schedule.promises import Promises
 from ostler.schedule.rules import Preemption
@@ -69,7 +69,7 @@ def give(
             only = None if everywhere or partition in dirty else queue.touched
             room = pledged.get(partition, [])
             claimed |= _Pressing(engine, planner, partition, room, only).press()
-        press = least_run_over(planner) if pressing else due.press
+        press = next(picture.givers.over_after(now), inf) if pressing else due.press
     if rules.slicing:
         turned, turn = turns(engine, planner)
     if picture.resumes.all:
@@ -144,8 +144,8 @@ class _Pressing:
             if found.rule is Rule.LICENCES or not (known or self._has_pressed(job)):
                 continue
             if number not in behind:
-                later = (other for other in found.heap if other > key)
-                behind[number] = nsmallest(TRIES, (k for k in later if queue.is_live(k, found)))
+                later = (other for other in _ascending(found.heap) if other > key)
+                behind[number] = [*islice((k for k in later if queue.is_live(k, found)), TRIES)]
             if behind[number]:
                 heappush(heap, (behind[number].pop(0), number))
 
@@ -155,7 +155,8 @@ class _Pressing:
     def _has_weaker(self, job: int) -> bool:
         """Say whether anything runs that has to give way to such a job, wherever that is."""
         if self._weakest is None:
-            self._weakest = weakest(self._planner)
+            picture = self._planner.picture
+            self._weakest = picture.givers.weakest(picture.rules, self._planner.now)
         view, rules = self._engine.queue.entries[job].view, self._planner.picture.rules
         needy = Needy(job, view.partition, view.priority)
         return any(outranks(rules, needy, *weak) for weak in self._weakest.items())
@@ -194,7 +195,7 @@ class _Pressing:
             if line.how is Preemption.SUSPEND:
                 halt(picture, other, planner.now)
             else:
-                picture.running[line.alloc] = replace(other, leaving=True)
+                picture.leaves(other)
         planner.lines += way.lines
         _leave(planner, way)
         table.withhold(picture.resumes.kept(way.claimed))
@@ -231,6 +232,17 @@ class _Pressing:
         rows = planner.table.rows
         takes = {rows[node]: planner.table.taken(shape, rows[node], n) for node, n in way.seats}
         _change_later(planner, way.later.keys(), takes, -1)
+
+
+def _ascending(heap: Sequence[Key]) -> Iterator[Key]:
+    """Yield what is in a heap, the least first. Each costs log2 of those before it."""
+    line = [(heap[0], 0)] if heap else []
+    while line:
+        key, at = heappop(line)
+        yield key
+        for below in (2 * at + 1, 2 * at + 2):
+            if below < len(heap):
+                heappush(line, (heap[below], below))
 
 
 def _leave(planner: Planner, way: Way) -> None:

@@ -11,16 +11,24 @@ from msgspec.structs import replace
 
 from ostler.model.resources import NodeFacts, Placement
 from ostler.schedule import licences
-from ostler.schedule.assumed import Assumed
-from ostler.schedule.claimed import Claimed
+from ostler.schedule.assumed import Assumed, started
+from ostler.schedule.claimed import Claimed, key_of
+from ostler.schedule.givers import Givers, way_of
 from ostler.schedule.limits import Claim
-from ostler.schedule.preempt import Running
 from ostler.schedule.priority import Scorer, by_standing
 from ostler.schedule.reservations import Calendar
 from ostler.schedule.resumes import Resumes
 from ostler.schedule.room import mask_of
 from ostler.schedule.rules import Rules
-from ostler.schedule.snapshot import Delta, NodeView, ResumeView, RunningView, Standing, WaitingView
+from ostler.schedule.snapshot import (
+    Delta,
+    NodeView,
+    ResumeView,
+    RunningView,
+    Standing,
+    WaitingView,
+    is_alike,
+)
 from ostler.schedule.table import Hold, Table
 from ostler.schedule.table_lists import ListTable
 
@@ -35,8 +43,6 @@ class Picture:
         self.nodes: dict[str, NodeView] = {}
         self.cpus = 0  # of all nodes that have not left
         self.running: dict[int, RunningView] = {}
-        # What preemption knows of each, and of what it was made
-        self.known: dict[int, tuple[RunningView, NodeView | None, Running]] = {}
         self.resuming: list[ResumeView] = []
         self.known_ever: tuple[NodeFacts, ...] = ()
         self.rules = Rules()
@@ -58,6 +64,7 @@ class Picture:
         self.freed: set[str] = set()  # partitions in which room came back, whatever has taken it
         self.moved: list[tuple[RunningView, float]] = []  # whose end is another, the earlier one
         self._many = many
+        self._givers: Givers | None = None
         self._table: Table | None = None
         self._plain = True  # no CPU is withheld, and none was
 
@@ -76,18 +83,25 @@ class Picture:
                 self._table.hold(view.alloc, self._hold_of(self._table, view))
         return self._table
 
+    @property
+    def givers(self) -> Givers:
+        """Return all that runs, in the order in which it gives way."""
+        if self._givers is None:
+            self._givers = Givers(self.running)
+        self._givers.settle(self.running, self.nodes, self.rules)
+        return self._givers
+
+    def _put(self, view: RunningView) -> None:
+        self._changed(view.alloc)
+        self.running[view.alloc] = view
+
+    def _changed(self, number: int) -> None:
+        if self._givers is not None:
+            self._givers.stale.add(number)
+
     def key_of(self, view: WaitingView) -> object:
         """Return what entries have in common that may use the same nodes under the same limits."""
-        calendar, claims = self.calendar, self.claims
-        who = view.user, view.project
-        nodes = None if calendar is None else calendar.key(*who)
-        if claims is None:
-            return nodes, (), ()
-        limits, others = (
-            claims.limits.key(*who, view.partition),
-            claims.limits.for_others(*who, view.partition),
-        )
-        return nodes, tuple(bucket for bucket, _ in limits), others
+        return key_of(self.calendar, self.claims, view)
 
     @property
     def minutes_moved(self) -> bool:
@@ -101,7 +115,7 @@ class Picture:
     def apply(self, delta: Delta) -> None:
         """Take note of what changed."""
         self._forget_assumed(
-            {_started(r.job, r.placements): r.ends_at for r in delta.running if not r.suspended}
+            {started(r.job, r.placements): r.ends_at for r in delta.running if not r.suspended}
         )
         if delta.known_ever is not None:
             self.known_ever = delta.known_ever
@@ -113,6 +127,7 @@ class Picture:
             self.all_dirty = self.ranks_changed = True
             self.freed.update(view.partition for view in self.nodes.values())
             self.gives = self.rules.preempting or self.rules.slicing
+            self._givers = None
             self.calendar = Calendar(self.rules) if self.rules.reservations else None
             self._claim_anew()
         if delta.standings is not None and delta.standings != self.standings:
@@ -139,6 +154,8 @@ class Picture:
         known = old is not None and (old.usable, old.partition, old.facts)
         if view.usable and known != (True, view.partition, view.facts):
             self.freed.add(view.partition)
+        if old is None or old.partition != view.partition:
+            self._givers = None
         if self._table is None or not self._table.knows(view):
             self._table = None
             self.all_dirty = True
@@ -147,8 +164,8 @@ class Picture:
 
     def _runs(self, view: RunningView) -> None:
         old = self.running.get(view.alloc)
-        self.running[view.alloc] = view
-        self.ways = self.ways or (self.gives and old is not None and _way(old) != _way(view))
+        self._put(view)
+        self.ways = self.ways or (self.gives and old is not None and way_of(old) != way_of(view))
         slot = view.goes_on is not None
         if (old.goes_on, old.draining) != (view.goes_on, view.draining) if old else slot:
             self.slots_changed = True
@@ -156,7 +173,7 @@ class Picture:
             self.slots[view.alloc] = view
         else:
             self.slots.pop(view.alloc, None)
-        if old is not None and _alike(old, view):
+        if old is not None and is_alike(old, view):
             if old.ends_at == view.ends_at:
                 return
             self.moved.append((view, min(old.ends_at, view.ends_at)))
@@ -176,6 +193,7 @@ class Picture:
     def _over(self, number: int) -> None:
         self.slots.pop(number, None)
         view = self.running.pop(number, None)
+        self._changed(number)
         self._claim(number, None)
         if view is not None:
             self._count(view, -1)
@@ -218,15 +236,15 @@ class Picture:
             self.held.pop(user, None)
 
     def _touch(self, view: RunningView) -> None:
-        for place in view.placements:
-            if node := self.nodes.get(place.node):
-                self.dirty.add(node.partition)
+        self.dirty |= self.partitions(view)
 
     def settled(self) -> None:
         """Note that everything that was told has been looked at."""
         self.dirty.clear()
         self.moved.clear()
         self.freed.clear()
+        if self._givers and len(self._givers.stale) > len(self.running):
+            self._givers = None  # nobody has asked for long
         self.all_dirty = self.slots_changed = self.ways = False
 
     def partitions(self, view: RunningView) -> set[str]:
@@ -277,6 +295,7 @@ class Picture:
         """Give back what an allocation holds, as if it had ended; below zero: an assumed one."""
         view = self.running.pop(number, None)
         self.slots.pop(number, None)
+        self._changed(number)
         if view is not None:
             _, masks, _ = self.gives_back(view)
             self.forecast_end(number, view.placements, masks, view.licences)
@@ -297,7 +316,7 @@ class Picture:
                 self._table.drop(found.number)
             partitions = {self.nodes[place.node].partition for place in found.places}
             self.dirty |= partitions
-            if told.pop(_started(found.job, found.places), -inf) < found.ends_at:
+            if told.pop(started(found.job, found.places), -inf) < found.ends_at:
                 self.freed |= partitions
         self.assumed.clear()
 
@@ -334,9 +353,13 @@ class Picture:
         """Let an allocation stand still or go on, apart from the books of its nodes."""
         self._count(self.running[view.alloc], -1)
         self._count(view, 1)
-        self.running[view.alloc] = view
+        self._put(view)
         self._claim_of(view)
         self.table.hold(view.alloc, self._hold_of(self.table, view))
+
+    def leaves(self, view: RunningView) -> None:
+        """Note that an allocation is told to end."""
+        self._put(replace(view, leaving=True))
 
     def _hold_of(self, table: Table, view: RunningView) -> Hold:
         at, masks, held = self.gives_back(view)
@@ -368,28 +391,10 @@ class Picture:
         for name, value in vars(self).items():
             setattr(other, name, value.copy() if isinstance(value, list | dict | set) else value)
         other.claims = self.claims.copy() if self.claims is not None else None
+        other._givers = self._givers.copy() if self._givers is not None else None
         other._table = self._table.copy() if self._table is not None else None
         return other
 
 
-def _alike(old: RunningView, view: RunningView) -> bool:
-    return (
-        old.placements == view.placements
-        and old.suspended == view.suspended
-        and old.user == view.user
-        and old.licences == view.licences
-    )
-
-
-def _way(view: RunningView) -> object:
-    """Return what decides whether it gives way, beside what it holds."""
-    return view.priority, view.started_at, view.again, view.leaving, view.halts
-
-
 def _cpus(view: NodeView | None) -> int:
     return 0 if view is None or view.gone else len(view.facts.cpus)
-
-
-def _started(job: int, places: tuple[Placement, ...]) -> object:
-    """Return what tells an element that was started from all others."""
-    return job, *((place.node, place.first_rank, place.cpus) for place in places)

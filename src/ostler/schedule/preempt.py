@@ -6,7 +6,8 @@ Nobody gives way in vain: either the job starts with what the victims give, and 
 one of them left out, or nobody is touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Protocol
 
 from msgspec import Struct
@@ -36,20 +37,19 @@ class Running(Struct, frozen=True):
     leaving: bool = False  # it ends already
     halts: bool = False  # it may be suspended
     stands: bool = False  # a scheduler has suspended it: it claims the CPUs that it had
-    licensed: bool = False  # it has licences that the job asks for
 
 
 class Tryout(Protocol):
-    """Room for the job. More that is gone never hurts."""
-
-    def give(self, each: Running, /) -> None:
-        """Let one be gone, in the way its partition says."""
-
-    def keep(self, each: Running, /) -> None:
-        """Let it stay after all."""
+    """What there is for a job if some were gone, each in the way that its partition says."""
 
     def fits(self) -> bool:
-        """Say whether the job would start."""
+        """Say whether the job would start. More that is gone never hurts."""
+
+    def give(self, each: Running, /) -> None:
+        """Let it be gone, too."""
+
+    def keep(self, each: Running, /) -> None:
+        """Let it be there again."""
 
 
 def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
@@ -59,13 +59,17 @@ def may_preempt(rules: Rules, job: Needy, other: Running, now: float) -> bool:
 
 def can_give_way(rules: Rules, other: Running, now: float) -> bool:
     """Say whether it has to give way to anybody now."""
-    its = rules.of(other.partition)
-    if its.preemption is Preemption.OFF or other.suspended or other.leaving:
+    long_enough = other.stands or now >= other.started_at + rules.of(other.partition).least_run
+    return long_enough and is_giver(rules, other)
+
+
+def is_giver(rules: Rules, other: Running) -> bool:
+    """Say whether it has to give way to anybody once it has run for long enough."""
+    how = rules.of(other.partition).preemption
+    if how is Preemption.OFF or other.suspended or other.leaving:
         return False
-    if other.stands:
-        return True
     can = {Preemption.REQUEUE: other.again, Preemption.SUSPEND: other.halts}
-    return can.get(its.preemption, True) and now >= other.started_at + its.least_run
+    return other.stands or can.get(how, True)
 
 
 def outranks(rules: Rules, job: Needy, partition: str, priority: int) -> bool:
@@ -76,67 +80,55 @@ def outranks(rules: Rules, job: Needy, partition: str, priority: int) -> bool:
     return bool(its.priority_gap and job.priority - priority >= its.priority_gap)
 
 
-def preempt(
+def in_order(
     rules: Rules,
-    job: Needy,
-    running: Sequence[Running],
-    useful: frozenset[str],
-    after: Tryout,
-    now: float,
-) -> list[Running]:
-    """Return who gives way so that the job starts; nobody if that would not do, or need not be.
+    found: Iterable[Running],
+    useful: Callable[[str], bool],
+    licensed: Callable[[Running], bool],
+) -> Iterator[Running]:
+    """Yield those who have anything of use; of equals who frees fewest nodes for nothing.
 
-    useful: nodes that the job may use. after: nobody is gone yet; in the end those who leave
-    already are, and whoever is found. A job that waits for those who leave preempts nobody else.
-    Cost: candidates are let go in order until the job fits, and each of them is asked once more.
+    found: as `Givers.below` has them. useful: whether the job may use a node of that name.
+    licensed: whether one has licences that the job asks for.
     """
-    candidates = [
-        other
-        for other in running
-        if (other.licensed or not useful.isdisjoint(other.nodes))
-        and may_preempt(rules, job, other, now)
-    ]
-    for other in running:
-        if other.leaving:
-            after.give(other)
-    if not candidates or after.fits():
+    for _, equals in groupby(found, key=lambda each: _rank(rules, each)):
+        wanted = ((sum(not useful(node) for node in each.nodes), each) for each in equals)
+        able = [(idle, each) for idle, each in wanted if idle < len(each.nodes) or licensed(each)]
+        yield from (each for _, each in sorted(able, key=lambda pair: (pair[0], -pair[1].alloc)))
+
+
+def _rank(rules: Rules, each: Running) -> tuple[bool, int, int, float]:
+    return not each.stands, rules.of(each.partition).tier, each.priority, each.started_at
+
+
+def needed(candidates: Iterable[Running], freed: Tryout) -> list[Running]:
+    """Return who of the candidates gives way, of whom none can be spared; the last ones least.
+
+    Nobody, if it fits anyway, or does not without all of them. Those behind the first so many that
+    suffice are left alone, and not even looked at. Then each is, from the last one on, if the
+    others do without it.
+    freed: with all that is gone anyway. In the end those are, too, who give way.
+    """
+    if freed.fits():
         return []
-    candidates.sort(key=lambda each: _reluctance(rules, each, useful))
-    return _needed(candidates, after)
+    given: list[Running] = []
+    for each in candidates:
+        freed.give(each)
+        given.append(each)
+        if freed.fits():
+            break
+    else:
+        return []
+    found = [given.pop()]
+    for each in reversed(given):
+        freed.keep(each)
+        if not freed.fits():
+            freed.give(each)
+            found.append(each)
+    return found[::-1]
 
 
 def line(rules: Rules, other: Running, job: int) -> Preempt:
     """Return the plan line by which it gives way, as its partition says."""
     its = rules.of(other.partition)
     return Preempt(other.alloc, its.preemption, job, its.preempt_grace)
-
-
-def _reluctance(
-    rules: Rules, other: Running, useful: frozenset[str]
-) -> tuple[bool, int, int, float, int, int]:
-    for_nothing = len(other.nodes - useful)
-    tier, since = rules.of(other.partition).tier, -other.started_at
-    return not other.stands, tier, other.priority, since, for_nothing, -other.alloc
-
-
-def _needed(candidates: Sequence[Running], after: Tryout) -> list[Running]:
-    """Return some of the candidates that suffice, of whom none can be spared; the last ones least.
-
-    Those behind the first so many that suffice are left alone. Then each is, from the last one on,
-    if the others do without it. Empty: not even all of them suffice.
-    """
-    given: list[Running] = []
-    for each in candidates:
-        after.give(each)
-        given.append(each)
-        if after.fits():
-            break
-    else:
-        return []
-    needed = [given.pop()]
-    for each in reversed(given):
-        after.keep(each)
-        if not after.fits():
-            after.give(each)
-            needed.append(each)
-    return needed[::-1]

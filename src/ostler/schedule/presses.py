@@ -1,12 +1,13 @@
 """What is to be said of preemption to somebody who asks why a job waits."""
 
 from copy import copy
+from itertools import islice
 
 from ostler.model.states import Rule
 from ostler.model.units import format_duration
 from ostler.schedule.engine import Engine
 from ostler.schedule.planner import Planner
-from ostler.schedule.pressure import gives_way, run_long_enough, weaker
+from ostler.schedule.pressure import gives_way, weaker
 from ostler.schedule.snapshot import WaitingView
 
 _TIMES = 20  # at which something has run for long enough, that are tried
@@ -22,11 +23,13 @@ def presses(engine: Engine, planner: Planner, view: WaitingView, rule: Rule) -> 
         return ""
     if rule not in {Rule.RESOURCES, Rule.BEHIND} or view.job in engine.pledges:
         return ""
-    if any(each.leaving for each in planner.picture.running.values()):
+    givers = planner.picture.givers
+    if givers.leaving:
         return ""
     key, pledges = engine.queue.entries[view.job].key, engine.pledges.values()
     later = copy(planner)
-    for later.now in run_long_enough(planner)[:_TIMES]:
+    times = dict.fromkeys(givers.over_after(planner.now))
+    for later.now in islice(times, _TIMES):
         if gives_way(later, view, key, pledges).lines:
             wait = format_duration(later.now - planner.now)
             return f"; what it may preempt has not run for long enough, and gives way in {wait}"

@@ -151,6 +151,16 @@ class Delta(Struct):
     reset: bool = False  # forget everything before
 
 
+def is_alike(old: RunningView, view: RunningView) -> bool:
+    """Say whether an allocation holds what it held."""
+    return (
+        old.placements == view.placements
+        and old.suspended == view.suspended
+        and old.user == view.user
+        and old.licences == view.licences
+    )
+
+
 def whole(snapshot: Snapshot, number: int = 0) -> Delta:
     """Return the delta that makes this snapshot of whatever was before."""
     return Delta(

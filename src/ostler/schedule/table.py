@@ -353,6 +353,10 @@ class Table(ABC):
         """Return where one element goes now; beside what is promised to the head, if given."""
 
     @abstractmethod
+    def caps(self, shape: Shape) -> list[int]:
+        """Return how many tasks have room now, by row."""
+
+    @abstractmethod
     def idle_seats(self, shape: Shape, *, usable: bool) -> Seats | None:
         """Return where one element goes if nothing runs, on usable nodes or all configured ones."""
 

@@ -125,6 +125,11 @@ class ArrayTable(Table):
             caps[rows] = left
         return self.choose(shape, caps)
 
+    def caps(self, shape: Shape) -> list[int]:
+        """Return how many tasks have room now, by row."""
+        found: list[int] = self._caps_of(shape).tolist()
+        return found
+
     def _beside(self, head: Head) -> tuple[Ints, Ints]:
         """Return the rows of what is promised, and what is free there now and beside it then."""
         known = head.kept
@@ -185,8 +190,7 @@ class ArrayTable(Table):
     def _grow(self, slots: int) -> None:
         if slots <= len(self._most):
             return
-        more = len(self._most)
-        size = len(self.views)
+        more, size = len(self._most), len(self.views)
         self._caps = np.concatenate([self._caps, np.zeros((more, size), np.int32)])
         self._ok = np.concatenate([self._ok, np.zeros((more, size), np.bool_)])
         self._need = np.concatenate([self._need, np.zeros((self.width, more), np.int64)], axis=1)
@@ -201,8 +205,6 @@ class ArrayTable(Table):
         rows = np.fromiter(self._stale, np.int64, len(self._stale))
         self._stale.clear()
         slots = len(self._slots)
-        if not slots:
-            return
         if len(rows) * _MANY > len(self.views):
             self._count_anew()
             return
@@ -258,8 +260,6 @@ class ArrayTable(Table):
         return [self.rows[name] for name in names if name in self.rows]
 
     def _is_possible(self, shape: Shape, caps: Caps) -> bool:
-        if shape.single:
-            return bool(caps.any())
         if _by_total(shape):
             return bool(caps.sum(dtype=np.int64) >= shape.request.tasks)
         return self.choose(shape, caps) is not None
@@ -386,8 +386,7 @@ class ArrayTable(Table):
         size = len(self._end)
         self._end = np.concatenate([self._end, np.full(size, inf)])
         self._where = np.concatenate([self._where, np.zeros(size, np.int64)])
-        gives = np.zeros((self.width, size), np.int64)
-        self._gives = np.concatenate([self._gives, gives], axis=1)
+        self._gives = np.concatenate([self._gives, np.zeros((self.width, size), np.int64)], axis=1)
         self._spare = list(range(2 * size - 1, size - 1, -1))
 
 

@@ -63,6 +63,13 @@ class ListTable(Table):
             free[row] = [min(pair) for pair in zip(free[row], after, strict=True)]
         return self._seats(shape, kept, free)
 
+    def caps(self, shape: Shape) -> list[int]:
+        """Return how many tasks have room now, by row."""
+        found = [0] * len(self.views)
+        for row in self._kept(shape).rows:
+            found[row] = capacity(shape, self._free[row])
+        return found
+
     def idle_seats(self, shape: Shape, *, usable: bool) -> Seats | None:
         """Return where one element goes if nothing runs, on usable nodes or all configured ones."""
         kept = _Kept()
