@@ -103,7 +103,7 @@ def _switched(row: Row, *, dry: bool) -> str:
     how = {"go_on": "will go on", "drain": "will be waited for", "suspend": "will stand still"}
     for key, text in (
         ("jobs_running_on_them", f"on nodes that move {how.get(str(row.get('moved')))}"),
-        ("jobs_that_get_nodes", "that wait get nodes that would do"),
+        ("jobs_that_get_nodes", "whose wait for nodes is over"),
         ("jobs_that_wait_for_another", "will wait for another configuration"),
     ):
         if count := row.get(key):

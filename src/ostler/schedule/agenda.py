@@ -181,7 +181,7 @@ class Agenda(Search):
         """
         asks, time = self._asks(entry, seats), start
         changes: list[float] | None = None
-        while self._supplies is not None or not asks:
+        while seats and (self._supplies is not None or not asks):
             at = time
             if asks and self._supplies is not None:
                 at = self._supplies.first(asks, time, entry.duration)
@@ -190,7 +190,7 @@ class Agenda(Search):
                 if self._timeline.is_free(shape, entry.duration, time, seats):
                     return time, seats
                 if changes is None:
-                    changes = self._timeline.changes(shape, entry.duration, start)
+                    changes = self._timeline.changes_of(seats, start)
                 at = next((change for change in changes if change > time), inf)
             if at >= start + _MOMENT:
                 break

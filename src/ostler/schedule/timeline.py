@@ -72,6 +72,10 @@ class Timeline(ABC):
         """Return the times after the start at which anything changes where it may go, in order."""
 
     @abstractmethod
+    def changes_of(self, seats: Seats, start: float) -> list[float]:
+        """Return the times after the start at which anything changes on these seats, in order."""
+
+    @abstractmethod
     def _later(self, shape: Shape, duration: float, start: float) -> tuple[float, Seats] | None:
         """Return the first time after the start at which room grows so that one element fits."""
 

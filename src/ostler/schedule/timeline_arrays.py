@@ -99,6 +99,11 @@ class ArrayTimeline(Timeline):
         found: list[float] = times[(times > start) & (times < inf)].tolist()
         return found
 
+    def changes_of(self, seats: Seats, start: float) -> list[float]:
+        times = np.unique(self._times[[row for row, _ in seats]])
+        found: list[float] = times[(times > start) & (times < inf)].tolist()
+        return found
+
     def _later(self, shape: Shape, duration: float, start: float) -> tuple[float, Seats] | None:
         return self._several(shape, self._look(shape, duration), duration, start)
 

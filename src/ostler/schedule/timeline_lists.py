@@ -109,6 +109,9 @@ class ListTimeline(Timeline):
         rows = self._look(shape, duration).rows
         return sorted({time for row in rows for time in self._rows[row].times if time > start})
 
+    def changes_of(self, seats: Seats, start: float) -> list[float]:
+        return sorted({time for row, _ in seats for time in self._rows[row].times if time > start})
+
     def _seats_from(self, shape: Shape, duration: float, start: float) -> Seats | None:
         return self._seats(shape, self._look(shape, duration), start, start + duration)
 
