@@ -122,6 +122,16 @@ def test_who_may_preempt_whom(partition: str, priority: int, other: Running, *, 
     assert may_preempt(RULES, Needy(9, partition, priority), other, NOW) == may
 
 
+def test_nobody_takes_the_place_back_from_whom_it_gave_way_to() -> None:
+    """So two jobs cannot requeue each other for ever, nor three in a ring: who may is above."""
+    ranks = [(part, priority) for part in RULES.partitions for priority in (0, 40, 50, 70, 100)]
+    for part, priority in ranks:
+        for other, low in ranks:
+            if may_preempt(RULES, Needy(9, part, priority), runs(1, other, low, again=True), NOW):
+                above = RULES.of(part).tier, priority
+                assert above > (RULES.of(other).tier, low)
+
+
 JOB = Needy(9, "main", 90)
 
 
