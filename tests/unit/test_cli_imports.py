@@ -77,6 +77,24 @@ def test_an_everyday_command_loads_few_modules(tmp_path: Path, name: str) -> Non
     assert len(loaded) <= MORE.get(name, MOST), sorted(loaded)
 
 
+def test_a_table_of_nodes_is_made_with_few_modules(tmp_path: Path) -> None:
+    nodes = {"nodes": [{"name": "n1", "status": "running"}]}
+    with manager(tmp_path, lambda _request: nodes):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-SEI", "-c", PRINT_MODULES, str(ROAD.parents[2])),
+                *("nodes", "--state", str(tmp_path)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+    loaded = set(done.stderr.split())
+    assert "n1" in done.stdout
+    assert loaded & (FORBIDDEN | {"select"}) == set()
+
+
 def test_the_count_can_fail(tmp_path: Path) -> None:
     code = "import sys; old = set(sys.modules); import json; print(*set(sys.modules) - old)"
     done = subprocess.run(

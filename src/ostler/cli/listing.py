@@ -1,10 +1,12 @@
 """What every command that lists rows prints: JSON, the columns that --format names, or a table."""
 
-from collections.abc import Callable
-
 from ostler.cli.columns import COLUMNS
 from ostler.cli.options import Given
 from ostler.cli.output import Column, Row, chosen, json_text, rows_of, say, table
+
+TYPE_CHECKING = False  # as in typing, which is not loaded here
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def show(
@@ -12,7 +14,7 @@ def show(
     document: object,
     noun: str,
     columns: list[Column],
-    shown: Callable[[Row], Row] = dict,
+    shown: "Callable[[Row], Row]" = dict,
     *,
     nothing: str = "",
 ) -> int:
