@@ -252,3 +252,15 @@ def test_what_ends_while_it_stands_still_gives_its_memory_and_no_cpus_of_others(
     for gone in (theirs, replace(theirs, halted_at=NOW - 5.0)):  # by its owner, by a scheduler
         _, lines = planned(REQUEUE, [big], [ran(1, 0, 1, 2, 3), gone])
         assert given(lines) == [(1, 9)]
+
+
+def test_a_licence_of_whom_room_is_made_for_is_not_counted_for_the_next_that_presses() -> None:
+    first, second = (
+        replace(each, request=replace(each.request, licences={"solver": 1}))
+        for each in (urgent(8), urgent(9, 1, 500.0))
+    )
+    runs = [ran(n, n) for n in range(4)]
+    _, lines = planned(REQUEUE, [first, second], runs, licences={"solver": 1})
+    assert given(lines) == [(3, 8)]
+    _, lines = planned(REQUEUE, [first, second], runs, licences={"solver": 2})
+    assert given(lines) == [(2, 9), (3, 8)]
