@@ -28,8 +28,8 @@ from ostler.manager.session import Client
 from ostler.manager.turns import Turns
 from ostler.model.allocation import Allocation
 from ostler.model.caller import Caller
-from ostler.model.ids import Ref
-from ostler.model.job import JobSpec, TaskExit
+from ostler.model.ids import JobId, Ref
+from ostler.model.job import Dependency, JobSpec, TaskExit
 from ostler.model.orders import ElementEnd, Ended, Progress, ReportRow, Started
 from ostler.model.orders import Held as Kept
 from ostler.model.resources import Request
@@ -257,6 +257,10 @@ def happen(rig: "Rig", chance: Random) -> None:
         "cancel",
         "gone",
         "greet",
+        "requeue",
+        "hold",
+        "release",
+        "after",
     ]
     match chance.choice(words):
         case "start" if live:
@@ -271,6 +275,10 @@ def happen(rig: "Rig", chance: Random) -> None:
             job = state.jobs[chance.choice(list(state.jobs))].job
             part = ((3, 3),) if job.is_array and chance.random() < 0.7 else None
             rig.put(Acted(0, ROOT, "cancel", (Ref(job.id, part),)))
+        case "requeue" | "hold" | "release" as verb if rig.asked:  # of jobs that have ended, too
+            rig.put(Acted(0, ROOT, verb, (Ref(JobId(chance.randint(1, rig.asked))),)))
+        case "after" if state.jobs:
+            rig.submit(ANN, after=(Dependency(chance.choice(list(state.jobs)), "any"),))
         case "gone":
             rig.put(AgentGone("n1"))
         case "greet":

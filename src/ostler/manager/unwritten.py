@@ -17,7 +17,8 @@ def without(listing: Listing, writes: Iterable[Write]) -> Listing | None:
     """Return a listing as it is while such rows are not written; None: they would change its rows.
 
     Of a job that has ended, and of which only that is to be written, it says no more than that it
-    is one of the older ones. Asked of at once when the listing is made.
+    is one of the older ones; one that runs again may not have been among them before. Asked of at
+    once when the listing is made.
     """
     state, user = listing.state, listing.whole_of
     if user is None or len(listing.found) > PIECE or state.rms:
@@ -30,8 +31,11 @@ def without(listing: Listing, writes: Iterable[Write]) -> Listing | None:
             return None
         if isinstance(write, Node) and any(entry.slots for entry in shown.values()):
             return None  # since when it is silent is told of what runs there
-        if isinstance(write, Job) and write.user == user and number not in state.jobs:
-            ended.add(number)
+        if isinstance(write, Job) and write.user == user:
+            if write.requeues:
+                return None  # it may have ended before, and then counts only from this row on
+            if number not in state.jobs:
+                ended.add(number)
     ended = {number for number in ended if number < STEPS_FROM}
     if ended and not (listing.more and max(ended) < min(shown)):
         return None
