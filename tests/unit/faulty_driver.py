@@ -103,12 +103,13 @@ class Driver:
 
 
 class Fleet:
-    """Nodes that are asked for one by one."""
+    """Nodes that are asked for one by one; one has come. Setting `bell`: a FIFO by which it is told."""
 
     about = About("fleet", "many nodes", frozenset({Option.NODE, Option.EVENTS}))
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._count = int(settings["count"])
+        self._bell = settings.get("bell", "")
         self._most = self._now = 0
         self._lock = threading.Lock()
 
@@ -136,6 +137,8 @@ class Fleet:
         return Outcome(Did.NEVER, job, text=token)
 
     def events(self) -> Iterator[str]:
+        if self._bell:
+            Path(self._bell).read_bytes()  # waits for who writes
         yield "a node has come"
         while True:
             time.sleep(3600)

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
+from msgspec.structs import replace
 
 from ostler.core.effects import Call
 from ostler.core.events import Event, RmAnswered, RmLoaded, RmTrouble, RmUp
@@ -116,12 +117,20 @@ def test_a_driver_that_crashes_or_hangs_harms_neither_others_nor_its_own_orders(
     live(story)
 
 
-def test_what_happens_in_a_resource_manager_is_loaded_at_once_and_rows_are_obeyed() -> None:
+def test_what_happens_in_a_resource_manager_is_loaded_at_once_and_rows_are_obeyed(
+    tmp_path: Path,
+) -> None:
+    bell = tmp_path / "bell"
+    os.mkfifo(bell)
+
     async def story(core: Core, foreign: Foreign) -> None:
-        core.site.rms["fleet"] = row("fleet", "", "Fleet", interval=3_600)
+        fleet = row("fleet", "", "Fleet", interval=3_600)
+        core.site.rms["fleet"] = replace(fleet, settings={**fleet.settings, "bell": str(bell)})
         foreign.configured()
         runner = foreign.runners["fleet"]
-        await core.until(lambda e: isinstance(e, RmLoaded) and len(loads(core)) > 1)  # by its event
+        await core.until(lambda e: isinstance(e, RmLoaded))
+        await asyncio.to_thread(bell.write_bytes, b"")  # waits for who reads
+        await core.until(lambda e: isinstance(e, RmLoaded) and len(loads(core)) > 1)
         assert runner.read()["verbs"]["node"]["count"] == 6
         foreign.configured()
         assert foreign.runners["fleet"] is runner

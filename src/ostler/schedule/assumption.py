@@ -76,7 +76,8 @@ def why_unknown(
         return f"{jobs(suspended)} {'is' if len(suspended) == 1 else 'are'} suspended"
     if names:
         return f"{jobs(names)} {'has' if len(names) == 1 else 'have'} no time limit"
-    if wait.rule is Rule.RESERVED and entry.duration == inf:
+    shut = wait.rule is Rule.RESERVED and "own" not in wait.numbers  # else it waits for those nodes
+    if shut and entry.duration == inf:
         return "it has no time limit, and the nodes are reserved again and again"
     if wait.rule not in FORETOLD or till <= planner.now:
         return ""
