@@ -151,3 +151,14 @@ def test_every_command_has_a_function_and_an_example_that_parses() -> None:
         found = __import__(f"ostler.cli.{module}", fromlist=[function])
         assert callable(getattr(found, function))
         assert command.example.startswith(f"ostler {command.name}")
+
+
+def test_labs_have_a_folder_of_their_own() -> None:
+    """Both are told by --state, but another variable holds the one of a lab."""
+    told = {
+        name: next(o.help for o in COMMANDS[name].options if o.name == "state")
+        for name in ("up", "lab up", "lab down")
+    }
+    assert "OSTLER_STATE" in told["up"]
+    assert "OSTLER_LAB" in told["lab up"]
+    assert "OSTLER_LAB" in told["lab down"]

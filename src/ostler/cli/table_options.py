@@ -104,6 +104,7 @@ OPTIONS: dict[str, Row] = {
 }  # fmt: skip
 
 GENERAL = ["state", "json", "quiet"]
+_LAB_STATE = ("--state", "DIR", "folder of the lab (or OSTLER_LAB)")  # instead, of lab commands
 
 
 def option_named(name: str) -> Option:
@@ -152,4 +153,7 @@ class Command:
         names = self._options.split()
         # `jobs --state` means states of jobs; a folder is told by its / (see `options.settle`).
         names += [o for o in GENERAL if o != "state" or "in_state" not in names]
-        return [*map(option_named, names)]
+        found = [*map(option_named, names)]
+        if self.group == "A lab":
+            return [Option("state", *_LAB_STATE) if o.name == "state" else o for o in found]
+        return found
