@@ -64,6 +64,8 @@ def array_under_kills(
 
     options: of `submit`; with --requeue an element may run once for each attempt.
     """
+    # A node whose agent dies again and again gets no work for up to ten of these.
+    host.ostler("config", "set", "node-status-poll-interval", "1")
     witness = Witness(host.work / f"witness-{rng.randrange(1 << 30)}")
     array = ["--array", f"0-{elements - 1}", "-o", "/dev/null", *options]
     # Moments are told by what has run, so that a seed means the same on a slower host.
