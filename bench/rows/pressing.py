@@ -32,6 +32,7 @@ def measure(bench: Bench) -> None:
             sample = once(nodes)
             bench.record.add(ROW, name, sample)
             say(f"{ROW} {turn + 1}/{bench.sizes.rounds}: {name}: {brief(sample)}")
+    bench.record.count(ROW, names[-1], SMALL, aim=5)
     bench.record.count(ROW, names[-1], LARGE, aim=1_000)
     for less, more in pairwise(names):
         bench.record.ratio(ROW, SMALL, (more, less), less=True)
