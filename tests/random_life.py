@@ -44,9 +44,9 @@ class Life:
     ) -> None:
         """Begin with a random machine.
 
-        calm: nothing happens but that jobs come behind all others, and end as planned or early.
-        limited: licences are short and limits hold in spite of that, and who asks for nothing of a
-        node asks for a CPU: else whole nodes, idle or promised, would have room for it.
+        calm: nothing happens but that jobs come behind all others, and end as planned or early; and
+        who asks for nothing of a node asks for a CPU, for promised whole nodes are not kept from it.
+        limited: licences are short and limits hold in spite of that.
         """
         self.random = random
         self.calm = calm
@@ -69,7 +69,6 @@ class Life:
                 for run in snapshot.running
                 if not run.suspended and run.ends_at > self.now
             }
-        self.limited = limited
         self.next = 1000
         self.freed: set[str] = set()  # partitions in which room came back since the last plan
         self.snapshot = self._state()
@@ -276,7 +275,7 @@ class Life:
         return found
 
     def _state(self) -> Snapshot:
-        if self.limited:
+        if self.calm:
             self.waiting = {job: _with_cpus(entry) for job, entry in self.waiting.items()}
         found = machine(
             list(self.nodes.values()),
