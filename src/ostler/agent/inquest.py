@@ -20,6 +20,7 @@ from ostler.agent.elements import doubted, ends_of
 from ostler.agent.reaped import Reaped
 from ostler.agent.reaper import Reaper
 from ostler.agent.spool import SpoolState, TaskState, read_spool
+from ostler.agent.starter_protocol import MARKER_ALLOCATION, MARKER_STATE
 from ostler.model.ids import AllocationId
 from ostler.model.orders import ElementEnd, Ended
 from ostler.model.states import Result
@@ -29,9 +30,10 @@ log = logging.getLogger("ostler.agent")
 _TICK = 1 / os.sysconf("SC_CLK_TCK")  # seconds
 _SLACK = 3 * _TICK  # start times are cut to ticks, and clocks are not read at once
 _SPAWN_SECONDS = 5.0  # after its `INTENT` in which a spawn must have happened
-_EXEC_SECONDS = 2.0  # in which a child that was just born must have become its program
+_EXEC_SECONDS = 2.0  # in which a child that was just born must show what it is
 _STEP = 0.01
 _STARTER = b"ostler-starter"[:15]
+_MARKERS = (MARKER_ALLOCATION, MARKER_STATE, b"OSTLER_RANK")
 
 
 class Over(Struct, frozen=True):
@@ -136,50 +138,72 @@ async def _match(
 
     Those that were not are taken out of the state.
     """
-    open_tasks = [task for task in state.tasks.values() if task.phase == "intended"]
-    if not open_tasks:
-        return frozenset()
-    await reaper.settle()
-    await _programs(folder, state)
     unknown: set[int] = set()
-    for task in open_tasks:
-        if _alive(state, task):
+    deadline = time.monotonic() + _EXEC_SECONDS
+    for task in [task for task in state.tasks.values() if task.phase == "intended"]:
+        alive = await _alive_by(deadline, folder, state, task)
+        if alive:
             continue
-        # It may have ended between the last reaping and this look: then it is on record now.
+        # If it was born it had ended by that look: then it is on record now.
         await reaper.settle()
         found = _on_record(folder, state, task, reaper.records())
-        if found is not None and found.starter == (state.pid, state.start_time):
+        if found is not None and _is_of(found, state):
             task.pid, task.start_time = found.pid, found.start_time
             task.code, task.signal, task.ended_at = found.code, found.signal, time.time()
             continue
-        if found is not None or not covered:
+        if found is not None or alive is None or not covered:
             unknown.add(task.rank)
         del state.tasks[task.rank]
     return frozenset(unknown)
 
 
-async def _programs(folder: str, state: SpoolState) -> None:
-    """Wait until no child of the dead starter is between fork and exec."""
-    deadline = time.monotonic() + _EXEC_SECONDS
-    while time.monotonic() < deadline:
-        near = [*remains.orphans(state), *proc.children(os.getpid())]
-        near += proc.children(os.getppid())
-        if not any(_is_unborn(folder, state, pid) for pid in near):
-            return
+async def _alive_by(
+    deadline: float, folder: str, state: SpoolState, task: TaskState
+) -> bool | None:
+    """Look for the task until there is an answer, or the deadline by the monotonic clock."""
+    while True:
+        alive = _alive(folder, state, task)
+        if alive is not None or time.monotonic() >= deadline:
+            return alive
         await asyncio.sleep(_STEP)
 
 
-def _is_unborn(folder: str, state: SpoolState, pid: int) -> bool:
-    """Say whether it is still a copy of a starter, younger than the intent, and no starter."""
-    if _comm(pid) != _STARTER:
-        return False
-    since = min(task.intended_at for task in state.tasks.values())
-    return _unix(proc.start_time(pid)) > since - _SLACK and not _has_spool(folder, pid)
+def _alive(folder: str, state: SpoolState, task: TaskState) -> bool | None:
+    """Look for the task among what lives, and note its pid.
+
+    None: something may be the task and does not show it, as it is still a copy of its starter, say.
+    """
+    marks = (b"%d" % state.alloc if state.alloc is not None else b"", state.folder)
+    own = (*marks, b"%d" % task.rank)
+    taken = {other.pid for other in state.tasks.values()}
+    orphans = set(remains.orphans(state))
+    near = orphans.union(proc.children(os.getpid()), proc.children(os.getppid())) - taken
+    answer: bool | None = False
+    for pid in sorted(near):
+        # Its name first: an exec changes that later than what it shows as environment.
+        is_copy = _comm(pid) == _STARTER
+        env = proc.environment(pid)
+        told = tuple(env.get(name, b"") for name in _MARKERS)
+        if told == own and proc.group(pid) == pid and not proc.is_zombie(pid):
+            task.pid, task.start_time = pid, proc.start_time(pid)
+            return True
+        if pid not in orphans and not _is_young(pid, task):
+            continue
+        # In an exec, and when it ends until it is a zombie, a process shows no environment.
+        is_bare = not env and not proc.has_no_environment(pid)
+        if is_bare or (is_copy and not _has_spool(folder, pid)):
+            answer = None
+    return answer
+
+
+def _is_young(pid: int, task: TaskState) -> bool:
+    return _unix(proc.start_time(pid)) > task.intended_at - _SLACK
 
 
 def _has_spool(folder: str, pid: int) -> bool:
     """Say whether a process is a starter in its own right, with a spool of its own."""
-    return any(other.pid == pid for other in _spools(folder))
+    began = proc.start_time(pid)
+    return any((other.pid, other.start_time) == (pid, began) for other in _spools(folder))
 
 
 def _comm(pid: int) -> bytes:
@@ -195,17 +219,6 @@ def _unix(ticks: int) -> float:
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks * _TICK
 
 
-def _alive(state: SpoolState, task: TaskState) -> bool:
-    """Look for the task among what lives of the allocation, and note its pid."""
-    taken = {other.pid for other in state.tasks.values()}
-    for pid in remains.orphans(state):
-        rank = proc.environment(pid).get(b"OSTLER_RANK", b"")
-        if pid not in taken and rank == b"%d" % task.rank and proc.group(pid) == pid:
-            task.pid, task.start_time = pid, proc.start_time(pid)
-            return True
-    return False
-
-
 def _on_record(
     folder: str, state: SpoolState, task: TaskState, records: dict[tuple[int, int], Reaped]
 ) -> Reaped | None:
@@ -214,17 +227,23 @@ def _on_record(
     Every task leads a process group, is born at once after its intent, and is no task whose pid is
     known. What it started itself may lead a group as well, but came later.
     """
-    taken = _known_tasks(folder)
+    taken = _known_tasks(folder) | {(state.pid, state.start_time)}
     perhaps: Reaped | None = None
     for key, one in sorted(records.items(), key=_by_birth):
         age = _unix(one.start_time) - task.intended_at
         if not one.leader or key in taken or not -_SLACK <= age < _SPAWN_SECONDS:
             continue
-        if one.starter == (state.pid, state.start_time):
+        if _is_of(one, state):
             return one
-        if one.starter == (0, 0):
+        own_session = one.starter == (one.pid, 0) and not state.is_slot
+        if own_session or one.starter == (0, 0):
             perhaps = perhaps or one
     return perhaps
+
+
+def _is_of(one: Reaped, state: SpoolState) -> bool:
+    """Say whether it was a child of the starter: in its control group, or in its session."""
+    return one.starter in ((state.pid, state.start_time), (state.pid, 0))
 
 
 def _by_birth(item: tuple[tuple[int, int], Reaped]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ import os
 LAB_BOOT = "OSTLER_LAB_BOOT"  # set by the host of a lab's node, which boots on its own
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_ENVIRONMENT = slice(47, 49)  # env_start and env_end among the fields of `_stat`
 
 
 def _read(path: str) -> bytes:
@@ -153,6 +154,18 @@ def environment(pid: int) -> dict[bytes, bytes]:
     """Return the environment a process was started with; empty if it may not be seen."""
     pairs = (entry.partition(b"=") for entry in _read(f"/proc/{pid}/environ").split(b"\0"))
     return {key: value for key, _, value in pairs if key}
+
+
+def has_no_environment(pid: int) -> bool:
+    """Say whether a process that shows none is known to have none: as it began without, or is over.
+
+    Others may not let it be seen, are in the middle of an exec, or are about to end.
+    """
+    fields = _stat(pid)
+    if not fields or fields[0] in (b"Z", b"X"):
+        return True
+    start, end = fields[_ENVIRONMENT]  # addresses; zeros where they may not be seen, or are not set
+    return start == end != b"0"
 
 
 def resident(pid: int) -> int:

@@ -27,7 +27,8 @@ class Reaped:
     def __init__(self, pid: int, start_time: int, code: int, signal: int) -> None:
         self.pid = pid
         self.leader = False  # of a process group, as every task is
-        self.starter = (0, 0)  # pid and start time, by the control group; zeros: not known
+        # Pid and start time by the control group; where it is in none its session, and zero.
+        self.starter = (0, 0)
         self.start_time = start_time  # clock ticks since boot
         self.code = code
         self.signal = signal  # 0: it exited by itself
@@ -92,7 +93,7 @@ class ReapedLog:
         one = Reaped(pid, int(fields[19]) if fields else 0, code, signum)
         one.leader = bool(fields) and int(fields[2]) == pid
         if record:
-            one.starter = _starter_of(pid)
+            one.starter = _starter_of(pid) or (int(fields[3]) if fields else 0, 0)
             self._try(_STATUS, one)
         _, _, usage = os.wait4(pid, 0)
         one.usage = (
@@ -133,20 +134,20 @@ def _stat(pid: int) -> list[bytes]:
         return []
 
 
-def _starter_of(pid: int) -> tuple[int, int]:
-    """Return the starter below which a process was born; a zombie is still in its group."""
+def _starter_of(pid: int) -> tuple[int, int] | None:
+    """Return the starter below which a process was born, by its control group; a zombie has one."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as file:
             text = file.read()
     except OSError:
-        return 0, 0
+        return None
     for line in text.splitlines():
         for part in line.split("/"):
             word, _, rest = part.partition("-")
             first, _, second = rest.partition("-")
             if word == _GROUP and first.isdigit() and second.isdigit():
                 return int(first), int(second)
-    return 0, 0
+    return None
 
 
 def next_zombie() -> int:
