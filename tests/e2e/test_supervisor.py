@@ -49,6 +49,23 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         launch_supervisor(str(file))
 
 
+def test_it_begins_although_whoever_launched_it_has_gone(tmp_path: Path) -> None:
+    """A daemon that starts a new supervisor may be killed before that one can say that it is up."""
+    listens, says = os.pipe()
+    os.close(listens)
+    code = "from ostler.agent import supervisor as s; s._CHILDREN = (); s.main()"
+    argv = [sys.executable, "-c", code, "--state", str(tmp_path), "--ready", str(says)]
+    process = subprocess.Popen(argv, pass_fds=[says])
+    os.close(says)
+    try:
+        eventually("it is up, or has ended", lambda: supervisor(tmp_path) or process.poll())
+        process.terminate()
+        assert process.wait() == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("name", ["manager", "agent"])
 def test_a_daemon_that_dies_is_started_again(own_host: Host, name: str) -> None:
     before = children(own_host.state)

@@ -159,14 +159,18 @@ def launch_supervisor(state: str) -> int:
 
 
 def say_ready(fd: int) -> None:
-    """Tell whoever launched this process that it has begun; once."""
-    os.write(fd, b"%s %d" % (_READY, os.getpid()))
-    os.close(fd)
+    """Tell whoever launched this process that it has begun; once. It may have gone meanwhile."""
+    _say(fd, b"%s %d" % (_READY, os.getpid()))
 
 
 def say_failed(fd: int, sentence: str) -> None:
-    """Tell whoever launched this process why it cannot begin."""
-    os.write(fd, sentence.encode())
+    """Tell whoever launched this process why it cannot begin, if that is still there."""
+    _say(fd, sentence.encode())
+
+
+def _say(fd: int, said: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(fd, said)
     os.close(fd)
 
 
