@@ -146,7 +146,7 @@ def _request(random: Random, nodes: int) -> Request:
     names = [(), (), (), (), (), (), (), ("n8",), ("n9", "n10")]
     return Request(
         random.choice([1, 1, 1, 1, 2, 3, 5]),
-        random.choice([1, 1, 1, 2, 2, 3, 4, 6, 0]),
+        random.choice([1, 1, 1, 1, 2, 2, 3, 4, 6]),
         random.choice([0, 0, 0, 1, 2]),
         random.choice([0, 0, 0, 0, 0, 1]),
         random.choice([{}, {}, {}, {}, {}, {"lic": 1}]),

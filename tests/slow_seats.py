@@ -68,9 +68,7 @@ def less_of(one: Rooms, other: Rooms) -> Rooms:
 
 def tasks_on(room: Amounts, request: Request) -> int:
     """Return how many tasks fit, by adding one more until something is short."""
-    most = request.tasks if not request.cpus else 10**9
-    if request.tasks_per_node:
-        most = min(most, request.tasks_per_node)
+    most = request.tasks_per_node or 10**9
     tasks = 0
     while tasks < most and all(
         count <= room.get(kind, 0) for kind, count in asked_of(request, tasks + 1).items()

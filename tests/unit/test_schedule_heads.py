@@ -213,10 +213,3 @@ def test_of_free_nodes_that_are_not_alike_a_job_gets_those_that_its_limit_allows
     world = World("easy", [two], [], nodes, limits=four)
     assert world.plan(NOW) == [2]
     assert [place.node for place in world.runs[2].placements] == ["n1", "n3"]
-
-
-@pytest.mark.xfail(strict=True, reason="nothing that is counted is short for it, see decision 60")
-@pytest.mark.parametrize("policy", PROMISING)
-def test_a_job_that_asks_for_nothing_of_a_node_delays_no_whole_node(policy: str) -> None:
-    world = World(policy, [alone(2, 50.0), job(3, 0, 500.0)], [others()])
-    assert world.plan(NOW) == []

@@ -12,7 +12,7 @@ class Request(Struct, frozen=True, omit_defaults=True):
     """What one job or one array element needs. CPUs, memory and GPUs are for each task."""
 
     tasks: int = 1
-    cpus: int = 1
+    cpus: int = 1  # of a job never 0: so a node that is taken as a whole has room for none
     memory: int = 0  # bytes; 0: no limit, counts nothing
     gpus: int = 0
     generic: dict[str, int] = {}

@@ -78,8 +78,6 @@ class Shape:
         asked = {column: count for column, count in needs.items() if column >= 0 and count}
         self.needs = list(asked.items())  # columns, and what of them a task takes
         self.most = request.tasks_per_node or ANY  # tasks on one node
-        if not request.cpus:
-            self.most = min(self.most, request.tasks)
         if needs.get(-1):  # no node has such a thing
             self.most = 0
         self.seen = False  # whether `never` is known
