@@ -80,7 +80,8 @@ def _alive(folder: str, state: SpoolState, task: TaskState) -> bool | None:
         if told == own and proc.group(pid) == pid and not proc.is_zombie(pid):
             task.pid, task.start_time = pid, proc.start_time(pid)
             return True
-        if pid not in orphans and not _is_young(pid, task):
+        # A slot's are known by their session; any other leads one that says nothing of its starter.
+        if pid not in orphans and (state.is_slot or not _is_young(pid, task)):
             continue
         # In an exec, and when it ends until it is a zombie, a process shows no environment.
         is_bare = not env and not proc.has_no_environment(pid)
